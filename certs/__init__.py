@@ -1,0 +1,1 @@
+"""Certificates for the webhook: an authority that issues them, and directories that hold them."""

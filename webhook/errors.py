@@ -1,0 +1,99 @@
+"""Every way this package says no on purpose.
+
+* GpuSliceError
+  + BadReview        the call is no AdmissionReview: answered with HTTP 400, read by whoever runs the API server
+  + Denial           the pod is understood and refused: HTTP 200, allowed=false, read by whoever made the pod
+  + BadFleet         the fleet file cannot be used: read by the platform team
+  + BadDocument      a YAML or JSON text cannot be read: read by whoever wrote it
+
+Anything else that is raised is our own fault and is allowed to crash.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LONGEST_QUOTE = 80
+"""Characters of a user's text that a message repeats.  An event shows 1,024 characters in all."""
+
+
+class GpuSliceError(Exception):
+    """Base of everything raised on purpose."""
+
+
+class BadReview(GpuSliceError):
+    """The request body has nothing in it that could be answered."""
+
+
+class BadDocument(GpuSliceError):
+    """A text is not YAML or JSON that Kubernetes would read, or is too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetProblem:
+    """One thing wrong in a fleet file."""
+
+    path: str
+    """Where, as in ``pools[0].partition.mig``."""
+    problem: str
+    hint: str
+
+    def __str__(self) -> str:
+        return sentence(self.path, self.problem, self.hint)
+
+
+class BadFleet(GpuSliceError):
+    """The fleet file cannot be used.  Carries every problem that was found, not only the first."""
+
+    def __init__(self, problems: list[FleetProblem]) -> None:
+        super().__init__(problems)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.problems))
+
+
+class Denial(GpuSliceError):
+    """The pod cannot be admitted as written.
+
+    People meet the text in ``kubectl`` output, but more often in the events of the ReplicaSet or
+    Job that owns the pod: one line that stands alone.
+    """
+
+    def __init__(
+        self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None
+    ) -> None:
+        super().__init__(problem, field, hint)
+        self.problem = problem
+        self.field = field
+        """Path in the pod, as in ``metadata.annotations[gpu-slice]``."""
+        self.hint = hint
+        """What to write instead."""
+        self.reason = reason
+        """A stable word for metrics and logs, never made of anything that a user wrote."""
+        self.position = position
+        """Index of the first bad character of the annotation, where there is one."""
+
+    def __str__(self) -> str:
+        return sentence(self.field, self.problem, self.hint)
+
+
+def sentence(where: str, problem: str, hint: str) -> str:
+    """``where: problem. Hint.``, on one line.
+
+    >>> sentence("spec", "no containers", "Add one")
+    'spec: no containers. Add one.'
+    """
+    return f"{where}: {problem}. {hint}."
+
+
+def quote(text: object) -> str:
+    """A user's text made safe for one line of a message: quoted, escaped and cut.
+
+    >>> quote("1g5gb")
+    "'1g5gb'"
+    """
+    if isinstance(text, str) and len(text) > LONGEST_QUOTE:
+        return repr(text[:LONGEST_QUOTE]) + "…"
+    shown = repr(text)
+    return shown if len(shown) <= 2 * LONGEST_QUOTE else shown[:LONGEST_QUOTE] + "…"
