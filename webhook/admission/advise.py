@@ -1,0 +1,100 @@
+"""Workloads: the pod that a template makes, and what is in the wrong place around it.
+
+The webhook never changes a workload, only the pods that it makes.  So a preview of a Deployment is that of
+its pod; and an annotation on the Deployment itself does nothing, which nobody would tell otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from webhook.admission.pod import Pod
+from webhook.errors import quote
+from webhook.slices.request import ANNOTATION
+
+DEEPEST_LIST = 8
+"""Lists inside Lists.  Nobody writes two."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """A document of which a preview has something to say: a pod, or something that makes pods."""
+
+    kind: str
+    name: str
+    namespace: str | None
+    pod: Pod | None
+    """The pod, or the one that it makes; None where it makes none."""
+    template: str = ""
+    """Where the pod template stands, as in ``spec.template``; empty for a pod."""
+    advice: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """As in ``Deployment team-a/notebook``."""
+        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
+
+
+def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
+    """The subjects in *document*: itself, or the items of a List."""
+    if not isinstance(document, dict):
+        yield Subject(kind=quote(document), name="", namespace=None, pod=None)
+        return
+    items = document.get("items")
+    if str(document.get("kind", "")).endswith("List") and isinstance(items, list) and depth < DEEPEST_LIST:
+        for item in items:
+            yield from subjects(item, depth + 1)
+        return
+    yield _subject(document)
+
+
+def _subject(document: Mapping[str, Any]) -> Subject:
+    metadata = _map(document, "metadata")
+    kind = str(document.get("kind") or "object")
+    name = str(metadata.get("name") or f"{metadata.get('generateName') or ''}…")
+    namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
+    if kind == "Pod":
+        return Subject(kind, name, namespace, dict(document), advice=tuple(_label_advice(metadata, "metadata")))
+    where, template = _template(document)
+    if template is None:
+        return Subject(kind, name, namespace, None)
+    inner = _map(template, "metadata")
+    pod: Pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},
+        "spec": template.get("spec"),
+    }
+    advice = [*_place_advice(kind, metadata, inner, where), *_label_advice(inner, f"{where}.metadata")]
+    return Subject(kind, name, namespace, pod, where, tuple(advice))
+
+
+def _template(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
+    """The pod template of a workload, and where it stands."""
+    for where in ("spec.template", "spec.jobTemplate.spec.template", "template"):
+        found: Mapping[str, Any] = document
+        for step in where.split("."):
+            found = _map(found, step)
+        if isinstance(found.get("spec"), dict) and "containers" in found["spec"]:
+            return where, found
+    return "", None
+
+
+def _place_advice(kind: str, metadata: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> Iterator[str]:
+    if ANNOTATION in _map(metadata, "annotations") and ANNOTATION not in _map(inner, "annotations"):
+        yield (
+            f"the annotation '{ANNOTATION}' stands on the {kind} itself, where it does nothing: "
+            f"move it to {where}.metadata.annotations"
+        )
+
+
+def _label_advice(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
+    if ANNOTATION in _map(metadata, "labels") and ANNOTATION not in _map(metadata, "annotations"):
+        yield f"'{ANNOTATION}' is a label, where it does nothing: move it to {where}.annotations"
+
+
+def _map(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}

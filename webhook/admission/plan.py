@@ -1,0 +1,197 @@
+"""The whole decision about one pod, as a value: the webhook sends it, a preview shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from webhook.admission import remarks, visit
+from webhook.admission.explain import explain
+from webhook.admission.mutate import mutate
+from webhook.admission.nodes import NodeRules
+from webhook.admission.patch import Operation, diff
+from webhook.admission.pod import DEFAULT_CONTAINER, MIRROR, Container, Pod, annotations_of, containers
+from webhook.admission.resolve import Demand, Resolution, Wanted, resolve
+from webhook.errors import Denial, quote
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.nearest import nearest
+from webhook.fleet.pool import WHOLE_GPU
+from webhook.slices import request
+from webhook.slices.request import ANNOTATION, FIELD, Request, Shared
+
+OWN_NAMESPACE = "gpu-slice"
+UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
+"""The cluster must be able to start without us, and so must we.  The webhook's configuration says the same."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """What happens to a pod that is admitted."""
+
+    before: Pod
+    after: Pod
+    """The pod as it becomes; the very same object as `before` where nothing changes."""
+    patch: tuple[Operation, ...] = ()
+    """RFC 6902 operations from `before` to `after`."""
+    warnings: tuple[str, ...] = ()
+    """Each at most 120 characters, for whoever made the pod."""
+    resolution: Resolution | None = None
+    """None where the pod is none of our business."""
+    why: str = ""
+    """Where nothing changes, why."""
+
+
+def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: str | None = None) -> Plan:
+    """Decide about *pod*, which is created in *namespace*.  Raises `Denial`.
+
+    *controller* is the kind of the workload that makes the pod; where absent, the pod's own
+    ownerReferences tell.
+    """
+    there = annotations_of(pod)
+    asked = there.get(ANNOTATION)
+    if ANNOTATION not in there:
+        return Plan(pod, pod, why=f"it has no annotation '{ANNOTATION}'")
+    if namespace in UNTOUCHED_NAMESPACES:
+        return Plan(pod, pod, why=f"pods of namespace '{namespace}' are never touched")
+    if MIRROR in there:
+        return Plan(pod, pod, why="it is the mirror of a static pod")
+    if not isinstance(asked, str):
+        raise Denial(
+            f"{quote(asked)} is not a text",
+            field=FIELD,
+            hint=f"Put it in quotes, as in {ANNOTATION}: '1g.5gb'",
+            reason="grammar",
+        )
+    requests = request.parse(asked)
+    found = containers(pod)
+    warnings: list[str] = []
+    remembered = visit.recall(asked, there, requests, found)
+    wanted = _choose(requests, found, there, warnings) if remembered is None else remembered
+    _refuse_many_shares(wanted)
+    demand = Demand(
+        wanted=wanted,
+        others=_others(wanted, found),
+        rules=NodeRules.of(pod),
+        policy=fleet.policy(namespace),
+        containers=found,
+    )
+    resolution = resolve(demand, fleet)
+    if resolution is None:
+        denial = explain(demand, fleet, namespace)
+        if remembered is None:
+            raise denial
+        raise visit.stale(f"this fleet would not give that now ({denial.problem})")
+    if remembered is None:
+        for assignment in resolution.assignments:
+            warnings += _settle(assignment.container, assignment.resource, assignment.count)
+        warnings += remarks.remarks(pod, demand, resolution, fleet, controller)
+    after = mutate(pod, resolution, visit.record(asked, resolution))
+    patch = tuple(diff(pod, after))
+    return Plan(
+        before=pod,
+        after=after if patch else pod,
+        patch=patch,
+        warnings=tuple(warnings),
+        resolution=resolution,
+        why="" if patch else "it has its slice already",
+    )
+
+
+def _choose(
+    requests: Sequence[Request], found: Sequence[Container], there: dict[str, object], warnings: list[str]
+) -> list[Wanted]:
+    """Which container each request is for."""
+    if requests[0].container is None:
+        return [Wanted(_only(found, there, warnings), requests[0])]
+    named = {container.name: container for container in found}
+    wanted = []
+    for each in requests:
+        container = named.get(each.container or "")
+        if container is None:
+            like = nearest(each.container or "", named)
+            hint = f"Write '{like}'" if like else f"The pod has {', '.join(map(quote, list(named)[:8]))}"
+            raise Denial(
+                f"no container is called '{each.container}'",
+                field=FIELD,
+                hint=hint,
+                reason="no-such-container",
+                position=each.position,
+            )
+        wanted.append(Wanted(container, each))
+    return wanted
+
+
+def _only(found: Sequence[Container], there: dict[str, object], warnings: list[str]) -> Container:
+    """The container that gets the slice where none was named; never an init container."""
+    regular = [each for each in found if not each.initial]
+    if len(regular) == 1:
+        return regular[0]
+    asking = [each for each in regular if WHOLE_GPU in each.asks] or [each for each in regular if each.asks]
+    if len(asking) == 1:
+        return asking[0]
+    default = [each for each in regular if each.name == there.get(DEFAULT_CONTAINER)]
+    if default:
+        return default[0]
+    first = regular[0]
+    warnings.append(
+        remarks.warning(f"'{first.name}', the first container, gets the slice; name another: {ANNOTATION}: 'NAME=…'")
+    )
+    return first
+
+
+def _refuse_many_shares(wanted: Iterable[Wanted]) -> None:
+    for each in wanted:
+        for choice in each.request.choices:
+            if isinstance(choice.slice, Shared) and choice.count > 1:
+                raise Denial(
+                    f"the device plugin gives a container one share of a GPU, not {choice.count}",
+                    field=FIELD,
+                    hint="Write 'shared'; for more, ask for a whole GPU or a larger slice",
+                    reason="conflict",
+                    position=choice.position,
+                )
+
+
+def _others(wanted: Iterable[Wanted], found: Iterable[Container]) -> list[tuple[Container, str, int]]:
+    """The slices that other containers ask for by their resource.  A whole GPU is refused: a cut node has none."""
+    ours = {id(each.container) for each in wanted}
+    others = []
+    for container in found:
+        if id(container) in ours:
+            continue
+        for resource, count in container.asks.items():
+            if resource == WHOLE_GPU:
+                raise Denial(
+                    f"'{container.name}' asks for a whole GPU, and a node that is cut into slices has none",
+                    field=f"{container.path}.resources.limits[{WHOLE_GPU}]",
+                    hint=f"Remove it, or give it a slice too: {ANNOTATION}: 'NAME=…,{container.name}=…'",
+                    reason="whole-gpu",
+                )
+            others.append((container, resource, count))
+    return others
+
+
+def _settle(container: Container, resource: str, count: int) -> list[str]:
+    """What becomes of GPU resources that *container* asks for itself: kept, replaced, or refused."""
+    for name, there in container.asks.items():
+        field = f"{container.path}.resources.limits[{name}]"
+        if name == WHOLE_GPU and there > 1:
+            raise Denial(
+                f"'{container.name}' asks for {there} whole GPUs and for a slice",
+                field=field,
+                hint=f"Remove it for the slice, or the annotation '{ANNOTATION}' for the GPUs",
+                reason="whole-gpu",
+            )
+        if name == WHOLE_GPU:
+            continue
+        if name != resource or there != count:
+            raise Denial(
+                f"'{container.name}' asks for {there} of '{name}', and the annotation gives it {count} of "
+                f"'{resource}'; one container sees one kind of slice",
+                field=field,
+                hint="Remove one of the two",
+                reason="conflict",
+            )
+    if WHOLE_GPU in container.asks:
+        return [remarks.warning(f"{WHOLE_GPU}: 1 of '{container.name}' was replaced by {resource}: {count}")]
+    return []

@@ -1,0 +1,245 @@
+"""The shape of the fleet file, field by field: names, types, defaults and why.
+
+What one field can say about itself is checked here; what needs the catalogue or another field is checked by
+`webhook.fleet.fleet`.  `schema` is the same shape for editors.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from webhook.errors import BadFleet, FleetProblem, quote
+from webhook.fleet.nearest import nearest
+from webhook.slices.catalogue import CatalogueFile
+
+API_VERSION = "gpu-slice/v1"
+
+TAINT_KEY = "nvidia.com/gpu-shared"
+"""Our convention; with a hyphen.  ``nvidia.com/gpu.shared``, with a dot, is a resource of the device plugin."""
+
+# Kubernetes' own limits: k8s.io/apimachinery pkg/util/validation.
+DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+DURATION = r"^([0-9]+(s|m|h))+$"
+
+DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Model(BaseModel):
+    """An object of the file: frozen, in camelCase, without unknown fields; ``"4"`` is no number."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, strict=True, use_attribute_docstrings=True
+    )
+
+
+class Replicas(Model):
+    """How many pods share one GPU."""
+
+    replicas: Annotated[int, Field(ge=2)]
+    """Shares of one GPU.  The device plugin refuses 1."""
+
+
+class Partition(Model):
+    """What is done to each GPU of the pool: exactly one of the three."""
+
+    mig: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
+    """One GPU's layout, a count for each MIG profile: {1g.5gb: 7}.  Checked against real placements."""
+    time_slicing: Replicas | None = None
+    """Pods take turns on a whole GPU; neither memory nor faults are isolated."""
+    mps: Replicas | None = None
+    """Pods share a whole GPU through NVIDIA MPS, each with a part of its memory."""
+
+
+class Taint(Model):
+    """A taint on the pool's nodes, which the webhook makes its pods tolerate."""
+
+    key: LabelKey
+    value: LabelValue = ""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+
+class Limit(Model):
+    """How far Karpenter may grow the pool: exactly one of the two."""
+
+    slices: Positive | None = None
+    """Slices of the pool in all."""
+    nodes: Positive | None = None
+
+
+class CapacityReservation(Model):
+    """An EC2 capacity reservation: exactly one of the two."""
+
+    id: Annotated[str, Field(pattern=r"^cr-[0-9a-z]+$")] | None = None
+    tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
+
+
+class PoolEntry(Model):
+    """Nodes that are all cut the same way."""
+
+    name: DnsLabel
+    """The node label gpu-slice/pool, and the name of the NodePool."""
+    gpu: str
+    """A GPU of the catalogue, such as a100-40gb (`gpu-slice profiles --all`)."""
+    partition: Partition
+    instance_types: Annotated[list[str], Field(min_length=1)]
+    """EC2 instance types that carry this GPU, all of one architecture."""
+    strategy: Literal["mixed", "single"] = "mixed"
+    """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
+    labels: dict[LabelKey, LabelValue] | None = None
+    """On the nodes, and in the nodeSelector of the pods.  Default {nvidia.com/gpu: <the GPU's family>}."""
+    taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
+    untainted: bool = False
+    """Says that `taints: []` is meant: any pod may then land on the pool's nodes."""
+    nodes: Literal["karpenter", "existing"] = "karpenter"
+    """existing: node groups or the GPU Operator make the nodes, and label them gpu-slice/pool."""
+    capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
+    """Spot is cheaper and may be taken away at two minutes' notice, so it must be asked for."""
+    capacity_reservations: list[CapacityReservation] = []
+    """Which reservations `reserved` may use."""
+    empty_for: Annotated[str, Field(pattern=DURATION)] = "300s"
+    """How long a node stays when nothing runs on it."""
+    consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
+    """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
+    expire_after: Annotated[str, Field(pattern=rf"{DURATION}|^Never$")] = "720h"
+    limit: Limit = Limit(nodes=10)
+    """A p4d costs some 30 $ an hour: a mistake must end somewhere."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 10
+    """Karpenter tries a larger weight first."""
+    ami: Annotated[str, Field(pattern=r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$")] = "al2023@v20260724"
+    """Pinned, so that a new image is a change that somebody makes."""
+    node_role: str | None = None
+    """IAM role of the nodes.  Default KarpenterNodeRole-<cluster>."""
+    disk: Annotated[str, Field(pattern=r"^[1-9][0-9]*(Gi|Ti)$")] = "200Gi"
+
+
+class NamespaceEntry(Model):
+    """What pods of a namespace may use; what is not given is not limited."""
+
+    pools: list[str] | None = None
+    slices: list[str] | None = None
+    """Profiles such as 1g.5gb, and `shared`."""
+
+
+def _this_version(value: Any) -> Any:
+    if value != API_VERSION:
+        raise ValueError(f"this gpu-slice reads {API_VERSION}, not {quote(value)}")
+    return value
+
+
+class FleetFile(Model):
+    """The slices that a cluster offers."""
+
+    api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
+    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$")] = "my-cluster"
+    """The EKS cluster: fills karpenter.sh/discovery and the role's name."""
+    pools: Annotated[list[PoolEntry], Field(min_length=1)]
+    """In order of preference, where a request leaves a choice."""
+    namespaces: dict[Literal["*"] | DnsLabel, NamespaceEntry] = {}
+    """By name; "*" for those without an entry of their own.  A namespace without either may use everything."""
+    catalogue: CatalogueFile = CatalogueFile()
+    """GPUs and instance types of your own, in the shape of the built-in catalogue."""
+
+
+def read(data: Any) -> FleetFile:
+    """Check the shape of *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
+    if not isinstance(data, dict):
+        raise BadFleet([FleetProblem("fleet", f"{quote(data)} is no fleet", f"Begin with 'apiVersion: {API_VERSION}'")])
+    try:
+        return FleetFile.model_validate(data)
+    except ValidationError as error:
+        raise BadFleet([_problem(each, data) for each in error.errors()]) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the fleet file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gpu-slice fleet",
+        **FleetFile.model_json_schema(by_alias=True),
+    }
+
+
+def path(location: tuple[int | str, ...]) -> str:
+    """A place in the file as people write it.
+
+    >>> path(("pools", 0, "labels", "nvidia.com/gpu"))
+    'pools[0].labels[nvidia.com/gpu]'
+    """
+    text = ""
+    for step in location:
+        plain = isinstance(step, str) and step.replace("-", "").replace("_", "").isalnum()
+        text += (f".{step}" if text else str(step)) if plain else f"[{step}]"
+    return text or "fleet"
+
+
+_HINTS = {
+    DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
+    LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
+    LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
+    DURATION: "Write a duration such as '300s', '15m' or '720h'",
+}
+
+
+def _problem(error: Any, data: Any) -> FleetProblem:
+    # pydantic puts the name of a union's branch, and '[key]' for a map's key, into the location.
+    location = tuple(step for step in error["loc"] if step not in ("[key]", "literal['*']") and not _branch(step))
+    where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return FleetProblem(where, "is missing", "Add it")
+    if kind == "extra_forbidden":
+        known = _known(location)
+        like = nearest(str(location[-1]), known)
+        return FleetProblem(
+            where,
+            "is no field that a fleet has",
+            f"Write '{like}'" if like else f"Known are {', '.join(known)}",
+        )
+    if kind == "value_error":
+        return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
+    if kind == "literal_error":
+        return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
+    if kind == "string_pattern_mismatch":
+        pattern = context["pattern"]
+        return FleetProblem(
+            where, f"{quote(value)} is not well formed", _HINTS.get(pattern, f"It must match {pattern}")
+        )
+    if kind.endswith("_type"):
+        return FleetProblem(
+            where, f"{quote(value)} is {_kind(value)}", error["msg"].replace("Input should be", "Write")
+        )
+    return FleetProblem(where, f"{quote(value)} cannot be", error["msg"].replace("Input should be", "Write one"))
+
+
+def _branch(step: int | str) -> bool:
+    return isinstance(step, str) and (step.startswith("constrained-") or (step.endswith("]") and "[" in step[1:]))
+
+
+def _known(location: tuple[int | str, ...]) -> list[str]:
+    """The fields of the object that *location* is in."""
+    models: dict[str | int, type[BaseModel]] = {
+        "pools": PoolEntry, "partition": Partition, "timeSlicing": Replicas, "mps": Replicas, "taints": Taint,
+        "limit": Limit, "capacityReservations": CapacityReservation, "namespaces": NamespaceEntry,
+        "catalogue": CatalogueFile,
+    }  # fmt: skip
+    owner = next((models[step] for step in reversed(location[:-1]) if step in models), FleetFile)
+    return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _kind(value: object) -> str:
+    names = {
+        dict: "a map",
+        list: "a list",
+        str: "a text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), "nothing" if value is None else type(value).__name__)

@@ -1,0 +1,269 @@
+"""Which GPUs there are, how each can be cut, and which EC2 instance types carry them.
+
+The data is ``gpus.yaml`` beside this file, with a source for each GPU; a fleet file may add to it in the
+same shape.  Numbers of a profile belong to (GPU, profile): ``1g.10gb`` is one of seven on an A100-80GB and
+one of four on an A100-40GB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from webhook.slices.profile import BadProfile, MigProfile
+
+Architecture = Literal["amd64", "arm64"]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProfile:
+    """One profile on one GPU."""
+
+    profile: MigProfile
+    compute_slices: int
+    """Compute slices of the GPU that an instance takes."""
+    most: int
+    """Most instances on one GPU."""
+    starts: tuple[int, ...]
+    """Memory slices at which an instance may start."""
+    size: int
+    """Memory slices that an instance takes."""
+    memory_mib: int | None
+    """Memory of one instance in MiB, where it was seen on hardware."""
+
+    def __str__(self) -> str:
+        return str(self.profile)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gpu:
+    """A GPU model."""
+
+    name: str
+    """Such as ``h100-80gb``."""
+    family: str
+    """Such as ``h100``: what a request may name instead."""
+    product: str
+    memory: str
+    """Nominal, for people."""
+    source: str
+    compute_slices: int = 0
+    """Compute slices in all; 0 where the GPU has no MIG."""
+    memory_slices: int = 0
+    profiles: tuple[GpuProfile, ...] = ()
+    aliases: Mapping[MigProfile, MigProfile] = field(default_factory=dict)
+    """Names that other drivers print for a profile, to the name in `profiles`."""
+    unverified: str = ""
+    """What of this entry nobody has seen on hardware."""
+
+    @property
+    def mig(self) -> bool:
+        """Whether it can be cut; a GPU without MIG can only be time-sliced."""
+        return bool(self.profiles)
+
+    def profile(self, wanted: MigProfile) -> GpuProfile | None:
+        """The profile called *wanted*, or called so by some driver."""
+        canonical = self.aliases.get(wanted, wanted)
+        return next((each for each in self.profiles if each.profile == canonical), None)
+
+    def called(self, name: str) -> bool:
+        """Whether *name*, from a request's ``@gpu``, means this GPU."""
+        return name in (self.name, self.family)
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceType:
+    """An EC2 instance type."""
+
+    name: str
+    gpu: str
+    """Name of the GPU in the catalogue."""
+    gpus: int
+    """Whole GPUs; 0 where the instance has only a part of one."""
+    architecture: Architecture
+    gpu_name: str | None
+    """The node label ``karpenter.k8s.aws/instance-gpu-name``; None where Karpenter does not know the type."""
+    gpu_memory: int | None
+    """The node label ``karpenter.k8s.aws/instance-gpu-memory``, in MiB."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
+
+
+class RoleEntry(_Model):
+    """How an instance of one kind lies on a GPU."""
+
+    compute_slices: Annotated[int, Field(ge=1)]
+    most: Annotated[int, Field(ge=1)]
+    starts: list[Annotated[int, Field(ge=0)]]
+    size: Annotated[int, Field(ge=1)]
+
+
+class GeometryEntry(_Model):
+    """How a family of GPUs can be cut, whatever the memory."""
+
+    source: str
+    compute_slices: Annotated[int, Field(ge=1)]
+    memory_slices: Annotated[int, Field(ge=1)]
+    roles: dict[str, RoleEntry]
+    unverified: str = ""
+
+
+class ProfileEntry(_Model):
+    """The name and the memory of a role on one GPU."""
+
+    name: str
+    memory_mib: Annotated[Annotated[int, Field(ge=1)] | None, Field(alias="memoryMiB")] = None
+
+
+class GpuEntry(_Model):
+    """A GPU; what is not given comes from the one that ``like`` names."""
+
+    like: str | None = None
+    family: str | None = None
+    product: str | None = None
+    memory: str | None = None
+    geometry: str | None = None
+    source: str
+    unverified: str | None = None
+    device_ids: list[str] | None = None
+    aliases: dict[str, str] | None = None
+    profiles: dict[str, ProfileEntry] | None = None
+
+
+class InstanceTypeEntry(_Model):
+    """An instance type; the two Karpenter labels go together."""
+
+    gpu: str
+    gpus: Annotated[int, Field(ge=0)]
+    architecture: Architecture = "amd64"
+    gpu_name: str | None = None
+    gpu_memory: Annotated[int, Field(ge=1)] | None = None
+
+
+class CatalogueFile(_Model):
+    """The shape of ``gpus.yaml``, and of a fleet's own ``catalogue``."""
+
+    geometries: dict[str, GeometryEntry] = {}
+    gpus: dict[str, GpuEntry] = {}
+    instance_types: dict[str, InstanceTypeEntry] = {}
+
+
+class BadCatalogue(ValueError):
+    """An entry of a catalogue contradicts another.  ``path`` says which."""
+
+    def __init__(self, path: str, problem: str, hint: str) -> None:
+        super().__init__(path, problem, hint)
+        self.path, self.problem, self.hint = path, problem, hint
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """GPUs and instance types by name."""
+
+    gpus: Mapping[str, Gpu]
+    instance_types: Mapping[str, InstanceType]
+    file: CatalogueFile
+
+    @classmethod
+    def build(cls, *files: CatalogueFile) -> Catalogue:
+        """Put *files* together; a later one may add, or replace by name.  Raises `BadCatalogue`."""
+        whole = CatalogueFile.model_construct(
+            geometries={k: v for file in files for k, v in file.geometries.items()},
+            gpus={k: v for file in files for k, v in file.gpus.items()},
+            instance_types={k: v for file in files for k, v in file.instance_types.items()},
+        )
+        gpus = {name: _gpu(name, whole) for name in whole.gpus}
+        types = {}
+        for name, entry in whole.instance_types.items():
+            if entry.gpu not in gpus:
+                raise BadCatalogue(
+                    f"instanceTypes.{name}.gpu",
+                    f"'{entry.gpu}' is no GPU",
+                    "Add it under gpus, or correct it",
+                )
+            types[name] = InstanceType(name, **entry.model_dump())
+        return cls(gpus, types, whole)
+
+    def families(self) -> set[str]:
+        """Every name that may stand behind an ``@``."""
+        return {gpu.name for gpu in self.gpus.values()} | {gpu.family for gpu in self.gpus.values()}
+
+    def having(self, profile: MigProfile) -> Iterable[Gpu]:
+        """The GPUs that have *profile*, in the order of the catalogue."""
+        return (gpu for gpu in self.gpus.values() if gpu.profile(profile))
+
+
+def _gpu(name: str, file: CatalogueFile) -> Gpu:
+    path = f"gpus.{name}"
+    entry = file.gpus[name]
+    if entry.like is not None:
+        base = file.gpus.get(entry.like)
+        if base is None or base.like is not None:
+            raise BadCatalogue(
+                f"{path}.like",
+                f"'{entry.like}' is no GPU with an entry of its own",
+                "Name one that has no 'like'",
+            )
+        entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles"}))
+        if file.gpus[name].profiles is not None:
+            entry = entry.model_copy(update={"profiles": file.gpus[name].profiles})
+    gpu = Gpu(
+        name=name,
+        family=entry.family or name,
+        product=entry.product or name,
+        memory=entry.memory or "",
+        source=entry.source,
+        unverified=entry.unverified or "",
+    )
+    if entry.geometry is None:
+        if entry.profiles:
+            raise BadCatalogue(f"{path}.profiles", "profiles without a geometry", "Add 'geometry', or remove them")
+        return gpu
+    geometry = file.geometries.get(entry.geometry)
+    if geometry is None:
+        raise BadCatalogue(
+            f"{path}.geometry",
+            f"'{entry.geometry}' is no geometry",
+            f"Write one of {', '.join(file.geometries)}",
+        )
+    return replace(
+        gpu,
+        compute_slices=geometry.compute_slices,
+        memory_slices=geometry.memory_slices,
+        profiles=tuple(
+            _profile(f"{path}.profiles.{role}", profile, geometry.roles.get(role))
+            for role, profile in (entry.profiles or {}).items()
+        ),
+        aliases={
+            _name(f"{path}.aliases", other): _name(f"{path}.aliases.{other}", ours)
+            for other, ours in (entry.aliases or {}).items()
+        },
+    )
+
+
+def _profile(path: str, entry: ProfileEntry, role: RoleEntry | None) -> GpuProfile:
+    if role is None:
+        raise BadCatalogue(path, "no such role in the geometry", "Name a role of the geometry")
+    return GpuProfile(
+        profile=_name(f"{path}.name", entry.name),
+        compute_slices=role.compute_slices,
+        most=role.most,
+        starts=tuple(role.starts),
+        size=role.size,
+        memory_mib=entry.memory_mib,
+    )
+
+
+def _name(path: str, text: str) -> MigProfile:
+    try:
+        return MigProfile.parse(text)
+    except BadProfile as bad:
+        raise BadCatalogue(
+            path, f"'{text}' is no profile: expected {bad.expected}", "Write it as the driver does"
+        ) from bad

@@ -1,0 +1,66 @@
+"""Which sets of profiles fit on one GPU together.
+
+Sizes do not add up: an instance must start at one of its profile's *placements*, counted in memory slices,
+so ``4g + 4g`` is impossible on a GPU where two would have room.  The search below places one instance after
+the other on the GPU's memory slices, within its compute slices, and tries every start.
+
+Source: NVIDIA MIG User Guide; the placements themselves are the catalogue's (see ``gpus.yaml``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations_with_replacement
+
+from webhook.slices.catalogue import Gpu, GpuProfile
+
+
+def fits(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> bool:
+    """Whether *gpu* can be cut into *layout*, a count for each profile of that GPU."""
+    if any(count > profile.most for profile, count in layout.items()):
+        return False
+    if sum(count for profile, count in layout.items() if profile.profile.media_extensions) > 1:
+        return False  # the media engines go to one instance
+    if sum(profile.compute_slices * count for profile, count in layout.items()) > gpu.compute_slices:
+        return False
+    # Large ones first: they have the fewest places, so a dead end shows early.
+    wanted = sorted((profile for profile, count in layout.items() for _ in range(count)), key=lambda p: -p.size)
+    return _place(wanted, 0, 0)
+
+
+def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:
+    """Whether *wanted* from *index* on can be placed, where *taken* has a bit for each used memory slice."""
+    if index == len(wanted):
+        return True
+    profile = wanted[index]
+    for start in profile.starts:
+        mask = ((1 << profile.size) - 1) << start
+        if not taken & mask and _place(wanted, index + 1, taken | mask):
+            return True
+    return False
+
+
+def maximal_layouts(gpu: Gpu) -> list[dict[GpuProfile, int]]:
+    """Every layout of *gpu* to which no further instance can be added, of its profiles without attributes.
+
+    A smaller set of instances is always a part of one of these.
+    """
+    plain = [profile for profile in gpu.profiles if not profile.profile.attribute]
+    valid = {frozenset(layout.items()): layout for layout in _layouts(gpu, plain)}
+    return [layout for layout in valid.values() if not any(_grown(layout, p, valid) for p in plain)]
+
+
+def _layouts(gpu: Gpu, profiles: list[GpuProfile]) -> Iterator[dict[GpuProfile, int]]:
+    for instances in range(1, gpu.compute_slices + 1):
+        for chosen in combinations_with_replacement(profiles, instances):
+            layout = {profile: chosen.count(profile) for profile in profiles if profile in chosen}
+            if fits(gpu, layout):
+                yield layout
+
+
+def _grown(
+    layout: dict[GpuProfile, int],
+    profile: GpuProfile,
+    valid: Mapping[frozenset[tuple[GpuProfile, int]], object],
+) -> bool:
+    return frozenset({**layout, profile: layout.get(profile, 0) + 1}.items()) in valid

@@ -1,0 +1,91 @@
+"""MIG profile names, such as ``1g.5gb``, ``1g.10gb+me`` and ``1c.3g.20gb``.
+
+    profile   = [count "c."] count "g." count "gb" [attribute]
+    attribute = ("+" / ".") ("me" / "me.all" / "gfx") / "-me"
+
+``+me`` is how drivers print it, ``.me`` how resource names spell it: both are read, ``+me`` is kept.
+NVIDIA's own grammar also allows a list of attributes; no GPU prints one, and a resource name could not
+carry the comma.  Whether any GPU offers a profile is the catalogue's question.
+
+Source: NVIDIA/go-nvlib ``pkg/nvlib/device/mig_profile.go``; NVIDIA/k8s-device-plugin ``internal/rm``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+RESOURCE_PREFIX = "nvidia.com/mig-"
+
+_NUMBER = r"[1-9][0-9]{0,3}"
+_PIECES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    # What to say is missing, and how to know it when it is there.
+    ("", re.compile(rf"(?:(?P<compute_instance>{_NUMBER})c\.)?")),
+    ("compute slices such as '1g'", re.compile(rf"(?P<compute>{_NUMBER})g")),
+    ("a dot", re.compile(r"\.")),
+    ("memory such as '5gb'", re.compile(rf"(?P<memory>{_NUMBER})gb")),
+    ("", re.compile(r"(?P<attribute>[+.](?:me\.all|me|gfx)|-me)?")),
+    ("nothing more", re.compile(r"\Z")),
+)
+
+
+class BadProfile(ValueError):
+    """A text is not spelled like a MIG profile."""
+
+    def __init__(self, text: str, position: int, expected: str) -> None:
+        super().__init__(text, position, expected)
+        self.text = text
+        self.position = position
+        """Index of the first character that does not fit."""
+        self.expected = expected
+        """What would have fitted there, as a phrase."""
+
+
+@dataclass(frozen=True, slots=True)
+class MigProfile:
+    """A kind of MIG device by its name.  Equal names are equal values; ``str`` gives the name back."""
+
+    compute_slices: int
+    """The ``g`` number: compute slices of the GPU instance."""
+    memory_gb: int
+    """The ``gb`` number, which the driver computes: it is not the memory in GB or GiB."""
+    attribute: str = ""
+    """Engines, with the sign: ``+me``, ``+me.all``, ``+gfx`` or ``-me``."""
+    compute_instance_slices: int | None = None
+    """The ``c`` number, where a compute instance takes only a part of its GPU instance."""
+
+    @classmethod
+    def parse(cls, text: str) -> MigProfile:
+        """Read a name.  Raises `BadProfile` with the position of the first character that does not fit."""
+        position = 0
+        found: dict[str, str] = {}
+        for expected, pattern in _PIECES:
+            piece = pattern.match(text, position)
+            if piece is None:
+                raise BadProfile(text, position, expected)
+            found.update((name, value) for name, value in piece.groupdict().items() if value)
+            position = piece.end()
+        attribute = found.get("attribute", "")
+        return cls(
+            compute_slices=int(found["compute"]),
+            memory_gb=int(found["memory"]),
+            attribute="+" + attribute[1:] if attribute.startswith(".") else attribute,
+            compute_instance_slices=int(found["compute_instance"]) if "compute_instance" in found else None,
+        )
+
+    def __str__(self) -> str:
+        part = f"{self.compute_instance_slices}c." if self.compute_instance_slices else ""
+        return f"{part}{self.compute_slices}g.{self.memory_gb}gb{self.attribute}"
+
+    @property
+    def resource(self) -> str:
+        """The extended resource under the device plugin's ``mixed`` strategy: ``nvidia.com/mig-1g.5gb.me``.
+
+        A minus stays.  The plugin advertises no profile with a ``c`` number.
+        """
+        return RESOURCE_PREFIX + str(self).replace("+", ".")
+
+    @property
+    def media_extensions(self) -> bool:
+        """Whether it takes the GPU's media engines, which one instance at most can have."""
+        return self.attribute in ("+me", "+me.all")

@@ -1,0 +1,306 @@
+"""What a pod asks for: the grammar of the ``gpu-slice`` annotation.
+
+    value      = request / assignment *("," assignment)     one container, or several by name
+    assignment = container-name "=" request
+    request    = choice *("|" choice)                       in order of preference
+    choice     = [count "x"] slice ["@" gpu]                gpu: a catalogue name, or a family
+    slice      = profile / fraction / memory / "shared"
+    fraction   = number "/" number                          of a GPU's compute slices, at least
+    memory     = number ("gb" / "Gi")                       the profile's number, or real memory, at least
+
+Spaces may stand around ``,`` ``|`` ``=`` ``@``.  Text in, value out: whether anybody offers it is the
+fleet's question.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction as Rational
+from functools import lru_cache
+from typing import TypeAlias
+
+from webhook.errors import Denial, quote
+from webhook.slices.profile import RESOURCE_PREFIX, BadProfile, MigProfile
+
+ANNOTATION = "gpu-slice"
+FIELD = f"metadata.annotations[{ANNOTATION}]"
+
+LONGEST_VALUE = 32_768
+"""Characters.  200 containers with names of 63 characters and three choices each stay below it."""
+
+_EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
+_HOWTO = f"Write {_EXAMPLES}"
+
+_WORD = re.compile(r"[^\s,|=@]+")
+_CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
+_GPU = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,61}[a-z0-9])?\Z")
+_COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
+_FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
+_MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
+_LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
+
+
+@dataclass(frozen=True, slots=True)
+class Fraction:
+    """At least this share of a GPU's compute slices; never more than the whole."""
+
+    numerator: int
+    denominator: int
+
+    def __str__(self) -> str:
+        return f"{self.numerator}/{self.denominator}"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """At least this much: in the number of a profile's name (``gb``), or in real memory (``Gi``)."""
+
+    amount: int
+    unit: str
+
+    def __str__(self) -> str:
+        return f"{self.amount}{self.unit}"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """One share of a GPU that is time-sliced, or shared by MPS."""
+
+    def __str__(self) -> str:
+        return "shared"
+
+
+Slice: TypeAlias = MigProfile | Fraction | Memory | Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to serve a container."""
+
+    slice: Slice
+    count: int = 1
+    gpu: str | None = None
+    """Name or family of a GPU of the catalogue."""
+    position: int = 0
+    """Where it stands in the annotation, for messages."""
+
+    def __str__(self) -> str:
+        count = f"{self.count}x" if self.count > 1 else ""
+        return f"{count}{self.slice}{'@' + self.gpu if self.gpu else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one container asks for: choices in order of preference, and its name where it was named."""
+
+    choices: tuple[Choice, ...]
+    container: str | None = None
+    position: int = 0
+
+    def __str__(self) -> str:
+        choices = "|".join(map(str, self.choices))
+        return f"{self.container}={choices}" if self.container else choices
+
+
+LONGEST_REMEMBERED = 128
+"""Characters.  A Deployment's pods all carry the same text; a long one is not worth the memory."""
+
+
+def parse(value: str) -> tuple[Request, ...]:
+    """Read an annotation: one `Request` without a container, or one or more with.
+
+    Raises `Denial` with the position of the first character that does not fit.
+    """
+    if len(value) <= LONGEST_REMEMBERED:
+        return _remembered(value)
+    if len(value) > LONGEST_VALUE:
+        raise bad(f"the value has {len(value)} characters, more than {LONGEST_VALUE}", 0, "Write a shorter one")
+    return _Parser(value).value()
+
+
+@lru_cache(maxsize=1024)
+def _remembered(value: str) -> tuple[Request, ...]:
+    return _Parser(value).value()
+
+
+def text(requests: Iterable[Request]) -> str:
+    """The annotation that `parse` reads as *requests*, in its shortest spelling."""
+    return ",".join(map(str, requests))
+
+
+def bad(problem: str, position: int, hint: str) -> Denial:
+    """A `Denial` that points into the annotation."""
+    return Denial(problem, field=FIELD, hint=hint, reason="grammar", position=position)
+
+
+class _Parser:
+    """Reads from left to right; each method is a rule of the grammar and leaves `position` behind it."""
+
+    def __init__(self, value: str) -> None:
+        self.text = value
+        self.position = 0
+
+    def value(self) -> tuple[Request, ...]:
+        if not self.text.strip():
+            raise bad("the value is empty", 0, _HOWTO)
+        if "=" not in self.text:
+            request = self.request(None, 0)
+            if self.peek() == ",":
+                raise bad(
+                    f"{quote(self.text)} has a ',' but names no container",
+                    self.text.index(",", self.position),
+                    "Write 'container=slice, other=slice' for several containers, "
+                    "or put '|' between alternatives for one",
+                )
+            self.end()
+            return (request,)
+        requests: dict[str | None, Request] = {}
+        while not requests or self.peek() == ",":
+            self.separator()
+            request = self.assignment()
+            if request.container in requests:
+                raise bad(
+                    f"container '{request.container}' is named twice",
+                    request.position,
+                    "Name each container once; put '|' between alternatives",
+                )
+            requests[request.container] = request
+        self.end()
+        return tuple(requests.values())
+
+    def assignment(self) -> Request:
+        start = self.skip()
+        name = self.word("a container name")
+        if not _CONTAINER.match(name):
+            raise bad(
+                f"{quote(name)} cannot be a container's name",
+                start,
+                "Write 'container=slice' with a name from spec.containers",
+            )
+        if self.peek() != "=":
+            raise bad(
+                f"{quote(self.text)} names a container in one place and none at {quote(name)}",
+                start,
+                "Write 'container=slice' for each",
+            )
+        self.separator()
+        return self.request(name, start)
+
+    def request(self, container: str | None, start: int) -> Request:
+        choices = [self.choice()]
+        while self.peek() == "|":
+            self.separator()
+            choices.append(self.choice())
+        return Request(tuple(choices), container, start)
+
+    def choice(self) -> Choice:
+        start = self.skip()
+        word = self.word("a slice")
+        count = _COUNT.match(word)
+        offset = count.end() if count else 0
+        kind = _slice(self.text, start + offset, word[offset:])
+        gpu = None
+        if self.peek() == "@":
+            self.separator()
+            at = self.skip()
+            gpu = self.word("a GPU such as 'h100' or 'a100-40gb' after '@'")
+            if not _GPU.match(gpu):
+                raise bad(f"{quote(gpu)} cannot be a GPU's name", at, "Write one such as 'h100' or 'a100-40gb'")
+        return Choice(kind, int(count[1]) if count else 1, gpu, start)
+
+    def skip(self) -> int:
+        """Past the spaces that may follow a separator; none may stand at the very beginning."""
+        while self.position and self.text.startswith(" ", self.position):
+            self.position += 1
+        return self.position
+
+    def peek(self) -> str:
+        """The separator that comes next, after spaces; empty where none does."""
+        ahead = self.position
+        while self.text.startswith(" ", ahead):
+            ahead += 1
+        return self.text[ahead : ahead + 1] if self.text[ahead : ahead + 1] in (",", "|", "=", "@") else ""
+
+    def separator(self) -> str:
+        """Move past the separator that comes next, if one does, and return it."""
+        found = self.peek()
+        if found:
+            self.position = self.text.index(found, self.position) + 1
+        return found
+
+    def word(self, expected: str) -> str:
+        found = _WORD.match(self.text, self.position)
+        if found is None:
+            raise bad(f"expected {expected}, found {self.here()}", self.position, _HOWTO)
+        self.position = found.end()
+        return found[0]
+
+    def end(self) -> None:
+        if self.position == len(self.text):
+            return
+        rest = self.text[self.position :]
+        if rest.isspace():
+            raise bad(f"{quote(self.text)} ends in white space", self.position, "Remove it")
+        if self.peek() == "@":
+            raise bad("a second '@'", self.text.index("@", self.position), "Name one GPU behind each slice")
+        if self.peek() == "=":
+            at = self.text.index("=", self.position)
+            raise bad("a second '='", at, "Put ',' between containers, as in 'main=1g.5gb,side=1g.5gb'")
+        raise bad(
+            f"expected nothing more, found {self.here()}",
+            self.position,
+            "Put '|' between alternatives and ',' between containers",
+        )
+
+    def here(self) -> str:
+        return quote(self.text[self.position :]) if self.position < len(self.text) else "the end"
+
+
+def _slice(value: str, start: int, word: str) -> Slice:
+    if word == "shared":
+        return Shared()
+    if fraction := _FRACTION.match(word):
+        share = Fraction(int(fraction[1]), int(fraction[2]))
+        if share.numerator > share.denominator:
+            raise bad(f"'{word}' is more than a whole GPU", start, "Write at most '1/1', or a count such as '2x1/2'")
+        return share
+    if memory := _MEMORY.match(word):
+        return Memory(int(memory[1]), memory[2])
+    try:
+        return MigProfile.parse(word)
+    except BadProfile as error:
+        found = quote(word[error.position :]) if word[error.position :] else "the end"
+        cure = _cure(word)
+        if _LIKE_A_PROFILE.match(word):
+            raise bad(
+                f"{quote(word)} is not a MIG profile: expected {error.expected}, found {found}",
+                start + error.position,
+                cure or "Write it as in '1g.5gb' or '1g.10gb+me'",
+            ) from None
+        raise bad(f"{quote(word)} is no slice", start, cure or _HOWTO) from None
+
+
+def _cure(word: str) -> str | None:
+    """What somebody who wrote *word* most likely meant, where that can be told."""
+    lower = word.lower()
+    for prefix in (RESOURCE_PREFIX, "mig-"):
+        lower = lower.removeprefix(prefix)
+    if lower in ("share", "timesliced", "time-sliced", "timeslice", "time-slicing", "mps", "gpu.shared"):
+        return "Write 'shared' for one share of a time-sliced GPU"
+    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
+        return f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {_EXAMPLES}"
+    near = re.fullmatch(r"([1-9]\d{0,2})g?[.:_-]?([1-9]\d{0,3})(?:g|gb|gi|gib)?([+.-](?:me|gfx|me\.all))?", lower)
+    if near and "g" in lower and not re.fullmatch(r"\d+(?:g|gb|gi|gib)", lower):
+        return f"Write '{near[1]}g.{near[2]}gb{near[3] or ''}'"
+    near = re.fullmatch(r"([1-9]\d{0,4})(?:g|gb|gi|gib)", lower)
+    if near and not _LIKE_A_PROFILE.match(word):
+        return f"Write '{near[1]}gb' for the profile's number, or '{near[1]}Gi' for real memory"
+    if near := re.fullmatch(r"(0?\.\d{1,4}|\d{1,2}(?:\.\d{1,2})?%)", lower):
+        share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
+        if 0 < share <= 1:
+            return f"Write '{share.limit_denominator(8) or Rational(1, 8)}'"
+    if re.fullmatch(r"[a-z]+\d+[a-z0-9-]*", lower):
+        return f"Name the slice before the GPU, as in '1g.5gb@{lower}'"
+    return None
