@@ -60,9 +60,7 @@ class Denial(GpuSliceError):
     Job that owns the pod: one line that stands alone.
     """
 
-    def __init__(
-        self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None) -> None:
         super().__init__(problem, field, hint)
         self.problem = problem
         self.field = field

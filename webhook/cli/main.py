@@ -1,0 +1,245 @@
+"""The command line, ``gpu-slice``.
+
+Results go to stdout, remarks to stderr.  Exit 0: yes.  1: no.  2: called wrongly.  The docstring of a
+command is its help text.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import orjson
+
+from webhook import __version__, documents
+from webhook.admission.preview import DEFAULT_NAMESPACE
+from webhook.admission.preview import preview as preview_document
+from webhook.cli import files, show
+from webhook.fleet.file import schema
+from webhook.fleet.menu import Known, Offered, known, offered
+from webhook.server.settings import Settings
+from webhook.server.views import view
+
+_FLEET = click.option(
+    "--fleet",
+    "fleet_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Fleet file.  Default: the built-in one.",
+)
+_PATH = click.Path(path_type=Path, allow_dash=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.version_option(__version__, prog_name="gpu-slice")
+def main() -> None:
+    """Give a Kubernetes pod a slice of a GPU by one annotation.
+
+    Every option can also be set by an environment variable, as in GPU_SLICE_PREVIEW_FLEET.
+    """
+
+
+@main.command()
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json"]), default="diff", show_default=True,
+    help="What to print: a diff, the JSON patch, the pod as it becomes, or everything for a program.",
+)  # fmt: skip
+@_FLEET
+@click.option("-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, help="For objects that name none.")
+def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
+    """Show what the webhook would do to pods.  Needs no cluster and changes nothing.
+
+    FILE is YAML or JSON, a folder of such files, or - for stdin: pods, anything with a pod template, Lists.
+    What the pods become goes to stdout, what happened and why to stderr.  Exit 1: something is denied.
+    """
+    fleet = files.fleet_at(fleet_path)
+    found = [
+        each for _, document in files.each_document(paths) for each in preview_document(document, fleet, namespace)
+    ]
+    for index, each in enumerate(found):
+        if output == "diff" and each.plan is not None and each.plan.patch:
+            click.echo("\n".join(show.diff(each.plan, each.subject.title)))
+        elif output == "patch" and each.plan is not None:
+            click.echo(json.dumps(each.plan.patch, indent=2))
+        elif output == "yaml" and each.pod is not None:
+            click.echo(("---\n" if index else "") + documents.write(each.pod), nl=False)
+        sys.stdout.flush()
+        if output != "json":
+            click.echo("\n".join(show.remarks(each)), err=True)
+    if output == "json":
+        click.echo(json.dumps([view(each).model_dump() for each in found], indent=2))
+    if any(each.denial is not None for each in found):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.option("--all", "everything", is_flag=True, help="The whole catalogue: every profile of every GPU.")
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@_FLEET
+def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
+    """List the slices that the fleet offers."""
+    fleet = files.fleet_at(fleet_path)
+    rows = list(known(fleet.catalogue)) if everything else list(offered(fleet))
+    if output == "json":
+        click.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2))
+        return
+    cells: list[tuple[str, ...]]
+    if everything:
+        cells = [_KNOWN, *map(_known_cells, known(fleet.catalogue))]
+    else:
+        cells = [_OFFERED, *map(_offered_cells, offered(fleet))]
+    click.echo("\n".join(show.table(cells)))
+
+
+_OFFERED = ("SLICE", "RESOURCE", "GPU", "MEMORY", "PER GPU", "PER NODE", "INSTANCE TYPES", "POOL")
+_KNOWN = ("GPU", "PROFILE", "RESOURCE", "COMPUTE", "MEMORY", "PER GPU", "INSTANCE TYPES")
+
+
+def _offered_cells(row: Offered) -> tuple[str, ...]:
+    return (
+        row.slice,
+        row.resource,
+        row.gpu,
+        _mib(row.memory_mib),
+        str(row.per_gpu),
+        ", ".join(map(str, row.per_node.values())),
+        ", ".join(row.per_node),
+        row.pool,
+    )
+
+
+def _known_cells(row: Known) -> tuple[str, ...]:
+    return (
+        row.gpu,
+        row.profile or "no MIG",
+        row.resource or "-",
+        _number(row.compute_slices),
+        _mib(row.memory_mib),
+        _number(row.most),
+        ", ".join(row.instance_types) or "-",
+    )
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _mib(value: int | None) -> str:
+    return "-" if value is None else f"{value} MiB"
+
+
+@main.group()
+def fleet() -> None:
+    """Check a fleet file."""
+
+
+@fleet.command()
+@click.argument("path", metavar="FILE", type=_PATH)
+def check(path: Path) -> None:
+    """Say everything that is wrong with a fleet file.  Exit 1: something is."""
+    from webhook.errors import BadFleet
+
+    try:
+        found = files.load_fleet(files.read(path), path.name)
+    except BadFleet as error:
+        for problem in error.problems:
+            click.echo(str(problem))
+        raise click.exceptions.Exit(1) from None
+    slices = len({str(offer) for _, offer in found.offers()})
+    click.echo(f"{path}: good: {len(found.pools)} pools, {slices} kinds of slice", err=True)
+
+
+@fleet.command("schema")
+def print_schema() -> None:
+    """Print the JSON Schema of the fleet file, for editors."""
+    click.echo(json.dumps(schema(), indent=2))
+
+
+@fleet.command()
+def default() -> None:
+    """Print the built-in fleet file, to begin one's own with."""
+    click.echo(files.default_fleet_text(), nl=False)
+
+
+@main.command()
+@click.option("--tls-dir", type=click.Path(path_type=Path), required=True, help="Folder with tls.crt and tls.key.")
+@click.option(
+    "--fleet", "fleet_path", type=click.Path(path_type=Path),
+    help="Fleet file, read anew when it changes.  Default: the built-in one.",
+)  # fmt: skip
+@click.option("--host", default=Settings.host, help="Address to listen on.  Default: all of them.")
+@click.option("--port", default=Settings.port, show_default=True, help="HTTPS: POST /mutate, health.")
+@click.option("--ops-port", default=Settings.ops_port, show_default=True, help="Plain HTTP: metrics, health.")
+@click.option(
+    "--preview", "doors", is_flag=True, help="Also /preview, /catalogue, /fleet and /openapi.json on the ops port."
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default=Settings.log_level,
+    show_default=True,
+)
+def serve(
+    tls_dir: Path, fleet_path: Path | None, host: str, port: int, ops_port: int, doors: bool, log_level: str
+) -> None:
+    """Serve the admission webhook over HTTPS."""
+    from webhook.server import logs, run
+    from webhook.server.tls import BadCertificate
+
+    logger = logs.configure(sys.stderr, log_level)
+    settings = Settings(tls_dir, fleet_path, host, port, ops_port, doors, log_level)
+    try:
+        run.run(settings, files.load_fleet, files.load_fleet(files.default_fleet_text()))
+    except (BadCertificate, OSError) as error:
+        logger.error("cannot start", extra={"fields": {"problem": str(error)}})
+        raise click.exceptions.Exit(1) from None
+
+
+@main.group()
+def certs() -> None:
+    """Make certificates."""
+
+
+@certs.command()
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Where to write them.")
+@click.option("--service", default="webhook", show_default=True, help="Name of the Service.")
+@click.option("--namespace", default="gpu-slice", show_default=True, help="Namespace of the Service.")
+@click.option("--name", "names", multiple=True, help="DNS name or IP address, instead of the Service's names.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], force: bool) -> None:
+    """Make a CA and a serving certificate: ca.crt, tls.crt and tls.key.
+
+    The CA's key is not kept: nobody can use it to make another certificate that the cluster trusts.
+    """
+    from certs import authority
+    from certs.directory import ForeignDirectory, write
+
+    if not force and (directory / "tls.crt").exists():
+        raise click.UsageError(f"{directory}: has a certificate already. Add --force to replace it")
+    now = datetime.now(UTC)
+    try:
+        root = authority.create_authority("gpu-slice", now=now)
+        leaf = authority.issue_leaf(root, names or authority.service_names(service, namespace), now=now)
+        write(directory, leaf, root.certificate)
+    except (ValueError, ForeignDirectory, OSError) as error:
+        raise click.UsageError(str(error)) from None
+    valid = leaf.parsed().not_valid_after_utc
+    click.echo(f"{directory}: ca.crt, tls.crt, tls.key; valid until {valid:%Y-%m-%d}", err=True)
+
+
+@main.command()
+@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
+@_FLEET
+def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
+    """Run the main job once, for real: an HTTPS server on loopback, and a review for every pod in FILE.
+
+    A client that trusts the new CA alone sends what an API server would send, and shows what comes back.
+    """
+    from webhook.cli.demo import run
+
+    found = [(path, each) for path, document in files.each_document(paths) for each in [document]]
+    raise click.exceptions.Exit(run(found, fleet_path, files.fleet_at(fleet_path)))

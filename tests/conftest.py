@@ -1,0 +1,60 @@
+"""What every test may ask for: the catalogue, fleets, and the real server on loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from certs import authority, directory
+from tests.stories import FLEETS
+from webhook.cli import files
+from webhook.cli.demo import LOOPBACK, Client, server
+from webhook.fleet.fleet import Fleet
+from webhook.slices.catalogue import Catalogue
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-stories", action="store_true", help="rewrite the answers of the stories; read the diff")
+
+
+@pytest.fixture(scope="session", name="catalogue")
+def _catalogue() -> Catalogue:
+    """The built-in catalogue."""
+    return files.catalogue()
+
+
+@pytest.fixture(scope="session", name="fleet")
+def _fleet() -> Fleet:
+    """The built-in fleet."""
+    return files.fleet_at(None)
+
+
+@pytest.fixture(scope="session", name="tls")
+def _tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ca.crt, tls.crt and tls.key for the Service and for loopback."""
+    folder = tmp_path_factory.mktemp("certificates") / "tls"
+    now = datetime.now(UTC)
+    root = authority.create_authority("gpu-slice tests", now=now)
+    names = [*authority.service_names("webhook", "gpu-slice"), LOOPBACK]
+    directory.write(folder, authority.issue_leaf(root, names, now=now), root.certificate)
+    return folder
+
+
+@pytest.fixture(scope="session", name="client_of")
+def _client_of(tls: Path) -> Iterator[Callable[[str], Client]]:
+    """A client of a real server that serves the fleet of that name; one server a fleet."""
+    clients: dict[str, Client] = {}
+    with ExitStack() as stack:
+
+        def client_of(name: str) -> Client:
+            if name not in clients:
+                port = stack.enter_context(server(tls, FLEETS[name]))
+                clients[name] = Client(port, tls / "ca.crt")
+                stack.callback(clients[name].close)
+            return clients[name]
+
+        yield client_of

@@ -1,0 +1,97 @@
+"""Every story, told to the real server over HTTPS and to the command line, and told twice."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonpatch
+import pytest
+from click.testing import CliRunner
+
+from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
+from webhook import documents
+from webhook.admission.plan import plan
+from webhook.admission.pod import Pod
+from webhook.cli import files
+from webhook.cli.demo import Client
+from webhook.cli.main import main
+
+Ask = Callable[[Pod, str], dict[str, str]]
+
+of_stories = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+
+
+def told(response: dict) -> dict[str, str]:
+    """An admission response as the files of a story tell it."""
+    if not response["allowed"]:
+        return {"denied.txt": response["status"]["message"] + "\n"}
+    operations = json.loads(base64.b64decode(response.get("patch", "W10=")))
+    answers = {"patch.yaml": documents.write(operations)}
+    if response.get("warnings"):
+        answers["warnings.txt"] = "\n".join(response["warnings"]) + "\n"
+    return answers
+
+
+def test_there_are_at_least_sixty_stories_and_each_name_says_what_it_is_about() -> None:
+    assert len(STORIES) >= 60
+    assert all("-" in story.name for story in STORIES)
+
+
+@of_stories
+def test_the_server_answers_as_told(
+    story: Path, client_of: Callable[[str], Client], request: pytest.FixtureRequest
+) -> None:
+    pod = pod_of(story)
+    answers = told(client_of(fleet_of(story)).review(pod, namespace_of(pod)))
+    if request.config.getoption("--update-stories"):
+        for name in answers_of(story):
+            (story / name).unlink()
+        for name, text in answers.items():
+            (story / name).write_text(text)
+    assert answers == answers_of(story)
+
+
+@of_stories
+def test_the_command_line_agrees(story: Path, tmp_path: Path) -> None:
+    shutil.copy(story / "pod.yaml", tmp_path / "pod.yaml")
+    fleet = FLEETS[fleet_of(story)]
+    options = ["--fleet", str(fleet)] if fleet else []
+    answers = answers_of(story)
+
+    result = CliRunner().invoke(main, ["preview", str(tmp_path / "pod.yaml"), "-o", "patch", *options])
+
+    if "denied.txt" in answers:
+        assert result.exit_code == 1
+        assert f"denied: {answers['denied.txt']}" in result.stderr
+        assert result.stdout == ""
+    else:
+        assert result.exit_code == 0
+        assert documents.write(json.loads(result.stdout)) == answers["patch.yaml"]
+    warnings = [line.split("warning: ")[1] for line in result.stderr.splitlines() if line.startswith("  warning: ")]
+    assert warnings == answers.get("warnings.txt", "").splitlines()
+
+
+@of_stories
+def test_the_patch_applied_by_another_library_is_the_previewed_pod(story: Path) -> None:
+    answers = answers_of(story)
+    if "denied.txt" in answers:
+        pytest.skip("denied")
+    pod = pod_of(story)
+    patched = jsonpatch.apply_patch(pod, documents.read(answers["patch.yaml"])[0].value)
+    made = plan(pod, files.fleet_at(FLEETS[fleet_of(story)]), namespace_of(pod))
+    assert json.dumps(patched, sort_keys=True) == json.dumps(made.after, sort_keys=True)
+
+
+@of_stories
+def test_a_second_visit_changes_nothing(story: Path, client_of: Callable[[str], Client]) -> None:
+    answers = answers_of(story)
+    if "denied.txt" in answers:
+        pytest.skip("denied")
+    pod = pod_of(story)
+    patched = jsonpatch.apply_patch(pod, documents.read(answers["patch.yaml"])[0].value)
+    again = client_of(fleet_of(story)).review(patched, namespace_of(pod))
+    assert told(again) == {"patch.yaml": "[]\n"}

@@ -1,0 +1,6 @@
+"""``python -m webhook`` is ``gpu-slice``."""
+
+from webhook.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""A plan shown before anything is created: per pod, or per workload, what the webhook would do.
+
+It is the webhook's own `plan`.  What is shown is its patch applied by another library, so that what people
+read is what an API server makes of the patch, and not what we meant by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jsonpatch
+
+from webhook.admission.advise import Subject, subjects
+from webhook.admission.plan import Plan, plan
+from webhook.admission.pod import Pod
+from webhook.errors import Denial
+from webhook.fleet.fleet import Fleet
+
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Preview:
+    """What would happen to one document."""
+
+    subject: Subject
+    plan: Plan | None = None
+    denial: Denial | None = None
+
+    @property
+    def outcome(self) -> str:
+        """``sliced``, ``unchanged``, ``untouched`` or ``denied``, as the webhook's metrics name them."""
+        if self.denial is not None:
+            return "denied"
+        if self.plan is None or self.plan.resolution is None:
+            return "untouched"
+        return "sliced" if self.plan.patch else "unchanged"
+
+    @property
+    def pod(self) -> Pod | None:
+        """The pod as it would become; None where there is none, or it is denied."""
+        return None if self.plan is None else self.plan.after
+
+
+def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
+    """Preview *document*, or each item of a List.  *namespace* is for those that name none."""
+    for subject in subjects(document):
+        if subject.pod is None:
+            yield Preview(subject)
+            continue
+        try:
+            yield Preview(
+                subject, _applied(plan(subject.pod, fleet, subject.namespace or namespace, controller=subject.kind))
+            )
+        except Denial as denial:
+            yield Preview(subject, denial=denial)
+
+
+def _applied(made: Plan) -> Plan:
+    if not made.patch:
+        return made
+    after = jsonpatch.apply_patch(made.before, list(made.patch))
+    if after != made.after:
+        raise AssertionError("the patch does not make the pod that was planned")
+    return Plan(made.before, after, made.patch, made.warnings, made.resolution, made.why)

@@ -1,0 +1,74 @@
+"""Files that commands read: the built-in catalogue and fleet, and whatever the user names."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import click
+
+from webhook import documents
+from webhook.errors import BadDocument, BadFleet
+from webhook.fleet import fleet
+from webhook.fleet.fleet import Fleet
+from webhook.slices.catalogue import Catalogue, CatalogueFile
+
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+@cache
+def catalogue() -> Catalogue:
+    """The built-in catalogue."""
+    text = (files("webhook.slices") / "gpus.yaml").read_bytes()
+    return Catalogue.build(CatalogueFile.model_validate(documents.read(text, name="gpus.yaml")[0].value))
+
+
+def default_fleet_text() -> bytes:
+    """The fleet file that ships with the package."""
+    return (files("webhook.fleet") / "default.yaml").read_bytes()
+
+
+def load_fleet(text: bytes, name: str = "fleet") -> Fleet:
+    """Read a fleet file against the built-in catalogue.  Raises `BadFleet`."""
+    return fleet.load(text, catalogue(), name=name)
+
+
+def fleet_at(path: Path | None) -> Fleet:
+    """The fleet in the file at *path*, or the built-in one.  Ends the command with 2 where it cannot be used."""
+    if path is None:
+        return load_fleet(default_fleet_text())
+    try:
+        return load_fleet(read(path), path.name)
+    except BadFleet as error:
+        for problem in error.problems:
+            click.echo(f"{path}: {problem}", err=True)
+        raise click.exceptions.Exit(2) from None
+
+
+def read(path: Path) -> bytes:
+    """A file's bytes, or those of standard input for ``-``; no more than a document may have, and one."""
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(documents.MOST_BYTES + 1)
+        with path.open("rb") as file:
+            return file.read(documents.MOST_BYTES + 1)
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+
+
+def each_document(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
+    """Every document in *paths*; of a folder, those in its YAML and JSON files."""
+    for path in paths:
+        inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
+        if not inside:
+            raise click.UsageError(f"{path}: no {', '.join(SUFFIXES)} file is in it")
+        for each in inside:
+            try:
+                found = documents.read(read(each), name=str(each) if str(each) != "-" else "stdin")
+            except BadDocument as error:
+                raise click.UsageError(str(error)) from None
+            for document in found:
+                yield each, document.value

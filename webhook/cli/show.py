@@ -1,0 +1,73 @@
+"""How a preview looks on a terminal: a diff, who gets what, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from difflib import unified_diff
+
+import click
+
+from webhook import documents
+from webhook.admission.plan import Plan
+from webhook.admission.preview import Preview
+from webhook.slices.request import ANNOTATION
+
+CONTEXT = 2
+"""Lines around a change."""
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def diff(plan: Plan, title: str) -> Iterator[str]:
+    """The pod before and after as a unified diff of its YAML; colours are for a terminal."""
+    before, after = (documents.write(pod).splitlines() for pod in (plan.before, plan.after))
+    for line in unified_diff(before, after, title, f"{title}, as admitted", n=CONTEXT, lineterm=""):
+        if line.startswith(("---", "+++")):
+            yield click.style(line, bold=True)
+        else:
+            yield click.style(line, fg=_COLOURS.get(line[:1]))
+
+
+def remarks(each: Preview) -> Iterator[str]:
+    """What happened to one object, and why: the line for it, and those that belong to it."""
+    title = each.subject.title
+    if each.denial is not None:
+        yield f"{title}: {click.style('denied', fg='red', bold=True)}: {each.denial}"
+        yield from pointer(each)
+    elif each.plan is None:
+        yield f"{title}: makes no pods"
+    elif each.plan.resolution is None or not each.plan.patch:
+        yield f"{title}: nothing changes: {each.plan.why}"
+    else:
+        yield f"{title}: {click.style('sliced', fg='green', bold=True)}: {given(each.plan)}"
+    for warning in each.plan.warnings if each.plan else ():
+        yield f"  {click.style('warning', fg='yellow')}: {warning}"
+    for advice in each.subject.advice:
+        yield f"  {click.style('note', fg='yellow')}: {advice}"
+
+
+def given(plan: Plan) -> str:
+    """As in ``main gets 1 nvidia.com/mig-1g.5gb (pool a100-1g-5gb)``."""
+    if plan.resolution is None:
+        return ""
+    parts = [f"{each.container.name} gets {each.count} {each.resource}" for each in plan.resolution.assignments]
+    pools = [pool.name for pool in plan.resolution.pools]
+    return f"{', '.join(parts)} ({'pool' if len(pools) == 1 else 'pools'} {', '.join(pools)})"
+
+
+def pointer(each: Preview) -> Iterator[str]:
+    """The annotation with a caret under the character that does not fit."""
+    denial = each.denial
+    if denial is None or denial.position is None or each.subject.pod is None:
+        return
+    value = each.subject.pod["metadata"]["annotations"][ANNOTATION]
+    if value.isprintable() and len(value) <= 100:
+        yield f"  {ANNOTATION}: {value}"
+        yield f"  {' ' * (len(ANNOTATION) + 2 + denial.position)}{click.style('^', fg='red', bold=True)}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as they need to be; the first row is the head."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

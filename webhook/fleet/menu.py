@@ -1,0 +1,71 @@
+"""What a fleet offers, and what the catalogue knows, as rows that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from webhook.fleet.fleet import Fleet
+from webhook.slices.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """One kind of slice in one pool."""
+
+    slice: str
+    """What a pod writes."""
+    resource: str
+    """The extended resource that it gets."""
+    pool: str
+    gpu: str
+    memory_mib: int | None
+    """Of one slice in MiB; None where nobody has seen it, and for a share of a GPU."""
+    per_gpu: int
+    per_node: dict[str, int]
+    """Slices on a node, by instance type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One MIG profile of one GPU; without a profile, a GPU that has no MIG."""
+
+    gpu: str
+    family: str
+    profile: str | None
+    resource: str | None
+    compute_slices: int | None
+    """Of the GPU's compute slices, how many an instance takes."""
+    memory_mib: int | None
+    most: int | None
+    """Most instances on one GPU."""
+    instance_types: list[str]
+    source: str
+    unverified: str
+
+
+def offered(fleet: Fleet) -> Iterator[Offered]:
+    """Everything that *fleet* offers, in fleet order."""
+    for pool, offer in fleet.offers():
+        yield Offered(
+            slice=str(offer),
+            resource=offer.resource,
+            pool=pool.name,
+            gpu=pool.gpu.name,
+            memory_mib=offer.profile.memory_mib if offer.profile else None,
+            per_gpu=offer.per_gpu,
+            per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},
+        )
+
+
+def known(catalogue: Catalogue) -> Iterator[Known]:
+    """Every profile of every GPU, in the order of the catalogue."""
+    for gpu in catalogue.gpus.values():
+        types = [each.name for each in catalogue.instance_types.values() if each.gpu == gpu.name and each.gpus]
+        for each in gpu.profiles:
+            yield Known(
+                gpu.name, gpu.family, str(each), each.profile.resource, each.compute_slices, each.memory_mib, each.most,
+                types, gpu.source, gpu.unverified,
+            )  # fmt: skip
+        if not gpu.profiles:
+            yield Known(gpu.name, gpu.family, None, None, None, None, None, types, gpu.source, gpu.unverified)

@@ -1,0 +1,59 @@
+"""The fleet file on disk, looked at again and again.  A bad one is refused, and the old one goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from webhook.errors import BadFleet
+from webhook.fleet.fleet import Fleet
+from webhook.server.metrics import Metrics
+
+_log = logging.getLogger("gpu_slice")
+
+
+class FleetWatch:
+    """Holds the fleet in use.  Looks at the bytes and not at times: a ConfigMap volume swaps symlinks."""
+
+    def __init__(self, path: Path, load: Callable[[bytes], Fleet], metrics: Metrics) -> None:
+        self.path = path
+        self.load = load
+        self.metrics = metrics
+        self.current: Fleet | None = None
+        self._seen: bytes | None = None
+
+    def look(self) -> None:
+        """Read the file, and take it if it is new and good."""
+        try:
+            text = self.path.read_bytes()
+        except OSError as error:
+            if self._seen != b"":
+                self._seen = b""
+                self._refuse(f"{self.path}: {error.strerror}")
+            return
+        if text == self._seen:
+            return
+        self._seen = text
+        try:
+            self.current = self.load(text)
+        except BadFleet as error:
+            self._refuse("; ".join(map(str, error.problems)))
+            return
+        self.metrics.fleet_loaded.set(1)
+        self.metrics.fleet_reloads.labels("taken").inc()
+        self.metrics.fleet_generation.inc()
+        _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in self.current.pools]}})
+
+    def _refuse(self, problem: str) -> None:
+        self.metrics.fleet_loaded.set(0)
+        self.metrics.fleet_reloads.labels("refused").inc()
+        goes_on = "the old one goes on" if self.current else "not ready until there is a good one"
+        _log.error("fleet refused: %s", goes_on, extra={"fields": {"problem": problem}})
+
+    async def watch(self, every: float) -> None:
+        """Look every so many seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            self.look()

@@ -1,0 +1,80 @@
+"""What the server counts.  Labels come from what was resolved, never from what a user wrote."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from webhook.admission.review import Answer
+
+BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+"""Seconds.  The API server's own histogram begins at 5 ms."""
+
+SEVERAL = "several"
+"""The label where containers get different profiles, or several pools may take the pod: the names together
+would be too many series."""
+
+
+class Metrics:
+    """The metrics of one server, in a registry of their own."""
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.admissions = Counter(
+            "gpu_slice_admissions",
+            "Reviews that were answered: sliced, unchanged, untouched or denied",
+            ["outcome", "profile", "pool"],
+            registry=self.registry,
+        )
+        self.denials = Counter(
+            "gpu_slice_denials", "Pods that were denied, by reason", ["reason"], registry=self.registry
+        )
+        self.refused = Counter(
+            "gpu_slice_refused_requests",
+            "HTTP requests that were no review, or that failed, by status code",
+            ["code"],
+            registry=self.registry,
+        )
+        self.duration = Histogram(
+            "gpu_slice_admission_duration_seconds",
+            "From the whole body to the answer",
+            buckets=BUCKETS,
+            registry=self.registry,
+        )
+        self.fleet_loaded = Gauge(
+            "gpu_slice_fleet_loaded", "1 while the fleet file on disk is the one in use", registry=self.registry
+        )
+        self.fleet_reloads = Counter(
+            "gpu_slice_fleet_reloads", "Fleet files read, by result", ["result"], registry=self.registry
+        )
+        self.fleet_generation = Gauge(
+            "gpu_slice_fleet_generation", "How many fleets were taken since the start", registry=self.registry
+        )
+        self.not_after = Gauge(
+            "gpu_slice_certificate_not_after_seconds",
+            "When the serving certificate expires, as a Unix time",
+            registry=self.registry,
+        )
+        for result in ("taken", "refused"):
+            self.fleet_reloads.labels(result)
+
+    def count(self, answer: Answer) -> None:
+        """Count one answered review."""
+        profile = pool = ""
+        resolution = answer.plan.resolution if answer.plan is not None else None
+        if resolution is not None:
+            profile = str(resolution.assignments[0].offer)
+            if any(str(each.offer) != profile for each in resolution.assignments[1:]):
+                profile = SEVERAL
+            pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
+        self.admissions.labels(answer.outcome, profile, pool).inc()
+        if answer.denial is not None:
+            self.denials.labels(answer.denial.reason).inc()
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
