@@ -1,8 +1,6 @@
-"""A resolution written into a pod: resources, tolerations, node selection, and the memory of it.
+"""A resolution as operations on a pod: resources, tolerations, node selection, and the memory of it.
 
-The pod that came is never changed: what changes is copied on the way down, and everything else is the very
-same object in both, which is also what keeps the patch small.  What already says so is left as it is, so
-doing it twice is doing it once.
+What already says so is left as it is, so doing it twice is doing it once.
 """
 
 from __future__ import annotations
@@ -11,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from webhook.admission.nodes import AFFINITY, empty
-from webhook.admission.pod import Pod, mapping, sequence, whole
+from webhook.admission.patch import Operation, Patch
+from webhook.admission.pod import Pod, annotations_of, mapping, sequence, whole
 from webhook.admission.resolve import Assignment, Resolution
 from webhook.fleet.file import TAINT_KEY, Taint
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
@@ -19,38 +18,61 @@ from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
 Toleration = dict[str, Any]
 
 
-def mutate(pod: Pod, resolution: Resolution, memory: Mapping[str, str]) -> Pod:
-    """*pod* with *resolution* in it, and *memory* among its annotations."""
-    metadata = mapping(pod, "metadata", "metadata")
-    annotations = mapping(metadata, "annotations", "metadata.annotations")
-    spec = dict(mapping(pod, "spec", "spec"))
+def mutate(pod: Pod, resolution: Resolution, memory: Mapping[str, str]) -> list[Operation]:
+    """The operations that write *resolution* into *pod*, and *memory* among its annotations."""
+    patch = Patch()
+    annotations = annotations_of(pod)
+    for key, value in memory.items():
+        if annotations.get(key) != value:
+            patch.put("/metadata/annotations", annotations, key, value)
     for assignment in resolution.assignments:
-        container = assignment.container
-        section = list(spec[container.section])
-        section[container.index] = _give(container.raw, assignment)
-        spec[container.section] = section
-    if missing := missing_tolerations(spec, resolution.pools):
-        spec["tolerations"] = [*sequence(spec, "tolerations", "spec.tolerations"), *missing]
-    if labels := missing_labels(spec, resolution.labels):
-        spec["nodeSelector"] = {**mapping(spec, "nodeSelector", "spec.nodeSelector"), **labels}
+        _give(patch, assignment)
+    spec = mapping(pod, "spec", "spec")
+    _tolerate(patch, spec, resolution.pools)
+    _select(patch, spec, resolution.labels)
     if resolution.one_of:
-        _require(spec, list(resolution.one_of))
-    if any(annotations.get(key) != value for key, value in memory.items()):
-        metadata = {**metadata, "annotations": {**annotations, **memory}}
-    return {**pod, "metadata": metadata, "spec": spec}
+        _require(patch, spec, list(resolution.one_of))
+    return patch.operations
 
 
-def _give(raw: Mapping[str, Any], assignment: Assignment) -> dict[str, Any]:
-    """A container with its slice in limits and requests, in the place of a whole GPU."""
-    resources = dict(raw.get("resources") or {})
-    for key in ("limits", "requests"):
-        section = resources.get(key) or {}
-        path = f"{assignment.container.path}.resources.{key}[{assignment.resource}]"
-        there = section.get(assignment.resource)
-        if there is None or whole(there, path) != assignment.count or (WHOLE_GPU in section != assignment.resource):
-            kept = {name: value for name, value in section.items() if name != WHOLE_GPU}
-            resources[key] = {**kept, assignment.resource: str(assignment.count)}
-    return {**raw, "resources": resources}
+def _give(patch: Patch, assignment: Assignment) -> None:
+    """A container's slice into limits and requests, in the place of a whole GPU."""
+    container, resource, count = assignment.container, assignment.resource, str(assignment.count)
+    path = f"/spec/{container.section}/{container.index}"
+    resources = container.raw.get("resources")
+    if not resources:
+        patch.put(path, container.raw, "resources", {"limits": {resource: count}, "requests": {resource: count}})
+        return
+    path = f"{path}/resources"
+    for name in ("limits", "requests"):
+        section = resources.get(name)
+        if not section:
+            patch.put(path, resources, name, {resource: count})
+            continue
+        if WHOLE_GPU in section and resource != WHOLE_GPU:
+            patch.remove(f"{path}/{name}", WHOLE_GPU)
+        there = section.get(resource)
+        if there is None or whole(there, container.path) != assignment.count:
+            patch.put(f"{path}/{name}", section, resource, count)
+
+
+def _tolerate(patch: Patch, spec: Mapping[str, Any], pools: Iterable[Pool]) -> None:
+    missing = missing_tolerations(spec, pools)
+    if missing and not spec.get("tolerations"):
+        patch.put("/spec", spec, "tolerations", missing)
+        return
+    for each in missing:
+        patch.append("/spec/tolerations", each)
+
+
+def _select(patch: Patch, spec: Mapping[str, Any], labels: Mapping[str, str]) -> None:
+    missing = missing_labels(spec, labels)
+    there = spec.get("nodeSelector")
+    if missing and not there:
+        patch.put("/spec", spec, "nodeSelector", missing)
+        return
+    for key, value in missing.items():
+        patch.put("/spec/nodeSelector", there or {}, key, value)
 
 
 def missing_tolerations(spec: Mapping[str, Any], pools: Iterable[Pool]) -> list[Toleration]:
@@ -91,25 +113,26 @@ def missing_labels(spec: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
     return {key: value for key, value in labels.items() if there.get(key) != value}
 
 
-def _require(spec: dict[str, Any], names: list[str]) -> None:
+def _require(patch: Patch, spec: Mapping[str, Any], names: list[str]) -> None:
     """Add ``gpu-slice/pool In names`` to each required term: Karpenter looks at the first alone."""
-    expression = {"key": POOL_LABEL, "operator": "In", "values": names}
     if (spec.get("nodeSelector") or {}).get(POOL_LABEL) in names:
         return
-    key = AFFINITY.rpartition(".")[2]
-    affinity = spec.get("affinity") or {}
-    node = affinity.get("nodeAffinity") or {}
-    required = node.get(key)
-    if required is None:
-        required = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
-    else:
-        terms = [_with(term, expression) for term in required.get("nodeSelectorTerms") or []]
-        required = {**required, "nodeSelectorTerms": terms}
-    spec["affinity"] = {**affinity, "nodeAffinity": {**node, key: required}}
-
-
-def _with(term: dict[str, Any], expression: dict[str, Any]) -> dict[str, Any]:
-    there = term.get("matchExpressions") or []
-    if empty(term) or expression in there:  # an empty term matches no node, and must not begin to
-        return term
-    return {**term, "matchExpressions": [*there, expression]}
+    expression = {"key": POOL_LABEL, "operator": "In", "values": names}
+    parent, path = spec, "/spec"
+    value: Any = {"nodeSelectorTerms": [{"matchExpressions": [expression]}]}
+    steps = AFFINITY.split(".")[1:]
+    for index, step in enumerate(steps):
+        if not parent.get(step):
+            for inner in reversed(steps[index + 1 :]):
+                value = {inner: value}
+            patch.put(path, parent, step, value)
+            return
+        parent, path = parent[step], f"{path}/{step}"
+    for index, term in enumerate(parent.get("nodeSelectorTerms") or []):
+        there = term.get("matchExpressions")
+        if empty(term) or expression in (there or []):  # an empty term matches no node, and must not begin to
+            continue
+        if there:
+            patch.append(f"{path}/nodeSelectorTerms/{index}/matchExpressions", expression)
+        else:
+            patch.put(f"{path}/nodeSelectorTerms/{index}", term, "matchExpressions", [expression])

@@ -9,7 +9,7 @@ from webhook.admission import remarks, visit
 from webhook.admission.explain import explain
 from webhook.admission.mutate import mutate
 from webhook.admission.nodes import NodeRules
-from webhook.admission.patch import Operation, diff
+from webhook.admission.patch import Operation
 from webhook.admission.pod import DEFAULT_CONTAINER, MIRROR, Container, Pod, annotations_of, containers
 from webhook.admission.resolve import Demand, Resolution, Wanted, resolve
 from webhook.errors import Denial, quote
@@ -28,11 +28,10 @@ UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
 class Plan:
     """What happens to a pod that is admitted."""
 
-    before: Pod
-    after: Pod
-    """The pod as it becomes; the very same object as `before` where nothing changes."""
+    pod: Pod
+    """As it came."""
     patch: tuple[Operation, ...] = ()
-    """RFC 6902 operations from `before` to `after`."""
+    """RFC 6902 operations that make of it what it becomes."""
     warnings: tuple[str, ...] = ()
     """Each at most 120 characters, for whoever made the pod."""
     resolution: Resolution | None = None
@@ -50,11 +49,11 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     there = annotations_of(pod)
     asked = there.get(ANNOTATION)
     if ANNOTATION not in there:
-        return Plan(pod, pod, why=f"it has no annotation '{ANNOTATION}'")
+        return Plan(pod, why=f"it has no annotation '{ANNOTATION}'")
     if namespace in UNTOUCHED_NAMESPACES:
-        return Plan(pod, pod, why=f"pods of namespace '{namespace}' are never touched")
+        return Plan(pod, why=f"pods of namespace '{namespace}' are never touched")
     if MIRROR in there:
-        return Plan(pod, pod, why="it is the mirror of a static pod")
+        return Plan(pod, why="it is the mirror of a static pod")
     if not isinstance(asked, str):
         raise Denial(
             f"{quote(asked)} is not a text",
@@ -69,6 +68,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     wanted = _choose(requests, found, there, warnings) if remembered is None else remembered
     _refuse_many_shares(wanted)
     demand = Demand(
+        asked=asked,
         wanted=wanted,
         others=_others(wanted, found),
         rules=NodeRules.of(pod),
@@ -85,16 +85,9 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
         for assignment in resolution.assignments:
             warnings += _settle(assignment.container, assignment.resource, assignment.count)
         warnings += remarks.remarks(pod, demand, resolution, fleet, controller)
-    after = mutate(pod, resolution, visit.record(asked, resolution))
-    patch = tuple(diff(pod, after))
-    return Plan(
-        before=pod,
-        after=after if patch else pod,
-        patch=patch,
-        warnings=tuple(warnings),
-        resolution=resolution,
-        why="" if patch else "it has its slice already",
-    )
+    patch = tuple(mutate(pod, resolution, visit.record(asked, resolution)))
+    why = "" if patch else "it has its slice already"
+    return Plan(pod, patch, tuple(warnings), resolution, why)
 
 
 def _choose(

@@ -27,6 +27,8 @@ class Preview:
 
     subject: Subject
     plan: Plan | None = None
+    pod: Pod | None = None
+    """The pod as it would become; None where there is none, or it is denied."""
     denial: Denial | None = None
 
     @property
@@ -38,11 +40,6 @@ class Preview:
             return "untouched"
         return "sliced" if self.plan.patch else "unchanged"
 
-    @property
-    def pod(self) -> Pod | None:
-        """The pod as it would become; None where there is none, or it is denied."""
-        return None if self.plan is None else self.plan.after
-
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """Preview *document*, or each item of a List.  *namespace* is for those that name none."""
@@ -51,17 +48,8 @@ def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> 
             yield Preview(subject)
             continue
         try:
-            yield Preview(
-                subject, _applied(plan(subject.pod, fleet, subject.namespace or namespace, controller=subject.kind))
-            )
+            made = plan(subject.pod, fleet, subject.namespace or namespace, controller=subject.kind)
         except Denial as denial:
             yield Preview(subject, denial=denial)
-
-
-def _applied(made: Plan) -> Plan:
-    if not made.patch:
-        return made
-    after = jsonpatch.apply_patch(made.before, list(made.patch))
-    if after != made.after:
-        raise AssertionError("the patch does not make the pod that was planned")
-    return Plan(made.before, after, made.patch, made.warnings, made.resolution, made.why)
+        else:
+            yield Preview(subject, made, jsonpatch.apply_patch(made.pod, made.patch))

@@ -10,7 +10,7 @@ from typing import Any
 
 from webhook.admission.explain import unknown
 from webhook.admission.mutate import missing_labels, missing_tolerations
-from webhook.admission.pod import Container, Pod, annotations_of, mapping, sequence
+from webhook.admission.pod import Container, Pod, annotations_of, malformed, mapping, sequence
 from webhook.admission.resolve import Assignment, Demand, Resolution
 from webhook.admission.visit import ASSIGNED, POOLS
 from webhook.errors import quote
@@ -107,13 +107,17 @@ def _about_spec(pod: Pod, containers: Iterable[Container]) -> Iterator[str]:
         context = container.raw.get("securityContext")
         if isinstance(context, dict) and context.get("privileged") is True:
             yield warning(f"'{container.name}' is privileged, and so sees every GPU of the node")
-        for variable in _environment(container):
-            if variable.get("name") == _DEVICES and variable.get("value") not in _NO_DEVICES:
-                yield warning(f"'{container.name}' sets {_DEVICES}, which may show it other slices than its own")
+        if _sees_devices(container):
+            yield warning(f"'{container.name}' sets {_DEVICES}, which may show it other slices than its own")
 
 
-def _environment(container: Container) -> list[dict[str, Any]]:
-    return sequence(container.raw, "env", f"{container.path}.env")
+def _sees_devices(container: Container) -> bool:
+    environment = container.raw.get("env") or []
+    try:
+        found = [each.get("value") for each in environment if each.get("name") == _DEVICES]
+    except (AttributeError, TypeError):
+        raise malformed(f"{container.path}.env", environment, "a list of variables") from None
+    return any(value not in _NO_DEVICES for value in found)
 
 
 def _controller(pod: Pod) -> str | None:

@@ -15,7 +15,7 @@ from webhook.admission.nodes import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, effective
 from webhook.fleet.fleet import Fleet, Policy
 from webhook.fleet.pool import NodeShape, Offer, Pool
-from webhook.slices.request import Choice, Request
+from webhook.slices.request import Choice, Request, parse
 
 DEFAULT_ARCHITECTURE = "amd64"
 """What an image is built for if nobody says otherwise: another one serves only pods that name it, or the GPU."""
@@ -59,6 +59,8 @@ class Assignment:
 class Demand:
     """Everything about a pod that bears on the answer."""
 
+    asked: str
+    """The annotation."""
     wanted: Sequence[Wanted]
     others: Sequence[tuple[Container, str, int]]
     """Slices that other containers ask for by their resource."""
@@ -93,7 +95,7 @@ class _Answer:
 def resolve(demand: Demand, fleet: Fleet) -> Resolution | None:
     """The answer, or None where no pool can serve the pod (`webhook.admission.explain` says why)."""
     if len(demand.wanted) == 1 and not demand.others and demand.rules == ANYWHERE:
-        answer = _search_anywhere(demand.wanted[0].request, demand.wanted[0].given, demand.policy, fleet)
+        answer = _search_anywhere(demand.asked, demand.wanted[0].given, demand.policy, fleet)
     else:
         answer = _search(demand, fleet)
     if answer is None:
@@ -113,9 +115,10 @@ _ANY = Container("containers", 0, "", {}, {})
 
 
 @lru_cache(maxsize=1024)
-def _search_anywhere(request: Request, given: tuple[str, int] | None, policy: Policy, fleet: Fleet) -> _Answer | None:
+def _search_anywhere(asked: str, given: tuple[str, int] | None, policy: Policy, fleet: Fleet) -> _Answer | None:
     """The answer for one container of a pod that demands nothing of its node: it hangs on nothing else."""
-    return _search(Demand([Wanted(_ANY, request, given)], [], ANYWHERE, policy, []), fleet)
+    (request,) = parse(asked)
+    return _search(Demand(asked, [Wanted(_ANY, request, given)], [], ANYWHERE, policy, []), fleet)
 
 
 def _search(demand: Demand, fleet: Fleet) -> _Answer | None:

@@ -22,7 +22,6 @@ import jsonpatch
 from certs import authority
 from certs.directory import write
 from webhook.admission.advise import Subject, subjects
-from webhook.admission.plan import Plan
 from webhook.cli import show
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION
@@ -118,7 +117,7 @@ def _tell(path: Path, subject: Subject, client: Client) -> str:
         click.echo(f"{click.style('denied', fg='red', bold=True)}: {response['status']['message']}")
         return "denied"
     operations = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    for line in show.diff(Plan(pod, jsonpatch.apply_patch(pod, operations)), subject.title):
+    for line in show.diff(pod, jsonpatch.apply_patch(pod, operations), subject.title):
         click.echo(line)
     for warning in response.get("warnings", ()):
         click.echo(f"{click.style('warning', fg='yellow')}: {warning}")

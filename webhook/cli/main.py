@@ -9,20 +9,19 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import orjson
 
 from webhook import __version__, documents
-from webhook.admission.preview import DEFAULT_NAMESPACE
-from webhook.admission.preview import preview as preview_document
-from webhook.cli import files, show
+from webhook.cli import files
+from webhook.errors import BadFleet
 from webhook.fleet.file import schema
 from webhook.fleet.menu import Known, Offered, known, offered
 from webhook.server.settings import Settings
-from webhook.server.views import view
+
+# A command imports what the others do not need, so that the server does not hold it in memory.
 
 _FLEET = click.option(
     "--fleet",
@@ -49,20 +48,24 @@ def main() -> None:
     help="What to print: a diff, the JSON patch, the pod as it becomes, or everything for a program.",
 )  # fmt: skip
 @_FLEET
-@click.option("-n", "--namespace", default=DEFAULT_NAMESPACE, show_default=True, help="For objects that name none.")
+@click.option("-n", "--namespace", default="default", show_default=True, help="For objects that name none.")
 def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
     """Show what the webhook would do to pods.  Needs no cluster and changes nothing.
 
     FILE is YAML or JSON, a folder of such files, or - for stdin: pods, anything with a pod template, Lists.
     What the pods become goes to stdout, what happened and why to stderr.  Exit 1: something is denied.
     """
+    from webhook.admission.preview import preview as preview_document
+    from webhook.cli import show
+    from webhook.server.views import view
+
     fleet = files.fleet_at(fleet_path)
     found = [
         each for _, document in files.each_document(paths) for each in preview_document(document, fleet, namespace)
     ]
     for index, each in enumerate(found):
-        if output == "diff" and each.plan is not None and each.plan.patch:
-            click.echo("\n".join(show.diff(each.plan, each.subject.title)))
+        if output == "diff" and each.plan is not None and each.pod is not None and each.plan.patch:
+            click.echo("\n".join(show.diff(each.plan.pod, each.pod, each.subject.title)))
         elif output == "patch" and each.plan is not None:
             click.echo(json.dumps(each.plan.patch, indent=2))
         elif output == "yaml" and each.pod is not None:
@@ -82,6 +85,8 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
 @_FLEET
 def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     """List the slices that the fleet offers."""
+    from webhook.cli import show
+
     fleet = files.fleet_at(fleet_path)
     rows = list(known(fleet.catalogue)) if everything else list(offered(fleet))
     if output == "json":
@@ -141,8 +146,6 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """Say everything that is wrong with a fleet file.  Exit 1: something is."""
-    from webhook.errors import BadFleet
-
     try:
         found = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
@@ -215,6 +218,8 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
 
     The CA's key is not kept: nobody can use it to make another certificate that the cluster trusts.
     """
+    from datetime import UTC, datetime
+
     from certs import authority
     from certs.directory import ForeignDirectory, write
 

@@ -9,6 +9,7 @@ import click
 
 from webhook import documents
 from webhook.admission.plan import Plan
+from webhook.admission.pod import Pod
 from webhook.admission.preview import Preview
 from webhook.slices.request import ANNOTATION
 
@@ -18,10 +19,10 @@ CONTEXT = 2
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def diff(plan: Plan, title: str) -> Iterator[str]:
+def diff(before: Pod, after: Pod, title: str) -> Iterator[str]:
     """The pod before and after as a unified diff of its YAML; colours are for a terminal."""
-    before, after = (documents.write(pod).splitlines() for pod in (plan.before, plan.after))
-    for line in unified_diff(before, after, title, f"{title}, as admitted", n=CONTEXT, lineterm=""):
+    old, new = (documents.write(pod).splitlines() for pod in (before, after))
+    for line in unified_diff(old, new, title, f"{title}, as admitted", n=CONTEXT, lineterm=""):
         if line.startswith(("---", "+++")):
             yield click.style(line, bold=True)
         else:

@@ -33,7 +33,7 @@ LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Policy:
     """What pods of a namespace may use.  Advice: a pod that writes the resource by hand is never seen."""
 

@@ -30,10 +30,9 @@ class Disconnected(Exception):
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """The whole body, if it has at most *most* bytes.  Raises `HttpError` 413 as soon as it has more."""
-    too_large = HttpError(413, f"the body has more than {most} bytes", close=True)
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > most):
-            raise too_large
+            raise _too_large(most)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Disconnected
@@ -43,15 +42,19 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     parts, size = [body], len(body)
     while message.get("more_body"):
         if size > most:
-            raise too_large
+            raise _too_large(most)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Disconnected
         parts.append(message.get("body", b""))
         size += len(parts[-1])
     if size > most:
-        raise too_large
+        raise _too_large(most)
     return b"".join(parts)
+
+
+def _too_large(most: int) -> HttpError:
+    return HttpError(413, f"the body has more than {most} bytes", close=True)
 
 
 async def respond(

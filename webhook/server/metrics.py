@@ -59,6 +59,7 @@ class Metrics:
             "When the serving certificate expires, as a Unix time",
             registry=self.registry,
         )
+        self._admissions: dict[tuple[str, str, str], Counter] = {}
         for result in ("taken", "refused"):
             self.fleet_reloads.labels(result)
 
@@ -71,7 +72,11 @@ class Metrics:
             if any(str(each.offer) != profile for each in resolution.assignments[1:]):
                 profile = SEVERAL
             pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
-        self.admissions.labels(answer.outcome, profile, pool).inc()
+        key = answer.outcome, profile, pool
+        counter = self._admissions.get(key)
+        if counter is None:
+            counter = self._admissions[key] = self.admissions.labels(*key)
+        counter.inc()
         if answer.denial is not None:
             self.denials.labels(answer.denial.reason).inc()
 

@@ -52,7 +52,7 @@ async def _serve(
     built_in: Fleet,
 ) -> None:
     metrics = Metrics()
-    metrics.not_after.set(serving.not_after.timestamp())
+    metrics.not_after.set(serving.not_after)
     watch = None
     if settings.fleet is not None:
         watch = FleetWatch(settings.fleet, load_fleet, metrics)

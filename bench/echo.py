@@ -1,0 +1,51 @@
+"""A bare ASGI echo on the webhook's own stack: what uvicorn, uvloop, httptools and TLS leave us at best."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+from pathlib import Path
+
+import uvicorn
+import uvloop
+
+from webhook.server.http import JSON, respond
+from webhook.server.settings import KEEP_ALIVE
+from webhook.server.tls import load
+
+
+async def echo(scope, receive, send):
+    """Send back what came."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    await respond(send, 200, body, JSON)
+
+
+def main(tls: Path) -> None:
+    """Serve until ended; the port goes to stderr, as the webhook's does."""
+    serving = load(tls)
+    config = uvicorn.Config(
+        echo,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        ssl_context_factory=lambda *_: serving.context,
+    )
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+        print(json.dumps({"message": "listening", "port": listening.getsockname()[1]}), file=sys.stderr, flush=True)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(uvicorn.Server(config).serve([listening]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

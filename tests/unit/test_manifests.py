@@ -1,0 +1,302 @@
+"""What is applied to a cluster, held to itself: names, ports and labels that must agree, and rights that must lack."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
+EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
+KUSTOMIZATIONS = sorted(MANIFESTS.rglob("kustomization.yaml"))
+MADE_FROM_CODE = {MANIFESTS / "webhook" / "fleet.yaml"}
+
+Manifest = dict[str, Any]
+
+
+def _documents(*paths: Path) -> Iterator[Manifest]:
+    for path in paths:
+        yield from filter(None, yaml.safe_load_all(path.read_text()))
+
+
+def _the(kind: str) -> Manifest:
+    paths = sorted((MANIFESTS / "webhook").glob("*.yaml"))
+    [found] = [document for document in _documents(*paths) if document.get("kind") == kind]
+    return found
+
+
+def _pod_template(workload: Manifest) -> Manifest:
+    if workload["kind"] == "Pod":
+        return workload
+    template: Manifest = workload["spec"]["template"]
+    return template
+
+
+NAMESPACE, ACCOUNT, DEPLOYMENT = _the("Namespace"), _the("ServiceAccount"), _the("Deployment")
+SERVICE, BUDGET, POLICY = _the("Service"), _the("PodDisruptionBudget"), _the("NetworkPolicy")
+CONFIGURATION = _the("MutatingWebhookConfiguration")
+[WEBHOOK] = CONFIGURATION["webhooks"]
+POD = DEPLOYMENT["spec"]["template"]
+[CONTAINER] = POD["spec"]["containers"]
+PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+GENERATED = yaml.safe_load((MANIFESTS / "webhook" / "kustomization.yaml").read_text())["configMapGenerator"]
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_a_kustomization_names_every_file_beside_it_and_no_other(path: Path) -> None:
+    kustomization = yaml.safe_load(path.read_text())
+    named = {path.parent / resource for resource in kustomization["resources"]}
+    for generator in kustomization.get("configMapGenerator", []):
+        named |= {path.parent / file for file in generator["files"]}
+
+    assert [name for name in named - MADE_FROM_CODE if not name.exists()] == []
+    beside = set(path.parent.glob("*.yaml")) - {path}
+    assert beside - named == set()
+
+
+def test_applying_everything_installs_the_webhook() -> None:
+    assert yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"] == ["webhook"]
+
+
+def test_everything_lives_in_our_namespace() -> None:
+    namespaced = [ACCOUNT, DEPLOYMENT, SERVICE, BUDGET, POLICY]
+
+    assert {manifest["metadata"]["namespace"] for manifest in namespaced} == {NAMESPACE["metadata"]["name"]}
+    assert {generator["namespace"] for generator in GENERATED} == {NAMESPACE["metadata"]["name"]}
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        pytest.param(DEPLOYMENT["spec"]["selector"]["matchLabels"], id="Deployment"),
+        pytest.param(SERVICE["spec"]["selector"], id="Service"),
+        pytest.param(BUDGET["spec"]["selector"]["matchLabels"], id="PodDisruptionBudget"),
+        pytest.param(POLICY["spec"]["podSelector"]["matchLabels"], id="NetworkPolicy"),
+        *(
+            pytest.param(constraint["labelSelector"]["matchLabels"], id=constraint["topologyKey"])
+            for constraint in POD["spec"]["topologySpreadConstraints"]
+        ),
+    ],
+)
+def test_every_selector_finds_the_webhook_pods_and_only_those(selector: dict[str, str]) -> None:
+    assert selector == POD["metadata"]["labels"]
+
+
+def test_the_api_server_is_sent_to_the_service_and_the_service_to_the_https_port() -> None:
+    client = WEBHOOK["clientConfig"]["service"]
+    [port] = SERVICE["spec"]["ports"]
+
+    assert client["namespace"] == SERVICE["metadata"]["namespace"]
+    assert client["name"] == SERVICE["metadata"]["name"]
+    assert client["port"] == port["port"]
+    assert client["path"] == "/mutate"
+    assert PORTS[port["targetPort"]] == 10250
+
+
+def test_health_and_metrics_are_not_behind_the_service() -> None:
+    assert {port["targetPort"] for port in SERVICE["spec"]["ports"]} == {"https"}
+
+
+def test_every_probe_asks_the_ops_port() -> None:
+    probes = {name: CONTAINER[f"{name}Probe"]["httpGet"] for name in ("startup", "readiness", "liveness")}
+
+    assert PORTS["ops"] == 8080
+    assert probes == {
+        "startup": {"path": "/healthz", "port": "ops"},
+        "readiness": {"path": "/readyz", "port": "ops"},
+        "liveness": {"path": "/healthz", "port": "ops"},
+    }
+
+
+def test_the_arguments_point_into_the_volumes_that_are_mounted() -> None:
+    mounts = {mount["name"]: mount["mountPath"] for mount in CONTAINER["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in POD["spec"]["volumes"]}
+    [fleet] = GENERATED
+
+    assert CONTAINER["args"] == [
+        "serve", "--tls-dir", mounts["tls"], "--fleet", f"{mounts['fleet']}/{fleet['files'][0]}",
+    ]  # fmt: skip
+    assert volumes.keys() == mounts.keys()
+    assert volumes["tls"]["secret"]["secretName"] == "webhook-tls"
+    assert volumes["fleet"]["configMap"]["name"] == fleet["name"]
+    assert fleet["options"] == {"disableNameSuffixHash": True}
+
+
+def test_files_are_mounted_as_folders_so_that_the_kubelet_renews_them() -> None:
+    assert all(mount["readOnly"] and "subPath" not in mount for mount in CONTAINER["volumeMounts"])
+
+
+def test_the_key_is_readable_by_the_process_and_by_nobody_else() -> None:
+    [secret] = [volume["secret"] for volume in POD["spec"]["volumes"] if "secret" in volume]
+
+    assert secret["defaultMode"] == 0o440
+    assert POD["spec"]["securityContext"]["fsGroup"] == POD["spec"]["securityContext"]["runAsGroup"]
+
+
+def test_the_pods_pass_the_restricted_pod_security_standard_that_their_namespace_enforces() -> None:
+    assert NAMESPACE["metadata"]["labels"] == {
+        f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
+    }
+    spec = POD["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["runAsUser"] == 65532
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert CONTAINER["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert spec.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC", "initContainers"})
+    assert all(volume.keys() & {"secret", "configMap"} for volume in spec["volumes"])
+    assert all("hostPort" not in port for port in CONTAINER["ports"])
+
+
+def test_the_pods_hold_no_credential() -> None:
+    assert ACCOUNT["automountServiceAccountToken"] is False
+    assert POD["spec"]["automountServiceAccountToken"] is False
+    assert POD["spec"]["serviceAccountName"] == ACCOUNT["metadata"]["name"]
+    assert POD["spec"]["enableServiceLinks"] is False
+    assert "env" not in CONTAINER
+
+
+def test_memory_is_bounded_and_cpu_is_not() -> None:
+    assert CONTAINER["resources"] == {
+        "requests": {"cpu": "50m", "memory": "64Mi"},
+        "limits": {"memory": "128Mi"},
+    }
+
+
+def test_a_roll_out_or_a_lost_node_leaves_somebody_to_answer() -> None:
+    spec = DEPLOYMENT["spec"]
+    spread = {
+        constraint["topologyKey"]: constraint["whenUnsatisfiable"]
+        for constraint in POD["spec"]["topologySpreadConstraints"]
+    }
+
+    assert spec["replicas"] == 3
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert spec["minReadySeconds"] == 5
+    assert BUDGET["spec"]["maxUnavailable"] == 1
+    assert spread == {
+        "topology.kubernetes.io/zone": "ScheduleAnyway",
+        "kubernetes.io/hostname": "DoNotSchedule",
+    }
+    assert POD["spec"]["priorityClassName"] == "system-cluster-critical"
+    assert "tolerations" not in POD["spec"]
+
+
+def test_a_pod_is_given_longer_to_end_than_the_api_server_keeps_idle_connections() -> None:
+    idle, quiet, answering = 90, 5, WEBHOOK["timeoutSeconds"]
+
+    assert POD["spec"]["terminationGracePeriodSeconds"] == 120 > idle + quiet + answering
+
+
+def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an_answer() -> None:
+    assert WEBHOOK["admissionReviewVersions"] == ["v1"]
+    assert WEBHOOK["sideEffects"] == "None"
+    assert WEBHOOK["timeoutSeconds"] == 2
+    assert WEBHOOK["failurePolicy"] == "Fail"
+    assert WEBHOOK["reinvocationPolicy"] == "IfNeeded"
+    assert WEBHOOK["matchPolicy"] == "Equivalent"
+    assert WEBHOOK["rules"] == [
+        {
+            "apiGroups": [""],
+            "apiVersions": ["v1"],
+            "operations": ["CREATE"],
+            "resources": ["pods"],
+            "scope": "Namespaced",
+        }
+    ]
+    asks, mirror = WEBHOOK["matchConditions"]
+    assert asks["expression"] == ("has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations")
+    assert mirror["expression"] == (
+        "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
+    )
+
+
+def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
+    assert WEBHOOK["namespaceSelector"]["matchExpressions"] == [
+        {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": [NAMESPACE["metadata"]["name"], "kube-system"],
+        },
+        {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
+    ]
+
+
+def test_the_configuration_is_called_before_the_sidecar_injectors() -> None:
+    injectors = ["istio-sidecar-injector", "linkerd-proxy-injector-webhook-config", "vault-agent-injector-cfg"]
+
+    assert CONFIGURATION["metadata"]["name"] == "gpu-slice"
+    assert all(CONFIGURATION["metadata"]["name"] < injector for injector in injectors)
+
+
+def test_applying_again_does_not_wipe_the_ca_bundle() -> None:
+    assert "caBundle" not in WEBHOOK["clientConfig"]
+
+
+def test_the_network_lets_calls_and_metrics_in_and_nothing_out() -> None:
+    spec = POLICY["spec"]
+    calls, metrics = spec["ingress"]
+
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    assert spec["egress"] == []
+    assert calls == {"ports": [{"port": PORTS["https"], "protocol": "TCP"}]}
+    assert metrics["ports"] == [{"port": PORTS["ops"], "protocol": "TCP"}]
+    assert metrics["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+def test_the_image_has_the_version_of_the_code() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    [image] = yaml.safe_load((MANIFESTS / "webhook" / "kustomization.yaml").read_text())["images"]
+
+    assert CONTAINER["image"] == f"gpu-slice:{version}"
+    assert image == {"name": "gpu-slice", "newName": "gpu-slice", "newTag": version}
+
+
+def test_the_dockerfile_starts_what_the_deployment_starts() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    [command] = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    [ports] = re.findall(r"^EXPOSE (.*)$", dockerfile, re.MULTILINE)
+    [user] = re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE)
+
+    security = POD["spec"]["securityContext"]
+    assert yaml.safe_load(command) == CONTAINER["args"]
+    assert [int(port) for port in ports.split()] == list(PORTS.values())
+    assert user == f"{security['runAsUser']}:{security['runAsGroup']}"
+
+
+def test_no_secret_is_committed() -> None:
+    texts = {path: path.read_text() for path in MANIFESTS.rglob("*.yaml")}
+
+    assert [path for path, text in texts.items() if "PRIVATE KEY" in text or "caBundle:" in text] == []
+    assert [path for path in texts if any(d.get("kind") == "Secret" for d in _documents(path))] == []
+
+
+def test_there_are_examples_and_each_has_a_name_of_its_own() -> None:
+    names = [document["metadata"]["name"] for document in _documents(*EXAMPLES)]
+
+    assert len(EXAMPLES) >= 10
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_can_be_copied_as_it_stands(path: Path) -> None:
+    [workload] = _documents(path)
+    template = _pod_template(workload)
+
+    assert path.read_text().startswith("# "), "says what it is for"
+    assert isinstance(template["metadata"]["annotations"]["gpu-slice"], str)
+    assert "gpu-slice" not in (workload["metadata"].get("annotations") or {}) or workload["kind"] == "Pod"
+    assert "namespace" not in workload["metadata"]
+    for container in template["spec"]["containers"]:
+        assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+        assert re.fullmatch(r"[a-z0-9/.-]+:[a-zA-Z0-9_.-]+", container["image"])
+        assert not container["image"].endswith(":latest")
