@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from tests.oracle import sliced
 from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
 from webhook import documents
-from webhook.admission.preview import preview
 from webhook.admission.pod import Pod
+from webhook.admission.preview import preview
 from webhook.cli import files
 from webhook.cli.demo import Client
 from webhook.cli.main import main
