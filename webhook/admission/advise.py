@@ -33,8 +33,9 @@ class Subject:
 
     @property
     def title(self) -> str:
-        """As in ``Deployment team-a/notebook``."""
-        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
+        """As in ``Pod team-a/notebook``, or ``Deployment notebook, its pod``."""
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}".strip() + (", its pod" if self.template else "")
 
 
 def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
@@ -52,8 +53,8 @@ def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
 
 def _subject(document: Mapping[str, Any]) -> Subject:
     metadata = _map(document, "metadata")
-    kind = str(document.get("kind") or "object")
-    name = str(metadata.get("name") or f"{metadata.get('generateName') or ''}…")
+    kind = str(document.get("kind") or "an object without a kind")
+    name = str(metadata.get("name") or metadata.get("generateName") or "")
     namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
     if kind == "Pod":
         return Subject(kind, name, namespace, dict(document), advice=tuple(_label_advice(metadata, "metadata")))

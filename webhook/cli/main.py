@@ -63,6 +63,8 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
     found = [
         each for _, document in files.each_document(paths) for each in preview_document(document, fleet, namespace)
     ]
+    if not found:
+        raise click.UsageError(f"{', '.join(map(str, paths))}: no objects are in it")
     for index, each in enumerate(found):
         if output == "diff" and each.plan is not None and each.pod is not None and each.plan.patch:
             click.echo("\n".join(show.diff(each.plan.pod, each.pod, each.subject.title)))
@@ -98,6 +100,8 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     else:
         cells = [_OFFERED, *map(_offered_cells, offered(fleet))]
     click.echo("\n".join(show.table(cells)))
+    if everything:
+        click.echo("-o json tells the source of each, and what nobody has verified on hardware.", err=True)
 
 
 _OFFERED = ("SLICE", "RESOURCE", "GPU", "MEMORY", "PER GPU", "PER NODE", "INSTANCE TYPES", "POOL")
@@ -111,7 +115,7 @@ def _offered_cells(row: Offered) -> tuple[str, ...]:
         row.gpu,
         _mib(row.memory_mib),
         str(row.per_gpu),
-        ", ".join(map(str, row.per_node.values())),
+        ", ".join(map(str, dict.fromkeys(row.per_node.values()))),
         ", ".join(row.per_node),
         row.pool,
     )

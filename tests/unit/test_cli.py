@@ -1,0 +1,250 @@
+"""The command line: results on stdout, remarks on stderr, and the meaning in the exit code."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from webhook import documents
+from webhook.cli.main import main
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: notebook, annotations: {gpu-slice: 1g.5gb}}
+spec: {containers: [{name: main, image: example/notebook:1}]}
+"""
+BAD = POD.replace("1g.5gb", "1g5gb").replace("notebook,", "wrong,")
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"
+
+
+def run(*arguments: str, text: str | bytes | None = None) -> Result:
+    """The command line with these arguments and this standard input."""
+    return CliRunner().invoke(main, [*arguments], input=text)
+
+
+def test_a_diff_goes_to_stdout_and_who_gets_what_to_stderr() -> None:
+    result = run("preview", "-", text=POD)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("--- Pod notebook\n+++ Pod notebook, as admitted\n")
+    assert '+        nvidia.com/mig-1g.5gb: "1"\n' in result.stdout
+    assert "\x1b" not in result.output, "no colour where there is no terminal"
+    assert result.stderr == "Pod notebook: sliced: main gets 1 nvidia.com/mig-1g.5gb (pools a100-1g-5gb, a100-mixed)\n"
+
+
+def test_a_denial_says_why_with_a_caret_and_exits_with_1() -> None:
+    result = run("preview", "-", text=BAD)
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("Pod wrong: denied: metadata.annotations[gpu-slice]: '1g5gb' is not a MIG profile")
+    assert lines[1:] == ["  gpu-slice: 1g5gb", "               ^"]
+    assert lines[1][lines[2].index("^")] == "5"
+
+
+def test_one_denied_pod_among_others_is_exit_1_and_the_others_are_shown() -> None:
+    result = run("preview", "-", text=f"{BAD}---\n{POD}")
+    assert result.exit_code == 1
+    assert "+++ Pod notebook" in result.stdout
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["YAML", "JSON"])
+def test_the_pod_as_it_becomes_can_be_piped_on(as_json: bool) -> None:
+    (pod,) = documents.read(POD)
+    result = run("preview", "-", "-o", "yaml", text=json.dumps(pod.value) if as_json else POD)
+
+    (after,) = documents.read(result.stdout)
+    assert after.value["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/mig-1g.5gb": "1"}
+    assert after.value["kind"] == "Pod"
+
+
+def test_yaml_of_several_pods_is_several_documents() -> None:
+    result = run("preview", "-", "-o", "yaml", text=f"{SERVICE}---\n{POD}---\n{POD}")
+    assert [each.value["kind"] for each in documents.read(result.stdout)] == ["Pod", "Pod"]
+    assert "Service web: makes no pods" in result.stderr
+
+
+def test_json_tells_programs_everything_and_people_nothing() -> None:
+    result = run("preview", "-", "-o", "json", text=f"{POD}---\n{BAD}---\n{SERVICE}")
+
+    first, second, third = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert (first["outcome"], second["outcome"], third["outcome"]) == ("sliced", "denied", "untouched")
+    assert first["patch"][0]["op"] == "add"
+    assert second["denial"]["reason"] == "grammar"
+    assert third["why"] == "it makes no pods"
+
+
+@pytest.mark.parametrize(
+    ("workload", "place"),
+    [
+        pytest.param("kind: Deployment\nspec: {template: TEMPLATE}", "spec.template", id="Deployment"),
+        pytest.param("kind: StatefulSet\nspec: {template: TEMPLATE}", "spec.template", id="StatefulSet"),
+        pytest.param("kind: DaemonSet\nspec: {template: TEMPLATE}", "spec.template", id="DaemonSet"),
+        pytest.param("kind: ReplicaSet\nspec: {template: TEMPLATE}", "spec.template", id="ReplicaSet"),
+        pytest.param("kind: Job\nspec: {template: TEMPLATE}", "spec.template", id="Job"),
+        pytest.param(
+            "kind: CronJob\nspec: {jobTemplate: {spec: {template: TEMPLATE}}}",
+            "spec.jobTemplate.spec.template",
+            id="CronJob",
+        ),
+        pytest.param("kind: Rollout\nspec: {template: TEMPLATE}", "spec.template", id="a kind that nobody knows"),
+    ],
+)
+def test_a_workload_is_previewed_as_the_pod_that_it_makes(workload: str, place: str) -> None:
+    template = "{metadata: {annotations: {gpu-slice: 1g.5gb}}, spec: {containers: [{name: main}]}}"
+    text = f"metadata: {{name: web, namespace: team-a}}\n{workload.replace('TEMPLATE', template)}\n"
+
+    (found,) = json.loads(run("preview", "-", "-o", "json", text=text).stdout)
+
+    assert (found["outcome"], found["template"], found["namespace"]) == ("sliced", place, "team-a")
+    assert found["pod"]["metadata"]["generateName"] == "web-"
+
+
+def test_a_daemon_set_is_told_what_its_template_lacks() -> None:
+    text = """
+kind: DaemonSet
+metadata: {name: agent}
+spec: {template: {metadata: {annotations: {gpu-slice: shared}}, spec: {containers: [{name: main}]}}}
+"""
+    result = run("preview", "-", text=text)
+    assert "add the toleration nvidia.com/gpu-shared" in result.stderr
+    assert "add the nodeSelector nvidia.com/gpu: a10g" in result.stderr
+
+
+def test_an_annotation_on_the_workload_itself_is_pointed_out() -> None:
+    text = """
+kind: Deployment
+metadata: {name: web, annotations: {gpu-slice: 1g.5gb}}
+spec: {template: {spec: {containers: [{name: main}]}}}
+"""
+    result = run("preview", "-", text=text)
+    assert result.exit_code == 0
+    assert "it does nothing: move it to spec.template.metadata.annotations" in result.stderr
+
+
+def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
+    result = run("preview", "-", text=POD.replace("annotations", "labels"))
+    assert "'gpu-slice' is a label, where it does nothing" in result.stderr
+
+
+def test_a_list_is_its_items() -> None:
+    pods = [documents.read(text)[0].value for text in (POD, BAD)]
+    result = run("preview", "-", "-o", "json", text=json.dumps({"kind": "PodList", "items": pods}))
+    assert [each["name"] for each in json.loads(result.stdout)] == ["notebook", "wrong"]
+
+
+def test_a_folder_is_its_yaml_and_json_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(POD)
+    (tmp_path / "b.json").write_text(json.dumps(documents.read(POD)[0].value))
+    (tmp_path / "c.txt").write_text("not looked at")
+    assert len(json.loads(run("preview", str(tmp_path), "-o", "json").stdout)) == 2
+
+
+def test_the_namespace_option_is_for_pods_that_name_none() -> None:
+    result = run("preview", "-", "-n", "kube-system", text=POD)
+    assert "nothing changes: pods of namespace 'kube-system' are never touched" in result.stderr
+    named = run(
+        "preview", "-", "-n", "kube-system", text=POD.replace("name: notebook", "name: notebook, namespace: team-a")
+    )
+    assert "sliced" in named.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text", "says"),
+    [
+        pytest.param(["preview"], None, "Missing argument 'FILE...'", id="no file"),
+        pytest.param(["preview", "no-such-file"], None, "no-such-file: No such file or directory", id="no such file"),
+        pytest.param(["preview", "-"], "", "-: no objects are in it", id="nothing on stdin"),
+        pytest.param(["preview", "-"], "a: [", "stdin:1", id="bad YAML"),
+        pytest.param(["preview", "-"], "a: 1\na: 2\n", "stdin:2", id="a key twice"),
+        pytest.param(["preview", "-"], b"\xff\xfea\x00", "UTF-16", id="not UTF-8"),
+        pytest.param(["preview", "-"], "x" * (3 << 20) + "y", "stdin:1", id="too large"),
+        pytest.param(["preview", "-", "-o", "xml"], POD, "'xml' is not one of", id="no such output"),
+        pytest.param(["preview", "-", "--fleet", "no-such"], POD, "no-such: No such file", id="no such fleet"),
+        pytest.param(["previev"], None, "No such command 'previev'", id="no such command"),
+        pytest.param(["serve"], None, "Missing option '--tls-dir'", id="no certificates"),
+        pytest.param(["certs", "init"], None, "Missing option '--dir'", id="no folder"),
+    ],
+)
+def test_being_called_wrongly_is_exit_2_and_a_line_that_says_how(arguments: list[str], text: str, says: str) -> None:
+    result = run(*arguments, text=text)
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+
+
+def test_a_bad_fleet_is_exit_2_with_every_problem(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(
+        "apiVersion: gpu-slice/v1\npools: [{nam: x, gpu: a10g, partition: {mig: {1g.5gb: 7}}, instanceTypes: []}]\n"
+    )
+    result = run("preview", "-", "--fleet", str(path), text=POD)
+    assert result.exit_code == 2
+    assert f"{path}: pools[0].nam: is no field that a fleet has. Write 'name'.\n" in result.stderr
+
+
+def test_fleet_check_says_everything_that_is_wrong_and_exits_with_1(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(run("fleet", "default").stdout)
+    good = run("fleet", "check", str(path))
+    assert (good.exit_code, good.stdout) == (0, "")
+    path.write_text(path.read_text().replace("gpu: a10g\n", "gpu: a10h\n").replace("1g.5gb: 7", "1g.5gb: 8"))
+    bad = run("fleet", "check", str(path))
+    assert bad.exit_code == 1
+    assert len(bad.stdout.splitlines()) == 2
+
+
+def test_the_schema_is_one_for_editors() -> None:
+    found = json.loads(run("fleet", "schema").stdout)
+    assert found["$schema"].startswith("https://json-schema.org/")
+    assert "pools" in found["required"]
+    assert found["additionalProperties"] is False
+
+
+def test_profiles_lists_what_is_offered_and_the_whole_catalogue() -> None:
+    assert "56        p4d.24xlarge                 a100-1g-5gb" in run("profiles").stdout
+    rows = json.loads(run("profiles", "-o", "json").stdout)
+    assert {"slice": "shared", "resource": "nvidia.com/gpu.shared"}.items() <= rows[-1].items()
+    known = json.loads(run("profiles", "--all", "-o", "json").stdout)
+    assert any(row["gpu"] == "a10g" and row["profile"] is None for row in known)
+    assert all(row["source"] for row in known)
+    assert "no MIG" in run("profiles", "--all").stdout
+
+
+def test_certs_init_writes_a_pair_once_and_again_only_when_forced(tmp_path: Path) -> None:
+    folder = tmp_path / "tls"
+    assert run("certs", "init", "--dir", str(folder)).exit_code == 0
+    first = (folder / "tls.crt").read_bytes()
+    assert stat.S_IMODE((folder / "tls.key").stat().st_mode) == 0o600
+    assert {"ca.crt", "tls.crt", "tls.key"} <= {path.name for path in folder.iterdir()}
+    assert not list(folder.rglob("ca.key"))
+
+    again = run("certs", "init", "--dir", str(folder))
+    assert again.exit_code == 2
+    assert "--force" in again.stderr
+    assert (folder / "tls.crt").read_bytes() == first
+
+    assert run("certs", "init", "--dir", str(folder), "--force").exit_code == 0
+    assert (folder / "tls.crt").read_bytes() != first
+
+
+def test_an_option_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPU_SLICE_PREVIEW_OUTPUT", "json")
+    assert json.loads(run("preview", "-", text=POD).stdout)[0]["outcome"] == "sliced"
+
+
+def test_the_demo_tells_what_every_example_became() -> None:
+    examples = Path(__file__).parents[2] / "manifests" / "examples"
+    result = run("demo", str(examples))
+    assert result.exit_code == 0
+    for path in examples.iterdir():
+        assert path.name in result.stdout
+    assert "9 sliced, 1 denied." in result.stdout

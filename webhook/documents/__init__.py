@@ -1,0 +1,60 @@
+"""YAML or JSON text in, documents out, as Kubernetes reads them; values out as YAML.
+
+Kubernetes reads a manifest with ``sigs.k8s.io/yaml``: a YAML 1.1 of its own, turned into JSON.  In it ``yes``
+is true, ``0123`` and ``0o17`` are octal, ``1_000`` is a number, ``1:30`` and ``2001-01-01`` are strings,
+``1: a`` has the key ``"1"``, and a ``<<`` behind a key overwrites that key.  PyYAML's own loaders differ in
+each of these, so we take only its events and do the rest here.
+
+Stricter than Kubernetes, because these are mistakes more often than meant: a key that is there twice, where
+one would silently win; a tag other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map``
+and ``!!seq``.
+"""
+
+from __future__ import annotations
+
+from webhook.documents.document import Document
+from webhook.documents.json_reader import read_json
+from webhook.documents.problem import DEEPEST, MOST_BYTES, MOST_COPIES, Problem, line_of
+from webhook.documents.writer import write
+from webhook.documents.yaml_reader import read_yaml
+from webhook.errors import BadDocument, sentence
+
+__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "read", "write"]
+
+
+def read(text: str | bytes, *, name: str = "input") -> list[Document]:
+    """The documents of *text*, without empty ones and ``null``, as kubectl skips them.
+
+    *name* is what messages call the text.  Raises `BadDocument`.
+    """
+    try:
+        characters = decode(text)
+        if characters.lstrip(" \t\r\n").startswith(("{", "[")):
+            return list(read_json(characters))
+        return list(read_yaml(characters))
+    except Problem as problem:
+        raise BadDocument(sentence(f"{name}:{problem.line}", problem.problem, problem.hint)) from None
+
+
+_BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\0\0\xfe\xff": "UTF-32"}
+
+
+def decode(text: str | bytes) -> str:
+    try:
+        if isinstance(text, bytes):
+            size = len(text)
+            for mark, encoding in _BYTE_ORDER_MARKS.items():
+                if text.startswith(mark):
+                    raise Problem(1, f"the text is {encoding}", "Save it as UTF-8")
+            text = text.decode() if size <= MOST_BYTES else ""
+        else:
+            size = len(text) if len(text) > MOST_BYTES else len(text.encode())
+    except UnicodeDecodeError as bad:
+        line = 1 + bad.object.count(b"\n", 0, bad.start)
+        raise Problem(line, f"byte 0x{bad.object[bad.start]:02x} is not UTF-8", "Save the text as UTF-8") from None
+    except UnicodeEncodeError as bad:
+        raise Problem(line_of(bad.object, bad.start), "half a character (a lone surrogate)", "Remove it") from None
+    if size > MOST_BYTES:
+        problem = f"{size:,} bytes, and the API server takes at most {MOST_BYTES:,}"
+        raise Problem(1, problem, "Split it into smaller files")
+    return text.removeprefix("\ufeff")
