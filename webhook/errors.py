@@ -14,7 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 LONGEST_QUOTE = 80
-"""Characters of a user's text that a message repeats.  An event shows 1,024 characters in all."""
+"""Characters of a user's text that a message repeats."""
+
+LONGEST_PART = 400
+"""Characters of each part of a message.  An event shows 1,024 in all (k8s.io/api ``events/v1``)."""
 
 
 class GpuSliceError(Exception):
@@ -82,7 +85,14 @@ def sentence(where: str, problem: str, hint: str) -> str:
     >>> sentence("spec", "no containers", "Add one")
     'spec: no containers. Add one.'
     """
-    return f"{where}: {problem}. {hint}."
+    return f"{_line(where)}: {_line(problem)}. {_line(hint)}."
+
+
+def _line(text: str) -> str:
+    """*text* without line breaks and other unprintable characters, and not too long."""
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    return text if len(text) <= LONGEST_PART else text[:LONGEST_PART] + "…"
 
 
 def quote(text: object) -> str:
@@ -91,7 +101,19 @@ def quote(text: object) -> str:
     >>> quote("1g5gb")
     "'1g5gb'"
     """
-    if isinstance(text, str) and len(text) > LONGEST_QUOTE:
-        return repr(text[:LONGEST_QUOTE]) + "…"
+    if isinstance(text, str):
+        return repr(text) if len(text) <= LONGEST_QUOTE else repr(text[:LONGEST_QUOTE]) + "…"
+    if text is None or isinstance(text, bool):
+        return {None: "null", True: "true", False: "false"}[text]
     shown = repr(text)
     return shown if len(shown) <= 2 * LONGEST_QUOTE else shown[:LONGEST_QUOTE] + "…"
+
+
+def kind_of(value: object) -> str:
+    """What *value* is, in the words of YAML.
+
+    >>> kind_of([])
+    'a list'
+    """
+    names = {dict: "a map", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "nothing" if value is None else type(value).__name__)

@@ -45,7 +45,7 @@ def typed(tree: Any) -> str:
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """PyYAML with and without its C half, which is not on every machine."""
     if request.param == "python":
-        monkeypatch.setattr(documents, "PARSER", yaml.SafeLoader)
+        monkeypatch.setattr(documents.yaml_reader, "PARSER", yaml.SafeLoader)
 
 
 class TestKubernetes:

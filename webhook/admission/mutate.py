@@ -113,6 +113,13 @@ def missing_labels(spec: Mapping[str, Any], labels: Mapping[str, str]) -> dict[s
     return {key: value for key, value in labels.items() if there.get(key) != value}
 
 
+def lacks_pool(spec: Mapping[str, Any], names: Iterable[str]) -> bool:
+    """Whether *spec* does not yet single out the pools called *names*."""
+    patch = Patch()
+    _require(patch, spec, list(names))
+    return bool(patch.operations)
+
+
 def _require(patch: Patch, spec: Mapping[str, Any], names: list[str]) -> None:
     """Add ``gpu-slice/pool In names`` to each required term: Karpenter looks at the first alone."""
     if (spec.get("nodeSelector") or {}).get(POOL_LABEL) in names:

@@ -33,7 +33,7 @@ class NodeRules:
         selector = mapping(spec, "nodeSelector", "spec.nodeSelector")
         for key, value in selector.items():
             if not isinstance(value, str):
-                raise malformed(f"spec.nodeSelector[{key}]", value, "a text (quote it)")
+                raise malformed(f"spec.nodeSelector[{key}]", value, "a text: put it in quotes")
         if not spec.get("affinity"):
             return cls(selector, None)
         affinity = mapping(spec, "affinity", "spec.affinity")

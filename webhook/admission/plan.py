@@ -11,7 +11,7 @@ from webhook.admission.mutate import mutate
 from webhook.admission.nodes import NodeRules
 from webhook.admission.patch import Operation
 from webhook.admission.pod import DEFAULT_CONTAINER, MIRROR, Container, Pod, annotations_of, containers
-from webhook.admission.resolve import Demand, Resolution, Wanted, resolve
+from webhook.admission.resolve import MOST_CONTAINERS, Assignment, Demand, Resolution, Wanted, resolve
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.nearest import nearest
@@ -77,13 +77,12 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     )
     resolution = resolve(demand, fleet)
     if resolution is None:
-        denial = explain(demand, fleet, namespace)
         if remembered is None:
-            raise denial
-        raise visit.stale(f"this fleet would not give that now ({denial.problem})")
+            raise explain(demand, fleet, namespace)
+        raise visit.outdated(remembered, fleet)
     if remembered is None:
         for assignment in resolution.assignments:
-            warnings += _settle(assignment.container, assignment.resource, assignment.count)
+            warnings += _settle(assignment)
         warnings += remarks.remarks(pod, demand, resolution, fleet, controller)
     patch = tuple(mutate(pod, resolution, visit.record(asked, resolution)))
     why = "" if patch else "it has its slice already"
@@ -97,6 +96,13 @@ def _choose(
     if requests[0].container is None:
         return [Wanted(_only(found, there, warnings), requests[0])]
     named = {container.name: container for container in found}
+    if len(requests) > MOST_CONTAINERS:
+        raise Denial(
+            f"it names {len(requests)} containers",
+            field=FIELD,
+            hint=f"Name at most {MOST_CONTAINERS}",
+            reason="capacity",
+        )
     wanted = []
     for each in requests:
         container = named.get(each.container or "")
@@ -117,17 +123,17 @@ def _choose(
 def _only(found: Sequence[Container], there: dict[str, object], warnings: list[str]) -> Container:
     """The container that gets the slice where none was named; never an init container."""
     regular = [each for each in found if not each.initial]
-    if len(regular) == 1:
-        return regular[0]
-    asking = [each for each in regular if WHOLE_GPU in each.asks] or [each for each in regular if each.asks]
-    if len(asking) == 1:
-        return asking[0]
-    default = [each for each in regular if each.name == there.get(DEFAULT_CONTAINER)]
-    if default:
-        return default[0]
+    for candidates in (
+        regular,
+        [each for each in regular if WHOLE_GPU in each.asks],
+        [each for each in regular if each.name == there.get(DEFAULT_CONTAINER)],
+        [each for each in regular if each.asks],  # it has its slice by hand: another one would be a second
+    ):
+        if len(candidates) == 1:
+            return candidates[0]
     first = regular[0]
     warnings.append(
-        remarks.warning(f"'{first.name}', the first container, gets the slice; name another: {ANNOTATION}: 'NAME=…'")
+        remarks.warning("{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'", first.name)
     )
     return first
 
@@ -155,7 +161,7 @@ def _others(wanted: Iterable[Wanted], found: Iterable[Container]) -> list[tuple[
         for resource, count in container.asks.items():
             if resource == WHOLE_GPU:
                 raise Denial(
-                    f"'{container.name}' asks for a whole GPU, and a node that is cut into slices has none",
+                    f"{quote(container.name)} asks for a whole GPU, and a node that is cut into slices has none",
                     field=f"{container.path}.resources.limits[{WHOLE_GPU}]",
                     hint=f"Remove it, or give it a slice too: {ANNOTATION}: 'NAME=…,{container.name}=…'",
                     reason="whole-gpu",
@@ -164,27 +170,37 @@ def _others(wanted: Iterable[Wanted], found: Iterable[Container]) -> list[tuple[
     return others
 
 
-def _settle(container: Container, resource: str, count: int) -> list[str]:
-    """What becomes of GPU resources that *container* asks for itself: kept, replaced, or refused."""
-    for name, there in container.asks.items():
-        field = f"{container.path}.resources.limits[{name}]"
-        if name == WHOLE_GPU and there > 1:
+def _settle(assignment: Assignment) -> list[str]:
+    """What becomes of GPU resources that the container asks for itself: kept, replaced, or refused."""
+    container, resource, count = assignment.container, assignment.resource, assignment.count
+    name = quote(container.name)
+    warnings = []
+    for asked, there in container.asks.items():
+        field = f"{container.path}.resources.limits[{asked}]"
+        if asked == WHOLE_GPU:
+            if there > 1:
+                raise Denial(
+                    f"{name} asks for {there} whole GPUs and for a slice",
+                    field=field,
+                    hint=f"Remove it for the slice, or the annotation '{ANNOTATION}' for the GPUs",
+                    reason="whole-gpu",
+                )
+            if (resource, count) != (asked, there):
+                text = f"{asked}: {there} of {{name}} was replaced by {resource}: {count}"
+                warnings.append(remarks.warning(text, container.name))
+        elif asked != resource:
             raise Denial(
-                f"'{container.name}' asks for {there} whole GPUs and for a slice",
-                field=field,
-                hint=f"Remove it for the slice, or the annotation '{ANNOTATION}' for the GPUs",
-                reason="whole-gpu",
-            )
-        if name == WHOLE_GPU:
-            continue
-        if name != resource or there != count:
-            raise Denial(
-                f"'{container.name}' asks for {there} of '{name}', and the annotation gives it {count} of "
-                f"'{resource}'; one container sees one kind of slice",
+                f"{name} asks for {there} of '{asked}', and the annotation gives it {count} of '{resource}'; "
+                "one container sees one kind of slice",
                 field=field,
                 hint="Remove one of the two",
                 reason="conflict",
             )
-    if WHOLE_GPU in container.asks:
-        return [remarks.warning(f"{WHOLE_GPU}: 1 of '{container.name}' was replaced by {resource}: {count}")]
-    return []
+        elif there != count:
+            raise Denial(
+                f"{name} asks for {there} of '{asked}', and the annotation gives it {count}",
+                field=field,
+                hint=f"Write '{there}x{assignment.choice.slice}' in the annotation, or remove it here",
+                reason="conflict",
+            )
+    return warnings

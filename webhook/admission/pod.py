@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from webhook.errors import Denial, quote
+from webhook.errors import Denial, kind_of, quote
 from webhook.fleet.pool import WHOLE_GPU
 
 Pod: TypeAlias = dict[str, Any]
@@ -56,7 +56,12 @@ class Container:
 
 def malformed(path: str, value: object, expected: str) -> Denial:
     """A `Denial` for a value of the wrong kind."""
-    return Denial(f"{quote(value)} is not {expected}", field=path, hint=f"Write {expected}", reason="malformed")
+    return Denial(
+        f"{quote(value)} is {kind_of(value)}" if type(value) is not str else f"{quote(value)} is not {expected}",
+        field=path,
+        hint=f"Write {expected}",
+        reason="malformed",
+    )
 
 
 def mapping(parent: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
@@ -141,7 +146,7 @@ def whole(quantity: object, path: str) -> int:
         return quantity
     found = _QUANTITY.match(quantity) if isinstance(quantity, str) else None
     if found is None:
-        raise malformed(path, quantity, "a whole number such as '1'")
+        raise _no_number(path, quantity)
     number = Decimal(f"{found[1]}.{found[2] or '0'}")
     suffix = found[3] or ""
     if suffix == "m":
@@ -151,8 +156,13 @@ def whole(quantity: object, path: str) -> int:
     else:
         number *= _SUFFIX[suffix]
     if number != int(number):
-        raise malformed(path, quantity, "a whole number such as '1'")
+        raise _no_number(path, quantity)
     return int(number)
+
+
+def _no_number(path: str, quantity: object) -> Denial:
+    hint = "Write a whole number of GPUs, such as 1"
+    return Denial(f"{quote(quantity)} is no whole number", field=path, hint=hint, reason="malformed")
 
 
 def effective(containers: Iterable[tuple[Container, str, int]]) -> dict[str, int]:

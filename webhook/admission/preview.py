@@ -48,7 +48,12 @@ def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> 
             yield Preview(subject)
             continue
         try:
-            made = plan(subject.pod, fleet, subject.namespace or namespace, controller=subject.kind)
+            made = plan(
+                subject.pod,
+                fleet,
+                subject.namespace or namespace,
+                controller=subject.kind if subject.template else None,
+            )
         except Denial as denial:
             yield Preview(subject, denial=denial)
         else:

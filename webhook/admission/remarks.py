@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from webhook.admission.explain import unknown
-from webhook.admission.mutate import missing_labels, missing_tolerations
+from webhook.admission.mutate import lacks_pool, missing_labels, missing_tolerations
 from webhook.admission.pod import Container, Pod, annotations_of, malformed, mapping, sequence
 from webhook.admission.resolve import Assignment, Demand, Resolution
+from webhook.admission.unoffered import unknown
 from webhook.admission.visit import ASSIGNED, POOLS
-from webhook.errors import quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import GpuProfile
@@ -28,9 +27,16 @@ _DEVICES = "NVIDIA_VISIBLE_DEVICES"
 _NO_DEVICES = ("void", "none")
 
 
-def warning(text: str) -> str:
-    """*text* as a warning: with our name, printable, and not too long."""
-    whole = "".join(each if each.isprintable() else "?" for each in _PREFIX + text)
+def warning(text: str, name: str = "") -> str:
+    """*text* as a warning, with our name before it: printable, and not too long.
+
+    ``{name}`` in it becomes *name*, which is cut rather than the rest: that says what to do.
+    """
+    whole = _PREFIX + text.replace("{name}", f"'{name}'")
+    if len(whole) > LONGEST and name:
+        kept = max(len(name) - (len(whole) - LONGEST) - 1, 8)
+        whole = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
+    whole = "".join(each if each.isprintable() else "?" for each in whole)
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
 
 
@@ -47,7 +53,7 @@ def remarks(pod: Pod, demand: Demand, resolution: Resolution, fleet: Fleet, cont
         yield from _about_daemon_set(mapping(pod, "spec", "spec"), resolution)
     for key in annotations_of(pod):
         if key.startswith(ANNOTATION) and key not in _OURS:
-            yield warning(f"annotation {quote(key)} means nothing to it")
+            yield warning("annotation {name} is not read: correct it, or remove it", key)
 
 
 def _passed_over(choice: Choice, assignment: Assignment, demand: Demand, fleet: Fleet) -> Iterator[str]:
@@ -62,7 +68,7 @@ def _passed_over(choice: Choice, assignment: Assignment, demand: Demand, fleet: 
 def _about(assignment: Assignment, demand: Demand, fleet: Fleet) -> Iterator[str]:
     name, choice, offer = assignment.container.name, assignment.choice, assignment.offer
     if choice.count > 1 and not isinstance(choice.slice, Shared):
-        yield warning(f"a process in '{name}' sees one of its {choice.count} slices: CUDA uses one MIG device")
+        yield warning(f"a process in {{name}} sees one of its {choice.count} slices: CUDA uses one MIG device", name)
     if isinstance(choice.slice, Fraction) and offer.profile is not None:
         yield from _about_fraction(choice.slice, offer.profile, assignment, demand, fleet)
 
@@ -106,9 +112,9 @@ def _about_spec(pod: Pod, containers: Iterable[Container]) -> Iterator[str]:
     for container in containers:
         context = container.raw.get("securityContext")
         if isinstance(context, dict) and context.get("privileged") is True:
-            yield warning(f"'{container.name}' is privileged, and so sees every GPU of the node")
+            yield warning("{name} is privileged, and so sees every GPU of the node", container.name)
         if _sees_devices(container):
-            yield warning(f"'{container.name}' sets {_DEVICES}, which may show it other slices than its own")
+            yield warning(f"{{name}} sets {_DEVICES}, which may show it other slices than its own", container.name)
 
 
 def _sees_devices(container: Container) -> bool:
@@ -127,11 +133,16 @@ def _controller(pod: Pod) -> str | None:
 
 def _about_daemon_set(spec: Mapping[str, Any], resolution: Resolution) -> Iterator[str]:
     """Its controller chooses the nodes by the template, before any webhook sees a pod."""
-    tolerations = missing_tolerations(spec, resolution.pools)
-    for each in tolerations:
-        yield warning(f"a DaemonSet is placed by its template: add the toleration {each['key']} to it")
-    labels = missing_labels(spec, resolution.labels)
-    if not resolution.labels and resolution.one_of:
-        labels = {POOL_LABEL: resolution.one_of[0]} if POOL_LABEL not in (spec.get("nodeSelector") or {}) else {}
-    for key, value in labels.items():
-        yield warning(f"a DaemonSet is placed by its template: add the nodeSelector {key}: {value} to it")
+    add = "a DaemonSet is placed by its template: add the {} to it"
+    for each in missing_tolerations(spec, resolution.pools):
+        value = f"={each['value']}" if "value" in each else ""
+        effect = f":{each['effect']}" if "effect" in each else ""
+        yield warning(add.format(f"toleration {each['key']}{value}{effect}"))
+    for key, value in missing_labels(spec, resolution.labels).items():
+        yield warning(add.format(f"nodeSelector {key}: {value}"))
+    names = resolution.one_of
+    if names and lacks_pool(spec, names):
+        where = (
+            f"nodeSelector {POOL_LABEL}: {names[0]}" if len(names) == 1 else f"affinity {POOL_LABEL} In {list(names)}"
+        )
+        yield warning(add.format(where))

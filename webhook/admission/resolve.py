@@ -7,14 +7,14 @@ engines, then fleet order.  Then every pool that serves those resources may take
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from webhook.admission.nodes import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, effective
 from webhook.fleet.fleet import Fleet, Policy
-from webhook.fleet.pool import NodeShape, Offer, Pool
+from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
 from webhook.slices.request import Choice, Request, parse
 
 DEFAULT_ARCHITECTURE = "amd64"
@@ -23,8 +23,14 @@ DEFAULT_ARCHITECTURE = "amd64"
 MOST_STEPS = 2_000
 """Combinations that are tried for one pool.  Far more than a pod that people write has; a bound for the others."""
 
+MOST_CONTAINERS = 256
+"""Containers that one pod may ask slices for.  No node has as many slices."""
+
 Option = tuple[int, Offer]
 """A choice by its index, and an offer that satisfies it."""
+
+Options = dict[int, list[Offer]]
+"""The offers for each choice that has any, best first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +135,7 @@ def _search(demand: Demand, fleet: Fleet) -> _Answer | None:
         if not shapes:
             continue
         shapes_of.append((pool, shapes))
-        options = [list(_options(pool, each, demand)) for each in demand.wanted]
+        options = [_options(pool, each, demand) for each in demand.wanted]
         found = first_fit(demand, options, shapes) if all(options) else None
         if found is None:
             continue
@@ -146,8 +152,9 @@ def allowed_shapes(pool: Pool, demand: Demand, fleet: Fleet) -> Sequence[NodeSha
     return [shape for shape in pool.shapes if demand.rules.allow(shape, fleet.label_keys)]
 
 
-def _options(pool: Pool, wanted: Wanted, demand: Demand) -> Iterator[Option]:
-    """The offers of *pool* for one container, best first."""
+def _options(pool: Pool, wanted: Wanted, demand: Demand) -> Options:
+    """The offers of *pool* for one container, by choice, best first."""
+    found: Options = {}
     for index, choice in enumerate(wanted.request.choices):
         if choice.gpu is None and not of_named_architecture(pool, demand.rules):
             continue
@@ -160,9 +167,9 @@ def _options(pool: Pool, wanted: Wanted, demand: Demand) -> Iterator[Option]:
             and (wanted.given is None or wanted.given[0] == offer.resource)
             and demand.policy.permits(pool, offer)
         ]
-        if len(offers) > 1:
-            offers.sort(key=lambda offer: offer.preference)
-        yield from ((index, offer) for offer in offers)
+        if offers:
+            found[index] = sorted(offers, key=lambda offer: offer.preference)
+    return found
 
 
 def of_named_architecture(pool: Pool, rules: NodeRules) -> bool:
@@ -170,27 +177,38 @@ def of_named_architecture(pool: Pool, rules: NodeRules) -> bool:
     return pool.architecture == DEFAULT_ARCHITECTURE or pool.architecture in rules.architectures()
 
 
-def first_fit(demand: Demand, options: Sequence[Sequence[Option]], shapes: Sequence[NodeShape]) -> list[Option] | None:
-    """One option for each wanted container, the earliest possible, so that one of *shapes* holds the whole pod."""
-    chosen: list[Option] = []
-    tried = [0]  # for each container that was begun, the next option to try
-    for _ in range(MOST_STEPS):
-        depth = len(chosen)
-        if depth == len(options):
+def first_fit(demand: Demand, options: Sequence[Options], shapes: Sequence[NodeShape]) -> list[Option] | None:
+    """One option for each wanted container, so that one of *shapes* holds the whole pod.
+
+    The first combination of choices that fits; of its offers the best that fit.
+    """
+    steps = MOST_STEPS
+
+    def with_offers(indices: list[int], chosen: list[Option]) -> list[Option] | None:
+        """*chosen*, and offers for the rest of the choices at *indices*."""
+        nonlocal steps
+        if len(chosen) == len(indices):
             return chosen
-        if tried[depth] == len(options[depth]):
-            if not chosen:
-                return None
-            chosen.pop()
-            tried.pop()
-            continue
-        chosen.append(options[depth][tried[depth]])
-        tried[depth] += 1
-        if holds(shapes, total(demand, chosen)):
-            tried.append(0)
-        else:
-            chosen.pop()
-    return None
+        index = indices[len(chosen)]
+        for offer in options[len(chosen)][index]:
+            steps -= 1
+            attempt = [*chosen, (index, offer)]
+            if steps > 0 and holds(shapes, total(demand, attempt)) and (found := with_offers(indices, attempt)):
+                return found
+        return None
+
+    def with_choices(indices: list[int], fitting: list[Option]) -> list[Option] | None:
+        """*fitting*, which is for the choices at *indices*, and the rest of the containers."""
+        if len(indices) == len(options):
+            return fitting
+        for index in options[len(indices)]:
+            wider = [*indices, index]
+            wider_fitting = with_offers(wider, fitting) or with_offers(wider, [])
+            if wider_fitting and (found := with_choices(wider, wider_fitting)):
+                return found
+        return None
+
+    return with_choices([], [])
 
 
 def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
@@ -227,6 +245,8 @@ def _widen(chosen: list[Option], demand: Demand, shapes_of: Sequence[tuple[Pool,
     first, *rest = (pool.labels for pool in pools)
     labels = {key: value for key, value in first.items() if all(each.get(key) == value for each in rest)}
     mistaken = any(labels.items() <= shape.labels.items() for shapes in others for shape in shapes)
+    if not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen):
+        mistaken = True  # without a label, a whole GPU of any node would do
     return _Answer(
         options=tuple((index, offer) for (index, _), offer in zip(chosen, serving[0][1], strict=True)),
         pools=pools,

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from webhook.admission.pod import Container, whole
 from webhook.admission.resolve import Resolution, Wanted
 from webhook.errors import Denial, quote
+from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, Request
 
 ASSIGNED = f"{ANNOTATION}/assigned"
@@ -62,7 +63,7 @@ def recall(
         if container is None:
             raise stale(f"it names container {quote(name)}, which the pod does not have")
         if container.asks.get(resource) != count or _limit(container, resource) != count:
-            raise stale(f"container '{name}' does not carry the {count} of {quote(resource)} that it names")
+            raise stale(f"container '{name}' has no limit {quote(resource)} of {count}, which it names")
         request = by_name.pop(None if None in by_name else name, None)
         if request is None:
             raise stale(f"it names container '{name}', which the pod gives no slice")
@@ -75,6 +76,16 @@ def recall(
 def _limit(container: Container, resource: str) -> int:
     limits = (container.raw.get("resources") or {}).get("limits") or {}
     return whole(limits.get(resource, 0), f"{container.path}.resources.limits[{resource}]")
+
+
+def outdated(remembered: Iterable[Wanted], fleet: Fleet) -> Denial:
+    """A `Denial` for a memory that fits the pod, but that *fleet* does not honour."""
+    here = {offer.resource for _, offer in fleet.offers()}
+    for each in remembered:
+        if each.given is not None and each.given[0] not in here:
+            return stale(f"no pool of this cluster has {quote(each.given[0])}")
+    given = ", ".join(f"{each.given[1]} of '{each.given[0]}'" for each in remembered if each.given is not None)
+    return stale(f"no pool that this pod may use gives {given[:200]} for what it asks")
 
 
 def stale(problem: str) -> Denial:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from webhook.errors import BadFleet, FleetProblem, quote
+from webhook.errors import BadFleet, FleetProblem, kind_of, quote
 from webhook.fleet.nearest import nearest
 from webhook.slices.catalogue import CatalogueFile
 
@@ -213,7 +213,7 @@ def _problem(error: Any, data: Any) -> FleetProblem:
         )
     if kind.endswith("_type"):
         return FleetProblem(
-            where, f"{quote(value)} is {_kind(value)}", error["msg"].replace("Input should be", "Write")
+            where, f"{quote(value)} is {kind_of(value)}", error["msg"].replace("Input should be", "Write")
         )
     return FleetProblem(where, f"{quote(value)} cannot be", error["msg"].replace("Input should be", "Write one"))
 
@@ -231,15 +231,3 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
     }  # fmt: skip
     owner = next((models[step] for step in reversed(location[:-1]) if step in models), FleetFile)
     return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def _kind(value: object) -> str:
-    names = {
-        dict: "a map",
-        list: "a list",
-        str: "a text",
-        bool: "true or false",
-        int: "a number",
-        float: "a number",
-    }
-    return names.get(type(value), "nothing" if value is None else type(value).__name__)

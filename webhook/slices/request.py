@@ -37,6 +37,7 @@ _WORD = re.compile(r"[^\s,|=@]+")
 _CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
 _GPU = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,61}[a-z0-9])?\Z")
 _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
+_SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
 _LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
@@ -145,6 +146,8 @@ class _Parser:
     def value(self) -> tuple[Request, ...]:
         if not self.text.strip():
             raise bad("the value is empty", 0, _HOWTO)
+        if self.text[0].isspace():
+            raise bad(f"{quote(self.text)} begins with white space", 0, "Remove it")
         if "=" not in self.text:
             request = self.request(None, 0)
             if self.peek() == ",":
@@ -172,6 +175,10 @@ class _Parser:
 
     def assignment(self) -> Request:
         start = self.skip()
+        if start == len(self.text):
+            raise bad(f"{quote(self.text)} ends in ','", start - 1, "Remove it, or name another container behind it")
+        if self.peek() == "=":
+            raise bad("no container is named before '='", start, "Write 'container=slice'")
         name = self.word("a container name")
         if not _CONTAINER.match(name):
             raise bad(
@@ -198,6 +205,12 @@ class _Parser:
     def choice(self) -> Choice:
         start = self.skip()
         word = self.word("a slice")
+        if spaced := _SPACED_COUNT.match(self.text, start):
+            raise bad(
+                f"{quote(spaced[0])} has a space at its count",
+                start + len(spaced[1]),
+                f"Write '{spaced[1]}x{spaced[2]}'",
+            )
         count = _COUNT.match(word)
         offset = count.end() if count else 0
         kind = _slice(self.text, start + offset, word[offset:])
@@ -205,9 +218,10 @@ class _Parser:
         if self.peek() == "@":
             self.separator()
             at = self.skip()
-            gpu = self.word("a GPU such as 'h100' or 'a100-40gb' after '@'")
+            gpu = self.word("a GPU behind '@'", "Name one, as in '1g.5gb@a100', or remove the '@'")
             if not _GPU.match(gpu):
-                raise bad(f"{quote(gpu)} cannot be a GPU's name", at, "Write one such as 'h100' or 'a100-40gb'")
+                like = gpu.lower() if _GPU.match(gpu.lower()) else "a100-40gb"
+                raise bad(f"{quote(gpu)} cannot be a GPU's name", at, f"Write '{word}@{like}'")
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
 
     def skip(self) -> int:
@@ -230,10 +244,10 @@ class _Parser:
             self.position = self.text.index(found, self.position) + 1
         return found
 
-    def word(self, expected: str) -> str:
+    def word(self, expected: str, hint: str = _HOWTO) -> str:
         found = _WORD.match(self.text, self.position)
         if found is None:
-            raise bad(f"expected {expected}, found {self.here()}", self.position, _HOWTO)
+            raise bad(f"expected {expected}, found {self.here()}", self.position, hint)
         self.position = found.end()
         return found[0]
 

@@ -1,0 +1,125 @@
+"""Why nothing in a fleet satisfies a choice, and the nearest that would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction as Rational
+
+from webhook.admission.resolve import Demand
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.nearest import distance, nearest
+from webhook.fleet.pool import MIB_PER_GIB, Offer, Pool
+from webhook.slices.profile import MigProfile
+from webhook.slices.request import Choice, Fraction, Memory, Shared
+
+MOST_LISTED = 8
+"""Names in one message; an event is cut at 1,024 characters."""
+
+
+def unknown(choice: Choice, fleet: Fleet, demand: Demand) -> tuple[str, str, str]:
+    """Why nothing in *fleet* satisfies *choice*: the problem, the hint, and the reason."""
+    catalogue, wanted = fleet.catalogue, choice.slice
+    permitted = permitted_offers(demand, fleet)
+    if choice.gpu is not None and choice.gpu not in catalogue.families():
+        here = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
+        like = nearest(choice.gpu, here)
+        return (
+            f"no GPU is called '{choice.gpu}'",
+            f"Write '{wanted}@{like}'" if like else f"This cluster has {listed(here)}",
+            "unknown-gpu",
+        )
+    if isinstance(wanted, Shared):
+        at = f" of {choice.gpu}" if choice.gpu else ""
+        shares = list(dict.fromkeys(f"'shared@{offer.gpu.name}'" for _, offer in permitted if offer.name is None))
+        hint = f"Write {listed(shares, 'or')}" if shares else _offered(permitted)
+        return f"no pool of this cluster shares a GPU{at}", hint, "not-offered"
+    called = [gpu for gpu in catalogue.gpus.values() if choice.gpu is None or gpu.called(choice.gpu)]
+    if not any(gpu.mig for gpu in called):
+        return f"{choice.gpu} has no MIG, so no '{wanted}'", f"Write 'shared@{choice.gpu}'", "no-mig"
+    if isinstance(wanted, MigProfile):
+        return _unknown_profile(wanted, choice.gpu, fleet, permitted)
+    of_gpu = [(pool, offer) for pool, offer in permitted if offer.name and offer.gpu in called]
+    at = f" of {choice.gpu}" if choice.gpu else ""
+    if isinstance(wanted, Memory) and wanted.unit == "Gi" and of_gpu:
+        unseen = [offer for _, offer in of_gpu if offer.profile and offer.profile.memory_mib is None]
+        if len(unseen) == len(of_gpu):
+            return (
+                f"nobody has seen the real memory of the slices{at}, so none is known to have {wanted}",
+                f"Write '{unseen[0].name.memory_gb if unseen[0].name else wanted.amount}gb{at.replace(' of ', '@')}' "
+                "for the profile's number",
+                "not-offered",
+            )
+    size = f"{wanted} of a GPU" if isinstance(wanted, Fraction) else str(wanted)
+    return f"no slice{at} in this cluster has {size}", _largest(wanted, of_gpu or permitted), "not-offered"
+
+
+def _unknown_profile(
+    wanted: MigProfile, gpu: str | None, fleet: Fleet, permitted: list[tuple[Pool, Offer]]
+) -> tuple[str, str, str]:
+    near = _nearest_profile(wanted, permitted, gpu)
+    if wanted.compute_instance_slices:
+        whole = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)
+        return (
+            f"'{wanted}' is a compute instance inside '{whole}', and the device plugin advertises none",
+            f"Write '{whole}'",
+            "unknown-profile",
+        )
+    having = list(fleet.catalogue.having(wanted))
+    if not having:
+        return f"no GPU has a profile '{wanted}'", near, "unknown-profile"
+    if gpu is not None and not any(each.called(gpu) for each in having):
+        return f"{gpu} has no profile '{wanted}'", near, "unknown-profile"
+    where = gpu or listed([each.name for each in having])
+    return f"'{wanted}' ({where}) is not offered in this cluster", near, "not-offered"
+
+
+def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], gpu: str | None) -> str:
+    """A hint with the nearest profile that is offered, and where."""
+    mig = [(pool, offer) for pool, offer in offers if offer.name is not None]
+    of_gpu = [(pool, offer) for pool, offer in mig if gpu is None or offer.gpu.called(gpu)]
+    pool, offer = min(
+        of_gpu or mig,
+        key=lambda each: (distance(wanted, each[1].name) if each[1].name else (99, 0, True), each[1].order),
+        default=(None, None),
+    )
+    if pool is None or offer is None:
+        return _offered(offers)
+    at = f"@{gpu}" if gpu is not None and offer.gpu.called(gpu) else ""
+    return f"Write '{offer}{at}', the nearest that is offered (pool {pool.name}, {offer.gpu.name})"
+
+
+def _largest(wanted: Fraction | Memory, offers: Iterable[tuple[Pool, Offer]]) -> str:
+    """A hint with the largest slice that is offered, in the measure that was asked for."""
+
+    def size(offer: Offer) -> Rational:
+        if offer.profile is None or offer.name is None:
+            return Rational(0)
+        if isinstance(wanted, Fraction):
+            return Rational(offer.profile.compute_slices, offer.gpu.compute_slices)
+        if wanted.unit == "gb":
+            return Rational(offer.name.memory_gb)
+        return Rational((offer.profile.memory_mib or 0) // MIB_PER_GIB)
+
+    pool, offer = max(offers, key=lambda each: (size(each[1]), -each[1].order), default=(None, None))
+    if pool is None or offer is None or not size(offer):
+        return _offered(offers)
+    unit = "" if isinstance(wanted, Fraction) else wanted.unit
+    amount = "1/1" if not unit and size(offer) == 1 else f"{size(offer)}{unit}"
+    return f"Write '{amount}' or less: '{offer}' is the largest that is offered (pool {pool.name}, {offer.gpu.name})"
+
+
+def _offered(offers: Iterable[tuple[Pool, Offer]]) -> str:
+    names = list(dict.fromkeys(f"'{offer}'" for _, offer in offers))
+    return f"Write {listed(names, 'or')}" if names else "Ask the platform team: nothing is offered to this namespace"
+
+
+def permitted_offers(demand: Demand, fleet: Fleet) -> list[tuple[Pool, Offer]]:
+    """What the pod's namespace may use."""
+    return [(pool, offer) for pool, offer in fleet.offers() if demand.policy.permits(pool, offer)]
+
+
+def listed(names: list[str], last: str = "and") -> str:
+    """A list as a sentence has it, cut where it would fill the screen."""
+    if len(names) > MOST_LISTED:
+        return ", ".join(names[:MOST_LISTED]) + f" {last} {len(names) - MOST_LISTED} more"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}" if names else ""
