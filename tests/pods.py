@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any
 
@@ -18,8 +19,10 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 @lru_cache
 def fleet_of(text: str) -> Fleet:
-    """A fleet by what its file says below the version."""
-    return load_fleet(f"apiVersion: gpu-slice/v1\n{text}".encode())
+    """A fleet by its name in `FLEETS`, or by what its file says below the version."""
+    if text == "built-in":
+        return load_fleet(default_fleet_text())
+    return load_fleet(f"apiVersion: gpu-slice/v1\n{FLEETS.get(text, text)}".encode())
 
 
 def pod_of(asked: Any = "1g.5gb", *containers: dict[str, Any], annotations: Any = None, **spec: Any) -> Pod:
@@ -81,16 +84,8 @@ namespaces:
 """
 
 
-def fleets() -> dict[str, Fleet]:
-    """Every fleet that laws are tried on."""
-    return {
-        "mixed": fleet_of(MIXED),
-        "single": fleet_of(SINGLE),
-        "corners": fleet_of(CORNERS),
-        "limited": fleet_of(LIMITED),
-        "built-in": load_fleet(default_fleet_text()),
-    }
-
+FLEETS = {"mixed": MIXED, "single": SINGLE, "corners": CORNERS, "limited": LIMITED}
+"""The fleets that laws are tried on, beside the built-in one."""
 
 _OFFERED = {
     "mixed": ["1g.5gb", "2g.10gb", "3g.20gb", "1g.10gb", "1g.10gb+me", "1g.10gb.me", "3g.40gb", "shared"],
@@ -273,10 +268,10 @@ def pods(draw: st.DrawFn, fleet: str) -> Pod:
 
 
 @st.composite
-def cases(draw: st.DrawFn) -> tuple[Pod, Fleet]:
-    """A pod, and a fleet that may serve it."""
+def cases(draw: st.DrawFn) -> tuple[Pod, str]:
+    """A pod, and the name of a fleet that may serve it."""
     name = draw(st.sampled_from(list(_OFFERED)))
-    return draw(pods(name)), fleets()[name]
+    return deepcopy(draw(pods(name))), name
 
 
 WORDS = [
@@ -296,6 +291,7 @@ ODD = st.recursive(
 @st.composite
 def broken(draw: st.DrawFn, tree: Any) -> Any:
     """*tree* with something odd in up to three places."""
+    tree = deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
         places: list[tuple[Any, Any]] = []
         todo = [tree]
@@ -308,5 +304,5 @@ def broken(draw: st.DrawFn, tree: Any) -> Any:
         if not places:
             break
         here, key = draw(st.sampled_from(places))
-        here[key] = draw(ODD)
+        here[key] = deepcopy(draw(ODD))
     return tree

@@ -105,8 +105,12 @@ def quote(text: object) -> str:
         return repr(text) if len(text) <= LONGEST_QUOTE else repr(text[:LONGEST_QUOTE]) + "…"
     if text is None or isinstance(text, bool):
         return {None: "null", True: "true", False: "false"}[text]
+    if isinstance(text, list) and all(isinstance(each, str | int) for each in text):
+        return f"[{', '.join(map(quote, text[:8]))}{', …' if len(text) > 8 else ''}]"
+    if isinstance(text, dict | list):
+        return {dict: "{…}", list: "[…]"}[type(text)] if text else repr(text)  # it may be nested without end
     shown = repr(text)
-    return shown if len(shown) <= 2 * LONGEST_QUOTE else shown[:LONGEST_QUOTE] + "…"
+    return shown if len(shown) <= LONGEST_QUOTE else shown[:LONGEST_QUOTE] + "…"
 
 
 def kind_of(value: object) -> str:

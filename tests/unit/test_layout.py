@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from itertools import combinations, combinations_with_replacement, pairwise, permutations, product
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook.cli import files
@@ -42,6 +43,14 @@ PLACEMENTS: dict[str, tuple[int, tuple[int, ...], int]] = {
 GPUS = files.catalogue().gpus
 CUT = [gpu for gpu in GPUS.values() if gpu.mig]
 """Parameters are made before any fixture is."""
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@cache
+def maximal(gpu: Gpu) -> list[dict[GpuProfile, int]]:
+    """Its maximal layouts, searched once: a law asks a hundred times."""
+    return maximal_layouts(gpu)
 
 
 def profile(gpu: Gpu, name: str) -> GpuProfile:
@@ -201,18 +210,20 @@ def test_the_order_in_which_a_layout_is_written_does_not_matter(catalogue: Catal
         assert len(answers) == 1
 
 
+@unhurried
 @given(st.data())
 def test_what_fits_still_fits_with_one_slice_less(data: st.DataObject) -> None:
     gpu = data.draw(st.sampled_from(CUT))
-    whole = data.draw(st.sampled_from(maximal_layouts(gpu)))
+    whole = data.draw(st.sampled_from(maximal(gpu)))
     part = {each: data.draw(st.integers(0, count)) for each, count in whole.items()}
     assert fits(gpu, part)
 
 
+@unhurried
 @given(st.data())
 def test_nothing_can_be_added_to_a_maximal_layout(data: st.DataObject) -> None:
     gpu = data.draw(st.sampled_from(CUT))
-    whole = data.draw(st.sampled_from(maximal_layouts(gpu)))
+    whole = data.draw(st.sampled_from(maximal(gpu)))
     more = data.draw(st.sampled_from([each for each in gpu.profiles if not each.profile.attribute]))
     assert not fits(gpu, {**whole, more: whole.get(more, 0) + 1})
 

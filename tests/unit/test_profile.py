@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook.slices.profile import BadProfile, MigProfile
 
 ATTRIBUTES = ("", "+me", "+me.all", "+gfx", "-me")
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 numbers = st.integers(1, 9999)
 profiles = st.builds(MigProfile, numbers, numbers, st.sampled_from(ATTRIBUTES), st.none() | numbers)
@@ -39,21 +41,25 @@ def test_a_profile_is_read_in_every_spelling_and_written_in_one(text: str, profi
     assert str(profile) == name
 
 
+@unhurried
 @given(profiles)
 def test_what_is_printed_reads_back(profile: MigProfile) -> None:
     assert MigProfile.parse(str(profile)) == profile
 
 
+@unhurried
 @given(profiles)
 def test_the_spelling_of_a_resource_reads_back_too(profile: MigProfile) -> None:
     assert MigProfile.parse(profile.resource.removeprefix("nvidia.com/mig-")) == profile
 
 
+@unhurried
 @given(profiles, profiles)
 def test_two_profiles_never_share_a_resource(one: MigProfile, other: MigProfile) -> None:
     assert (one == other) == (one.resource == other.resource)
 
 
+@unhurried
 @given(st.text(alphabet="0123456789gbc.+-mealfx ", max_size=20) | st.text(max_size=20))
 def test_any_text_is_a_profile_or_is_refused_at_a_place_inside_it(text: str) -> None:
     position, expected, name = 0, "", None

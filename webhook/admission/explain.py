@@ -176,7 +176,7 @@ def _too_many(demand: Demand, pools: list[Pool], shapes: Mapping[str, Sequence[N
         return max(shape.capacity.get(resource, 0) for pool in pools for shape in shapes[pool.name])
 
     # The best that each container could get; of one container alone, that of which there is the most.
-    served = [sorted(_served(each, pools), key=lambda option: option[1].preference) for each in demand.wanted]
+    served = [sorted(_served(each, pools, demand), key=_order) for each in demand.wanted]
     best = max(served[0], key=lambda option: most(option[1].resource))
     needed = total(demand, [best] if len(served) == 1 else [each[0] for each in served])
     resource = max(needed, key=lambda name: needed[name] - most(name))
@@ -196,9 +196,17 @@ def _too_many(demand: Demand, pools: list[Pool], shapes: Mapping[str, Sequence[N
     )
 
 
-def _served(wanted: Wanted, pools: list[Pool]) -> Iterator[Option]:
+def _served(wanted: Wanted, pools: list[Pool], demand: Demand) -> Iterator[Option]:
     for index, choice in enumerate(wanted.request.choices):
-        yield from ((index, offer) for pool in pools for offer in pool.offers if offer.satisfies(choice))
+        for pool in pools:
+            for offer in pool.offers:
+                if offer.satisfies(choice) and demand.policy.permits(pool, offer):
+                    yield index, offer
+
+
+def _order(option: Option) -> tuple[int, tuple[int, int, bool], int]:
+    index, offer = option
+    return index, offer.size, offer.order
 
 
 def _pools(names: list[str]) -> str:

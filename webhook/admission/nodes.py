@@ -41,18 +41,20 @@ class NodeRules:
         key = AFFINITY.rpartition(".")[2]
         if node.get(key) is None:
             return cls(selector, None)
-        return cls(
-            selector,
-            sequence(mapping(node, key, AFFINITY), "nodeSelectorTerms", f"{AFFINITY}.nodeSelectorTerms"),
-        )
+        terms = sequence(mapping(node, key, AFFINITY), "nodeSelectorTerms", f"{AFFINITY}.nodeSelectorTerms")
+        for term in terms:
+            for each in expressions(term):
+                _read(each)
+        return cls(selector, terms)
 
     def architectures(self) -> set[str]:
         """Architectures that the pod names."""
         named = {value for key, value in self.selector.items() if key in ARCHITECTURES}
         for term in self.terms or ():
             for each in expressions(term):
-                if each.get("key") in ARCHITECTURES and each.get("operator") == "In":
-                    named.update(value for value in each.get("values") or () if isinstance(value, str))
+                key, values = _read(each)
+                if key in ARCHITECTURES and each.get("operator") == "In":
+                    named.update(value for value in values if isinstance(value, str))
         return named
 
     def allow(self, shape: NodeShape, known: frozenset[str]) -> bool:
@@ -85,14 +87,11 @@ def could_hold(term: Mapping[str, Any], labels: Mapping[str, str], known: frozen
 
 def expression_could_hold(each: Mapping[str, Any], labels: Mapping[str, str], known: frozenset[str]) -> bool:
     """Whether one match expression could hold."""
-    key, operator = each.get("key"), each.get("operator")
-    values = each.get("values") or []
-    if not isinstance(key, str) or not isinstance(values, list):
-        raise malformed(f"{AFFINITY}.nodeSelectorTerms.matchExpressions", each, "a match expression")
+    key, values = _read(each)
     value = labels.get(key)
     if value is None and key not in known:
         return True
-    match operator:
+    match each.get("operator"):
         case "In":
             return value in values
         case "NotIn":
@@ -102,8 +101,16 @@ def expression_could_hold(each: Mapping[str, Any], labels: Mapping[str, str], kn
         case "DoesNotExist":
             return value is None
         case "Gt" | "Lt":
-            return _compare(value, operator, values)
+            return _compare(value, each["operator"], values)
     return True  # an operator that Kubernetes does not know either: the API server will say so
+
+
+def _read(each: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """The key and the values of a match expression."""
+    key, values = each.get("key"), each.get("values") or []
+    if not isinstance(key, str) or not isinstance(values, list):
+        raise malformed(f"{AFFINITY}.nodeSelectorTerms.matchExpressions", each, "a match expression")
+    return key, values
 
 
 def _compare(value: str | None, operator: str, values: list[Any]) -> bool:

@@ -84,6 +84,9 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
         for assignment in resolution.assignments:
             warnings += _settle(assignment)
         warnings += remarks.remarks(pod, demand, resolution, fleet, controller)
+        if len(warnings) > remarks.MOST:
+            more = remarks.warning(f"and {len(warnings) - remarks.MOST + 1} warnings more, which a preview shows")
+            warnings = [*warnings[: remarks.MOST - 1], more]
     patch = tuple(mutate(pod, resolution, visit.record(asked, resolution)))
     why = "" if patch else "it has its slice already"
     return Plan(pod, patch, tuple(warnings), resolution, why)

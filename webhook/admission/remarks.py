@@ -21,6 +21,9 @@ from webhook.slices.request import ANNOTATION, Choice, Fraction, Shared
 LONGEST = 120
 """Characters of a warning: Dynamic Admission Control, "Response"."""
 
+MOST = 32
+"""Warnings about one pod.  An API server drops what is beyond 4,096 characters in all, and then says nothing."""
+
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
 _DEVICES = "NVIDIA_VISIBLE_DEVICES"

@@ -13,7 +13,8 @@ from functools import lru_cache
 
 from webhook.admission.nodes import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, effective
-from webhook.fleet.fleet import Fleet, Policy
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.policy import Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
 from webhook.slices.request import Choice, Request, parse
 
@@ -128,18 +129,22 @@ def _search_anywhere(asked: str, given: tuple[str, int] | None, policy: Policy, 
 
 
 def _search(demand: Demand, fleet: Fleet) -> _Answer | None:
-    best: tuple[tuple[object, ...], list[Option]] | None = None
+    best: tuple[tuple[object, object, object], list[Option]] | None = None
     shapes_of: list[tuple[Pool, Sequence[NodeShape]]] = []
     for pool in fleet.pools:
         shapes = allowed_shapes(pool, demand, fleet)
         if not shapes:
             continue
         shapes_of.append((pool, shapes))
-        options = [_options(pool, each, demand) for each in demand.wanted]
+        options = [_options(pool, each, demand, shapes) for each in demand.wanted]
         found = first_fit(demand, options, shapes) if all(options) else None
         if found is None:
             continue
-        key = (*(index for index, _ in found), *(offer.preference for _, offer in found))
+        key = (
+            [index for index, _ in found],
+            [offer.size for _, offer in found],
+            [offer.order for _, offer in found],
+        )
         if best is None or key < best[0]:
             best = key, found
     return None if best is None else _widen(best[1], demand, shapes_of)
@@ -152,8 +157,8 @@ def allowed_shapes(pool: Pool, demand: Demand, fleet: Fleet) -> Sequence[NodeSha
     return [shape for shape in pool.shapes if demand.rules.allow(shape, fleet.label_keys)]
 
 
-def _options(pool: Pool, wanted: Wanted, demand: Demand) -> Options:
-    """The offers of *pool* for one container, by choice, best first."""
+def _options(pool: Pool, wanted: Wanted, demand: Demand, shapes: Sequence[NodeShape]) -> Options:
+    """The offers of *pool* for one container, by choice, best first; those that fit on a node by themselves."""
     found: Options = {}
     for index, choice in enumerate(wanted.request.choices):
         if choice.gpu is None and not of_named_architecture(pool, demand.rules):
@@ -166,9 +171,10 @@ def _options(pool: Pool, wanted: Wanted, demand: Demand) -> Options:
             if offer.satisfies(choice)
             and (wanted.given is None or wanted.given[0] == offer.resource)
             and demand.policy.permits(pool, offer)
+            and holds(shapes, {offer.resource: choice.count})
         ]
         if offers:
-            found[index] = sorted(offers, key=lambda offer: offer.preference)
+            found[index] = sorted(offers, key=lambda offer: (offer.size, offer.order))
     return found
 
 

@@ -86,7 +86,7 @@ def _request(review: Any) -> dict[str, Any]:
         raise BadReview("request: an AdmissionReview without a request")
     if not isinstance(request.get("uid"), str) or not request["uid"]:
         raise BadReview("request.uid: without it there is nothing to answer to")
-    if not isinstance(request.get("namespace") or "", str):
+    if not isinstance(request.get("namespace"), str | None):
         raise BadReview("request.namespace: not a text")
     if _creates_a_pod(request) and not isinstance(request.get("object"), dict):
         raise BadReview("request.object: a pod is created, and none is there")

@@ -189,6 +189,7 @@ def default() -> None:
     type=click.Choice(["debug", "info", "warning", "error"]),
     default=Settings.log_level,
     show_default=True,
+    help="debug writes a line for each decision.",
 )
 def serve(
     tls_dir: Path, fleet_path: Path | None, host: str, port: int, ops_port: int, doors: bool, log_level: str

@@ -6,7 +6,7 @@ What one field can say about itself is checked here; what needs the catalogue or
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -22,9 +22,15 @@ TAINT_KEY = "nvidia.com/gpu-shared"
 
 # Kubernetes' own limits: k8s.io/apimachinery pkg/util/validation.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+NAMESPACE = rf"^\*$|{DNS_LABEL}"
 LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 DURATION = r"^([0-9]+(s|m|h))+$"
+CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
+AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
+DISK = r"^[1-9][0-9]*(Gi|Ti)$"
+RESERVATION = r"^cr-[0-9a-z]+$"
+DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
@@ -77,7 +83,7 @@ class Limit(Model):
 class CapacityReservation(Model):
     """An EC2 capacity reservation: exactly one of the two."""
 
-    id: Annotated[str, Field(pattern=r"^cr-[0-9a-z]+$")] | None = None
+    id: Annotated[str, Field(pattern=RESERVATION)] | None = None
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
@@ -108,16 +114,16 @@ class PoolEntry(Model):
     """How long a node stays when nothing runs on it."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
-    expire_after: Annotated[str, Field(pattern=rf"{DURATION}|^Never$")] = "720h"
+    expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
     limit: Limit = Limit(nodes=10)
     """A p4d costs some 30 $ an hour: a mistake must end somewhere."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Karpenter tries a larger weight first."""
-    ami: Annotated[str, Field(pattern=r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$")] = "al2023@v20260724"
+    ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
     """Pinned, so that a new image is a change that somebody makes."""
     node_role: str | None = None
     """IAM role of the nodes.  Default KarpenterNodeRole-<cluster>."""
-    disk: Annotated[str, Field(pattern=r"^[1-9][0-9]*(Gi|Ti)$")] = "200Gi"
+    disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
 
 
 class NamespaceEntry(Model):
@@ -138,11 +144,11 @@ class FleetFile(Model):
     """The slices that a cluster offers."""
 
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
-    cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$")] = "my-cluster"
+    cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """The EKS cluster: fills karpenter.sh/discovery and the role's name."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, where a request leaves a choice."""
-    namespaces: dict[Literal["*"] | DnsLabel, NamespaceEntry] = {}
+    namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
     """By name; "*" for those without an entry of their own.  A namespace without either may use everything."""
     catalogue: CatalogueFile = CatalogueFile()
     """GPUs and instance types of your own, in the shape of the built-in catalogue."""
@@ -182,15 +188,30 @@ def path(location: tuple[int | str, ...]) -> str:
 
 _HINTS = {
     DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
+    NAMESPACE: "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
     LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
     LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
     DURATION: "Write a duration such as '300s', '15m' or '720h'",
+    DURATION_OR_NEVER: "Write a duration such as '720h', or 'Never'",
+    CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
+    AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
+    DISK: "Write a size such as '200Gi'",
+    RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
+}
+_WANTED = {
+    "string_type": "a text: put it in quotes",
+    "int_type": "a whole number, without quotes",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a map",
+    "model_type": "a map",
+    "model_attributes_type": "a map",
 }
 
 
 def _problem(error: Any, data: Any) -> FleetProblem:
-    # pydantic puts the name of a union's branch, and '[key]' for a map's key, into the location.
-    location = tuple(step for step in error["loc"] if step not in ("[key]", "literal['*']") and not _branch(step))
+    # pydantic says '[key]' behind a map's key that is wrong.
+    location = tuple(step for step in error["loc"] if step != "[key]")
     where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
         return FleetProblem(where, "is missing", "Add it")
@@ -207,27 +228,35 @@ def _problem(error: Any, data: Any) -> FleetProblem:
     if kind == "literal_error":
         return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
     if kind == "string_pattern_mismatch":
-        pattern = context["pattern"]
-        return FleetProblem(
-            where, f"{quote(value)} is not well formed", _HINTS.get(pattern, f"It must match {pattern}")
-        )
-    if kind.endswith("_type"):
-        return FleetProblem(
-            where, f"{quote(value)} is {kind_of(value)}", error["msg"].replace("Input should be", "Write")
-        )
-    return FleetProblem(where, f"{quote(value)} cannot be", error["msg"].replace("Input should be", "Write one"))
-
-
-def _branch(step: int | str) -> bool:
-    return isinstance(step, str) and (step.startswith("constrained-") or (step.endswith("]") and "[" in step[1:]))
+        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[context["pattern"]])
+    if kind == "too_short":
+        return FleetProblem(where, "is empty", "Give at least one")
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
+        return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
+    wanted = _WANTED[kind]
+    return FleetProblem(where, f"{quote(value)} is {kind_of(value)}", f"Write {wanted}")
 
 
 def _known(location: tuple[int | str, ...]) -> list[str]:
     """The fields of the object that *location* is in."""
-    models: dict[str | int, type[BaseModel]] = {
-        "pools": PoolEntry, "partition": Partition, "timeSlicing": Replicas, "mps": Replicas, "taints": Taint,
-        "limit": Limit, "capacityReservations": CapacityReservation, "namespaces": NamespaceEntry,
-        "catalogue": CatalogueFile,
-    }  # fmt: skip
-    owner = next((models[step] for step in reversed(location[:-1]) if step in models), FleetFile)
+    owner: type[BaseModel] = FleetFile
+    key_is_next = False
+    for step in location[:-1]:
+        if isinstance(step, int) or key_is_next:
+            key_is_next = False
+            continue
+        field = next((each for each in owner.model_fields.values() if each.alias == step), None)
+        inner = None if field is None else _model_in(field.annotation)
+        if field is None or inner is None:
+            break
+        key_is_next = "dict[" in str(field.annotation)
+        owner = inner
     return [field.alias or name for name, field in owner.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds: itself, or in a list or a map."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

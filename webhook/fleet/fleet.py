@@ -11,48 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webhook.documents import read as read_documents
-from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
+from webhook.errors import BadDocument, BadFleet, FleetProblem
 from webhook.fleet import file, pool
-from webhook.fleet.file import FleetFile, NamespaceEntry, PoolEntry, path
-from webhook.fleet.nearest import nearest
-from webhook.fleet.pool import POOL_LABEL, Offer, Pool
-from webhook.slices.catalogue import BadCatalogue, Catalogue, Gpu, GpuProfile
-from webhook.slices.layout import fits
-from webhook.slices.profile import BadProfile, MigProfile
-
-RESERVED_LABELS = (
-    "karpenter.sh/",
-    "karpenter.k8s.aws/",
-    "gpu-slice/",
-    "kubernetes.io/",
-    "node.kubernetes.io/",
-)
-"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
-
-LONGEST_RESOURCE = 63
-"""Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Policy:
-    """What pods of a namespace may use.  Advice: a pod that writes the resource by hand is never seen."""
-
-    pools: frozenset[str] | None = None
-    slices: tuple[MigProfile | None, ...] | None = None
-    """Profiles; None among them stands for ``shared``."""
-
-    def permits(self, where: Pool, offer: Offer) -> bool:
-        """Whether the namespace may use *offer* of the pool *where*."""
-        if self.pools is not None and where.name not in self.pools:
-            return False
-        if self.slices is None:
-            return True
-        if offer.name is None:
-            return None in self.slices
-        return any(each is not None and offer.gpu.profile(each) is offer.profile for each in self.slices)
-
-
-EVERYTHING = Policy()
+from webhook.fleet.check import check_pool
+from webhook.fleet.file import FleetFile
+from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
+from webhook.fleet.pool import Offer, Pool
+from webhook.slices.catalogue import BadCatalogue, Catalogue
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +60,8 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         raise BadFleet([FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint)]) from bad
     problems = list(_check_names(fleet_file))
     for index, entry in enumerate(fleet_file.pools):
-        problems += _check_pool(index, entry, catalogue)
+        problems += check_pool(index, entry, catalogue)
+    problems += check_pools(fleet_file)
     if problems:
         raise BadFleet(problems)
     pools: list[Pool] = []
@@ -103,13 +69,12 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         types = [catalogue.instance_types[each] for each in entry.instance_types]
         order = sum(len(each.offers) for each in pools)
         pools.append(pool.build(entry, catalogue.gpus[entry.gpu], types, order))
-    policies, problems = _policies(fleet_file, pools)
-    if problems:
+    if problems := list(check_slices(fleet_file, pools)):
         raise BadFleet(problems)
     return Fleet(
         cluster=fleet_file.cluster,
         pools=tuple(pools),
-        policies=policies,
+        policies=read_policies(fleet_file),
         catalogue=catalogue,
         label_keys=frozenset(key for each in pools for key in each.labels),
         file=fleet_file,
@@ -122,234 +87,3 @@ def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:
         if entry.name in seen:
             yield FleetProblem(f"pools[{index}].name", f"'{entry.name}' is the name of two pools", "Rename one")
         seen.add(entry.name)
-
-
-def _check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
-    """Everything wrong with one pool."""
-    where = f"pools[{index}]"
-    gpu = catalogue.gpus.get(entry.gpu)
-    if gpu is None:
-        family = [each.name for each in catalogue.gpus.values() if each.family == entry.gpu]
-        like = " or ".join(f"'{each}'" for each in family) or nearest(entry.gpu, catalogue.gpus)
-        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is no GPU of the catalogue", hint)
-    else:
-        yield from _check_partition(where, entry, gpu)
-    yield from _check_instance_types(where, entry, gpu, catalogue)
-    yield from _check_settings(where, entry)
-
-
-def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
-    partition = entry.partition
-    given = [name for name, value in partition.model_dump(by_alias=True).items() if value is not None]
-    if len(given) != 1:
-        yield FleetProblem(
-            f"{where}.partition",
-            f"{' and '.join(given) or 'nothing'} is given",
-            "Give one of mig, timeSlicing and mps",
-        )
-        return
-    if partition.mig is None:
-        if entry.strategy == "single":
-            yield FleetProblem(f"{where}.strategy", "'single' is for MIG, and this pool has none", "Remove strategy")
-        return
-    if not gpu.mig:
-        why = f": {gpu.unverified}" if gpu.unverified else ""
-        yield FleetProblem(
-            f"{where}.partition.mig",
-            f"{gpu.name} has no MIG{why}",
-            f"Write 'timeSlicing: {{replicas: 4}}', and let pods ask for 'shared@{gpu.name}'",
-        )
-        return
-    yield from _check_layout(f"{where}.partition.mig", entry, gpu)
-
-
-def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
-    layout: dict[GpuProfile, int] = {}
-    for text, count in (entry.partition.mig or {}).items():
-        here = f"{where}[{text}]"
-        try:
-            name = MigProfile.parse(text)
-        except BadProfile as error:
-            yield FleetProblem(
-                here, f"{quote(text)} is no MIG profile: expected {error.expected}", "Write it as in '1g.5gb'"
-            )
-            continue
-        if name.compute_instance_slices:
-            yield FleetProblem(
-                here,
-                f"the device plugin advertises no compute instance inside a GPU instance, such as '{name}'",
-                f"Write '{MigProfile(name.compute_slices, name.memory_gb, name.attribute)}'",
-            )
-            continue
-        profile = gpu.profile(name)
-        if profile is None:
-            known = ", ".join(map(str, gpu.profiles))
-            yield FleetProblem(here, f"{gpu.name} has no profile '{name}'", f"It has {known}")
-            continue
-        if profile in layout:
-            yield FleetProblem(here, f"'{profile}' is given twice under two spellings", "Give it once")
-        if len(name.resource) > LONGEST_RESOURCE:
-            yield FleetProblem(
-                here,
-                f"'{name.resource}' is longer than {LONGEST_RESOURCE} characters",
-                "Choose another profile",
-            )
-        layout[profile] = count
-    if len(layout) != len(entry.partition.mig or {}):
-        return
-    if not fits(gpu, layout):
-        most = ", ".join(f"{each}: {each.most}" for each in layout)
-        yield FleetProblem(
-            where,
-            f"{_spell(layout)} does not fit on one {gpu.name}, "
-            f"which has {gpu.compute_slices} compute and {gpu.memory_slices} memory slices",
-            f"Alone at most {most} fit; put fewer together",
-        )
-    if entry.strategy == "single" and len(layout) > 1:
-        yield FleetProblem(
-            where,
-            "the plugin's strategy 'single' needs one profile for all, and ends itself otherwise",
-            "Give one profile, or write 'strategy: mixed'",
-        )
-    if entry.ami.startswith("bottlerocket"):
-        if entry.strategy != "single":
-            yield FleetProblem(
-                where.replace("partition.mig", "strategy"),
-                "Bottlerocket's own device plugin runs the strategy 'single'",
-                "Write 'strategy: single', or an al2023 ami",
-            )
-        if any(each.profile.attribute for each in layout):
-            yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
-
-
-def _spell(layout: Mapping[GpuProfile, int]) -> str:
-    return " + ".join(f"{count} x {each}" for each, count in layout.items())
-
-
-def _check_instance_types(
-    where: str, entry: PoolEntry, gpu: Gpu | None, catalogue: Catalogue
-) -> Iterator[FleetProblem]:
-    architectures: dict[str, str] = {}
-    for index, name in enumerate(entry.instance_types):
-        here = f"{where}.instanceTypes[{index}]"
-        each = catalogue.instance_types.get(name)
-        if each is None:
-            like = nearest(name, catalogue.instance_types)
-            hint = f"Write '{like}', or add it" if like else "Add it"
-            yield FleetProblem(here, f"{quote(name)} is not in the catalogue", f"{hint} under catalogue.instanceTypes")
-            continue
-        if name in entry.instance_types[:index]:
-            yield FleetProblem(here, f"'{name}' is given twice", "Give it once")
-        if gpu is not None and each.gpu != gpu.name and catalogue.gpus[each.gpu].family != gpu.name:
-            yield FleetProblem(
-                here,
-                f"'{name}' carries {each.gpu}, not {gpu.name}",
-                f"Write 'gpu: {each.gpu}', or another type",
-            )
-        if each.gpus == 0:
-            yield FleetProblem(
-                here,
-                f"'{name}' has a fraction of a GPU, and no nvidia.com/gpu",
-                "Choose a type with a whole GPU",
-            )
-        architectures.setdefault(each.architecture, name)
-    if len(architectures) > 1:
-        (one, first), (other, second) = list(architectures.items())[:2]
-        yield FleetProblem(
-            f"{where}.instanceTypes",
-            f"'{first}' is {one} and '{second}' is {other}",
-            "Make a pool for each architecture",
-        )
-
-
-def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
-    for key in entry.labels or {}:
-        if key.startswith(RESERVED_LABELS):
-            yield FleetProblem(
-                path((*_steps(where), "labels", key)),
-                "Karpenter, the cloud or gpu-slice set this label themselves",
-                f"Choose another key; {POOL_LABEL} is set to the pool's name",
-            )
-    if not entry.taints and not entry.untainted:
-        yield FleetProblem(
-            f"{where}.taints",
-            "without a taint any pod may land on these nodes",
-            "Remove 'taints' for the default, or add 'untainted: true'",
-        )
-    if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
-        yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
-    if entry.untainted and "taints" not in entry.model_fields_set:
-        yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
-    given = [name for name, value in entry.limit.model_dump().items() if value is not None]
-    if len(given) != 1:
-        yield FleetProblem(f"{where}.limit", f"{' and '.join(given) or 'nothing'} is given", "Give slices or nodes")
-    reserved = "reserved" in entry.capacity_types
-    if reserved and not entry.capacity_reservations:
-        yield FleetProblem(
-            f"{where}.capacityTypes",
-            "'reserved' names no reservation",
-            "Add 'capacityReservations: [{id: cr-…}]'",
-        )
-    if entry.capacity_reservations and not reserved:
-        yield FleetProblem(
-            f"{where}.capacityReservations",
-            "nothing uses them",
-            "Add 'reserved' to capacityTypes, or remove them",
-        )
-    for index, each in enumerate(entry.capacity_reservations):
-        if (each.id is None) == (each.tags is None):
-            yield FleetProblem(
-                f"{where}.capacityReservations[{index}]", "one of id and tags is needed", "Give exactly one"
-            )
-
-
-def _steps(where: str) -> tuple[int | str, ...]:
-    name, _, index = where.partition("[")
-    return (name, int(index.rstrip("]")))
-
-
-def _policies(fleet_file: FleetFile, pools: list[Pool]) -> tuple[dict[str, Policy], list[FleetProblem]]:
-    problems: list[FleetProblem] = []
-    policies = {}
-    for name, entry in fleet_file.namespaces.items():
-        where = path(("namespaces", name))
-        problems += _check_policy(where, entry, pools)
-        policies[name] = Policy(
-            pools=None if entry.pools is None else frozenset(entry.pools),
-            slices=None if entry.slices is None else tuple(map(_slice, entry.slices)),
-        )
-    return policies, problems
-
-
-def _check_policy(where: str, entry: NamespaceEntry, pools: list[Pool]) -> Iterator[FleetProblem]:
-    names = [each.name for each in pools]
-    for index, name in enumerate(entry.pools or []):
-        if name not in names:
-            like = nearest(name, names)
-            yield FleetProblem(
-                f"{where}.pools[{index}]",
-                f"{quote(name)} is no pool of this fleet",
-                f"Write '{like}'" if like else f"Known are {', '.join(names)}",
-            )
-    offers = [offer for each in pools for offer in each.offers]
-    for index, text in enumerate(entry.slices or []):
-        wanted = _slice(text)
-        if wanted is None and text == "shared" and any(offer.name is None for offer in offers):
-            continue
-        if wanted is not None and any(offer.profile is offer.gpu.profile(wanted) for offer in offers if offer.profile):
-            continue
-        known = sorted({str(offer) for offer in offers})
-        yield FleetProblem(
-            f"{where}.slices[{index}]",
-            f"{quote(text)} is no slice of this fleet",
-            f"Known are {', '.join(known)}",
-        )
-
-
-def _slice(text: str) -> MigProfile | None:
-    """The profile that *text* names; None for ``shared``, and for what `_check_policy` refuses."""
-    try:
-        return MigProfile.parse(text)
-    except BadProfile:
-        return None

@@ -54,11 +54,11 @@ class Offer:
         return profile.memory_mib is not None and profile.memory_mib >= wanted.amount * MIB_PER_GIB
 
     @property
-    def preference(self) -> tuple[int, int, bool, int]:
-        """Smaller is better where a choice leaves several: compute slices, memory, engines, fleet order."""
+    def size(self) -> tuple[int, int, bool]:
+        """Smaller is better where a choice leaves several: compute slices, memory, and engines beside them."""
         if self.name is None or self.profile is None:
-            return (0, 0, False, self.order)
-        return (self.profile.compute_slices, self.name.memory_gb, self.name.attribute != "", self.order)
+            return (0, 0, False)
+        return (self.profile.compute_slices, self.name.memory_gb, self.name.attribute != "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,8 @@ class Catalogue:
             gpus={k: v for file in files for k, v in file.gpus.items()},
             instance_types={k: v for file in files for k, v in file.instance_types.items()},
         )
+        for name, geometry in whole.geometries.items():
+            _check_geometry(f"geometries.{name}", geometry)
         gpus = {name: _gpu(name, whole) for name in whole.gpus}
         types = {}
         for name, entry in whole.instance_types.items():
@@ -186,6 +188,10 @@ class Catalogue:
                     f"instanceTypes.{name}.gpu",
                     f"'{entry.gpu}' is no GPU",
                     "Add it under gpus, or correct it",
+                )
+            if (entry.gpu_name is None) != (entry.gpu_memory is None):
+                raise BadCatalogue(
+                    f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
         return cls(gpus, types, whole)
@@ -197,6 +203,16 @@ class Catalogue:
     def having(self, profile: MigProfile) -> Iterable[Gpu]:
         """The GPUs that have *profile*, in the order of the catalogue."""
         return (gpu for gpu in self.gpus.values() if gpu.profile(profile))
+
+
+def _check_geometry(path: str, geometry: GeometryEntry) -> None:
+    for name, role in geometry.roles.items():
+        if any(start + role.size > geometry.memory_slices for start in role.starts):
+            raise BadCatalogue(
+                f"{path}.roles.{name}",
+                f"an instance of {role.size} ends behind the last of {geometry.memory_slices} memory slices",
+                "Correct starts or size",
+            )
 
 
 def _gpu(name: str, file: CatalogueFile) -> Gpu:
@@ -232,18 +248,24 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
             f"'{entry.geometry}' is no geometry",
             f"Write one of {', '.join(file.geometries)}",
         )
+    if geometry.unverified:
+        gpu = replace(gpu, unverified="; ".join(filter(None, (gpu.unverified, geometry.unverified))))
+    profiles = tuple(
+        _profile(f"{path}.profiles.{role}", profile, geometry.roles.get(role))
+        for role, profile in (entry.profiles or {}).items()
+    )
+    aliases = {}
+    for other, ours in (entry.aliases or {}).items():
+        name_there = _name(f"{path}.aliases.{other}", ours)
+        if name_there not in [each.profile for each in profiles]:
+            raise BadCatalogue(f"{path}.aliases.{other}", f"'{name}' has no profile '{ours}'", "Name one that it has")
+        aliases[_name(f"{path}.aliases", other)] = name_there
     return replace(
         gpu,
         compute_slices=geometry.compute_slices,
         memory_slices=geometry.memory_slices,
-        profiles=tuple(
-            _profile(f"{path}.profiles.{role}", profile, geometry.roles.get(role))
-            for role, profile in (entry.profiles or {}).items()
-        ),
-        aliases={
-            _name(f"{path}.aliases", other): _name(f"{path}.aliases.{other}", ours)
-            for other, ours in (entry.aliases or {}).items()
-        },
+        profiles=profiles,
+        aliases=aliases,
     )
 
 

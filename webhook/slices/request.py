@@ -40,6 +40,9 @@ _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
 _SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
+_ALMOST_A_PROFILE = re.compile(
+    r"([1-9][0-9]{0,2})g?[.:_-]?([1-9][0-9]{0,3})(?:g|gb|gi|gib)?([+.](?:me\.all|me|gfx)|-me)?"
+)
 _LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
 
 
@@ -160,8 +163,7 @@ class _Parser:
             self.end()
             return (request,)
         requests: dict[str | None, Request] = {}
-        while not requests or self.peek() == ",":
-            self.separator()
+        while True:
             request = self.assignment()
             if request.container in requests:
                 raise bad(
@@ -170,6 +172,9 @@ class _Parser:
                     "Name each container once; put '|' between alternatives",
                 )
             requests[request.container] = request
+            if self.peek() != ",":
+                break
+            self.separator()
         self.end()
         return tuple(requests.values())
 
@@ -178,7 +183,7 @@ class _Parser:
         if start == len(self.text):
             raise bad(f"{quote(self.text)} ends in ','", start - 1, "Remove it, or name another container behind it")
         if self.peek() == "=":
-            raise bad("no container is named before '='", start, "Write 'container=slice'")
+            raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name")
         if not _CONTAINER.match(name):
             raise bad(
@@ -305,16 +310,16 @@ def _cure(word: str) -> str | None:
         return "Write 'shared' for one share of a time-sliced GPU"
     if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
         return f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {_EXAMPLES}"
-    near = re.fullmatch(r"([1-9]\d{0,2})g?[.:_-]?([1-9]\d{0,3})(?:g|gb|gi|gib)?([+.-](?:me|gfx|me\.all))?", lower)
-    if near and "g" in lower and not re.fullmatch(r"\d+(?:g|gb|gi|gib)", lower):
+    near = _ALMOST_A_PROFILE.fullmatch(lower)
+    if near and "g" in lower and not re.fullmatch(r"[0-9]+(?:g|gb|gi|gib)", lower):
         return f"Write '{near[1]}g.{near[2]}gb{near[3] or ''}'"
-    near = re.fullmatch(r"([1-9]\d{0,4})(?:g|gb|gi|gib)", lower)
+    near = re.fullmatch(r"([1-9][0-9]{0,4})(?:g|gb|gi|gib)", lower)
     if near and not _LIKE_A_PROFILE.match(word):
         return f"Write '{near[1]}gb' for the profile's number, or '{near[1]}Gi' for real memory"
-    if near := re.fullmatch(r"(0?\.\d{1,4}|\d{1,2}(?:\.\d{1,2})?%)", lower):
+    if near := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
         share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
         if 0 < share <= 1:
             return f"Write '{share.limit_denominator(8) or Rational(1, 8)}'"
-    if re.fullmatch(r"[a-z]+\d+[a-z0-9-]*", lower):
+    if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
         return f"Name the slice before the GPU, as in '1g.5gb@{lower}'"
     return None

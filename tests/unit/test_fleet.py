@@ -1,0 +1,1221 @@
+"""The fleet file: what works without being said, what each pool offers, and every way in which a file is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.stories import FLEETS
+from webhook.cli import files
+from webhook.errors import BadFleet, FleetProblem
+from webhook.fleet import fleet as fleets
+from webhook.fleet.file import path, schema
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.nearest import distance, nearest
+from webhook.fleet.pool import Offer, Pool
+from webhook.slices.catalogue import Catalogue
+from webhook.slices.profile import MigProfile
+from webhook.slices.request import parse
+
+STORIES = [pytest.param(path, id=name) for name, path in FLEETS.items() if path]
+"""The fleets that pods in tests/stories meet."""
+
+SMALLEST = {
+    "name": "p",
+    "gpu": "a100-40gb",
+    "partition": "{mig: {1g.5gb: 7}}",
+    "instanceTypes": "[p4d.24xlarge]",
+}
+H100 = {"gpu": "h100-80gb", "partition": "{mig: {1g.10gb: 7}}", "instanceTypes": "[p5.48xlarge]"}
+A10G = {"gpu": "a10g", "partition": "{timeSlicing: {replicas: 4}}", "instanceTypes": "[g5.xlarge]"}
+
+
+def pool_text(**fields: str | None) -> str:
+    """One pool in YAML: the smallest that there is, with *fields* instead or besides; None leaves one out."""
+    given = {**SMALLEST, **fields}
+    return "{" + ", ".join(f"{key}: {value}" for key, value in given.items() if value is not None) + "}"
+
+
+def text(*pools: str, extra: str = "") -> str:
+    """A fleet file with *pools*, or with the smallest one."""
+    lines = "".join(f"  - {each}\n" for each in pools or (pool_text(),))
+    return f"apiVersion: gpu-slice/v1\npools:\n{lines}{extra}"
+
+
+def load(*pools: str, extra: str = "") -> Fleet:
+    return files.load_fleet(text(*pools, extra=extra).encode())
+
+
+def pool(**fields: str | None) -> Pool:
+    (found,) = load(pool_text(**fields)).pools
+    return found
+
+
+def problems(written: str | bytes) -> tuple[FleetProblem, ...]:
+    with pytest.raises(BadFleet) as refused:
+        files.load_fleet(written.encode() if isinstance(written, str) else written)
+    return refused.value.problems
+
+
+class TestDefaults:
+    """What a pool of name, gpu, partition and instanceTypes is."""
+
+    def test_the_four_fields_that_a_pool_needs_are_enough(self) -> None:
+        entry = load().file.pools[0]
+        assert entry.model_fields_set == {"name", "gpu", "partition", "instance_types"}
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("strategy", "mixed"),
+            ("taints", [{"key": "nvidia.com/gpu-shared", "value": "true", "effect": "NoSchedule"}]),
+            ("untainted", False),
+            ("nodes", "karpenter"),
+            ("capacityTypes", ["on-demand"]),
+            ("capacityReservations", []),
+            ("emptyFor", "300s"),
+            ("consolidation", "WhenEmpty"),
+            ("expireAfter", "720h"),
+            ("limit", {"slices": None, "nodes": 10}),
+            ("weight", 10),
+            ("ami", "al2023@v20260724"),
+            ("nodeRole", None),
+            ("disk", "200Gi"),
+        ],
+    )
+    def test_a_field_that_is_not_given_has_its_default(self, field: str, value: object) -> None:
+        assert load().file.pools[0].model_dump(by_alias=True)[field] == value
+
+    def test_the_label_is_the_family_of_the_gpu(self) -> None:
+        assert pool().labels == {"nvidia.com/gpu": "a100"}
+        assert pool(**H100).labels == {"nvidia.com/gpu": "h100"}
+
+    def test_no_label_is_given_where_none_is_wanted(self) -> None:
+        assert pool(labels="{}").labels == {}
+
+    def test_the_cluster_has_a_name(self) -> None:
+        assert load().cluster == "my-cluster"
+        assert load(extra="cluster: prod_1\n").cluster == "prod_1"
+
+    def test_a_namespace_may_use_everything(self) -> None:
+        fleet = load()
+        assert all(fleet.policy("any").permits(where, offer) for where, offer in fleet.offers())
+
+    def test_nodes_are_amd64_where_the_instance_types_are(self) -> None:
+        assert pool().architecture == "amd64"
+        graviton = pool(gpu="t4g", partition="{timeSlicing: {replicas: 2}}", instanceTypes="[g5g.xlarge]")
+        assert graviton.architecture == "arm64"
+
+
+class TestValid:
+    """What is written as DESIGN says is read."""
+
+    def test_the_built_in_fleet(self, fleet: Fleet) -> None:
+        assert [each.name for each in fleet.pools] == [
+            "a100-1g-5gb",
+            "a100-mixed",
+            "a100-80gb",
+            "h100-1g-10gb",
+            "h200-large",
+            "a10g-shared",
+        ]
+        assert fleet.label_keys == {"nvidia.com/gpu"}
+
+    @pytest.mark.parametrize("written", STORIES)
+    def test_the_fleets_of_the_stories(self, written: Path) -> None:
+        assert files.load_fleet(written.read_bytes()).pools
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            pytest.param({"strategy": "single"}, id="single with one profile"),
+            pytest.param({"partition": "{mig: {4g.20gb: 1, 3g.20gb: 1}}"}, id="mixed with two"),
+            pytest.param({"partition": "{mig: {1g.5gb.me: 1, 1g.5gb: 6}}"}, id="a profile as resources spell it"),
+            pytest.param({"partition": "{mig: {1g.5gb: 3}}"}, id="a GPU that is not used up"),
+            pytest.param({"partition": "{timeSlicing: {replicas: 2}}"}, id="time-slicing on a GPU that has MIG"),
+            pytest.param({"partition": "{mps: {replicas: 48}}"}, id="mps"),
+            pytest.param({"partition": "{mig: {1g.5gb: 7}, mps: null}"}, id="null is not given"),
+            pytest.param({"taints": "[]", "untainted": "true"}, id="no taint, as was said"),
+            pytest.param({"taints": "[{key: gpu, effect: NoExecute}, {key: a.b/c, value: x}]"}, id="two taints"),
+            pytest.param({"labels": '{team: "", a.b/c_d: X.1}'}, id="labels, also an empty one"),
+            pytest.param(
+                {"labels": '{eks.amazonaws.com/nodegroup: "1"}'}, id="a label of a cloud that is not reserved"
+            ),
+            pytest.param({"nodes": "existing"}, id="nodes that stand there"),
+            pytest.param({"capacityTypes": "[spot, on-demand]"}, id="spot, then on-demand"),
+            pytest.param(
+                {"capacityTypes": "[reserved]", "capacityReservations": "[{id: cr-0a1}, {tags: {team: a}}]"},
+                id="reserved, by id and by tags",
+            ),
+            pytest.param({"emptyFor": "1h30m", "expireAfter": "Never"}, id="durations"),
+            pytest.param({"consolidation": "WhenEmptyOrUnderutilized"}, id="consolidation"),
+            pytest.param({"limit": "{slices: 560}"}, id="a limit in slices"),
+            pytest.param({"weight": "100"}, id="the largest weight"),
+            pytest.param({"ami": "al2023@latest"}, id="the newest image"),
+            pytest.param({"ami": "bottlerocket@1.57.0", "strategy": "single"}, id="bottlerocket with single"),
+            pytest.param({"nodeRole": "r", "disk": "1Ti"}, id="role and disk"),
+            pytest.param({**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, id="nodes of two sizes"),
+            pytest.param(
+                {"gpu": "a100-80gb", "partition": "{mig: {7g.79gb: 1}}", "instanceTypes": "[p4de.24xlarge]"},
+                id="a profile as another driver prints it",
+            ),
+        ],
+    )
+    def test_a_pool(self, fields: dict[str, str]) -> None:
+        assert pool(**fields).offers
+
+    def test_a_gpu_of_the_fleets_own(self) -> None:
+        fleet = load(
+            pool_text(gpu="h200-nvl", partition="{mig: {1g.18gb: 7}}", instanceTypes="[x1.large]"),
+            extra="catalogue:\n"
+            "  gpus: {h200-nvl: {like: h200, source: our lab}}\n"
+            "  instanceTypes: {x1.large: {gpu: h200-nvl, gpus: 2, architecture: arm64}}\n",
+        )
+        (offer,) = fleet.pools[0].offers
+        assert fleet.pools[0].shapes[0].capacity == {"nvidia.com/mig-1g.18gb": 14}
+        assert fleet.pools[0].architecture == "arm64"
+        assert offer.satisfies(parse("1g.18gb@h200-nvl")[0].choices[0])
+        assert offer.satisfies(parse("1g.18gb@h200")[0].choices[0]), "it is of the family too"
+        assert "h200-nvl" not in files.catalogue().gpus
+
+
+NOT_MIG = "no MIG profile: expected"
+
+REFUSED = [
+    # the text, the path of the problem, a piece of it, a piece of the hint
+    pytest.param("", "fleet", "has 0 documents", "one fleet", id="an empty file"),
+    pytest.param("# nothing\n", "fleet", "has 0 documents", "one fleet", id="a comment"),
+    pytest.param(text() + "---\n" + text(), "fleet", "has 2 documents", "one fleet", id="two documents"),
+    pytest.param("- name: p\n", "fleet", "is no fleet", "apiVersion: gpu-slice/v1", id="a list"),
+    pytest.param("fleet\n", "fleet", "'fleet' is no fleet", "apiVersion: gpu-slice/v1", id="a text"),
+    pytest.param("pools: [\n", "fleet", "cannot be read", "fleet:", id="no YAML"),
+    pytest.param("apiVersion: a\napiVersion: b\n", "fleet", "", "duplicate key 'apiVersion'", id="a key twice"),
+    pytest.param(
+        text(pool_text(labels="{a: x, a: y}")), "fleet", "", "duplicate key 'a'", id="a key twice, further down"
+    ),
+    pytest.param(
+        text().replace("/v1", "/v2"), "apiVersion", "not 'gpu-slice/v2'", "gpu-slice/v1', or upgrade", id="a newer one"
+    ),
+    pytest.param("pools: []\napiVersion: 1\n", "apiVersion", "not 1", "gpu-slice/v1", id="a number for the version"),
+    pytest.param(text().split("\n", 1)[1], "apiVersion", "is missing", "Add it", id="no version"),
+    pytest.param("apiVersion: gpu-slice/v1\n", "pools", "is missing", "Add it", id="no pools"),
+    pytest.param("apiVersion: gpu-slice/v1\npools: []\n", "pools", "[]", "1", id="an empty list of pools"),
+    pytest.param("apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "is a map", "list", id="a map of pools"),
+    pytest.param("apiVersion: gpu-slice/v1\npools: [p]\n", "pools[0]", "'p' is a text", "", id="a pool by name only"),
+    pytest.param(text(extra="cluster: my cluster\n"), "cluster", "'my cluster'", "", id="a cluster with a space"),
+    # fields that do not exist
+    pytest.param(text(extra="namespace: {}\n"), "namespace", "is no field", "'namespaces'", id="a field misspelt"),
+    pytest.param(
+        text(extra="xyz: {}\n"), "xyz", "is no field", "apiVersion, cluster, pools", id="a field like no other"
+    ),
+    pytest.param(
+        text(pool_text(instanceType="[a]")), "pools[0].instanceType", "is no field", "'instanceTypes'", id="in a pool"
+    ),
+    pytest.param(
+        text(pool_text(instance_types="[a]")),
+        "pools[0].instance_types",
+        "is no field",
+        "'instanceTypes'",
+        id="as Python spells it",
+    ),
+    pytest.param(
+        text(pool_text(partition="{migs: {1g.5gb: 7}}")),
+        "pools[0].partition.migs",
+        "is no field",
+        "'mig'",
+        id="in a partition",
+    ),
+    pytest.param(
+        text(pool_text(partition="{timeSlicing: {replicas: 4, renameByDefalt: true}}")),
+        "pools[0].partition.timeSlicing.renameByDefalt",
+        "is no field",
+        "replicas",
+        id="in time-slicing, where the plugin would ignore it",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, efect: NoSchedule}]")),
+        "pools[0].taints[0].efect",
+        "is no field",
+        "'effect'",
+        id="in a taint",
+    ),
+    pytest.param(text(pool_text(limit="{node: 1}")), "pools[0].limit.node", "is no field", "'nodes'", id="in a limit"),
+    pytest.param(
+        text(pool_text(capacityTypes="[reserved]", capacityReservations="[{tag: {a: b}}]")),
+        "pools[0].capacityReservations[0].tag",
+        "is no field",
+        "'tags'",
+        id="in a reservation",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {pool: [p]}}\n"), "namespaces.a.pool", "is no field", "'pools'", id="in a namespace"
+    ),
+    pytest.param(
+        text(extra="namespaces: {mps: {pool: [p]}}\n"),
+        "namespaces.mps.pool",
+        "is no field",
+        "'pools'",
+        id="in a namespace that is called like a field",
+    ),
+    pytest.param(text(extra="catalogue: {gpu: {}}\n"), "catalogue.gpu", "is no field", "'gpus'", id="in the catalogue"),
+    pytest.param(
+        text(extra="catalogue: {gpus: {x: {source: a, aliasses: {}}}}\n"),
+        "catalogue.gpus.x.aliasses",
+        "is no field",
+        "'aliases'",
+        id="in a GPU of its own",
+    ),
+    pytest.param(
+        text(extra="catalogue: {instanceTypes: {x: {gpu: h200, gpus: 1, gpuNam: a}}}\n"),
+        "catalogue.instanceTypes.x.gpuNam",
+        "is no field",
+        "'gpuName'",
+        id="in an instance type of its own",
+    ),
+    # name and gpu
+    pytest.param(text(pool_text(name=None)), "pools[0].name", "is missing", "Add it", id="no name"),
+    pytest.param(text(pool_text(name="My_Pool")), "pools[0].name", "'My_Pool'", "lower-case", id="no DNS label"),
+    pytest.param(text(pool_text(name="a" * 64)), "pools[0].name", "aaa", "63", id="a name of 64 letters"),
+    pytest.param(text(pool_text(name="1")), "pools[0].name", "1 is a number", "", id="a number for a name"),
+    pytest.param(
+        text(pool_text(), pool_text()), "pools[1].name", "'p' is the name of two", "Rename", id="two of a name"
+    ),
+    pytest.param(text(pool_text(gpu=None)), "pools[0].gpu", "is missing", "Add it", id="no gpu"),
+    pytest.param(text(pool_text(gpu="null")), "pools[0].gpu", "null is nothing", "", id="gpu is null"),
+    pytest.param(text(pool_text(gpu="a100-40bg")), "pools[0].gpu", "'a100-40bg'", "a100-40gb", id="a gpu misspelt"),
+    pytest.param(
+        text(pool_text(gpu="quadro")), "pools[0].gpu", "'quadro'", "gpu-slice profiles --all", id="a gpu like no other"
+    ),
+    pytest.param(
+        text(pool_text(gpu="a100")), "pools[0].gpu", "'a100'", "'a100-40gb' or 'a100-80gb'", id="a family for a gpu"
+    ),
+    # partition
+    pytest.param(text(pool_text(partition=None)), "pools[0].partition", "is missing", "Add it", id="no partition"),
+    pytest.param(
+        text(pool_text(partition="{}")),
+        "pools[0].partition",
+        "nothing is given",
+        "mig, timeSlicing",
+        id="none of three",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g.5gb: 7}, mps: {replicas: 4}}")),
+        "pools[0].partition",
+        "mig and mps",
+        "Give one",
+        id="two of three",
+    ),
+    pytest.param(
+        text(pool_text(partition="{timeSlicing: {replicas: 2}, mps: {replicas: 4}}")),
+        "pools[0].partition",
+        "timeSlicing and mps",
+        "Give one",
+        id="both ways to share, of which the plugin would ignore one",
+    ),
+    pytest.param(text(pool_text(partition="mig")), "pools[0].partition", "'mig' is a text", "", id="a word for it"),
+    pytest.param(text(pool_text(partition="{mig: {}}")), "pools[0].partition.mig", "{}", "", id="an empty layout"),
+    pytest.param(
+        text(pool_text(partition="{mig: [1g.5gb]}")), "pools[0].partition.mig", "is a list", "", id="a list of profiles"
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g.5gb: 0}}")), "pools[0].partition.mig[1g.5gb]", "0", "1", id="none of one"
+    ),
+    pytest.param(
+        text(pool_text(partition='{mig: {1g.5gb: "7"}}')),
+        "pools[0].partition.mig[1g.5gb]",
+        "'7' is a text",
+        "integer",
+        id="a count in quotes",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g5gb: 7}}")),
+        "pools[0].partition.mig[1g5gb]",
+        NOT_MIG,
+        "1g.5gb",
+        id="misspelt",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g.6gb: 7}}")),
+        "pools[0].partition.mig[1g.6gb]",
+        "a100-40gb has no profile '1g.6gb'",
+        "1g.5gb, 1g.5gb+me, 1g.10gb",
+        id="a profile of another gpu",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1c.3g.20gb: 2}}")),
+        "pools[0].partition.mig[1c.3g.20gb]",
+        "advertises no compute instance",
+        "'3g.20gb'",
+        id="a compute instance, which the plugin counts as its whole GPU instance",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g.5gb+me: 1, 1g.5gb.me: 1}}")),
+        "pools[0].partition.mig[1g.5gb.me]",
+        "'1g.5gb+me' is given twice",
+        "once",
+        id="one profile in two spellings",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {4g.20gb: 2}}")),
+        "pools[0].partition.mig",
+        "2 x 4g.20gb does not fit on one a100-40gb, which has 7 compute and 8 memory slices",
+        "4g.20gb: 1",
+        id="room for two, but no placement",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {1g.5gb: 8}}")), "pools[0].partition.mig", "8 x 1g.5gb", "1g.5gb: 7", id="eight"
+    ),
+    pytest.param(
+        text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
+        "pools[0].partition.mig",
+        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "together",
+        id="each fits, all do not",
+    ),
+    pytest.param(
+        text(pool_text(**{**A10G, "partition": "{mig: {1g.6gb: 4}}"})),
+        "pools[0].partition.mig",
+        "a10g has no MIG",
+        "timeSlicing: {replicas: 4}",
+        id="mig on a gpu that has none",
+    ),
+    pytest.param(
+        text(pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.2xlarge]")),
+        "pools[0].partition.mig",
+        "rtx-pro-4500",
+        "timeSlicing",
+        id="mig on a gpu whose profiles nobody knows",
+    ),
+    pytest.param(
+        text(pool_text(partition="{timeSlicing: {replicas: 1}}")),
+        "pools[0].partition.timeSlicing.replicas",
+        "1",
+        "2",
+        id="one replica",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mps: {replicas: 1}}")), "pools[0].partition.mps.replicas", "1", "2", id="one of mps"
+    ),
+    pytest.param(
+        text(pool_text(partition='{timeSlicing: {replicas: "4"}}')),
+        "pools[0].partition.timeSlicing.replicas",
+        "'4' is a text",
+        "integer",
+        id="replicas in quotes, which the plugin refuses",
+    ),
+    pytest.param(
+        text(pool_text(partition="{mps: {replicas: true}}")),
+        "pools[0].partition.mps.replicas",
+        "true",
+        "integer",
+        id="true is not 1",
+    ),
+    pytest.param(
+        text(pool_text(partition="{timeSlicing: {}}")),
+        "pools[0].partition.timeSlicing.replicas",
+        "is missing",
+        "Add it",
+        id="no replicas",
+    ),
+    pytest.param(
+        text(pool_text(strategy="single", partition="{mig: {3g.20gb: 1, 4g.20gb: 1}}")),
+        "pools[0].partition.mig",
+        "'single' needs one profile",
+        "strategy: mixed",
+        id="single with two profiles, which ends the plugin",
+    ),
+    pytest.param(
+        text(pool_text(strategy="single", partition="{timeSlicing: {replicas: 4}}")),
+        "pools[0].strategy",
+        "'single' is for MIG",
+        "Remove strategy",
+        id="single with time-slicing",
+    ),
+    pytest.param(
+        text(pool_text(strategy="mixd")),
+        "pools[0].strategy",
+        "'mixd' is not known",
+        "'mixed'",
+        id="a strategy misspelt",
+    ),
+    pytest.param(
+        text(pool_text(strategy="none")), "pools[0].strategy", "'none'", "'single'", id="the plugin's own default"
+    ),
+    # instance types
+    pytest.param(
+        text(pool_text(instanceTypes="p4d.24xlarge")), "pools[0].instanceTypes", "is a text", "list", id="one, no list"
+    ),
+    pytest.param(text(pool_text(instanceTypes="[]")), "pools[0].instanceTypes", "[]", "1", id="no instance type"),
+    pytest.param(
+        text(pool_text(instanceTypes="[p4d.24xlrge]")),
+        "pools[0].instanceTypes[0]",
+        "'p4d.24xlrge' is not in the catalogue",
+        "'p4d.24xlarge', or add it under catalogue.instanceTypes",
+        id="one misspelt",
+    ),
+    pytest.param(
+        text(pool_text(instanceTypes="[p4d.24xlarge, zz]")),
+        "pools[0].instanceTypes[1]",
+        "'zz' is not in the catalogue",
+        "Add it under catalogue.instanceTypes",
+        id="one like no other",
+    ),
+    pytest.param(
+        text(pool_text(instanceTypes="[p4de.24xlarge]")),
+        "pools[0].instanceTypes[0]",
+        "'p4de.24xlarge' carries a100-80gb, not a100-40gb",
+        "'gpu: a100-80gb'",
+        id="the larger A100",
+    ),
+    pytest.param(
+        text(pool_text(instanceTypes="[p4d.24xlarge, p4d.24xlarge]")),
+        "pools[0].instanceTypes[1]",
+        "'p4d.24xlarge' is given twice",
+        "once",
+        id="one twice",
+    ),
+    pytest.param(
+        text(pool_text(gpu="l4", partition="{mps: {replicas: 2}}", instanceTypes="[g6.xlarge, gr6f.4xlarge]")),
+        "pools[0].instanceTypes[1]",
+        "'gr6f.4xlarge' has a fraction of a GPU",
+        "whole GPU",
+        id="a fraction of a GPU",
+    ),
+    pytest.param(
+        text(
+            pool_text(**{**H100, "instanceTypes": "[p5.48xlarge, x1.large]"}),
+            extra="catalogue: {instanceTypes: {x1.large: {gpu: h100-80gb, gpus: 1, architecture: arm64}}}\n",
+        ),
+        "pools[0].instanceTypes",
+        "'p5.48xlarge' is amd64 and 'x1.large' is arm64",
+        "a pool for each",
+        id="two architectures",
+    ),
+    # labels and taints
+    pytest.param(
+        text(pool_text(labels='{"a b": x}')), "pools[0].labels[a b]", "'a b'", "'nvidia.com/gpu'", id="a bad label key"
+    ),
+    pytest.param(text(pool_text(labels="{a: x y}")), "pools[0].labels.a", "'x y'", "letters", id="a bad label value"),
+    pytest.param(
+        text(pool_text(labels="{a: 1g.5gb+me}")), "pools[0].labels.a", "'1g.5gb+me'", "letters", id="a plus in a label"
+    ),
+    pytest.param(text(pool_text(labels="{a: 1}")), "pools[0].labels.a", "1 is a number", "", id="a number in a label"),
+    pytest.param(text(pool_text(labels="{a: yes}")), "pools[0].labels.a", "true", "", id="yes is true"),
+    *(
+        pytest.param(
+            text(pool_text(labels=f"{{{key}: x}}")),
+            f"pools[0].labels[{key}]",
+            "set this label themselves",
+            "gpu-slice/pool",
+            id=f"a label that others set: {key}",
+        )
+        for key in (
+            "karpenter.sh/nodepool",
+            "karpenter.k8s.aws/instance-gpu-name",
+            "gpu-slice/pool",
+            "kubernetes.io/arch",
+            "node.kubernetes.io/instance-type",
+            "beta.kubernetes.io/instance-type",
+        )
+    ),
+    pytest.param(
+        text(pool_text(taints="[]")), "pools[0].taints", "any pod", "'untainted: true'", id="no taint by error"
+    ),
+    pytest.param(
+        text(pool_text(untainted="true")), "pools[0].untainted", "default taint", "'taints: []'", id="untainted alone"
+    ),
+    pytest.param(
+        text(pool_text(untainted="true", taints="[{key: a}]")),
+        "pools[0].untainted",
+        "the pool has taints",
+        "'taints: []'",
+        id="untainted with taints",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{value: a}]")), "pools[0].taints[0].key", "missing", "Add", id="a taint's key"
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a b}]")), "pools[0].taints[0].key", "'a b'", "label key", id="a taint's bad key"
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, value: true}]")),
+        "pools[0].taints[0].value",
+        "true",
+        "",
+        id="a taint's value without quotes",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, effect: NoWay}]")),
+        "pools[0].taints[0].effect",
+        "'NoWay' is not known",
+        "'NoSchedule'",
+        id="an effect that Kubernetes has not",
+    ),
+    # nodes
+    pytest.param(text(pool_text(nodes="eks")), "pools[0].nodes", "'eks' is not known", "'existing'", id="nodes of eks"),
+    pytest.param(
+        text(pool_text(capacityTypes="[sport]")), "pools[0].capacityTypes[0]", "'sport'", "'spot'", id="spot misspelt"
+    ),
+    pytest.param(text(pool_text(capacityTypes="[]")), "pools[0].capacityTypes", "[]", "1", id="no capacity type"),
+    pytest.param(
+        text(pool_text(capacityTypes="[reserved]")),
+        "pools[0].capacityTypes",
+        "'reserved' names no reservation",
+        "capacityReservations: [{id: cr-…}]",
+        id="reserved without reservations",
+    ),
+    pytest.param(
+        text(pool_text(capacityReservations="[{id: cr-1}]")),
+        "pools[0].capacityReservations",
+        "nothing uses them",
+        "Add 'reserved'",
+        id="reservations without reserved",
+    ),
+    pytest.param(
+        text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1, tags: {a: b}}]")),
+        "pools[0].capacityReservations[0]",
+        "id and tags",
+        "exactly one",
+        id="a reservation by id and tags",
+    ),
+    pytest.param(
+        text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1}, {}]")),
+        "pools[0].capacityReservations[1]",
+        "id and tags",
+        "exactly one",
+        id="a reservation by nothing",
+    ),
+    pytest.param(
+        text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: i-1}]")),
+        "pools[0].capacityReservations[0].id",
+        "'i-1'",
+        "cr-",
+        id="an id of something else",
+    ),
+    pytest.param(text(pool_text(limit="{}")), "pools[0].limit", "nothing is given", "slices or nodes", id="no limit"),
+    pytest.param(
+        text(pool_text(limit="{slices: 1, nodes: 1}")),
+        "pools[0].limit",
+        "slices and nodes",
+        "slices or nodes",
+        id="two limits",
+    ),
+    pytest.param(text(pool_text(limit="{nodes: 0}")), "pools[0].limit.nodes", "0", "1", id="a limit of nothing"),
+    pytest.param(text(pool_text(limit="10")), "pools[0].limit", "10 is a number", "", id="a limit of what"),
+    pytest.param(text(pool_text(emptyFor="5 minutes")), "pools[0].emptyFor", "'5 minutes'", "'300s'", id="minutes"),
+    pytest.param(text(pool_text(emptyFor="300")), "pools[0].emptyFor", "300 is a number", "", id="seconds or what"),
+    pytest.param(text(pool_text(expireAfter="30d")), "pools[0].expireAfter", "'30d'", "", id="days"),
+    pytest.param(
+        text(pool_text(consolidation="Never")), "pools[0].consolidation", "'Never'", "'WhenEmpty'", id="consolidation"
+    ),
+    pytest.param(text(pool_text(weight="0")), "pools[0].weight", "0", "1", id="no weight"),
+    pytest.param(text(pool_text(weight="101")), "pools[0].weight", "101", "100", id="too much weight"),
+    pytest.param(text(pool_text(disk="200")), "pools[0].disk", "200 is a number", "", id="a disk of what"),
+    pytest.param(text(pool_text(disk="200GB")), "pools[0].disk", "'200GB'", "Gi", id="a disk in GB"),
+    pytest.param(text(pool_text(ami="al2@v1")), "pools[0].ami", "'al2@v1'", "al2023", id="an image of before"),
+    pytest.param(text(pool_text(ami="ami-0123")), "pools[0].ami", "'ami-0123'", "al2023", id="an image by its id"),
+    pytest.param(
+        text(pool_text(ami="bottlerocket@1.57.0")),
+        "pools[0].strategy",
+        "'single'",
+        "Write 'strategy: single', or an al2023 ami",
+        id="bottlerocket with mixed",
+    ),
+    pytest.param(
+        text(pool_text(ami="bottlerocket@1.57.0", strategy="single", partition="{mig: {1g.5gb+me: 1}}")),
+        "pools[0].partition.mig",
+        "Bottlerocket makes no profile with an attribute",
+        "al2023",
+        id="bottlerocket with an attribute",
+    ),
+    # namespaces
+    pytest.param(
+        text(extra="namespaces: {Team_A: {}}\n"),
+        "namespaces.Team_A",
+        "'Team_A'",
+        "lower-case",
+        id="no namespace's name",
+    ),
+    pytest.param(
+        text(pool_text(name="a100-small"), extra="namespaces: {a: {pools: [a100-smal]}}\n"),
+        "namespaces.a.pools[0]",
+        "'a100-smal' is no pool",
+        "'a100-small'",
+        id="a pool misspelt",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {pools: [p, other]}}\n"),
+        "namespaces.a.pools[1]",
+        "'other' is no pool",
+        "Known are p",
+        id="a pool like no other",
+    ),
+    pytest.param(
+        text(extra='namespaces: {"*": {slices: [1g.5gb, 2g.10gb]}}\n'),
+        "namespaces[*].slices[1]",
+        "'2g.10gb' is no slice of this fleet",
+        "Known are 1g.5gb",
+        id="a slice that is not offered",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {slices: [shared]}}\n"),
+        "namespaces.a.slices[0]",
+        "'shared' is no slice",
+        "Known are 1g.5gb",
+        id="shared where nothing is",
+    ),
+    pytest.param(
+        text(pool_text(**A10G), extra="namespaces: {a: {slices: [share]}}\n"),
+        "namespaces.a.slices[0]",
+        "'share' is no slice",
+        "Known are shared",
+        id="shared misspelt",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {slices: [1/7]}}\n"), "namespaces.a.slices[0]", "'1/7'", "1g.5gb", id="a fraction"
+    ),
+    # the catalogue of its own
+    pytest.param(
+        text(extra="catalogue: {gpus: {x: {family: f}}}\n"), "catalogue.gpus.x.source", "missing", "Add", id="no source"
+    ),
+    pytest.param(
+        text(extra="catalogue: {gpus: {x: {like: h201, source: s}}}\n"),
+        "catalogue.gpus.x.like",
+        "'h201' is no GPU",
+        "no 'like'",
+        id="a GPU like none",
+    ),
+    pytest.param(
+        text(extra="catalogue: {instanceTypes: {x1: {gpu: h201, gpus: 1}}}\n"),
+        "catalogue.instanceTypes.x1.gpu",
+        "'h201' is no GPU",
+        "correct it",
+        id="an instance type with none",
+    ),
+    pytest.param(
+        text(extra="catalogue: {instanceTypes: {x1: {gpu: h200, gpus: -1}}}\n"),
+        "catalogue.instanceTypes.x1.gpus",
+        "-1",
+        "0",
+        id="an instance type with less than none",
+    ),
+    pytest.param(
+        text(extra="catalogue: {instanceTypes: {x1: {gpu: h200, gpus: 1, architecture: x86}}}\n"),
+        "catalogue.instanceTypes.x1.architecture",
+        "'x86' is not known",
+        "'amd64'",
+        id="an architecture by another name",
+    ),
+]
+TEXTS = [str(row.values[0]) for row in REFUSED]
+
+
+@pytest.mark.parametrize(("written", "where", "problem", "hint"), REFUSED)
+def test_a_fleet_that_cannot_be_is_refused_by_the_path_of_the_mistake(
+    written: str, where: str, problem: str, hint: str
+) -> None:
+    found = problems(written)
+    assert [each for each in found if each.path == where and problem in each.problem and hint in each.hint], found
+
+
+@pytest.mark.parametrize("written", TEXTS, ids=[row.id for row in REFUSED])
+def test_a_refusal_is_one_line_for_each_problem(written: str) -> None:
+    found = problems(written)
+    for each in found:
+        assert str(each).isprintable()
+        assert str(each).startswith(f"{each.path}: ")
+        assert str(each).endswith(".")
+        assert each.hint
+    with pytest.raises(BadFleet) as refused:
+        files.load_fleet(written.encode())
+    assert str(refused.value).splitlines() == [str(each) for each in found]
+
+
+def test_no_refusal_speaks_the_language_of_the_library_that_found_it() -> None:
+    """The reader wrote YAML: no class of ours, no sentence of pydantic's, no regular expression."""
+    foreign = re.compile(r"instance of|dictionary|after validation|must match|\^|Input should")
+    spoken = [str(each) for written in TEXTS for each in problems(written) if foreign.search(str(each))]
+    assert spoken == []
+
+
+def test_one_mistake_is_told_once() -> None:
+    assert len(problems(text(extra="namespaces: {Team_A: {}}\n"))) == 1
+
+
+class TestTogether:
+    """All that is wrong is said at once."""
+
+    def test_in_shape(self) -> None:
+        found = problems(
+            text(
+                pool_text(name="A", weight="0", instanceTypes=None),
+                pool_text(name="b", partition='{mps: {replicas: "4"}}'),
+                extra="cluster: a b\nnamespace: {}\n",
+            )
+        )
+        assert {each.path for each in found} == {
+            "cluster",
+            "namespace",
+            "pools[0].name",
+            "pools[0].weight",
+            "pools[0].instanceTypes",
+            "pools[1].partition.mps.replicas",
+        }
+
+    def test_in_meaning(self) -> None:
+        found = problems(
+            text(
+                pool_text(gpu="a100", instanceTypes="[zz]", taints="[]", limit="{}"),
+                pool_text(partition="{mig: {1g.6gb: 1, 9g: 1}}", capacityTypes="[reserved]", labels="{gpu-slice/a: b}"),
+            )
+        )
+        assert [each.path for each in found] == [
+            "pools[1].name",
+            "pools[0].gpu",
+            "pools[0].instanceTypes[0]",
+            "pools[0].taints",
+            "pools[0].limit",
+            "pools[1].partition.mig[1g.6gb]",
+            "pools[1].partition.mig[9g]",
+            "pools[1].labels[gpu-slice/a]",
+            "pools[1].capacityTypes",
+        ]
+
+    def test_in_namespaces(self) -> None:
+        found = problems(text(extra="namespaces: {a: {pools: [x], slices: [9g.9gb]}, b: {pools: [z]}}\n"))
+        assert [each.path for each in found] == [
+            "namespaces.a.pools[0]",
+            "namespaces.a.slices[0]",
+            "namespaces.b.pools[0]",
+        ]
+
+    def test_in_pools_and_namespaces(self) -> None:
+        found = problems(text(pool_text(taints="[]"), extra="namespaces: {a: {pools: [x]}}\n"))
+        assert [each.path for each in found] == ["pools[0].taints", "namespaces.a.pools[0]"]
+
+
+def test_a_file_is_called_by_its_name(catalogue: Catalogue) -> None:
+    with pytest.raises(BadFleet, match=r"^prod\.yaml: has 0 documents"):
+        fleets.load("", catalogue, name="prod.yaml")
+
+
+@pytest.mark.parametrize(
+    ("steps", "written"),
+    [
+        pytest.param((), "fleet", id="the whole"),
+        pytest.param(("pools", 0, "emptyFor"), "pools[0].emptyFor", id="fields and places"),
+        pytest.param(("namespaces", "team-a", "pools"), "namespaces.team-a.pools", id="a hyphen"),
+        pytest.param(("labels", "nvidia.com/gpu"), "labels[nvidia.com/gpu]", id="a key with dots"),
+        pytest.param(("namespaces", "*"), "namespaces[*]", id="a star"),
+    ],
+)
+def test_a_path_is_written_as_people_write_it(steps: tuple[int | str, ...], written: str) -> None:
+    assert path(steps) == written
+
+
+def offers(where: Pool) -> list[tuple[str, str, int]]:
+    return [(str(each), each.resource, each.per_gpu) for each in where.offers]
+
+
+class TestOffers:
+    """Resource names are those that NVIDIA's device plugin registered when it was run with such settings."""
+
+    @pytest.mark.parametrize(
+        ("fields", "expected", "per_node"),
+        [
+            pytest.param(
+                {}, [("1g.5gb", "nvidia.com/mig-1g.5gb", 7)], {"nvidia.com/mig-1g.5gb": 56}, id="mixed: 56 on a p4d"
+            ),
+            pytest.param(
+                {"partition": "{mig: {3g.20gb: 1, 2g.10gb: 1, 1g.5gb+me: 1, 1g.5gb: 1}}"},
+                [
+                    ("3g.20gb", "nvidia.com/mig-3g.20gb", 1),
+                    ("2g.10gb", "nvidia.com/mig-2g.10gb", 1),
+                    ("1g.5gb+me", "nvidia.com/mig-1g.5gb.me", 1),
+                    ("1g.5gb", "nvidia.com/mig-1g.5gb", 1),
+                ],
+                {
+                    "nvidia.com/mig-3g.20gb": 8,
+                    "nvidia.com/mig-2g.10gb": 8,
+                    "nvidia.com/mig-1g.5gb.me": 8,
+                    "nvidia.com/mig-1g.5gb": 8,
+                },
+                id="mixed: several",
+            ),
+            pytest.param(
+                {"strategy": "single"},
+                [("1g.5gb", "nvidia.com/gpu", 7)],
+                {"nvidia.com/gpu": 56},
+                id="single: slices under the name of GPUs",
+            ),
+            pytest.param(
+                A10G, [("shared", "nvidia.com/gpu.shared", 4)], {"nvidia.com/gpu.shared": 4}, id="time-slicing, renamed"
+            ),
+            pytest.param(
+                {**A10G, "partition": "{mps: {replicas: 3}}", "instanceTypes": "[g5.48xlarge]"},
+                [("shared", "nvidia.com/gpu.shared", 3)],
+                {"nvidia.com/gpu.shared": 24},
+                id="mps, renamed, on eight GPUs",
+            ),
+            pytest.param(
+                {"gpu": "a100-80gb", "partition": "{mig: {7g.79gb: 1}}", "instanceTypes": "[p4de.24xlarge]"},
+                [("7g.79gb", "nvidia.com/mig-7g.79gb", 1)],
+                {"nvidia.com/mig-7g.79gb": 8},
+                id="as the pool's own driver prints it",
+            ),
+            pytest.param(
+                {
+                    "gpu": "rtx-pro-6000",
+                    "partition": "{mig: {1g.24gb-me: 2, 2g.48gb+me.all: 1}}",
+                    "instanceTypes": "[g7e.12xlarge]",
+                },
+                [
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
+                    ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                ],
+                {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
+                id="attributes, on two GPUs",
+            ),
+        ],
+    )
+    def test_of_a_pool(
+        self, fields: dict[str, str], expected: list[tuple[str, str, int]], per_node: dict[str, int]
+    ) -> None:
+        found = pool(**fields)
+        assert offers(found) == expected
+        assert [shape.capacity for shape in found.shapes] == [per_node]
+
+    def test_of_a_fleet_are_in_the_order_of_the_file(self, fleet: Fleet) -> None:
+        order = [offer.order for _, offer in fleet.offers()]
+        assert order == list(range(len(order)))
+        assert [f"{where.name} {offer}" for where, offer in fleet.offers()][:4] == [
+            "a100-1g-5gb 1g.5gb",
+            "a100-mixed 3g.20gb",
+            "a100-mixed 2g.10gb",
+            "a100-mixed 1g.5gb",
+        ]
+
+    def test_are_found_by_resource_and_choice(self) -> None:
+        mixed = pool(partition="{mig: {2g.10gb: 2, 1g.10gb: 1, 1g.5gb: 1}}")
+        (choice,) = parse("10gb")[0].choices
+        found = mixed.offer("nvidia.com/mig-1g.10gb", choice)
+        assert str(found) == "1g.10gb"
+        assert mixed.offer("nvidia.com/mig-1g.5gb", choice) is None, "too small"
+        assert mixed.offer("nvidia.com/gpu", choice) is None, "no such resource"
+
+    def test_the_best_of_several_is_the_smallest(self) -> None:
+        """Fewest compute slices, then the least memory, then without media, then first in the fleet."""
+        fleet = load(
+            pool_text(name="a", partition="{mig: {2g.10gb: 1, 1g.10gb: 1, 1g.5gb+me: 1, 1g.5gb: 2}}"),
+            pool_text(name="b"),
+        )
+        best = sorted((offer for _, offer in fleet.offers()), key=lambda offer: offer.size)
+        assert [(str(offer), offer.order) for offer in best] == [
+            ("1g.5gb", 3),
+            ("1g.5gb", 4),
+            ("1g.5gb+me", 2),
+            ("1g.10gb", 1),
+            ("2g.10gb", 0),
+        ]
+
+
+def offer(written: str, gpu_name: str) -> Offer:
+    """One kind of slice, as a pool's driver prints it; without the rest of the pool."""
+    gpu = files.catalogue().gpus[gpu_name]
+    if written == "shared":
+        return Offer(gpu, "nvidia.com/gpu.shared", 4, 0)
+    name = MigProfile.parse(written)
+    found = gpu.profile(name)
+    assert found is not None
+    return Offer(gpu, name.resource, 1, 0, name, found)
+
+
+@pytest.mark.parametrize(
+    ("offered", "gpu", "asked", "satisfied"),
+    [
+        pytest.param("1g.5gb", "a100-40gb", "1g.5gb", True, id="the profile itself"),
+        pytest.param("2g.10gb", "a100-40gb", "1g.10gb", False, id="a larger profile is another one"),
+        pytest.param("1g.5gb+me", "a100-40gb", "1g.5gb", False, id="media is another profile"),
+        pytest.param("1g.5gb", "a100-40gb", "1g.5gb+me", False, id="no media is another profile"),
+        pytest.param("1g.5gb+me", "a100-40gb", "1g.5gb.me", True, id="another spelling is not"),
+        pytest.param("7g.79gb", "a100-80gb", "7g.80gb", True, id="what another driver prints"),
+        pytest.param("7g.80gb", "a100-80gb", "7g.79gb", True, id="and the other way"),
+        pytest.param("3g.20gb", "a100-40gb", "1c.3g.20gb", False, id="no compute instance"),
+        pytest.param("1g.5gb", "a100-40gb", "shared", False, id="a slice is no share"),
+        pytest.param("shared", "a10g", "shared", True, id="a share"),
+        pytest.param("shared", "a100-40gb", "1g.5gb", False, id="a share is no slice"),
+        pytest.param("shared", "a100-40gb", "1/7", False, id="a share is no fraction: nothing is isolated"),
+        pytest.param("shared", "a100-40gb", "5gb", False, id="a share promises no memory"),
+        pytest.param("shared", "a100-40gb", "1Gi", False, id="a share promises no real memory"),
+        pytest.param("1g.5gb", "a100-40gb", "1g.5gb@a100", True, id="the family"),
+        pytest.param("1g.5gb", "a100-40gb", "1g.5gb@a100-40gb", True, id="the GPU"),
+        pytest.param("1g.10gb", "a100-40gb", "1g.10gb@a100-80gb", False, id="its sister"),
+        pytest.param("1g.10gb", "a100-40gb", "1g.10gb@h100", False, id="another family"),
+        pytest.param("shared", "a10g", "shared@a10g", True, id="a share of that GPU"),
+        pytest.param("shared", "a10g", "shared@t4", False, id="a share of another GPU"),
+        pytest.param("1g.5gb", "a100-40gb", "1/7", True, id="a seventh"),
+        pytest.param("1g.5gb", "a100-40gb", "1/8", True, id="more than an eighth"),
+        pytest.param("1g.5gb", "a100-40gb", "1/6", False, id="less than a sixth"),
+        pytest.param("3g.20gb", "a100-40gb", "1/2", False, id="three sevenths are less than half"),
+        pytest.param("4g.20gb", "a100-40gb", "1/2", True, id="four sevenths are half and more"),
+        pytest.param("4g.20gb", "a100-40gb", "4/7", True, id="four sevenths"),
+        pytest.param("7g.40gb", "a100-40gb", "1/1", True, id="the whole"),
+        pytest.param("4g.20gb", "a100-40gb", "1/1", False, id="not the whole"),
+        pytest.param("2g.12gb", "a30", "1/2", True, id="half of four slices"),
+        pytest.param("1g.6gb", "a30", "1/4", True, id="a quarter of four slices"),
+        pytest.param("1g.6gb", "a30", "2/7", False, id="a quarter is less than two sevenths"),
+        pytest.param("1g.10gb", "a100-40gb", "10gb", True, id="memory by name"),
+        pytest.param("3g.20gb", "a100-40gb", "10gb", True, id="more memory by name"),
+        pytest.param("1g.5gb", "a100-40gb", "6gb", False, id="less memory by name"),
+        pytest.param("7g.79gb", "a100-80gb", "80gb", False, id="the number that this driver prints"),
+        pytest.param("1g.10gb", "a100-40gb", "10Gi", False, id="10gb is 9856 MiB, less than 10 GiB"),
+        pytest.param("1g.10gb", "a100-40gb", "9Gi", True, id="and more than 9"),
+        pytest.param("1g.18gb", "h200", "16Gi", True, id="exactly 16 GiB"),
+        pytest.param("1g.18gb", "h200", "17Gi", False, id="not 17"),
+        pytest.param("1g.10gb", "h100-80gb", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
+        pytest.param("1g.10gb", "h100-80gb", "10gb", True, id="but it has a number"),
+        pytest.param("1g.5gb", "a100-40gb", "7x1g.5gb", True, id="the count is another question"),
+    ],
+)
+def test_an_offer_satisfies_a_choice(offered: str, gpu: str, asked: str, satisfied: bool) -> None:
+    assert offer(offered, gpu).satisfies(parse(asked)[0].choices[0]) is satisfied
+
+
+class TestNodes:
+    """What is known of a node before it exists."""
+
+    def test_a_node_of_karpenter(self) -> None:
+        (shape,) = pool(labels="{nvidia.com/gpu: a100, team: a}").shapes
+        assert shape.instance_type.name == "p4d.24xlarge"
+        assert shape.labels == {
+            "gpu-slice/pool": "p",
+            "karpenter.k8s.aws/instance-family": "p4d",
+            "karpenter.k8s.aws/instance-gpu-count": "8",
+            "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
+            "karpenter.k8s.aws/instance-gpu-memory": "40960",
+            "karpenter.k8s.aws/instance-gpu-name": "a100",
+            "karpenter.k8s.aws/instance-size": "24xlarge",
+            "karpenter.sh/capacity-type": "on-demand",
+            "karpenter.sh/nodepool": "p",
+            "kubernetes.io/arch": "amd64",
+            "kubernetes.io/os": "linux",
+            "beta.kubernetes.io/arch": "amd64",
+            "beta.kubernetes.io/os": "linux",
+            "node.kubernetes.io/instance-type": "p4d.24xlarge",
+            "beta.kubernetes.io/instance-type": "p4d.24xlarge",
+            "nvidia.com/gpu": "a100",
+            "team": "a",
+        }
+
+    def test_a_node_that_stands_there_has_no_label_of_karpenters(self) -> None:
+        (shape,) = pool(nodes="existing", capacityTypes="[spot, on-demand]").shapes
+        assert not [key for key in shape.labels if "karpenter" in key]
+        assert shape.labels["gpu-slice/pool"] == "p"
+        assert shape.labels["nvidia.com/gpu"] == "a100"
+        assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_there_is_one_kind_for_each_type_and_each_way_to_buy_it(self) -> None:
+        found = pool(**{**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, capacityTypes="[spot, on-demand]")
+        kinds = [
+            (each.instance_type.name, each.labels["karpenter.sh/capacity-type"], each.capacity) for each in found.shapes
+        ]
+        assert kinds == [
+            ("p5.4xlarge", "spot", {"nvidia.com/mig-1g.10gb": 7}),
+            ("p5.4xlarge", "on-demand", {"nvidia.com/mig-1g.10gb": 7}),
+            ("p5.48xlarge", "spot", {"nvidia.com/mig-1g.10gb": 56}),
+            ("p5.48xlarge", "on-demand", {"nvidia.com/mig-1g.10gb": 56}),
+        ]
+
+    def test_a_type_that_karpenter_does_not_list_has_no_gpu_labels(self) -> None:
+        (shape,) = pool(
+            gpu="gb200", partition="{mig: {1g.23gb: 7}}", instanceTypes="[p6e-gb200.36xlarge]", nodes="existing"
+        ).shapes
+        assert shape.labels["kubernetes.io/arch"] == "arm64"
+        assert not [key for key in shape.labels if key.startswith("karpenter.k8s.aws/instance-gpu-")]
+
+
+NAMESPACES = """
+namespaces:
+  notebooks: {pools: [shared]}
+  team-a: {slices: [1g.5gb, 7g.80gb]}
+  team-b: {pools: [small, mixed], slices: [2g.10gb]}
+  nobody: {slices: []}
+  nowhere: {pools: []}
+  anything: {}
+"""
+
+
+class TestPolicies:
+    """What a namespace may use."""
+
+    @staticmethod
+    def fleet(extra: str = NAMESPACES) -> Fleet:
+        return load(
+            pool_text(name="small"),
+            pool_text(name="mixed", partition="{mig: {2g.10gb: 1, 1g.5gb: 1}}"),
+            pool_text(name="large", gpu="a100-80gb", partition="{mig: {7g.79gb: 1}}", instanceTypes="[p4de.24xlarge]"),
+            pool_text(name="shared", **A10G),
+            extra=extra,
+        )
+
+    ALL: tuple[str, ...] = ("small 1g.5gb", "mixed 2g.10gb", "mixed 1g.5gb", "large 7g.79gb", "shared shared")
+
+    @pytest.mark.parametrize(
+        ("namespace", "permitted"),
+        [
+            pytest.param("notebooks", ["shared shared"], id="one pool"),
+            pytest.param(
+                "team-a", ["small 1g.5gb", "mixed 1g.5gb", "large 7g.79gb"], id="slices, whatever the driver calls them"
+            ),
+            pytest.param("team-b", ["mixed 2g.10gb"], id="pools and slices: both must agree"),
+            pytest.param("nobody", [], id="no slice"),
+            pytest.param("nowhere", [], id="no pool"),
+            pytest.param("anything", ALL, id="an entry without limits"),
+            pytest.param("other", ALL, id="no entry"),
+            pytest.param(None, ALL, id="no namespace"),
+        ],
+    )
+    def test_by_name(self, namespace: str | None, permitted: list[str]) -> None:
+        fleet = self.fleet()
+        policy = fleet.policy(namespace)
+        found = [f"{where.name} {each}" for where, each in fleet.offers() if policy.permits(where, each)]
+        assert found == list(permitted)
+
+    @pytest.mark.parametrize(
+        ("namespace", "may"),
+        [
+            pytest.param("other", False, id="those without an entry fall under the star"),
+            pytest.param("anything", True, id="an entry of its own replaces the star, even an empty one"),
+            pytest.param("default", True, id="the namespace default"),
+            pytest.param(None, True, id="none is default"),
+            pytest.param("", True, id="an empty one too"),
+        ],
+    )
+    def test_by_the_star(self, namespace: str | None, may: bool) -> None:
+        fleet = self.fleet('namespaces: {"*": {slices: [shared]}, anything: {}, default: {slices: [1g.5gb]}}\n')
+        where, small = next(fleet.offers())
+        assert fleet.policy(namespace).permits(where, small) is may
+
+
+class TestSchema:
+    """The same shape for editors.  The few words of JSON Schema that it uses are read here, without a library."""
+
+    @staticmethod
+    def errors(value: Any, shape: dict[str, Any], definitions: dict[str, Any], where: str = "") -> list[str]:
+        """What is wrong with *value*, by the words that fleets depend on."""
+        if "$ref" in shape:
+            shape = definitions[shape["$ref"].rpartition("/")[2]]
+        if "anyOf" in shape:
+            tries = [TestSchema.errors(value, each, definitions, where) for each in shape["anyOf"]]
+            return min(tries, key=len)
+        if "const" in shape or "enum" in shape:
+            return [] if value in shape.get("enum", [shape.get("const")]) else [f"{where} is not known"]
+        types = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
+        if "type" in shape and (
+            not isinstance(value, types[shape["type"]]) or (isinstance(value, bool) != (shape["type"] == "boolean"))
+        ):
+            return [f"{where} is no {shape['type']}"]
+        found = []
+        if isinstance(value, dict):
+            known, others = shape.get("properties", {}), shape.get("additionalProperties", True)
+            found += [f"{where}.{name} is missing" for name in shape.get("required", []) if name not in value]
+            for name, each in value.items():
+                if name in known:
+                    found += TestSchema.errors(each, known[name], definitions, f"{where}.{name}")
+                elif others is False:
+                    found.append(f"{where}.{name} is no field")
+                elif isinstance(others, dict):
+                    found += TestSchema.errors(each, others, definitions, f"{where}.{name}")
+        if isinstance(value, list):
+            for index, each in enumerate(value):
+                found += TestSchema.errors(each, shape.get("items", {}), definitions, f"{where}[{index}]")
+            if len(value) < shape.get("minItems", 0):
+                found.append(f"{where} is too short")
+        if isinstance(value, int) and not shape.get("minimum", value) <= value <= shape.get("maximum", value):
+            found.append(f"{where} is out of bounds")
+        if isinstance(value, str) and not re.search(shape.get("pattern", ""), value):
+            found.append(f"{where} is not well formed")
+        return found
+
+    def against(self, written: str | bytes) -> list[str]:
+        whole = schema()
+        return self.errors(yaml.safe_load(written), whole, whole["$defs"])
+
+    def test_the_built_in_fleet_has_this_shape(self) -> None:
+        assert self.against(files.default_fleet_text()) == []
+
+    @pytest.mark.parametrize("written", STORIES)
+    def test_the_fleets_of_the_stories_have_it(self, written: Path) -> None:
+        assert self.against(written.read_bytes()) == []
+
+    @pytest.mark.parametrize(
+        ("written", "error"),
+        [
+            pytest.param(text(extra="namespace: {}\n"), ".namespace is no field", id="a field misspelt"),
+            pytest.param(
+                text(pool_text(instanceType="[a]")),
+                ".pools[0].instanceType is no field",
+                id="a field of a pool misspelt",
+            ),
+            pytest.param(text(pool_text(gpu=None)), ".pools[0].gpu is missing", id="a field left out"),
+            pytest.param(text().replace("/v1", "/v2"), ".apiVersion is not known", id="a newer version"),
+            pytest.param(
+                text(pool_text(partition='{mps: {replicas: "4"}}')),
+                ".pools[0].partition.mps.replicas is no integer",
+                id="a number in quotes",
+            ),
+            pytest.param(
+                text(pool_text(partition="{mps: {replicas: 1}}")),
+                ".pools[0].partition.mps.replicas is out of bounds",
+                id="one replica",
+            ),
+            pytest.param(text(pool_text(strategy="none")), ".pools[0].strategy is not known", id="a choice"),
+            pytest.param(text(pool_text(name="A")), ".pools[0].name is not well formed", id="a name"),
+            pytest.param(text(pool_text(instanceTypes="[]")), ".pools[0].instanceTypes is too short", id="no type"),
+        ],
+    )
+    def test_a_mistake_of_shape_is_seen(self, written: str, error: str) -> None:
+        assert self.against(written) == [error]
+
+    def test_it_says_which_dialect_it_is(self) -> None:
+        whole = schema()
+        assert whole["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+        assert whole["required"] == ["apiVersion", "pools"]
+
+    def test_every_field_has_the_name_that_is_written(self) -> None:
+        whole = schema()
+        objects = [whole, *whole["$defs"].values()]
+        names = {name for each in objects for name in each.get("properties", {})}
+        assert {"apiVersion", "instanceTypes", "timeSlicing", "memoryMiB"} <= names
+        assert not [name for name in names if "_" in name]
+        assert {each["additionalProperties"] for each in objects} == {False}
+
+    def test_the_less_obvious_fields_explain_themselves(self) -> None:
+        pool_fields = schema()["$defs"]["PoolEntry"]["properties"]
+        assert all(
+            pool_fields[name].get("description") for name in ("untainted", "strategy", "emptyFor", "ami", "limit")
+        )
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        pytest.param("a100-40bg", "a100-40gb", id="two letters changed places"),
+        pytest.param("p5.48xlarg", "p5.48xlarge", id="a letter is missing"),
+        pytest.param("zzz", None, id="like nothing"),
+        pytest.param("p5.48xlarge" + "z" * 100_000, None, id="a stranger's long word"),
+    ],
+)
+def test_the_nearest_word(catalogue: Catalogue, word: str, found: str | None) -> None:
+    assert nearest(word, [*catalogue.gpus, *catalogue.instance_types]) == found
+
+
+def test_the_nearest_profile_is_near_in_compute_then_in_memory_then_in_engines() -> None:
+    wanted = MigProfile.parse("2g.12gb")
+    known = [MigProfile.parse(name) for name in ("7g.12gb", "1g.12gb", "2g.20gb+me", "2g.20gb", "2g.10gb")]
+    by_distance = sorted(known, key=lambda each: distance(wanted, each))
+    assert [str(each) for each in by_distance] == ["2g.10gb", "2g.20gb", "2g.20gb+me", "1g.12gb", "7g.12gb"]

@@ -1,0 +1,191 @@
+"""What is told although the pod is admitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pods import CORNERS, MIXED, SINGLE, container, fleet_of, pod_of
+from webhook.admission.plan import plan
+from webhook.admission.pod import Pod
+from webhook.admission.remarks import LONGEST, warning
+
+OWNED = [{"kind": "DaemonSet", "name": "x", "controller": True}]
+
+
+def told(pod: Pod, fleet: str = MIXED, **more: Any) -> list[str]:
+    return [each.removeprefix("gpu-slice: ") for each in plan(pod, fleet_of(fleet), **more).warnings]
+
+
+def owned(pod: Pod, owners: Any = None) -> Pod:
+    pod["metadata"]["ownerReferences"] = OWNED if owners is None else owners
+    return pod
+
+
+def test_a_pod_without_any_of_this_gets_no_warning() -> None:
+    assert told(pod_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param("1/7", "", id="a whole number of slices"),
+        pytest.param("2/7", "", id="another"),
+        pytest.param("1/10", "1/10 of a GPU is 1g.5gb, 7 on one a100-40gb", id="the smallest is more"),
+        pytest.param(
+            "3/7", "3/7 of a GPU is 3g.20gb, 2 on one a100-40gb; 2g.10gb would be 3", id="costs half the memory"
+        ),
+        pytest.param("1/4", "1/4 of a GPU is 2g.10gb, 3 on one a100-40gb; 1g.10gb would be 4", id="no whole number"),
+        pytest.param("2x1/4", "1/4 of a GPU is 2g.10gb, 3 on one a100-40gb; 1g.10gb would be 4", id="twice"),
+    ],
+)
+def test_a_fraction_that_costs_more_than_it_says(asked: str, expected: str) -> None:
+    found = [each for each in told(pod_of(asked)) if "of a GPU" in each]
+    assert found == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("asked", ["1g.5gb", "10gb", "4Gi", "shared"])
+def test_only_fractions_get_that_warning(asked: str) -> None:
+    assert told(pod_of(asked)) == []
+
+
+def test_a_count_above_one() -> None:
+    (found,) = told(pod_of("2x1g.5gb"))
+    assert "one of its 2 slices" in found
+    assert "'main'" in found
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param("1g.6gb@a100|1g.5gb", ["a100 has no profile '1g.6gb'; took '1g.5gb'"], id="a profile it has not"),
+        pytest.param("9g.9gb|1g.5gb", ["no GPU has a profile '9g.9gb'; took '1g.5gb'"], id="a profile of no GPU"),
+        pytest.param("1g.5gb@x1|1g.5gb", ["no GPU is called 'x1'; took '1g.5gb'"], id="a GPU of no name"),
+        pytest.param("1g.5gb@t4|1g.5gb", ["t4 has no MIG, so no '1g.5gb'; took '1g.5gb'"], id="a GPU without MIG"),
+        pytest.param("1g.18gb|1g.5gb", [], id="one that is only not offered here"),
+        pytest.param("57x1g.5gb|1g.5gb", [], id="one without room"),
+        pytest.param("1g.5gb|9g.9gb", [], id="behind the one that was taken"),
+    ],
+)
+def test_an_alternative_that_can_never_be(asked: str, expected: list[str]) -> None:
+    assert told(pod_of(asked)) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "containers", "expected"),
+    [
+        pytest.param({"nodeName": "node-1"}, [container()], "spec.nodeName", id="a node by name"),
+        pytest.param({"nodeName": ""}, [container()], None, id="no node by name"),
+        pytest.param({}, [container(securityContext={"privileged": True})], "'main' is privileged", id="privileged"),
+        pytest.param({}, [container(securityContext={"privileged": False})], None, id="not privileged"),
+        pytest.param({}, [container(securityContext=None)], None, id="no security context"),
+        pytest.param(
+            {}, [container(), container("b", securityContext={"privileged": True})], "'b' is privileged", id="another"
+        ),
+        pytest.param(
+            {},
+            [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}])],
+            "NVIDIA_VISIBLE_DEVICES",
+            id="all",
+        ),
+        pytest.param(
+            {},
+            [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "valueFrom": {}}])],
+            "NVIDIA_VISIBLE",
+            id="from elsewhere",
+        ),
+        pytest.param({}, [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}])], None, id="void"),
+        pytest.param({}, [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"}])], None, id="none"),
+        pytest.param({}, [container(env=[{"name": "PATH", "value": "all"}])], None, id="another variable"),
+    ],
+)
+def test_what_passes_the_slice_by(spec: dict[str, Any], containers: list[Any], expected: str | None) -> None:
+    found = told(pod_of("main=1g.5gb", *containers, **spec))
+    assert [expected is not None and expected in each for each in found] == [True] * (expected is not None)
+
+
+def test_an_init_container_is_looked_at_too() -> None:
+    init = container("i", securityContext={"privileged": True})
+    assert "'i' is privileged" in told(pod_of(initContainers=[init]))[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("gpu-slice/pool", True),
+        ("gpu-slices", True),
+        ("gpu-slice.", True),
+        ("gpu-slice/pools", False),
+        ("my-gpu-slice", False),
+        ("gpu", False),
+    ],
+)
+def test_a_key_that_looks_like_ours(key: str, expected: bool) -> None:
+    found = told(pod_of(annotations={key: "x"}))
+    assert [f"'{key}'" in each for each in found] == [True] * expected
+
+
+class TestDaemonSet:
+    def test_its_template_lacks_both(self) -> None:
+        found = told(owned(pod_of()))
+        assert [each for each in found if "toleration nvidia.com/gpu-shared" in each]
+        assert [each for each in found if "nodeSelector nvidia.com/gpu: a100" in each]
+        assert len(found) == 2
+
+    def test_its_template_has_both(self) -> None:
+        pod = pod_of(tolerations=[{"operator": "Exists"}], nodeSelector={"nvidia.com/gpu": "a100"})
+        assert told(owned(pod)) == []
+
+    def test_its_template_does_not_single_out_the_pool(self) -> None:
+        pod = pod_of(tolerations=[{"operator": "Exists"}], nodeSelector={"nvidia.com/gpu": "a100"})
+        (found,) = told(owned(pod), SINGLE)
+        assert "gpu-slice/pool: one" in found
+
+    def test_it_says_exactly_which_toleration(self) -> None:
+        found = " ".join(told(owned(pod_of("2g.10gb")), CORNERS))
+        assert "dedicated=gpu:NoSchedule" in found
+        assert "cut:NoExecute" in found
+
+    @pytest.mark.parametrize(
+        "owners",
+        [
+            pytest.param([], id="nobody"),
+            pytest.param([{"kind": "ReplicaSet", "controller": True}], id="a ReplicaSet"),
+            pytest.param([{"kind": "DaemonSet"}], id="one that does not control it"),
+            pytest.param([{"kind": "DaemonSet", "controller": False}], id="nor this"),
+        ],
+    )
+    def test_other_owners_place_nothing(self, owners: list[Any]) -> None:
+        assert told(owned(pod_of(), owners)) == []
+
+    def test_a_preview_knows_the_controller_before_there_is_an_owner(self) -> None:
+        assert len(told(pod_of(), controller="DaemonSet")) == 2
+        assert told(pod_of(), controller="Deployment") == []
+
+
+class TestWarning:
+    @given(st.text(), st.text())
+    def test_any_text_becomes_short_and_printable(self, text: str, name: str) -> None:
+        found = warning(text, name)
+        assert found.startswith("gpu-slice: ")
+        assert found.isprintable()
+        assert len(found) <= LONGEST == 120
+
+    def test_a_long_name_is_cut_and_what_to_do_is_not(self) -> None:
+        found = warning("{name} wants this", "a" * 200)
+        assert found.endswith("…' wants this")
+        assert len(found) == LONGEST
+
+    def test_what_fits_is_not_cut(self) -> None:
+        text = "x" * (LONGEST - len("gpu-slice: "))
+        assert warning(text) == f"gpu-slice: {text}"
+        assert warning(f"{text}y") == f"gpu-slice: {text[:-1]}…"
+
+    def test_all_together_fit_into_what_an_api_server_keeps(self) -> None:
+        """It drops what is beyond 4,096 characters, and it is spared the rest."""
+        names = [f"c{index}" for index in range(100)]
+        pod = pod_of("c0=1g.5gb", *(container(name, securityContext={"privileged": True}) for name in names))
+        assert sum(map(len, plan(pod, fleet_of(MIXED)).warnings)) <= 4096

@@ -1,0 +1,185 @@
+"""The memory of the first visit: what is written, what is read back, and what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import pytest
+
+from tests.pods import ASSIGNED, LIMITED, MIXED, POOLS, SINGLE, container, fleet_of, pod_of
+from webhook.admission.plan import plan
+from webhook.admission.pod import Pod
+from webhook.errors import Denial
+
+MIG = "nvidia.com/mig-1g.5gb"
+
+
+def visited(asked: str, *containers: dict[str, Any], fleet: str = MIXED, **spec: Any) -> Pod:
+    """A pod after its first visit."""
+    pod = pod_of(asked, *containers, **spec)
+    made: Pod = jsonpatch.apply_patch(pod, plan(pod, fleet_of(fleet)).patch)
+    return made
+
+
+def refusal(pod: Pod, fleet: str = MIXED) -> Denial:
+    with pytest.raises(Denial) as denied:
+        plan(pod, fleet_of(fleet))
+    return denied.value
+
+
+@pytest.mark.parametrize(
+    ("asked", "names", "fleet", "right"),
+    [
+        pytest.param("1g.5gb", ["main"], MIXED, f"main={MIG}:1", id="one"),
+        pytest.param("a=1g.5gb, b=2x1g.5gb", ["a", "b"], MIXED, f"a={MIG}:1, b={MIG}:2", id="several"),
+        pytest.param("b=1g.5gb,a=1g.5gb", ["a", "b"], MIXED, f"b={MIG}:1, a={MIG}:1", id="in the annotation's order"),
+        pytest.param("1/7|shared", ["main"], MIXED, f"main={MIG}:1", id="what was given, not what was asked"),
+        pytest.param("shared", ["main"], MIXED, "main=nvidia.com/gpu.shared:1", id="shared"),
+        pytest.param("2x1g.5gb", ["main"], SINGLE, "main=nvidia.com/gpu:2", id="single"),
+        pytest.param("1g.10gb+me", ["main"], MIXED, "main=nvidia.com/mig-1g.10gb.me:1", id="as resources are spelt"),
+    ],
+)
+def test_a_visit_is_remembered_and_recalled(asked: str, names: list[str], fleet: str, right: str) -> None:
+    pod = visited(asked, *map(container, names), fleet=fleet)
+    assert pod["metadata"]["annotations"][ASSIGNED] == f"{asked} -> {right}"
+    again = plan(pod, fleet_of(fleet))
+    assert again.patch == ()
+    assert again.why == "it has its slice already"
+    assert again.warnings == ()
+
+
+class TestFinal:
+    """Whatever others did meanwhile."""
+
+    def test_a_container_inserted_before_it_is_not_the_first_container(self) -> None:
+        pod = visited("1g.5gb", container("a"), container("b"))
+        pod["spec"]["containers"].insert(0, container("proxy"))
+        assert plan(pod, fleet_of(MIXED)).patch == ()
+
+    def test_another_default_container_changes_nothing(self) -> None:
+        pod = visited("1g.5gb", container("a"), container("b"))
+        pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] = "b"
+        assert plan(pod, fleet_of(MIXED)).patch == ()
+
+    def test_a_smaller_offer_is_not_taken_instead(self) -> None:
+        # 1/7 would now be served by 1g.5gb; the first visit gave 2g.10gb, for a selector that is gone.
+        pod = pod_of("1/7", container("main", {"nvidia.com/mig-2g.10gb": "1"}))
+        pod["metadata"]["annotations"][ASSIGNED] = "1/7 -> main=nvidia.com/mig-2g.10gb:1"
+        again = plan(pod, fleet_of(MIXED))
+        assert again.resolution is not None
+        assert [each.resource for each in again.resolution.assignments] == ["nvidia.com/mig-2g.10gb"]
+
+    def test_two_on_single_is_no_two_whole_gpus(self) -> None:
+        assert plan(visited("2x1g.5gb", fleet=SINGLE), fleet_of(SINGLE)).patch == ()
+
+    @pytest.mark.parametrize(
+        ("section", "missing"),
+        [("tolerations", {"tolerations"}), ("nodeSelector", {"nodeSelector"}), ("affinity", {"affinity"})],
+    )
+    def test_only_what_was_taken_away_comes_back(self, section: str, missing: set[str]) -> None:
+        pod = visited("1g.5gb", fleet=SINGLE)
+        del pod["spec"][section]
+        assert {each["path"].split("/")[2] for each in plan(pod, fleet_of(SINGLE)).patch} == missing
+
+    def test_the_names_of_the_pools_come_back_too(self) -> None:
+        pod = visited("1g.5gb")
+        del pod["metadata"]["annotations"][POOLS]
+        assert [each["path"] for each in plan(pod, fleet_of(MIXED)).patch] == ["/metadata/annotations/gpu-slice~1pools"]
+
+    def test_a_whole_gpu_that_somebody_adds_elsewhere_is_denied_as_ever(self) -> None:
+        pod = visited("1g.5gb")
+        pod["spec"]["containers"].append(container("other", {"nvidia.com/gpu": 1}))
+        assert refusal(pod).reason == "whole-gpu"
+
+
+def changed(pod: Pod, what: str) -> Pod:
+    """*pod* after something happened to it."""
+    annotations, main = pod["metadata"]["annotations"], pod["spec"]["containers"][0]
+    match what:
+        case "annotation":
+            annotations["gpu-slice"] = "2g.10gb"
+        case "same meaning":
+            annotations["gpu-slice"] = "1g.5gb|1g.5gb"
+        case "limit gone":
+            del main["resources"]["limits"][MIG]
+        case "resources gone":
+            del main["resources"]
+        case "other count":
+            main["resources"] = {"limits": {MIG: "2"}, "requests": {MIG: "2"}}
+        case "request alone":
+            del main["resources"]["limits"]
+        case "renamed":
+            main["name"] = "other"
+        case _:
+            annotations[ASSIGNED] = what
+    return pod
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param("annotation", id="the annotation says something else"),
+        pytest.param("same meaning", id="even if it means the same"),
+        pytest.param("limit gone", id="the limit was taken away"),
+        pytest.param("resources gone", id="all resources were"),
+        pytest.param("request alone", id="only the request is left"),
+        pytest.param("other count", id="the count was changed"),
+        pytest.param("renamed", id="the container has another name"),
+        pytest.param("", id="empty"),
+        pytest.param("1g.5gb", id="no arrow"),
+        pytest.param("1g.5gb -> ", id="nothing behind the arrow"),
+        pytest.param(f"1g.5gb->main={MIG}:1", id="an arrow without spaces"),
+        pytest.param(f" 1g.5gb -> main={MIG}:1", id="another left part"),
+        pytest.param(f"1g.5gb -> main={MIG}", id="no count"),
+        pytest.param(f"1g.5gb -> main={MIG}:0", id="count of nothing"),
+        pytest.param(f"1g.5gb -> main={MIG}:01", id="count with a zero before it"),
+        pytest.param(f"1g.5gb -> main={MIG}:1,", id="a comma at the end"),
+        pytest.param(f"1g.5gb -> main={MIG}:1\n", id="a line break at the end"),
+        pytest.param(f"1g.5gb -> main={MIG}:1,main={MIG}:1", id="a comma without a space"),
+        pytest.param(f"1g.5gb -> main={MIG}:1, main={MIG}:1", id="the same container twice"),
+        pytest.param(f"1g.5gb -> other={MIG}:1", id="no such container"),
+        pytest.param("1g.5gb -> main=nvidia.com/gpu:1", id="a resource that it does not carry"),
+        pytest.param("1g.5gb -> main=cpu:1", id="a resource of another kind"),
+    ],
+)
+def test_what_does_not_fit_the_memory_is_denied_with_what_to_remove(what: str) -> None:
+    pod = visited("1g.5gb", container("main", {"cpu": "1"}))
+    denial = refusal(changed(pod, what))
+    assert denial.reason == "stale-assigned"
+    assert denial.field == "metadata.annotations[gpu-slice/assigned]"
+    assert "Remove gpu-slice/assigned" in denial.hint
+
+
+@pytest.mark.parametrize("memory", [None, 1, True, [], {"a": 1}], ids=repr)
+def test_a_memory_that_is_no_text_is_denied(memory: object) -> None:
+    assert refusal(pod_of("1g.5gb", annotations={ASSIGNED: memory})).reason == "stale-assigned"
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        pytest.param(f"a={MIG}:1", id="one is left out"),
+        pytest.param(f"a={MIG}:1, b={MIG}:1, c={MIG}:1", id="one that nobody asked for"),
+        pytest.param(f"a={MIG}:1, a={MIG}:1", id="one twice"),
+    ],
+)
+def test_a_memory_of_other_containers_than_those_named_is_denied(right: str) -> None:
+    asked = "a=1g.5gb,b=1g.5gb"
+    pod = pod_of(asked, *(container(name, {MIG: "1"}) for name in "abc"))
+    pod["metadata"]["annotations"][ASSIGNED] = f"{asked} -> {right}"
+    assert refusal(pod).reason == "stale-assigned"
+
+
+def test_a_memory_that_this_fleet_would_not_make_is_denied() -> None:
+    assert refusal(visited("3g.20gb"), LIMITED).reason == "stale-assigned"
+    assert refusal(visited("1g.5gb", fleet=SINGLE), MIXED).reason == "stale-assigned"
+
+
+def test_a_memory_that_gives_more_than_was_asked_is_denied() -> None:
+    """Else a made-up memory would be a way past the fleet."""
+    for given in ("nvidia.com/mig-3g.20gb:1", f"{MIG}:2", "nvidia.com/gpu:1"):
+        resource, _, count = given.rpartition(":")
+        pod = pod_of("1g.5gb", container("main", {resource: count}))
+        pod["metadata"]["annotations"][ASSIGNED] = f"1g.5gb -> main={given}"
+        assert refusal(pod).reason == "stale-assigned"

@@ -1,0 +1,215 @@
+"""What is wrong with one pool of a fleet file, held against the catalogue.
+
+What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its own configuration is not checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from webhook.errors import FleetProblem, quote
+from webhook.fleet.file import PoolEntry, path
+from webhook.fleet.nearest import nearest
+from webhook.fleet.pool import POOL_LABEL
+from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.layout import fits
+from webhook.slices.profile import BadProfile, MigProfile
+
+RESERVED_LABELS = (
+    "karpenter.sh/",
+    "karpenter.k8s.aws/",
+    "gpu-slice/",
+    "kubernetes.io/",
+    "beta.kubernetes.io/",
+    "topology.kubernetes.io/",
+    "node.kubernetes.io/",
+)
+"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
+
+LONGEST_RESOURCE = 63
+"""Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
+
+
+def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
+    """Everything wrong with one pool."""
+    where = f"pools[{index}]"
+    gpu = catalogue.gpus.get(entry.gpu)
+    if gpu is None:
+        family = [each.name for each in catalogue.gpus.values() if each.family == entry.gpu]
+        like = " or ".join(f"'{each}'" for each in family) or nearest(entry.gpu, catalogue.gpus)
+        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
+        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is no GPU of the catalogue", hint)
+    else:
+        yield from _check_partition(where, entry, gpu)
+    yield from _check_instance_types(where, entry, gpu, catalogue)
+    yield from _check_settings(where, entry)
+
+
+def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
+    partition = entry.partition
+    given = [name for name, value in partition.model_dump(by_alias=True).items() if value is not None]
+    if len(given) != 1:
+        yield FleetProblem(
+            f"{where}.partition",
+            f"{' and '.join(given) or 'nothing'} is given",
+            "Give one of mig, timeSlicing and mps",
+        )
+        return
+    if partition.mig is None:
+        if entry.strategy == "single":
+            yield FleetProblem(f"{where}.strategy", "'single' is for MIG, and this pool has none", "Remove strategy")
+        return
+    if not gpu.mig:
+        why = f": {gpu.unverified}" if gpu.unverified else ""
+        yield FleetProblem(
+            f"{where}.partition.mig",
+            f"{gpu.name} has no MIG{why}",
+            f"Write 'timeSlicing: {{replicas: 4}}', and let pods ask for 'shared@{gpu.name}'",
+        )
+        return
+    yield from _check_layout(f"{where}.partition.mig", entry, gpu)
+
+
+def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
+    layout: dict[GpuProfile, int] = {}
+    for text, count in (entry.partition.mig or {}).items():
+        here = f"{where}[{text}]"
+        try:
+            name = MigProfile.parse(text)
+        except BadProfile as error:
+            yield FleetProblem(
+                here, f"{quote(text)} is no MIG profile: expected {error.expected}", "Write it as in '1g.5gb'"
+            )
+            continue
+        if name.compute_instance_slices:
+            yield FleetProblem(
+                here,
+                f"the device plugin advertises no compute instance inside a GPU instance, such as '{name}'",
+                f"Write '{MigProfile(name.compute_slices, name.memory_gb, name.attribute)}'",
+            )
+            continue
+        profile = gpu.profile(name)
+        if profile is None:
+            known = ", ".join(map(str, gpu.profiles))
+            yield FleetProblem(here, f"{gpu.name} has no profile '{name}'", f"It has {known}")
+            continue
+        if profile in layout:
+            yield FleetProblem(here, f"'{profile}' is given twice under two spellings", "Give it once")
+        if len(name.resource) > LONGEST_RESOURCE:
+            yield FleetProblem(
+                here,
+                f"'{name.resource}' is longer than {LONGEST_RESOURCE} characters",
+                "Choose another profile",
+            )
+        layout[profile] = count
+    if len(layout) != len(entry.partition.mig or {}):
+        return
+    if not fits(gpu, layout):
+        most = ", ".join(f"{each}: {each.most}" for each in layout)
+        yield FleetProblem(
+            where,
+            f"{_spell(layout)} does not fit on one {gpu.name}, "
+            f"which has {gpu.compute_slices} compute and {gpu.memory_slices} memory slices",
+            f"Alone at most {most} fit; put fewer together",
+        )
+    if entry.strategy == "single" and len(layout) > 1:
+        yield FleetProblem(
+            where,
+            "the plugin's strategy 'single' needs one profile for all, and ends itself otherwise",
+            "Give one profile, or write 'strategy: mixed'",
+        )
+    if entry.ami.startswith("bottlerocket"):
+        if entry.strategy != "single":
+            yield FleetProblem(
+                where.replace("partition.mig", "strategy"),
+                "Bottlerocket's own device plugin runs the strategy 'single'",
+                "Write 'strategy: single', or an al2023 ami",
+            )
+        if any(each.profile.attribute for each in layout):
+            yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
+
+
+def _spell(layout: Mapping[GpuProfile, int]) -> str:
+    return " + ".join(f"{count} x {each}" for each, count in layout.items())
+
+
+def _check_instance_types(
+    where: str, entry: PoolEntry, gpu: Gpu | None, catalogue: Catalogue
+) -> Iterator[FleetProblem]:
+    architectures: dict[str, str] = {}
+    for index, name in enumerate(entry.instance_types):
+        here = f"{where}.instanceTypes[{index}]"
+        each = catalogue.instance_types.get(name)
+        if each is None:
+            like = nearest(name, catalogue.instance_types)
+            hint = f"Write '{like}', or add it" if like else "Add it"
+            yield FleetProblem(here, f"{quote(name)} is not in the catalogue", f"{hint} under catalogue.instanceTypes")
+            continue
+        if name in entry.instance_types[:index]:
+            yield FleetProblem(here, f"'{name}' is given twice", "Give it once")
+        if gpu is not None and each.gpu != gpu.name and catalogue.gpus[each.gpu].family != gpu.name:
+            yield FleetProblem(
+                here,
+                f"'{name}' carries {each.gpu}, not {gpu.name}",
+                f"Write 'gpu: {each.gpu}', or another type",
+            )
+        if each.gpus == 0:
+            yield FleetProblem(
+                here,
+                f"'{name}' has a fraction of a GPU, and no nvidia.com/gpu",
+                "Choose a type with a whole GPU",
+            )
+        architectures.setdefault(each.architecture, name)
+    if len(architectures) > 1:
+        (one, first), (other, second) = list(architectures.items())[:2]
+        yield FleetProblem(
+            f"{where}.instanceTypes",
+            f"'{first}' is {one} and '{second}' is {other}",
+            "Make a pool for each architecture",
+        )
+
+
+def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
+    for key in entry.labels or {}:
+        if key.startswith(RESERVED_LABELS):
+            yield FleetProblem(
+                path((*_steps(where), "labels", key)),
+                "Karpenter, the cloud or gpu-slice set this label themselves",
+                f"Choose another key; {POOL_LABEL} is set to the pool's name",
+            )
+    if not entry.taints and not entry.untainted:
+        yield FleetProblem(
+            f"{where}.taints",
+            "without a taint any pod may land on these nodes",
+            "Remove 'taints' for the default, or add 'untainted: true'",
+        )
+    if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
+        yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
+    if entry.untainted and "taints" not in entry.model_fields_set:
+        yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
+    given = [name for name, value in entry.limit.model_dump().items() if value is not None]
+    if len(given) != 1:
+        yield FleetProblem(f"{where}.limit", f"{' and '.join(given) or 'nothing'} is given", "Give slices or nodes")
+    reserved = "reserved" in entry.capacity_types
+    if reserved and not entry.capacity_reservations:
+        yield FleetProblem(
+            f"{where}.capacityTypes",
+            "'reserved' names no reservation",
+            "Add 'capacityReservations: [{id: cr-…}]'",
+        )
+    if entry.capacity_reservations and not reserved:
+        yield FleetProblem(
+            f"{where}.capacityReservations",
+            "nothing uses them",
+            "Add 'reserved' to capacityTypes, or remove them",
+        )
+    for index, each in enumerate(entry.capacity_reservations):
+        if (each.id is None) == (each.tags is None):
+            yield FleetProblem(
+                f"{where}.capacityReservations[{index}]", "one of id and tags is needed", "Give exactly one"
+            )
+
+
+def _steps(where: str) -> tuple[int | str, ...]:
+    name, _, index = where.partition("[")
+    return (name, int(index.rstrip("]")))
