@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -203,7 +205,9 @@ REFUSED = [
     pytest.param("pools: []\napiVersion: 1\n", "apiVersion", "not 1", "gpu-slice/v1", id="a number for the version"),
     pytest.param(text().split("\n", 1)[1], "apiVersion", "is missing", "Add it", id="no version"),
     pytest.param("apiVersion: gpu-slice/v1\n", "pools", "is missing", "Add it", id="no pools"),
-    pytest.param("apiVersion: gpu-slice/v1\npools: []\n", "pools", "[]", "1", id="an empty list of pools"),
+    pytest.param(
+        "apiVersion: gpu-slice/v1\npools: []\n", "pools", "is empty", "at least one", id="an empty list of pools"
+    ),
     pytest.param("apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "is a map", "list", id="a map of pools"),
     pytest.param("apiVersion: gpu-slice/v1\npools: [p]\n", "pools[0]", "'p' is a text", "", id="a pool by name only"),
     pytest.param(text(extra="cluster: my cluster\n"), "cluster", "'my cluster'", "", id="a cluster with a space"),
@@ -317,7 +321,13 @@ REFUSED = [
         id="both ways to share, of which the plugin would ignore one",
     ),
     pytest.param(text(pool_text(partition="mig")), "pools[0].partition", "'mig' is a text", "", id="a word for it"),
-    pytest.param(text(pool_text(partition="{mig: {}}")), "pools[0].partition.mig", "{}", "", id="an empty layout"),
+    pytest.param(
+        text(pool_text(partition="{mig: {}}")),
+        "pools[0].partition.mig",
+        "is empty",
+        "at least one",
+        id="an empty layout",
+    ),
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")), "pools[0].partition.mig", "is a list", "", id="a list of profiles"
     ),
@@ -328,7 +338,7 @@ REFUSED = [
         text(pool_text(partition='{mig: {1g.5gb: "7"}}')),
         "pools[0].partition.mig[1g.5gb]",
         "'7' is a text",
-        "integer",
+        "whole number, without quotes",
         id="a count in quotes",
     ),
     pytest.param(
@@ -404,14 +414,14 @@ REFUSED = [
         text(pool_text(partition='{timeSlicing: {replicas: "4"}}')),
         "pools[0].partition.timeSlicing.replicas",
         "'4' is a text",
-        "integer",
+        "whole number, without quotes",
         id="replicas in quotes, which the plugin refuses",
     ),
     pytest.param(
         text(pool_text(partition="{mps: {replicas: true}}")),
         "pools[0].partition.mps.replicas",
         "true",
-        "integer",
+        "whole number, without quotes",
         id="true is not 1",
     ),
     pytest.param(
@@ -449,7 +459,9 @@ REFUSED = [
     pytest.param(
         text(pool_text(instanceTypes="p4d.24xlarge")), "pools[0].instanceTypes", "is a text", "list", id="one, no list"
     ),
-    pytest.param(text(pool_text(instanceTypes="[]")), "pools[0].instanceTypes", "[]", "1", id="no instance type"),
+    pytest.param(
+        text(pool_text(instanceTypes="[]")), "pools[0].instanceTypes", "is empty", "one", id="no instance type"
+    ),
     pytest.param(
         text(pool_text(instanceTypes="[p4d.24xlrge]")),
         "pools[0].instanceTypes[0]",
@@ -560,7 +572,9 @@ REFUSED = [
     pytest.param(
         text(pool_text(capacityTypes="[sport]")), "pools[0].capacityTypes[0]", "'sport'", "'spot'", id="spot misspelt"
     ),
-    pytest.param(text(pool_text(capacityTypes="[]")), "pools[0].capacityTypes", "[]", "1", id="no capacity type"),
+    pytest.param(
+        text(pool_text(capacityTypes="[]")), "pools[0].capacityTypes", "is empty", "one", id="no capacity type"
+    ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]")),
         "pools[0].capacityTypes",
@@ -711,6 +725,48 @@ REFUSED = [
         id="an architecture by another name",
     ),
 ]
+EVERYTHING = """
+apiVersion: gpu-slice/v1
+cluster: c
+pools:
+- name: p
+  gpu: mine
+  partition: {mig: {1g.8gb: 1}}
+  instanceTypes: [x1.large]
+  strategy: mixed
+  labels: {nvidia.com/gpu: a}
+  taints: [{key: k, value: v, effect: NoSchedule}]
+  untainted: false
+  nodes: karpenter
+  capacityTypes: [spot, reserved]
+  capacityReservations: [{id: cr-1}, {tags: {a: b}}]
+  emptyFor: 300s
+  consolidation: WhenEmpty
+  expireAfter: 720h
+  limit: {slices: 5}
+  weight: 10
+  ami: al2023@latest
+  nodeRole: r
+  disk: 200Gi
+- name: q
+  gpu: mine
+  partition: {timeSlicing: {replicas: 4}}
+  instanceTypes: [x1.large]
+namespaces:
+  a: {pools: [p], slices: [1g.8gb, shared]}
+catalogue:
+  geometries:
+    two: {source: s, computeSlices: 2, memorySlices: 2, unverified: u, roles: {
+      half: {computeSlices: 1, most: 2, starts: [0, 1], size: 1}}}
+  gpus:
+    mine: {family: f, product: f, memory: m, geometry: two, source: s, unverified: u, deviceIds: [a],
+      aliases: {1g.7gb: 1g.8gb}, profiles: {half: {name: 1g.8gb, memoryMiB: 1}}}
+    copy: {like: mine, source: s}
+  instanceTypes:
+    x1.large: {gpu: mine, gpus: 1, architecture: amd64, gpuName: a, gpuMemory: 1}
+"""
+"""A file in which every field is given."""
+
 TEXTS = [str(row.values[0]) for row in REFUSED]
 
 
@@ -740,6 +796,53 @@ def test_no_refusal_speaks_the_language_of_the_library_that_found_it() -> None:
     foreign = re.compile(r"instance of|dictionary|after validation|must match|\^|Input should")
     spoken = [str(each) for written in TEXTS for each in problems(written) if foreign.search(str(each))]
     assert spoken == []
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    10**30,
+    1.5,
+    "",
+    "x",
+    "a b",
+    "4",
+    "*",
+    "\U0001f600",
+    "x" * 300,
+    [],
+    [None],
+    [[]],
+    {},
+    {"": 1},
+    {"a": {}},
+]
+
+
+def places(value: Any, here: tuple[int | str, ...] = ()) -> list[tuple[int | str, ...]]:
+    """Every place inside *value*."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [here, *(place for key, each in inside for place in places(each, (*here, key)))]
+
+
+def test_an_odd_value_anywhere_is_refused_in_words_or_means_something(catalogue: Catalogue) -> None:
+    """Nothing that a file may contain ends the program: not even where it is no fleet at all."""
+    whole = yaml.safe_load(EVERYTHING)
+    assert fleets.load(EVERYTHING, catalogue).pools
+    for place in places(whole):
+        for odd in ODD:
+            changed = deepcopy({"fleet": whole})
+            *way, last = ("fleet", *place)
+            owner: Any = changed
+            for step in way:
+                owner = owner[step]
+            owner[last] = odd
+            try:
+                fleets.load(json.dumps(changed["fleet"]), catalogue)
+            except BadFleet as refused:
+                assert str(refused), (place, odd)
 
 
 def test_one_mistake_is_told_once() -> None:
@@ -786,12 +889,11 @@ class TestTogether:
         ]
 
     def test_in_namespaces(self) -> None:
-        found = problems(text(extra="namespaces: {a: {pools: [x], slices: [9g.9gb]}, b: {pools: [z]}}\n"))
-        assert [each.path for each in found] == [
-            "namespaces.a.pools[0]",
-            "namespaces.a.slices[0]",
-            "namespaces.b.pools[0]",
-        ]
+        found = problems(text(extra="namespaces: {a: {pools: [x]}, b: {pools: [p, z]}}\n"))
+        assert [each.path for each in found] == ["namespaces.a.pools[0]", "namespaces.b.pools[1]"]
+
+        found = problems(text(extra="namespaces: {a: {slices: [9g.9gb]}, b: {slices: [1g.5gb, shared]}}\n"))
+        assert [each.path for each in found] == ["namespaces.a.slices[0]", "namespaces.b.slices[1]"]
 
     def test_in_pools_and_namespaces(self) -> None:
         found = problems(text(pool_text(taints="[]"), extra="namespaces: {a: {pools: [x]}}\n"))
@@ -970,6 +1072,7 @@ def offer(written: str, gpu_name: str) -> Offer:
         pytest.param("1g.6gb", "a30", "2/7", False, id="a quarter is less than two sevenths"),
         pytest.param("1g.10gb", "a100-40gb", "10gb", True, id="memory by name"),
         pytest.param("3g.20gb", "a100-40gb", "10gb", True, id="more memory by name"),
+        pytest.param("3g.71gb", "h200", "70Gi", False, id="71424 MiB are more than 70 GB and less than 70 GiB"),
         pytest.param("1g.5gb", "a100-40gb", "6gb", False, id="less memory by name"),
         pytest.param("7g.79gb", "a100-80gb", "80gb", False, id="the number that this driver prints"),
         pytest.param("1g.10gb", "a100-40gb", "10Gi", False, id="10gb is 9856 MiB, less than 10 GiB"),
@@ -1207,11 +1310,11 @@ class TestSchema:
         pytest.param("a100-40bg", "a100-40gb", id="two letters changed places"),
         pytest.param("p5.48xlarg", "p5.48xlarge", id="a letter is missing"),
         pytest.param("zzz", None, id="like nothing"),
-        pytest.param("p5.48xlarge" + "z" * 100_000, None, id="a stranger's long word"),
+        pytest.param("x" * 64 + "z" * 100_000, "x" * 64, id="a stranger's long word, of which the beginning counts"),
     ],
 )
 def test_the_nearest_word(catalogue: Catalogue, word: str, found: str | None) -> None:
-    assert nearest(word, [*catalogue.gpus, *catalogue.instance_types]) == found
+    assert nearest(word, [*catalogue.gpus, *catalogue.instance_types, "x" * 64]) == found
 
 
 def test_the_nearest_profile_is_near_in_compute_then_in_memory_then_in_engines() -> None:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from webhook.cli import files
-from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.catalogue import Catalogue, CatalogueFile, Gpu, GpuProfile
 from webhook.slices.layout import fits, maximal_layouts
 from webhook.slices.profile import MigProfile
 
@@ -201,6 +201,28 @@ def test_a_layout_that_fits(catalogue: Catalogue, gpu: str, text: str) -> None:
 )
 def test_a_layout_that_does_not_fit(catalogue: Catalogue, gpu: str, text: str) -> None:
     assert not fits(catalogue.gpus[gpu], layout(catalogue.gpus[gpu], text))
+
+
+def test_compute_slices_count_where_placements_would_leave_room(catalogue: Catalogue) -> None:
+    """On every GPU that is known the placements alone forbid it; a fleet may add one where they do not."""
+    role = {"computeSlices": 1, "most": 2, "starts": [0, 1, 2, 3], "size": 1}
+    added = CatalogueFile.model_validate(
+        {
+            "geometries": {
+                "g": {"source": "x", "computeSlices": 2, "memorySlices": 4, "roles": {"one": role, "other": role}}
+            },
+            "gpus": {
+                "wide": {
+                    "source": "x",
+                    "geometry": "g",
+                    "profiles": {"one": {"name": "1g.5gb"}, "other": {"name": "1g.6gb"}},
+                }
+            },
+        }
+    )
+    gpu = Catalogue.build(catalogue.file, added).gpus["wide"]
+    assert fits(gpu, layout(gpu, "1g.5gb + 1g.6gb"))
+    assert not fits(gpu, layout(gpu, "2 x 1g.5gb + 1g.6gb"))
 
 
 def test_the_order_in_which_a_layout_is_written_does_not_matter(catalogue: Catalogue) -> None:

@@ -47,6 +47,23 @@ def test_a_fraction_that_costs_more_than_it_says(asked: str, expected: str) -> N
     assert found == ([expected] if expected else [])
 
 
+@pytest.mark.parametrize(
+    ("layouts", "expected"),
+    [
+        pytest.param(["1g.5gb: 1, 2g.10gb: 3"], "1g.5gb would be 7", id="the largest of those that are offered"),
+        pytest.param(["2g.10gb: 3", "1g.10gb: 4, 1g.5gb: 1"], "1g.10gb would be 4", id="by another pool"),
+        pytest.param(["2g.10gb: 3"], "1g.10gb would be 4", id="none is offered: what the GPU could do"),
+    ],
+)
+def test_the_next_smaller_is_one_that_can_be_had(layouts: list[str], expected: str) -> None:
+    pools = [
+        f"- {{name: p{place}, gpu: a100-40gb, partition: {{mig: {{{each}}}}}, instanceTypes: [p4d.24xlarge]}}"
+        for place, each in enumerate(layouts)
+    ]
+    (found,) = told(pod_of("2/9|2g.10gb"), "pools:\n" + "\n".join(pools))
+    assert found == f"2/9 of a GPU is 2g.10gb, 3 on one a100-40gb; {expected}"
+
+
 @pytest.mark.parametrize("asked", ["1g.5gb", "10gb", "4Gi", "shared"])
 def test_only_fractions_get_that_warning(asked: str) -> None:
     assert told(pod_of(asked)) == []

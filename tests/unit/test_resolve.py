@@ -196,6 +196,13 @@ class TestRoom:
         else:
             assert refused(text, asked, container(), initContainers=before).reason == "capacity"
 
+    def test_the_order_of_the_pod_counts_and_not_that_of_the_annotation(self) -> None:
+        text = fleet(pool("one", "1g.10gb: 7"))
+        init, sidecar = container("i"), container("s", restartPolicy="Always")
+        for asked in ("i=6x1g.10gb,s=2x1g.10gb", "s=2x1g.10gb,i=6x1g.10gb"):
+            assert names(resolved(text, asked, container(), initContainers=[init, sidecar])) == ["one"]
+            assert refused(text, asked, container(), initContainers=[sidecar, init]).reason == "capacity"
+
     def test_slices_that_other_containers_ask_for_by_hand_count(self) -> None:
         text = fleet(pool("one", "1g.10gb: 7"))
         by_hand = container("other", {"nvidia.com/mig-1g.10gb": 3})

@@ -7,6 +7,7 @@ engines, then fleet order.  Then every pool that serves those resources may take
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -190,17 +191,21 @@ def first_fit(demand: Demand, options: Sequence[Options], shapes: Sequence[NodeS
     """
     steps = MOST_STEPS
 
-    def with_offers(indices: list[int], chosen: list[Option]) -> list[Option] | None:
-        """*chosen*, and offers for the rest of the choices at *indices*."""
+    def with_offers(indices: list[int], chosen: list[Option], dead: set[object]) -> list[Option] | None:
+        """*chosen*, and offers for the rest of the choices at *indices*.  *dead*: what was tried and led nowhere."""
         nonlocal steps
         if len(chosen) == len(indices):
             return chosen
         index = indices[len(chosen)]
         for offer in options[len(chosen)][index]:
-            steps -= 1
             attempt = [*chosen, (index, offer)]
-            if steps > 0 and holds(shapes, total(demand, attempt)) and (found := with_offers(indices, attempt)):
+            state = (len(attempt), frozenset(Counter(map(_spent, demand.wanted, attempt)).items()))
+            if steps == 0 or state in dead:
+                continue
+            steps -= 1
+            if holds(shapes, total(demand, attempt)) and (found := with_offers(indices, attempt, dead)):
                 return found
+            dead.add(state)
         return None
 
     def with_choices(indices: list[int], fitting: list[Option]) -> list[Option] | None:
@@ -209,12 +214,19 @@ def first_fit(demand: Demand, options: Sequence[Options], shapes: Sequence[NodeS
             return fitting
         for index in options[len(indices)]:
             wider = [*indices, index]
-            wider_fitting = with_offers(wider, fitting) or with_offers(wider, [])
+            wider_fitting = with_offers(wider, fitting, set()) or with_offers(wider, [], set())
             if wider_fitting and (found := with_choices(wider, wider_fitting)):
                 return found
         return None
 
     return with_choices([], [])
+
+
+def _spent(wanted: Wanted, option: Option) -> tuple[object, str, int]:
+    """What an option takes: the same from every container that runs beside the others."""
+    index, offer = option
+    alone = wanted.container.index if wanted.container.initial else None
+    return alone, offer.resource, wanted.request.choices[index].count
 
 
 def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
