@@ -312,6 +312,7 @@ def suggestion(value: str) -> str | None:
 @example("1g.24gb-gfx")
 @example("1g.24gb-me.all")
 @example("1g.5٣gb")
+@example("94%")
 def test_what_a_refusal_says_to_write_can_be_read(value: str) -> None:
     write = suggestion(value)
     assume(write is not None)

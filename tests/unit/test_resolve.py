@@ -268,6 +268,15 @@ class TestArchitecture:
                 {"affinity": required({"matchExpressions": [expression("kubernetes.io/arch", "Exists")]})},
                 id="any will do is no name",
             ),
+            pytest.param(
+                {
+                    "affinity": required(
+                        {"matchExpressions": [expression("kubernetes.io/arch", "NotIn", "arm64")]},
+                        {"matchExpressions": [expression("zone", "Exists")]},
+                    )
+                },
+                id="to be ruled out in one of two terms is no name",
+            ),
         ],
     )
     def test_arm64_serves_nobody_else(self, spec: dict[str, Any]) -> None:

@@ -87,6 +87,14 @@ class TestFinal:
         del pod["metadata"]["annotations"][POOLS]
         assert [each["path"] for each in plan(pod, fleet_of(MIXED)).patch] == ["/metadata/annotations/gpu-slice~1pools"]
 
+    @pytest.mark.parametrize("pools", ["", "other", None, 5], ids=repr)
+    def test_and_are_corrected(self, pools: Any) -> None:
+        pod = visited("1g.5gb")
+        pod["metadata"]["annotations"][POOLS] = pools
+        assert plan(pod, fleet_of(MIXED)).patch == (
+            {"op": "replace", "path": "/metadata/annotations/gpu-slice~1pools", "value": "small, several"},
+        )
+
     def test_a_whole_gpu_that_somebody_adds_elsewhere_is_denied_as_ever(self) -> None:
         pod = visited("1g.5gb")
         pod["spec"]["containers"].append(container("other", {"nvidia.com/gpu": 1}))

@@ -92,6 +92,18 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     return Plan(pod, patch, tuple(warnings), resolution, why)
 
 
+def outcome(plan: Plan | None, denial: Denial | None) -> str:
+    """One word for what happened, for metrics, logs and programs.
+
+    ``sliced``, ``unchanged`` (it has its slice), ``untouched`` (none of our business) or ``denied``.
+    """
+    if denial is not None:
+        return "denied"
+    if plan is None or plan.resolution is None:
+        return "untouched"
+    return "sliced" if plan.patch else "unchanged"
+
+
 def _choose(
     requests: Sequence[Request], found: Sequence[Container], there: dict[str, object], warnings: list[str]
 ) -> list[Wanted]:

@@ -13,7 +13,7 @@ from typing import Any
 import jsonpatch
 
 from webhook.admission.advise import Subject, subjects
-from webhook.admission.plan import Plan, plan
+from webhook.admission.plan import Plan, outcome, plan
 from webhook.admission.pod import Pod
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
@@ -33,12 +33,8 @@ class Preview:
 
     @property
     def outcome(self) -> str:
-        """``sliced``, ``unchanged``, ``untouched`` or ``denied``, as the webhook's metrics name them."""
-        if self.denial is not None:
-            return "denied"
-        if self.plan is None or self.plan.resolution is None:
-            return "untouched"
-        return "sliced" if self.plan.patch else "unchanged"
+        """See `webhook.admission.plan.outcome`."""
+        return outcome(self.plan, self.denial)
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from webhook.admission.plan import Plan
+from webhook.admission.plan import Plan, outcome
 from webhook.admission.pod import Pod
 from webhook.errors import BadReview, Denial, quote
 
@@ -43,12 +43,8 @@ class Answer:
 
     @property
     def outcome(self) -> str:
-        """``sliced``, ``unchanged`` (it has its slice), ``untouched`` (none of our business) or ``denied``."""
-        if self.denial is not None:
-            return "denied"
-        if self.plan is None or self.plan.resolution is None:
-            return "untouched"
-        return "sliced" if self.plan.patch else "unchanged"
+        """See `webhook.admission.plan.outcome`."""
+        return outcome(self.plan, self.denial)
 
 
 def answer(review: Any, planner: Planner) -> Answer:

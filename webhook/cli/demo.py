@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -50,7 +51,9 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
                         counts[_tell(path, subject, client)] += 1
             client.close()
     click.echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
-    click.echo("Try your own: gpu-slice preview FILE.  What this fleet offers: gpu-slice profiles.")
+    name = sys.argv[0] if sys.argv[0].endswith("gpu-slice") else "gpu-slice"
+    name = os.path.relpath(name)
+    click.echo(f"Your own pod: {name} preview FILE.  What this fleet offers: {name} profiles.")
     return 0
 
 

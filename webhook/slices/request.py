@@ -319,7 +319,8 @@ def _cure(word: str) -> str | None:
     if near := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
         share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
         if 0 < share <= 1:
-            return f"Write '{share.limit_denominator(8) or Rational(1, 8)}'"
+            share = share.limit_denominator(8) or Rational(1, 8)
+            return f"Write '{share.numerator}/{share.denominator}'"
     if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
         return f"Name the slice before the GPU, as in '1g.5gb@{lower}'"
     return None
