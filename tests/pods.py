@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any
@@ -38,6 +39,11 @@ def pod_of(asked: Any = "1g.5gb", *containers: dict[str, Any], annotations: Any 
 def container(name: str = "main", limits: Any = None, **more: Any) -> dict[str, Any]:
     """A container that asks for *limits*."""
     return {"name": name, **({} if limits is None else {"resources": {"limits": limits}}), **more}
+
+
+def unshared(tree: Any) -> Any:
+    """A copy in which no part stands in two places, as strategies have it and nothing that was read ever has."""
+    return json.loads(json.dumps(tree))
 
 
 def required(*terms: Any) -> dict[str, Any]:
@@ -135,7 +141,7 @@ _CPU = st.dictionaries(
     st.sampled_from(["1", "500m", 2, "1Gi", "0"]),
     max_size=2,
 )
-_GPU_LIMITS = [{}] * 5 + [{"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": 1}, {"nvidia.com/gpu": 0}]
+_GPU_LIMITS: list[dict[str, Any]] = [{}] * 5 + [{"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": 1}, {"nvidia.com/gpu": 0}]
 
 
 def absent_or(value: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -197,7 +203,7 @@ _SELECTORS = st.sampled_from(
         {"gpu-slice/pool": "small"},
     ]
 )
-_TERMS = st.sampled_from(
+_TERMS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
         {"matchExpressions": [expression("topology.kubernetes.io/zone", "In", "a", "b")]},
         {"matchExpressions": [expression("kubernetes.io/arch", "In", "amd64", "arm64")], "future": 1},
@@ -214,7 +220,7 @@ _TERMS = st.sampled_from(
 @st.composite
 def affinities(draw: st.DrawFn) -> dict[str, Any]:
     """``affinity`` in every shape, required terms among them."""
-    terms = draw(st.lists(_TERMS, min_size=1, max_size=3))
+    terms: list[dict[str, Any]] = draw(st.lists(_TERMS, min_size=1, max_size=3))
     if all(not term.get("matchExpressions") and not term.get("matchFields") for term in terms):
         terms.append({"matchExpressions": [expression("kubernetes.io/os", "In", "linux")]})
     node = {
@@ -238,7 +244,7 @@ def pods(draw: st.DrawFn, fleet: str) -> Pod:
     def whole(name: str, initial: bool) -> bool:  # elsewhere a whole GPU is denied
         return name in given or (only and not initial)
 
-    spec = {
+    spec: dict[str, Any] = {
         **draw(EXTRA),
         "containers": [draw(containers(name, whole=whole(name, False))) for name in inside[:count]],
         **draw(absent_or(_TOLERATIONS, "tolerations")),
@@ -271,7 +277,7 @@ def pods(draw: st.DrawFn, fleet: str) -> Pod:
 def cases(draw: st.DrawFn) -> tuple[Pod, str]:
     """A pod, and the name of a fleet that may serve it."""
     name = draw(st.sampled_from(list(_OFFERED)))
-    return deepcopy(draw(pods(name))), name
+    return json.loads(json.dumps(draw(pods(name)))), name  # nothing in it is shared, as in any text that was read
 
 
 WORDS = [
@@ -291,7 +297,7 @@ ODD = st.recursive(
 @st.composite
 def broken(draw: st.DrawFn, tree: Any) -> Any:
     """*tree* with something odd in up to three places."""
-    tree = deepcopy(tree)
+    tree = unshared(tree)
     for _ in range(draw(st.integers(1, 3))):
         places: list[tuple[Any, Any]] = []
         todo = [tree]
@@ -304,5 +310,5 @@ def broken(draw: st.DrawFn, tree: Any) -> Any:
         if not places:
             break
         here, key = draw(st.sampled_from(places))
-        here[key] = deepcopy(draw(ODD))
+        here[key] = unshared(draw(ODD))
     return tree

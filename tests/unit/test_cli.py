@@ -248,3 +248,11 @@ def test_the_demo_tells_what_every_example_became() -> None:
     for path in examples.iterdir():
         assert path.name in result.stdout
     assert "9 sliced, 1 denied." in result.stdout
+
+
+def test_a_shell_can_complete_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_GPU_SLICE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "gpu-slice pre")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    result = CliRunner().invoke(main, [], prog_name="gpu-slice")
+    assert result.output.split() == ["plain,preview"]

@@ -1,0 +1,129 @@
+"""Any bytes at all to ``/mutate`` give a valid review or a clean 4xx."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pods import broken, cases
+from webhook.cli import files
+from webhook.server.app import Webhook
+from webhook.server.metrics import Metrics
+
+WEBHOOK = Webhook(lambda: files.fleet_at(None), Metrics())
+
+
+def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:
+    """Post *body* in so many parts: the status and the answer."""
+    size = max(1, -(-len(body) // parts))
+    chunks = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        chunk = chunks.pop(0)
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/mutate", "headers": headers}
+    asyncio.run(WEBHOOK(scope, receive, send))
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert dict(sent[0]["headers"])[b"content-length"] == b"%d" % len(sent[1]["body"])
+    return sent[0]["status"], sent[1]["body"]
+
+
+def is_an_answer(status: int, body: bytes) -> bool:
+    """Whether that is a clean 4xx, or an AdmissionReview that an API server accepts."""
+    if 400 <= status < 500:
+        return bool(body) and b"Traceback" not in body
+    assert status == 200
+    review = json.loads(body)
+    assert (review["apiVersion"], review["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    response = review["response"]
+    assert isinstance(response["uid"], str)
+    assert ("patch" in response) == ("patchType" in response)
+    if "patch" in response:
+        assert all(
+            each["op"] in ("add", "replace", "remove") for each in json.loads(base64.b64decode(response["patch"]))
+        )
+    return response["allowed"] or ("patch" not in response and "\n" not in response["status"]["message"])
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(body: bytes) -> None:
+    assert is_an_answer(*post(body))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
+def test_any_json(value: object) -> None:
+    assert is_an_answer(*post(json.dumps(value).encode()))
+
+
+@given(cases(), st.data())
+def test_any_review_with_something_odd_in_it(case: tuple[dict, str], data: st.DataObject) -> None:
+    review = data.draw(broken(whole(case[0])))
+    assert is_an_answer(*post(json.dumps(review).encode()))
+
+
+@given(cases(), st.data())
+def test_a_review_that_was_cut_or_bent_on_the_way(case: tuple[dict, str], data: st.DataObject) -> None:
+    body = bytearray(json.dumps(whole(case[0])).encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    assert is_an_answer(*post(bytes(body[: data.draw(st.integers(0, len(body)))])))
+
+
+@given(cases(), st.integers(2, 50))
+def test_it_does_not_matter_in_how_many_parts_a_review_comes(case: tuple[dict, str], parts: int) -> None:
+    body = json.dumps(whole(case[0])).encode()
+    assert post(body, parts) == post(body)
+
+
+def test_our_own_fault_is_a_500_that_says_nothing_of_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: object) -> None:
+        raise KeyError("canary-secret")
+
+    monkeypatch.setattr("webhook.server.app.plan", crash)
+    review = whole({"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}})
+
+    assert post(json.dumps(review).encode()) == (500, b"internal error of gpu-slice: its log says where")
+
+
+def test_a_log_line_about_an_exception_says_where_but_not_what_it_says() -> None:
+    import logging
+    import sys
+
+    from webhook.server.logs import JsonFormatter
+
+    try:
+        raise KeyError("canary-secret")
+    except KeyError:
+        record = logging.LogRecord("gpu_slice", logging.ERROR, __file__, 1, "a review failed", (), sys.exc_info())
+    line = JsonFormatter().format(record)
+    assert "canary" not in line
+    assert json.loads(line)["error"] == "KeyError"
+    assert "test_app.py" in json.loads(line)["at"][-1]
+
+
+def whole(pod: object) -> dict:
+    """An AdmissionReview for *pod*."""
+    request = {
+        "uid": "a-uid",
+        "operation": "CREATE",
+        "kind": {"group": "", "version": "v1", "kind": "Pod"},
+        "namespace": "team-a",
+        "object": pod,
+    }
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
