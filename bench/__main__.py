@@ -164,8 +164,8 @@ def main() -> None:
             *rows,
             "",
             f"Serving process: {memory:.0f} MiB resident after the load, listening {ready:.2f} s after its start "
-            f"(fleet loaded). {now:%Y-%m-%d}, Python {sys.version.split()[0]}, {ROUNDS} rounds of {SECONDS} s in turns, "
-            f"{CONNECTIONS} connections, medians.",
+            f"(fleet loaded). {now:%Y-%m-%d}, Python {sys.version.split()[0]}, {ROUNDS} rounds of {SECONDS} s in "
+            f"turns, {CONNECTIONS} connections, medians.",
         ]
     )
     print(table)

@@ -465,3 +465,9 @@ def test_a_value_that_is_too_long_to_be_remembered_means_the_same(length: int) -
     wrong = value[:-1]
     assert (refusal(wrong).position, refusal(wrong).hint) == (length - 6, refusal("share").hint)
     assert str(refusal(wrong)) == str(refusal(wrong)), "a refusal is the same when it is asked for again"
+
+
+@pytest.mark.parametrize("length", [LONGEST_REMEMBERED, LONGEST_REMEMBERED + 1])
+def test_white_space_around_it_is_no_part_of_a_value_of_any_length(length: int) -> None:
+    assert refusal("1g.5gb".ljust(length)).position == 6
+    assert refusal("1g.5gb".rjust(length)).position == 0
