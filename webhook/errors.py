@@ -16,7 +16,7 @@ from dataclasses import dataclass
 LONGEST_QUOTE = 80
 """Characters of a user's text that a message repeats."""
 
-LONGEST_PART = 400
+LONGEST_PART = 330
 """Characters of each part of a message.  An event shows 1,024 in all (k8s.io/api ``events/v1``)."""
 
 

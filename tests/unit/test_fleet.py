@@ -647,6 +647,27 @@ REFUSED = [
         "al2023",
         id="bottlerocket with an attribute",
     ),
+    pytest.param(
+        text(pool_text(nodes="existing", weight="5", ami="al2023@latest")),
+        "pools[0].ami",
+        "nothing reads this",
+        "'nodes: existing'",
+        id="how to make nodes that exist already",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, value: b}, {key: a, value: c}]")),
+        "pools[0].taints[1]",
+        "a second taint 'a'",
+        "remove the other",
+        id="two taints that Kubernetes refuses together",
+    ),
+    pytest.param(
+        text(pool_text(capacityTypes="[spot, spot]")),
+        "pools[0].capacityTypes[1]",
+        "'spot' is given twice",
+        "once",
+        id="a capacity type twice",
+    ),
     # namespaces
     pytest.param(
         text(extra="namespaces: {Team_A: {}}\n"),
@@ -1096,7 +1117,7 @@ class TestNodes:
         }
 
     def test_a_node_that_stands_there_has_no_label_of_karpenters(self) -> None:
-        (shape,) = pool(nodes="existing", capacityTypes="[spot, on-demand]").shapes
+        (shape,) = pool(nodes="existing").shapes
         assert not [key for key in shape.labels if "karpenter" in key]
         assert shape.labels["gpu-slice/pool"] == "p"
         assert shape.labels["nvidia.com/gpu"] == "a100"

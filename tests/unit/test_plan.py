@@ -270,3 +270,26 @@ class TestMalformed:
             for fleet, pools in ((MIXED, "small, several"), (SINGLE, "one"), (CORNERS, "bare, taints")):
                 made = planned(pod_of(), fleet)
                 assert pools in [each.get("value") for each in made.patch]
+
+
+def test_more_containers_with_slices_than_any_node_has_are_denied_at_once() -> None:
+    pod = {
+        "metadata": {"annotations": {"gpu-slice": "c0=1/7"}},
+        "spec": {
+            "containers": [
+                {"name": f"c{index}", "resources": {"limits": {"nvidia.com/mig-1g.5gb": 1}} if index else {}}
+                for index in range(300)
+            ]
+        },
+    }
+    with pytest.raises(Denial, match=r"300 containers ask for slices\. Ask for slices in at most 256 containers"):
+        plan(pod, fleet_of(MIXED))
+
+
+def test_forty_containers_fit_where_there_is_room_for_them() -> None:
+    names = [f"c{index}" for index in range(40)]
+    pod = pod_of(",".join(f"{name}=1/7" for name in names))
+    pod["spec"]["containers"] = [container(name) for name in names]
+    resolution = plan(pod, fleet_of(MIXED)).resolution
+    assert resolution is not None
+    assert [pool.name for pool in resolution.pools] == ["small"]

@@ -217,10 +217,15 @@ REFUSED = [
     pytest.param("2x3x1g.5gb", 2, "'3x1g.5gb'", "", id="a count of a count"),
     pytest.param("2x1g5gb", 4, "'1g5gb' is not a MIG profile", "1g.5gb", id="the position is behind the count too"),
     # GPUs
-    pytest.param("h100", 0, "'h100' is no slice", "1g.5gb@h100", id="a GPU and no slice"),
+    pytest.param("2X1g.5gb", 0, "'2X1g.5gb' is no slice", "Write '2x1g.5gb'", id="a capital x"),
+    pytest.param(
+        "|".join(["1g.5gb"] * 33), 224, "more than 32 alternatives", "Write fewer", id="too many alternatives"
+    ),
+    pytest.param("Shared", 0, "'Shared' is no slice", "Write 'shared'", id="a capital letter"),
+    pytest.param("h100", 0, "'h100' is no slice", "1/7@h100", id="a GPU and no slice"),
     pytest.param("@h100", 0, "found '@h100'", ANY, id="a GPU and nothing before it"),
-    pytest.param("1g.5gb@", 7, "behind '@', found the end", "1g.5gb@a100", id="nothing behind the @"),
-    pytest.param("1g.5gb@@h100", 7, "behind '@', found '@h100'", "1g.5gb@a100", id="two @ at once"),
+    pytest.param("1g.5gb@", 7, "behind '@' in '1g.5gb@', found the end", "1g.5gb@a100", id="nothing behind the @"),
+    pytest.param("1g.5gb@@h100", 7, "behind '@' in '1g.5gb@@h100', found '@h100'", "1g.5gb@a100", id="two @ at once"),
     pytest.param("1g.5gb@h100@a100", 11, "a second '@'", "Name one GPU", id="two GPUs"),
     pytest.param("1g.5gb@H100", 7, "'H100' cannot be a GPU's name", "Write '1g.5gb@h100'", id="an upper-case GPU"),
     pytest.param(
@@ -243,7 +248,13 @@ REFUSED = [
     pytest.param("main=", 5, END, ANY, id="a container and no slice"),
     pytest.param("main==1g.5gb", 5, "found '=1g.5gb'", ANY, id="two equal signs at once"),
     pytest.param("main=1g.5gb=2", 11, "a second '='", "Put ',' between containers", id="two equal signs"),
-    pytest.param("main=1g.5gb,", 11, "'main=1g.5gb,' ends in ','", "Remove it", id="nothing behind the comma"),
+    pytest.param(
+        "main=1g.5gb,",
+        11,
+        "'main=1g.5gb,' names nothing behind its last ','",
+        "Remove it",
+        id="nothing behind the comma",
+    ),
     pytest.param("main=1g.5gb,,side=shared", 12, "found ',side=shared'", "", id="nothing between two commas"),
     pytest.param("main=1g.5gb,side", 12, "none at 'side'", "Write 'container=slice'", id="the second has no slice"),
     pytest.param("main=1g.5gb,|side=shared", 12, "found '|side=shared'", "", id="a bar behind a comma"),

@@ -148,8 +148,13 @@ class TestTheFirstCombination:
         found = resolved(MIXED, ",".join(asked), nodeSelector={"gpu-slice/pool": "several"})
         assert given(found) == ["1 mig-1g.5gb"] * 8 + ["1 mig-2g.10gb"] * 8 + ["1 mig-1g.5gb"] * 8
 
-    def test_two_thousand_alternatives_without_room_do_not_hide_the_one_with_room(self) -> None:
-        assert given(resolved(MIXED, "|".join(["9999x1g.5gb"] * 2000) + "|1g.5gb")) == ["1 mig-1g.5gb"]
+    def test_many_alternatives_without_room_do_not_hide_the_one_with_room(self) -> None:
+        assert given(resolved(MIXED, "|".join(["9999x1g.5gb"] * 31) + "|1g.5gb")) == ["1 mig-1g.5gb"]
+
+    def test_more_containers_still_make_room(self) -> None:
+        asked = [f"c{index}=1/7" for index in range(16)] + [f"d{index}=1g.5gb" for index in range(10)]
+        found = resolved(MIXED, ",".join(asked), nodeSelector={"gpu-slice/pool": "several"})
+        assert given(found)[16:] == ["1 mig-1g.5gb"] * 10
 
     def test_no_pool_has_both(self) -> None:
         denial = refused(fleet(pool("p", "3g.40gb: 2"), pool("q", "1g.10gb: 7")), "a=3g.40gb,b=1g.10gb")

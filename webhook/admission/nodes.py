@@ -25,6 +25,8 @@ class NodeRules:
     selector: Mapping[str, Any]
     terms: Sequence[Mapping[str, Any]] | None
     """Required node affinity: one of them must hold.  None: no such demand."""
+    architectures: frozenset[str] = frozenset()
+    """Those that the pod names."""
 
     @classmethod
     def of(cls, pod: Pod) -> NodeRules:
@@ -34,28 +36,21 @@ class NodeRules:
         for key, value in selector.items():
             if not isinstance(value, str):
                 raise malformed(f"spec.nodeSelector[{key}]", value, "a text: put it in quotes")
+        named = {value for key, value in selector.items() if key in ARCHITECTURES}
         if not spec.get("affinity"):
-            return cls(selector, None)
+            return cls(selector, None, frozenset(named))
         affinity = mapping(spec, "affinity", "spec.affinity")
         node = mapping(affinity, "nodeAffinity", "spec.affinity.nodeAffinity")
         key = AFFINITY.rpartition(".")[2]
         if node.get(key) is None:
-            return cls(selector, None)
+            return cls(selector, None, frozenset(named))
         terms = sequence(mapping(node, key, AFFINITY), "nodeSelectorTerms", f"{AFFINITY}.nodeSelectorTerms")
         for term in terms:
-            for each in expressions(term):
-                _read(each)
-        return cls(selector, terms)
-
-    def architectures(self) -> set[str]:
-        """Architectures that the pod names."""
-        named = {value for key, value in self.selector.items() if key in ARCHITECTURES}
-        for term in self.terms or ():
             for each in expressions(term):
                 key, values = _read(each)
                 if key in ARCHITECTURES and each.get("operator") == "In":
                     named.update(value for value in values if isinstance(value, str))
-        return named
+        return cls(selector, terms, frozenset(named))
 
     def allow(self, shape: NodeShape, known: frozenset[str]) -> bool:
         """Whether a node of *shape* could take the pod.  *known*: label keys that it lacks if it has no value."""
@@ -116,6 +111,6 @@ def _read(each: Mapping[str, Any]) -> tuple[str, list[Any]]:
 def _compare(value: str | None, operator: str, values: list[Any]) -> bool:
     try:
         left, right = int(value or ""), int(values[0])
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return False
     return left > right if operator == "Gt" else left < right

@@ -73,8 +73,14 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
         others=_others(wanted, found),
         rules=NodeRules.of(pod),
         policy=fleet.policy(namespace),
-        containers=found,
     )
+    if len(demand.wanted) + len(demand.others) > MOST_CONTAINERS:
+        raise Denial(
+            f"{len(demand.wanted) + len(demand.others)} containers ask for slices",
+            field=FIELD,
+            hint=f"Ask for slices in at most {MOST_CONTAINERS} containers",
+            reason="capacity",
+        )
     resolution = resolve(demand, fleet)
     if resolution is None:
         if remembered is None:
@@ -83,7 +89,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     if remembered is None:
         for assignment in resolution.assignments:
             warnings += _settle(assignment)
-        warnings += remarks.remarks(pod, demand, resolution, fleet, controller)
+        warnings += remarks.remarks(pod, found, demand, resolution, fleet, controller)
         if len(warnings) > remarks.MOST:
             more = remarks.warning(f"and {len(warnings) - remarks.MOST + 1} warnings more, which a preview shows")
             warnings = [*warnings[: remarks.MOST - 1], more]
@@ -111,18 +117,11 @@ def _choose(
     if requests[0].container is None:
         return [Wanted(_only(found, there, warnings), requests[0])]
     named = {container.name: container for container in found}
-    if len(requests) > MOST_CONTAINERS:
-        raise Denial(
-            f"it names {len(requests)} containers",
-            field=FIELD,
-            hint=f"Name at most {MOST_CONTAINERS}",
-            reason="capacity",
-        )
     wanted = []
     for each in requests:
         container = named.get(each.container or "")
         if container is None:
-            like = nearest(each.container or "", named)
+            like = nearest(each.container or "", list(named)[:MOST_CONTAINERS])
             hint = f"Write '{like}'" if like else f"The pod has {', '.join(map(quote, list(named)[:8]))}"
             raise Denial(
                 f"no container is called '{each.container}'",

@@ -43,7 +43,14 @@ def warning(text: str, name: str = "") -> str:
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
 
 
-def remarks(pod: Pod, demand: Demand, resolution: Resolution, fleet: Fleet, controller: str | None) -> Iterator[str]:
+def remarks(
+    pod: Pod,
+    containers: Iterable[Container],
+    demand: Demand,
+    resolution: Resolution,
+    fleet: Fleet,
+    controller: str | None,
+) -> Iterator[str]:
     """The warnings about *pod* and the answer that it gets."""
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         for choice in wanted.request.choices:
@@ -51,7 +58,7 @@ def remarks(pod: Pod, demand: Demand, resolution: Resolution, fleet: Fleet, cont
                 break
             yield from _passed_over(choice, assignment, demand, fleet)
         yield from _about(assignment, demand, fleet)
-    yield from _about_spec(pod, demand.containers)
+    yield from _about_spec(pod, containers)
     if (controller or _controller(pod)) == "DaemonSet":
         yield from _about_daemon_set(mapping(pod, "spec", "spec"), resolution)
     for key in annotations_of(pod):

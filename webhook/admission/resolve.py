@@ -17,7 +17,7 @@ from webhook.admission.pod import Container, effective
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
-from webhook.slices.request import Choice, Request, parse
+from webhook.slices.request import LONGEST_REMEMBERED, Choice, Request, parse
 
 DEFAULT_ARCHITECTURE = "amd64"
 """What an image is built for if nobody says otherwise: another one serves only pods that name it, or the GPU."""
@@ -26,7 +26,7 @@ MOST_STEPS = 2_000
 """Combinations that are tried for one pool.  Far more than a pod that people write has; a bound for the others."""
 
 MOST_CONTAINERS = 256
-"""Containers that one pod may ask slices for.  No node has as many slices."""
+"""Containers of one pod that may have a slice.  No node has as many."""
 
 Option = tuple[int, Offer]
 """A choice by its index, and an offer that satisfies it."""
@@ -74,7 +74,6 @@ class Demand:
     """Slices that other containers ask for by their resource."""
     rules: NodeRules
     policy: Policy
-    containers: Sequence[Container]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +101,8 @@ class _Answer:
 
 def resolve(demand: Demand, fleet: Fleet) -> Resolution | None:
     """The answer, or None where no pool can serve the pod (`webhook.admission.explain` says why)."""
-    if len(demand.wanted) == 1 and not demand.others and demand.rules == ANYWHERE:
+    remembered = len(demand.asked) <= LONGEST_REMEMBERED
+    if remembered and len(demand.wanted) == 1 and not demand.others and demand.rules == ANYWHERE:
         answer = _search_anywhere(demand.asked, demand.wanted[0].given, demand.policy, fleet)
     else:
         answer = _search(demand, fleet)
@@ -126,7 +126,7 @@ _ANY = Container("containers", 0, "", {}, {})
 def _search_anywhere(asked: str, given: tuple[str, int] | None, policy: Policy, fleet: Fleet) -> _Answer | None:
     """The answer for one container of a pod that demands nothing of its node: it hangs on nothing else."""
     (request,) = parse(asked)
-    return _search(Demand(asked, [Wanted(_ANY, request, given)], [], ANYWHERE, policy, []), fleet)
+    return _search(Demand(asked, [Wanted(_ANY, request, given)], [], ANYWHERE, policy), fleet)
 
 
 def _search(demand: Demand, fleet: Fleet) -> _Answer | None:
@@ -181,7 +181,7 @@ def _options(pool: Pool, wanted: Wanted, demand: Demand, shapes: Sequence[NodeSh
 
 def of_named_architecture(pool: Pool, rules: NodeRules) -> bool:
     """Whether pods that do not name the GPU may run on *pool*."""
-    return pool.architecture == DEFAULT_ARCHITECTURE or pool.architecture in rules.architectures()
+    return pool.architecture == DEFAULT_ARCHITECTURE or pool.architecture in rules.architectures
 
 
 def first_fit(demand: Demand, options: Sequence[Options], shapes: Sequence[NodeShape]) -> list[Option] | None:
@@ -208,18 +208,18 @@ def first_fit(demand: Demand, options: Sequence[Options], shapes: Sequence[NodeS
             dead.add(state)
         return None
 
-    def with_choices(indices: list[int], fitting: list[Option]) -> list[Option] | None:
+    def with_choices(indices: list[int], fitting: list[Option], dead: set[object]) -> list[Option] | None:
         """*fitting*, which is for the choices at *indices*, and the rest of the containers."""
         if len(indices) == len(options):
             return fitting
         for index in options[len(indices)]:
-            wider = [*indices, index]
-            wider_fitting = with_offers(wider, fitting, set()) or with_offers(wider, [], set())
-            if wider_fitting and (found := with_choices(wider, wider_fitting)):
+            wider, here = [*indices, index], set(dead)
+            wider_fitting = with_offers(wider, fitting, here) or with_offers(wider, [], here)
+            if wider_fitting and (found := with_choices(wider, wider_fitting, here)):
                 return found
         return None
 
-    return with_choices([], [])
+    return with_choices([], [], set())
 
 
 def _spent(wanted: Wanted, option: Option) -> tuple[object, str, int]:
@@ -237,8 +237,7 @@ def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
         (wanted.container, offer.resource, wanted.request.choices[index].count)
         for wanted, (index, offer) in zip(demand.wanted, chosen, strict=False)
     ]
-    order = {id(container): place for place, container in enumerate(demand.containers)}
-    return effective(sorted([*asked, *demand.others], key=lambda each: order[id(each[0])]))
+    return effective(sorted([*asked, *demand.others], key=lambda each: (not each[0].initial, each[0].index)))
 
 
 def holds(shapes: Sequence[NodeShape], needed: Mapping[str, int]) -> bool:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pydantic.alias_generators import to_camel
+
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import PoolEntry, path
 from webhook.fleet.nearest import nearest
@@ -25,6 +27,12 @@ RESERVED_LABELS = (
     "node.kubernetes.io/",
 )
 """Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
+
+KARPENTER_ONLY = {
+    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
+    "node_role", "disk", "ami",
+}  # fmt: skip
+"""Fields of a pool that say how its nodes are made."""
 
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
@@ -51,7 +59,7 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
     if len(given) != 1:
         yield FleetProblem(
             f"{where}.partition",
-            f"{' and '.join(given) or 'nothing'} is given",
+            f"{_given(given)} given",
             "Give one of mig, timeSlicing and mps",
         )
         return
@@ -129,6 +137,10 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
 
 
+def _given(names: list[str]) -> str:
+    return f"{' and '.join(names)} are" if len(names) > 1 else "nothing is"
+
+
 def _spell(layout: Mapping[GpuProfile, int]) -> str:
     return " + ".join(f"{count} x {each}" for each, count in layout.items())
 
@@ -177,6 +189,23 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
                 "Karpenter, the cloud or gpu-slice set this label themselves",
                 f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
+    for index, taint in enumerate(entry.taints):
+        if any((each.key, each.effect) == (taint.key, taint.effect) for each in entry.taints[:index]):
+            yield FleetProblem(
+                f"{where}.taints[{index}]",
+                f"a second taint '{taint.key}' with the effect {taint.effect}",
+                "Kubernetes allows one; remove the other",
+            )
+    for index, bought in enumerate(entry.capacity_types):
+        if bought in entry.capacity_types[:index]:
+            yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
+    if entry.nodes == "existing":
+        for name in sorted(entry.model_fields_set & KARPENTER_ONLY):
+            yield FleetProblem(
+                f"{where}.{to_camel(name)}",
+                "nodes that exist already are not made by Karpenter, and nothing reads this",
+                "Remove it, or 'nodes: existing'",
+            )
     if not entry.taints and not entry.untainted:
         yield FleetProblem(
             f"{where}.taints",
@@ -189,7 +218,7 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
     given = [name for name, value in entry.limit.model_dump().items() if value is not None]
     if len(given) != 1:
-        yield FleetProblem(f"{where}.limit", f"{' and '.join(given) or 'nothing'} is given", "Give slices or nodes")
+        yield FleetProblem(f"{where}.limit", f"{_given(given)} given", "Give slices or nodes")
     reserved = "reserved" in entry.capacity_types
     if reserved and not entry.capacity_reservations:
         yield FleetProblem(

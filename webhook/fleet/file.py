@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
 from webhook.fleet.nearest import nearest
-from webhook.slices.catalogue import CatalogueFile
+from webhook.slices.catalogue import GPU_NAME, CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
@@ -189,6 +189,7 @@ def path(location: tuple[int | str, ...]) -> str:
 _HINTS = {
     DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
     NAMESPACE: "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
+    GPU_NAME: "Use lower-case letters, digits, '-' and '.', at most 63 characters",
     LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
     LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
     DURATION: "Write a duration such as '300s', '15m' or '720h'",

@@ -55,10 +55,10 @@ class Offer:
 
     @property
     def size(self) -> tuple[int, int, bool]:
-        """Smaller is better where a choice leaves several: compute slices, memory, and engines beside them."""
+        """Smaller is better where a choice leaves several: compute slices, memory, and media engines."""
         if self.name is None or self.profile is None:
             return (0, 0, False)
-        return (self.profile.compute_slices, self.name.memory_gb, self.name.attribute != "")
+        return (self.profile.compute_slices, self.name.memory_gb, self.name.media_extensions)
 
 
 @dataclass(frozen=True, slots=True)

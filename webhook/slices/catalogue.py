@@ -91,6 +91,10 @@ class InstanceType:
     """The node label ``karpenter.k8s.aws/instance-gpu-memory``, in MiB."""
 
 
+GPU_NAME = r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$"
+"""What may stand behind an ``@``, and as the value of a node label."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
 
@@ -150,7 +154,7 @@ class CatalogueFile(_Model):
     """The shape of ``gpus.yaml``, and of a fleet's own ``catalogue``."""
 
     geometries: dict[str, GeometryEntry] = {}
-    gpus: dict[str, GpuEntry] = {}
+    gpus: dict[Annotated[str, Field(pattern=GPU_NAME)], GpuEntry] = {}
     instance_types: dict[str, InstanceTypeEntry] = {}
 
 

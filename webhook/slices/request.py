@@ -17,12 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction as Rational
 from functools import lru_cache
 from typing import TypeAlias
 
 from webhook.errors import Denial, quote
-from webhook.slices.profile import RESOURCE_PREFIX, BadProfile, MigProfile
+from webhook.slices.cure import EXAMPLES, LIKE_A_PROFILE, likely
+from webhook.slices.profile import BadProfile, MigProfile
 
 ANNOTATION = "gpu-slice"
 FIELD = f"metadata.annotations[{ANNOTATION}]"
@@ -30,8 +30,10 @@ FIELD = f"metadata.annotations[{ANNOTATION}]"
 LONGEST_VALUE = 32_768
 """Characters.  200 containers with names of 63 characters and three choices each stay below it."""
 
-_EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
-_HOWTO = f"Write {_EXAMPLES}"
+MOST_CHOICES = 32
+"""Alternatives of one request.  No fleet offers so many slices that a pod could mean."""
+
+_HOWTO = f"Write {EXAMPLES}"
 
 _WORD = re.compile(r"[^\s,|=@]+")
 _CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
@@ -40,10 +42,6 @@ _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
 _SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
-_ALMOST_A_PROFILE = re.compile(
-    r"([1-9][0-9]{0,2})g?[.:_-]?([1-9][0-9]{0,3})(?:g|gb|gi|gib)?([+.](?:me\.all|me|gfx)|-me)?"
-)
-_LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +179,11 @@ class _Parser:
     def assignment(self) -> Request:
         start = self.skip()
         if start == len(self.text):
-            raise bad(f"{quote(self.text)} ends in ','", start - 1, "Remove it, or name another container behind it")
+            last = self.text.rindex(",")
+            raise bad(f"{quote(self.text)} names nothing behind its last ','", last, "Remove it, or name a container")
         if self.peek() == "=":
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
-        name = self.word("a container name")
+        name = self.word("a container name", "Write 'container=slice'")
         if not _CONTAINER.match(name):
             raise bad(
                 f"{quote(name)} cannot be a container's name",
@@ -205,12 +204,15 @@ class _Parser:
         while self.peek() == "|":
             self.separator()
             choices.append(self.choice())
+            if len(choices) > MOST_CHOICES:
+                raise bad(f"there are more than {MOST_CHOICES} alternatives", choices[-1].position, "Write fewer")
         return Request(tuple(choices), container, start)
 
     def choice(self) -> Choice:
         start = self.skip()
         word = self.word("a slice")
-        if spaced := _SPACED_COUNT.match(self.text, start):
+        spaced = _SPACED_COUNT.match(self.text, start)
+        if spaced and _readable(spaced[2]):
             raise bad(
                 f"{quote(spaced[0])} has a space at its count",
                 start + len(spaced[1]),
@@ -252,7 +254,7 @@ class _Parser:
     def word(self, expected: str, hint: str = _HOWTO) -> str:
         found = _WORD.match(self.text, self.position)
         if found is None:
-            raise bad(f"expected {expected}, found {self.here()}", self.position, hint)
+            raise bad(f"expected {expected} in {quote(self.text)}, found {self.here()}", self.position, hint)
         self.position = found.end()
         return found[0]
 
@@ -263,10 +265,18 @@ class _Parser:
         if rest.isspace():
             raise bad(f"{quote(self.text)} ends in white space", self.position, "Remove it")
         if self.peek() == "@":
-            raise bad("a second '@'", self.text.index("@", self.position), "Name one GPU behind each slice")
+            raise bad(
+                f"{quote(self.text)} has a second '@'",
+                self.text.index("@", self.position),
+                "Name one GPU behind each slice",
+            )
         if self.peek() == "=":
             at = self.text.index("=", self.position)
-            raise bad("a second '='", at, "Put ',' between containers, as in 'main=1g.5gb,side=1g.5gb'")
+            raise bad(
+                f"{quote(self.text)} has a second '='",
+                at,
+                "Put ',' between containers, as in 'main=1g.5gb,side=1g.5gb'",
+            )
         raise bad(
             f"expected nothing more, found {self.here()}",
             self.position,
@@ -291,8 +301,8 @@ def _slice(value: str, start: int, word: str) -> Slice:
         return MigProfile.parse(word)
     except BadProfile as error:
         found = quote(word[error.position :]) if word[error.position :] else "the end"
-        cure = _cure(word)
-        if _LIKE_A_PROFILE.match(word):
+        cure = likely(word, _readable)
+        if LIKE_A_PROFILE.match(word):
             raise bad(
                 f"{quote(word)} is not a MIG profile: expected {error.expected}, found {found}",
                 start + error.position,
@@ -301,26 +311,8 @@ def _slice(value: str, start: int, word: str) -> Slice:
         raise bad(f"{quote(word)} is no slice", start, cure or _HOWTO) from None
 
 
-def _cure(word: str) -> str | None:
-    """What somebody who wrote *word* most likely meant, where that can be told."""
-    lower = word.lower()
-    for prefix in (RESOURCE_PREFIX, "mig-"):
-        lower = lower.removeprefix(prefix)
-    if lower in ("share", "timesliced", "time-sliced", "timeslice", "time-slicing", "mps", "gpu.shared"):
-        return "Write 'shared' for one share of a time-sliced GPU"
-    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
-        return f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {_EXAMPLES}"
-    near = _ALMOST_A_PROFILE.fullmatch(lower)
-    if near and "g" in lower and not re.fullmatch(r"[0-9]+(?:g|gb|gi|gib)", lower):
-        return f"Write '{near[1]}g.{near[2]}gb{near[3] or ''}'"
-    near = re.fullmatch(r"([1-9][0-9]{0,4})(?:g|gb|gi|gib)", lower)
-    if near and not _LIKE_A_PROFILE.match(word):
-        return f"Write '{near[1]}gb' for the profile's number, or '{near[1]}Gi' for real memory"
-    if near := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
-        share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
-        if 0 < share <= 1:
-            share = share.limit_denominator(8) or Rational(1, 8)
-            return f"Write '{share.numerator}/{share.denominator}'"
-    if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
-        return f"Name the slice before the GPU, as in '1g.5gb@{lower}'"
-    return None
+def _readable(word: str) -> bool:
+    try:
+        return bool(_slice(word, 0, word))
+    except Denial:
+        return False

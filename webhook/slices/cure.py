@@ -1,0 +1,51 @@
+"""What somebody who misspelt a slice most likely meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction as Rational
+
+from webhook.slices.profile import RESOURCE_PREFIX
+
+EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
+
+LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
+_ALMOST_A_PROFILE = re.compile(
+    r"([1-9][0-9]{0,2})g?[.:_-]?([1-9][0-9]{0,3})(?:g|gb|gi|gib)?([+.](?:me\.all|me|gfx)|-me)?"
+)
+_ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*] *")
+
+
+def likely(word: str, readable: Callable[[str], bool]) -> str | None:
+    """What somebody who wrote *word* most likely meant, where that can be told."""
+    count = _ALMOST_A_COUNT.match(word)
+    if count and word[count.end() :]:
+        inner = word[count.end() :]
+        if not 0 < len(count[1].lstrip("0")) < 5:
+            return "Write a count from 1 to 9999 before the 'x'"
+        if _ALMOST_A_COUNT.match(inner):
+            return "Write one count before the slice, as in '2x1g.5gb'"
+        inner_cure = f"Write '{inner}'" if readable(inner) else likely(inner, readable)
+        return inner_cure.replace("Write '", f"Write '{count[1].lstrip('0')}x", 1) if inner_cure else None
+    lower = word.lower()
+    for prefix in (RESOURCE_PREFIX, "mig-"):
+        lower = lower.removeprefix(prefix)
+    if lower in ("shared", "share", "timesliced", "time-sliced", "timeslice", "time-slicing", "mps", "gpu.shared"):
+        return "Write 'shared' for one share of a time-sliced GPU"
+    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
+        return f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {EXAMPLES}"
+    near = _ALMOST_A_PROFILE.fullmatch(lower)
+    if near and "g" in lower and not re.fullmatch(r"[0-9]+(?:g|gb|gi|gib)", lower):
+        return f"Write '{near[1]}g.{near[2]}gb{near[3] or ''}'"
+    near = re.fullmatch(r"([1-9][0-9]{0,4})(?:g|gb|gi|gib)", lower)
+    if near and not LIKE_A_PROFILE.match(word):
+        return f"Write '{near[1]}gb' for the profile's number, or '{near[1]}Gi' for real memory"
+    if near := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
+        share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
+        if 0 < share <= 1:
+            share = share.limit_denominator(8) or Rational(1, 8)
+            return f"Write '{share.numerator}/{share.denominator}'"
+    if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
+        return f"Name the slice before the GPU, as in '1/7@{lower}'"
+    return None
