@@ -25,6 +25,18 @@ ROUNDS = 5
 SECONDS = 4
 CONNECTIONS = 16
 HERE = Path(__file__).parent
+SCRIPT = """
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = io.open("BODY"):read("*a")
+"""
+DIFFERENT = """
+local count, head, tail = 0, wrk.body:match('(.*"gpu%-slice":)(.*)')
+request = function()
+  count = count + 1
+  return wrk.format(nil, nil, nil, string.gsub(head, '"gpu%-slice":$', '"count":"' .. count .. '","gpu-slice":') .. tail)
+end
+"""
 BEGIN, END = "<!-- table -->", "<!-- end -->"
 
 
@@ -143,13 +155,12 @@ def main() -> None:
         webhook += ["--ops-port", "0", "--log-level", "info"]
         rows = []
         with serving(webhook) as (pid, port, ready), serving(["-m", "bench.echo", str(tls)]) as (_, echo_port, _):
-            for name, environment in (("small", 4), ("large", 560)):
+            for name, environment in (("small", 4), ("small, no two alike", 4), ("large", 560)):
                 body = review(environment)
                 script = Path(folder) / f"{name}.lua"
                 (Path(folder) / f"{name}.json").write_bytes(body)
                 script.write_text(
-                    'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
-                    f'wrk.body = io.open("{folder}/{name}.json"):read("*a")\n'
+                    SCRIPT.replace("BODY", f"{folder}/{name}.json") + (DIFFERENT if "alike" in name else "")
                 )
                 ours, echo = [], []
                 for _ in range(ROUNDS):

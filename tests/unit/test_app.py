@@ -95,7 +95,7 @@ def test_our_own_fault_is_a_500_that_says_nothing_of_the_pod(monkeypatch: pytest
     def crash(*_: object) -> None:
         raise KeyError("canary-secret")
 
-    monkeypatch.setattr("webhook.server.app.plan", crash)
+    monkeypatch.setattr("webhook.server.memory.plan", crash)
     review = whole({"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}})
 
     assert post(json.dumps(review).encode()) == (500, b"internal error of gpu-slice: its log says where")

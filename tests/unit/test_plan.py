@@ -234,7 +234,7 @@ class TestMalformed:
             ),
             pytest.param({"containers": [container("a", [1])]}, "spec.containers[0].resources.limits", id="limits"),
             pytest.param({"containers": [container("a", env=1)]}, "spec.containers[0].env", id="env"),
-            pytest.param({"containers": [container("a", env=[1])]}, "spec.containers[0].env", id="a variable"),
+            pytest.param({"containers": [container("a", env=[1])]}, "spec.containers[0].env[0]", id="a variable"),
             pytest.param({"containers": [container()], "tolerations": {}}, "spec.tolerations", id="tolerations"),
             pytest.param({"containers": [container()], "tolerations": [1]}, "spec.tolerations[0]", id="a toleration"),
             pytest.param({"containers": [container()], "nodeSelector": []}, "spec.nodeSelector", id="nodeSelector"),

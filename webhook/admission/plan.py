@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import orjson
+
 from webhook.admission import remarks, visit
+from webhook.admission.excerpt import excerpt
 from webhook.admission.explain import explain
 from webhook.admission.mutate import mutate
 from webhook.admission.nodes import NodeRules
@@ -28,10 +32,10 @@ UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
 class Plan:
     """What happens to a pod that is admitted."""
 
-    pod: Pod
-    """As it came."""
     patch: tuple[Operation, ...] = ()
-    """RFC 6902 operations that make of it what it becomes."""
+    """RFC 6902 operations that make of the pod what it becomes."""
+    encoded: str = ""
+    """The same as JSON in base64, as an AdmissionReview carries it."""
     warnings: tuple[str, ...] = ()
     """Each at most 120 characters, for whoever made the pod."""
     resolution: Resolution | None = None
@@ -46,14 +50,15 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     *controller* is the kind of the workload that makes the pod; where absent, the pod's own
     ownerReferences tell.
     """
+    pod = excerpt(pod)
     there = annotations_of(pod)
     asked = there.get(ANNOTATION)
     if ANNOTATION not in there:
-        return Plan(pod, why=f"it has no annotation '{ANNOTATION}'")
+        return Plan(why=f"it has no annotation '{ANNOTATION}'")
     if namespace in UNTOUCHED_NAMESPACES:
-        return Plan(pod, why=f"pods of namespace '{namespace}' are never touched")
+        return Plan(why=f"pods of namespace '{namespace}' are never touched")
     if MIRROR in there:
-        return Plan(pod, why="it is the mirror of a static pod")
+        return Plan(why="it is the mirror of a static pod")
     if not isinstance(asked, str):
         raise Denial(
             f"{quote(asked)} is not a text",
@@ -95,7 +100,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
             warnings = [*warnings[: remarks.MOST - 1], more]
     patch = tuple(mutate(pod, resolution, visit.record(asked, resolution)))
     why = "" if patch else "it has its slice already"
-    return Plan(pod, patch, tuple(warnings), resolution, why)
+    return Plan(patch, base64.b64encode(orjson.dumps(patch)).decode(), tuple(warnings), resolution, why)
 
 
 def outcome(plan: Plan | None, denial: Denial | None) -> str:

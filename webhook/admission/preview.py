@@ -53,4 +53,4 @@ def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> 
         except Denial as denial:
             yield Preview(subject, denial=denial)
         else:
-            yield Preview(subject, made, jsonpatch.apply_patch(made.pod, made.patch))
+            yield Preview(subject, made, jsonpatch.apply_patch(subject.pod, made.patch))

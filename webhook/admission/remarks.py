@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from webhook.admission.excerpt import DEVICES
 from webhook.admission.mutate import lacks_pool, missing_labels, missing_tolerations
-from webhook.admission.pod import Container, Pod, annotations_of, malformed, mapping, sequence
+from webhook.admission.pod import Container, Pod, annotations_of, mapping, sequence
 from webhook.admission.resolve import Assignment, Demand, Resolution
 from webhook.admission.unoffered import unknown
 from webhook.admission.visit import ASSIGNED, POOLS
@@ -26,7 +27,6 @@ MOST = 32
 
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
-_DEVICES = "NVIDIA_VISIBLE_DEVICES"
 _NO_DEVICES = ("void", "none")
 
 
@@ -124,16 +124,12 @@ def _about_spec(pod: Pod, containers: Iterable[Container]) -> Iterator[str]:
         if isinstance(context, dict) and context.get("privileged") is True:
             yield warning("{name} is privileged, and so sees every GPU of the node", container.name)
         if _sees_devices(container):
-            yield warning(f"{{name}} sets {_DEVICES}, which may show it other slices than its own", container.name)
+            yield warning(f"{{name}} sets {DEVICES}, which may show it other slices than its own", container.name)
 
 
 def _sees_devices(container: Container) -> bool:
-    environment = container.raw.get("env") or []
-    try:
-        found = [each.get("value") for each in environment if each.get("name") == _DEVICES]
-    except (AttributeError, TypeError):
-        raise malformed(f"{container.path}.env", environment, "a list of variables") from None
-    return any(value not in _NO_DEVICES for value in found)
+    variables = sequence(container.raw, "env", f"{container.path}.env")
+    return any(each.get("name") == DEVICES and each.get("value") not in _NO_DEVICES for each in variables)
 
 
 def _controller(pod: Pod) -> str | None:

@@ -9,12 +9,9 @@ Source: k8s.io/api ``admission/v1``; kubernetes/apiserver ``pkg/admission/plugin
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
-
-import orjson
 
 from webhook.admission.plan import Plan, outcome
 from webhook.admission.pod import Pod
@@ -66,7 +63,7 @@ def answer(review: Any, planner: Planner) -> Answer:
         return Answer(body, uid, namespace, denial=denial)
     if plan.patch:
         response["patchType"] = "JSONPatch"
-        response["patch"] = base64.b64encode(orjson.dumps(plan.patch)).decode()
+        response["patch"] = plan.encoded
     if plan.warnings:
         response["warnings"] = plan.warnings
     return Answer(body, uid, namespace, plan=plan)

@@ -66,8 +66,8 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
     if not found:
         raise click.UsageError(f"{', '.join(map(str, paths))}: no objects are in it")
     for index, each in enumerate(found):
-        if output == "diff" and each.plan is not None and each.pod is not None and each.plan.patch:
-            click.echo("\n".join(show.diff(each.plan.pod, each.pod, each.subject.title)))
+        if output == "diff" and each.outcome == "sliced":
+            click.echo("\n".join(show.diff(each.subject.pod or {}, each.pod or {}, each.subject.title)))
         elif output == "patch" and each.plan is not None:
             click.echo(json.dumps(each.plan.patch, indent=2))
         elif output == "yaml" and each.pod is not None:

@@ -12,11 +12,11 @@ from time import perf_counter
 
 import orjson
 
-from webhook.admission.plan import plan
 from webhook.admission.review import Answer, answer
 from webhook.errors import BadReview
 from webhook.fleet.fleet import Fleet
 from webhook.server.http import JSON, Disconnected, HttpError, Receive, Scope, Send, read_body, require_json, respond
+from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics
 from webhook.server.settings import MOST_BODY
 
@@ -32,6 +32,7 @@ class Webhook:
     def __init__(self, fleet: Callable[[], Fleet | None], metrics: Metrics) -> None:
         self.fleet = fleet
         """The fleet in use; None while there is none."""
+        self.memory: Memory | None = None
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,9 +63,11 @@ class Webhook:
         if fleet is None:
             # With Retry-After the API server asks again within the same admission.
             raise HttpError(503, "no fleet yet", close=True, headers=[(b"retry-after", b"1")])
+        if self.memory is None or self.memory.fleet is not fleet:
+            self.memory = Memory(fleet)
         start = perf_counter()
         try:
-            decided = answer(orjson.loads(body), lambda pod, namespace: plan(pod, fleet, namespace))
+            decided = answer(orjson.loads(body), self.memory.plan)
         except orjson.JSONDecodeError as error:
             raise HttpError(400, f"the body is not JSON: {error}") from None
         except BadReview as error:
