@@ -34,7 +34,8 @@ DIFFERENT = """
 local count, head, tail = 0, wrk.body:match('(.*"gpu%-slice":)(.*)')
 request = function()
   count = count + 1
-  return wrk.format(nil, nil, nil, string.gsub(head, '"gpu%-slice":$', '"count":"' .. count .. '","gpu-slice":') .. tail)
+  local new = '"count":"' .. count .. '","gpu-slice":'
+  return wrk.format(nil, nil, nil, string.gsub(head, '"gpu%-slice":$', new) .. tail)
 end
 """
 BEGIN, END = "<!-- table -->", "<!-- end -->"

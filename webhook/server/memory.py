@@ -9,8 +9,8 @@ from webhook.admission.plan import Plan, plan
 from webhook.admission.pod import Pod
 from webhook.fleet.fleet import Fleet
 
-MOST = 512
-"""Plans that are remembered.  One takes some kilobytes; when there are more, all are forgotten."""
+MOST = 256
+"""Plans that are remembered, each of some kilobytes; the oldest makes room for a new one."""
 
 LONGEST = 4096
 """Bytes of an excerpt that is worth remembering."""
@@ -32,6 +32,6 @@ class Memory:
             found = plan(part, self.fleet, namespace)
             if len(key[1]) <= LONGEST:
                 if len(self._plans) >= MOST:
-                    self._plans.clear()
+                    del self._plans[next(iter(self._plans))]
                 self._plans[key] = found
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -80,6 +81,8 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     watching = asyncio.create_task(watch.watch(POLL)) if watch is not None else None
+    gc.collect()
+    gc.freeze()  # what was loaded stays: no use in looking at it again and again
     _log.info(
         "listening",
         extra={
