@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import uvicorn
 import uvloop
 
 from webhook.server.http import JSON, respond
+from webhook.server.run import Protocol, listen
 from webhook.server.settings import KEEP_ALIVE
 from webhook.server.tls import load
 
@@ -31,7 +31,7 @@ def main(tls: Path) -> None:
     serving = load(tls)
     config = uvicorn.Config(
         echo,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,
@@ -41,7 +41,7 @@ def main(tls: Path) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         ssl_context_factory=lambda *_: serving.context,
     )
-    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+    with listen("127.0.0.1", 0) as listening:
         print(json.dumps({"message": "listening", "port": listening.getsockname()[1]}), file=sys.stderr, flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(uvicorn.Server(config).serve([listening]))
