@@ -13,6 +13,13 @@ from webhook.server.ops import Ops
 from webhook.server.run import Protocol, _server, listen
 
 
+class Silent(asyncio.Transport):
+    """A transport that nobody listens to."""
+
+    def close(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("error", [None, ConnectionResetError()], ids=["closed", "broken off"])
 def test_a_connection_that_is_gone_leaves_no_timer_behind(error: Exception | None) -> None:
     async def lose() -> None:
@@ -20,9 +27,8 @@ def test_a_connection_that_is_gone_leaves_no_timer_behind(error: Exception | Non
         config = _server(Ops(lambda: None, Metrics()), None).config
         config.load()
         protocol = Protocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
-        protocol.connection_made(asyncio.Transport())
+        protocol.connection_made(Silent())
         timer = protocol.timeout_keep_alive_task = loop.call_later(120, protocol.timeout_keep_alive_handler)
-        protocol.transport.close = lambda: None
         protocol.connection_lost(error)
         assert timer.cancelled()
         assert protocol not in protocol.connections
