@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo lint check test bench lock clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -20,18 +20,16 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: $(STAMP)   ## the main job for real: HTTPS on loopback, the examples in, what each pod became out
 	@$(BIN)/gpu-slice demo manifests/examples
 
-check: $(STAMP)  ## the fast inner loop: format, lint, types, import contract, fast tests
+lint: $(STAMP)   ## format, lint, types, import contract
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+
+check: lint      ## the fast inner loop: lint, and the tests that are not slow
 	@$(BIN)/python -m pytest -m "not slow"
 
-test: $(STAMP)   ## everything: what check does, and the slow tests
-	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo
+test: lint       ## everything: lint, and all tests
 	@$(BIN)/python -m pytest
 
 bench: $(STAMP)  ## requests a second beside a bare echo, written to bench/README.md (wants wrk)

@@ -25,6 +25,8 @@ from webhook.cli import files
 from webhook.cli.demo import LOOPBACK, Client
 from webhook.server.settings import MOST_BODY
 
+pytestmark = pytest.mark.slow  # each test starts a server of its own
+
 POD = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}}
 BAD = {"metadata": {"annotations": {"gpu-slice": "1g5gb"}}, "spec": {"containers": [{"name": "main"}]}}
 

@@ -134,6 +134,20 @@ def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
     assert "'gpu-slice' is a label, where it does nothing" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            POD.replace(", annotations: {gpu-slice: 1g.5gb}}", "}\nannotations: {gpu-slice: 1g.5gb}"), id="top"
+        ),
+        pytest.param(POD.replace("annotations: {gpu-slice: 1g.5gb}", "gpu-slice: 1g.5gb"), id="in the metadata"),
+    ],
+)
+def test_an_annotation_one_level_too_high_is_pointed_out(text: str) -> None:
+    assert text != POD
+    assert "stands one level too high" in run("preview", "-", text=text).stderr
+
+
 def test_a_list_is_its_items() -> None:
     pods = [documents.read(text)[0].value for text in (POD, BAD)]
     result = run("preview", "-", "-o", "json", text=json.dumps({"kind": "PodList", "items": pods}))

@@ -57,7 +57,8 @@ def _subject(document: Mapping[str, Any]) -> Subject:
     name = str(metadata.get("name") or metadata.get("generateName") or "")
     namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
     if kind == "Pod":
-        return Subject(kind, name, namespace, dict(document), advice=tuple(_label_advice(metadata, "metadata")))
+        advice = (*_indent_advice(document, "metadata"), *_label_advice(metadata, "metadata"))
+        return Subject(kind, name, namespace, dict(document), advice=advice)
     where, template = _template(document)
     if template is None:
         return Subject(kind, name, namespace, None)
@@ -68,8 +69,13 @@ def _subject(document: Mapping[str, Any]) -> Subject:
         "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},
         "spec": template.get("spec"),
     }
-    advice = [*_place_advice(kind, metadata, inner, where), *_label_advice(inner, f"{where}.metadata")]
-    return Subject(kind, name, namespace, pod, where, tuple(advice))
+    inside = f"{where}.metadata"
+    advice = (
+        *_place_advice(kind, metadata, inner, where),
+        *_indent_advice(template, inside),
+        *_label_advice(inner, inside),
+    )
+    return Subject(kind, name, namespace, pod, where, advice)
 
 
 def _template(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
@@ -89,6 +95,12 @@ def _place_advice(kind: str, metadata: Mapping[str, Any], inner: Mapping[str, An
             f"the annotation '{ANNOTATION}' stands on the {kind} itself, where it does nothing: "
             f"move it to {where}.metadata.annotations"
         )
+
+
+def _indent_advice(template: Mapping[str, Any], where: str) -> Iterator[str]:
+    """The annotation one level too high: beside ``metadata``, or in it beside ``annotations``."""
+    if ANNOTATION in _map(template, "annotations") or ANNOTATION in _map(template, "metadata"):
+        yield f"'{ANNOTATION}' stands one level too high, where it does nothing: move it to {where}.annotations"
 
 
 def _label_advice(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
