@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from certs import authority, directory
 from tests.stories import FLEETS
@@ -15,6 +17,12 @@ from webhook.cli import files
 from webhook.cli.demo import LOOPBACK, Client, server
 from webhook.fleet.fleet import Fleet
 from webhook.slices.catalogue import Catalogue
+
+# No deadline: a busy machine is no bug.  In CI the same examples every time, so that red means a change.
+settings.register_profile(
+    "here", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("here")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
