@@ -23,6 +23,10 @@ DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 MIRROR = "kubernetes.io/config.mirror"
 """The annotation of a mirror pod: the kubelet's image of a static pod."""
 
+MOST_CONTAINERS = 1_000
+"""Containers of a pod.  A node runs some 110 to 737 pods; a review of 7 MiB could name 150,000 containers, and hold
+up all others for half a second."""
+
 _SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 _QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?(m|k|Ki|M|Mi|G|Gi|[eE][+]?[0-9])?\Z")
 
@@ -102,7 +106,15 @@ def containers(pod: Pod) -> list[Container]:
 
 
 def _section(spec: Mapping[str, Any], section: str) -> Iterator[Container]:
-    for index, raw in enumerate(sequence(spec, section, f"spec.{section}")):
+    there = sequence(spec, section, f"spec.{section}")
+    if len(there) > MOST_CONTAINERS:
+        raise Denial(
+            f"there are {len(there)} of them",
+            field=f"spec.{section}",
+            hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
+            reason="capacity",
+        )
+    for index, raw in enumerate(there):
         path = f"spec.{section}[{index}]"
         name = raw.get("name")
         if not isinstance(name, str) or not name:
