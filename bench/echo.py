@@ -7,12 +7,10 @@ import json
 import sys
 from pathlib import Path
 
-import uvicorn
 import uvloop
 
 from webhook.server.http import JSON, respond
-from webhook.server.run import Protocol, listen
-from webhook.server.settings import KEEP_ALIVE
+from webhook.server.run import listen, server_of
 from webhook.server.tls import load
 
 
@@ -28,23 +26,11 @@ async def echo(scope, receive, send):
 
 def main(tls: Path) -> None:
     """Serve until ended; the port goes to stderr, as the webhook's does."""
-    serving = load(tls)
-    config = uvicorn.Config(
-        echo,
-        http=Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        ssl_context_factory=lambda *_: serving.context,
-    )
+    server = server_of(echo, load(tls))
     with listen("127.0.0.1", 0) as listening:
         print(json.dumps({"message": "listening", "port": listening.getsockname()[1]}), file=sys.stderr, flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(uvicorn.Server(config).serve([listening]))
+            runner.run(server.serve([listening]))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from uvicorn.server import ServerState
 
 from webhook.server.metrics import Metrics
 from webhook.server.ops import Ops
-from webhook.server.run import Protocol, _server, listen
+from webhook.server.run import Protocol, listen, server_of
 
 
 class Silent(asyncio.Transport):
@@ -24,7 +24,7 @@ class Silent(asyncio.Transport):
 def test_a_connection_that_is_gone_leaves_no_timer_behind(error: Exception | None) -> None:
     async def lose() -> None:
         loop = asyncio.get_running_loop()
-        config = _server(Ops(lambda: None, Metrics()), None).config
+        config = server_of(Ops(lambda: None, Metrics()), None).config
         config.load()
         protocol = Protocol(config=config, server_state=ServerState(), app_state={}, _loop=loop)
         protocol.connection_made(Silent())

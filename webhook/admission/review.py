@@ -50,9 +50,11 @@ def answer(review: Any, planner: Planner) -> Answer:
     uid, namespace = request["uid"], request.get("namespace")
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     body = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
-    pod = request.get("object")
-    if not _creates_a_pod(request) or not isinstance(pod, dict):
+    if not _creates_a_pod(request):
         return Answer(body, uid, namespace)
+    pod = request.get("object")
+    if not isinstance(pod, dict):
+        raise BadReview("request.object: a pod is created, and none is there")
     try:
         plan = planner(pod, namespace)
     except Denial as denial:
@@ -81,8 +83,6 @@ def _request(review: Any) -> dict[str, Any]:
         raise BadReview("request.uid: without it there is nothing to answer to")
     if not isinstance(request.get("namespace"), str | None):
         raise BadReview("request.namespace: not a text")
-    if _creates_a_pod(request) and not isinstance(request.get("object"), dict):
-        raise BadReview("request.object: a pod is created, and none is there")
     return request
 
 

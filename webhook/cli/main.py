@@ -90,16 +90,12 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     from webhook.cli import show
 
     fleet = files.fleet_at(fleet_path)
-    rows = list(known(fleet.catalogue)) if everything else list(offered(fleet))
+    rows = known(fleet.catalogue) if everything else offered(fleet)
     if output == "json":
         click.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2))
         return
-    cells: list[tuple[str, ...]]
-    if everything:
-        cells = [_KNOWN, *map(_known_cells, known(fleet.catalogue))]
-    else:
-        cells = [_OFFERED, *map(_offered_cells, offered(fleet))]
-    click.echo("\n".join(show.table(cells)))
+    head = _KNOWN if everything else _OFFERED
+    click.echo("\n".join(show.table([head, *map(_cells, rows)])))
     if everything:
         click.echo("-o json tells the source of each, and what nobody has verified on hardware.", err=True)
 
@@ -108,7 +104,17 @@ _OFFERED = ("SLICE", "RESOURCE", "GPU", "MEMORY", "PER GPU", "PER NODE", "INSTAN
 _KNOWN = ("GPU", "PROFILE", "RESOURCE", "COMPUTE", "MEMORY", "PER GPU", "INSTANCE TYPES")
 
 
-def _offered_cells(row: Offered) -> tuple[str, ...]:
+def _cells(row: Offered | Known) -> tuple[str, ...]:
+    if isinstance(row, Known):
+        return (
+            row.gpu,
+            row.profile or "no MIG",
+            row.resource or "-",
+            _number(row.compute_slices),
+            _mib(row.memory_mib),
+            _number(row.most),
+            ", ".join(row.instance_types) or "-",
+        )
     return (
         row.slice,
         row.resource,
@@ -118,18 +124,6 @@ def _offered_cells(row: Offered) -> tuple[str, ...]:
         ", ".join(map(str, dict.fromkeys(row.per_node.values()))),
         ", ".join(row.per_node),
         row.pool,
-    )
-
-
-def _known_cells(row: Known) -> tuple[str, ...]:
-    return (
-        row.gpu,
-        row.profile or "no MIG",
-        row.resource or "-",
-        _number(row.compute_slices),
-        _mib(row.memory_mib),
-        _number(row.most),
-        ", ".join(row.instance_types) or "-",
     )
 
 
@@ -251,5 +245,5 @@ def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
     """
     from webhook.cli.demo import run
 
-    found = [(path, each) for path, document in files.each_document(paths) for each in [document]]
+    found = list(files.each_document(paths))
     raise click.exceptions.Exit(run(found, fleet_path, files.fleet_at(fleet_path)))

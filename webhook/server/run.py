@@ -84,8 +84,8 @@ async def _serve(
 
         doors = open_doors(fleet)
     servers = [
-        _server(Webhook(fleet, metrics), serving),
-        _server(Ops(fleet, metrics, doors), None),
+        server_of(Webhook(fleet, metrics), serving),
+        server_of(Ops(fleet, metrics, doors), None),
     ]
 
     def stop() -> None:
@@ -109,7 +109,8 @@ async def _serve(
     _log.info("stopped")
 
 
-def _server(app: App, serving: Serving | None) -> _Server:
+def server_of(app: App, serving: Serving | None) -> _Server:
+    """A server of *app*: over TLS where there is a pair to serve, else plain."""
     return _Server(
         uvicorn.Config(
             app,
