@@ -29,7 +29,8 @@ lint: $(STAMP)   ## format, lint, types, import contract
 check: lint      ## the fast inner loop: lint, and the tests that are not slow
 	@$(BIN)/python -m pytest -m "not slow"
 
-test: lint       ## everything: lint, and all tests
+test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release)
+	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m pytest
 
 bench: $(STAMP)  ## requests a second beside a bare echo, written to bench/README.md (wants wrk)

@@ -5,24 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Queue
-from threading import Thread
 
 import pytest
 
+from tests.running import Running
 from webhook.cli import files
-from webhook.cli.demo import LOOPBACK, Client
+from webhook.cli.demo import LOOPBACK
 from webhook.server.settings import MOST_BODY
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own
@@ -38,64 +34,6 @@ pools:
   partition: {mig: {1g.5gb: 7}}
   instanceTypes: [p4d.24xlarge]
 """
-
-
-class Running:
-    """A server process, its log lines as they come, and both its ports."""
-
-    def __init__(self, tls: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "webhook", "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
-        command += ["--port", "0", "--ops-port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        self.lines: Queue[dict] = Queue()
-        self.seen: list[dict] = []
-        self.reader = Thread(target=self._read, daemon=True)
-        self.reader.start()
-        found = self.wait_for("listening")
-        self.port, self.ops_port, self.ready = found["port"], found["opsPort"], found["ready"]
-        self.client = Client(self.port, tls / "ca.crt")
-
-    def _read(self) -> None:
-        for line in self.process.stderr:
-            self.lines.put(json.loads(line))
-
-    def wait_for(self, message: str) -> dict:
-        """The next log line that says *message*."""
-        while True:
-            self.seen.append(self.lines.get(timeout=20))
-            if message in self.seen[-1]["message"]:
-                return self.seen[-1]
-
-    def get(self, path: str) -> tuple[int, str]:
-        """A GET on the second port."""
-        return self.send(urllib.request.Request(f"http://{LOOPBACK}:{self.ops_port}{path}"))
-
-    def post(self, path: str, body: bytes) -> tuple[int, str]:
-        """A POST of JSON on the second port."""
-        url = f"http://{LOOPBACK}:{self.ops_port}{path}"
-        return self.send(urllib.request.Request(url, body, {"Content-Type": "application/json"}))
-
-    @staticmethod
-    def send(request: urllib.request.Request) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def metric(self, name: str) -> float | None:
-        """The value of one sample."""
-        found = re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
-        return float(found[1]) if found else None
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal it, and wait for its end."""
-        self.client.close()
-        self.process.send_signal(number)
-        code = self.process.wait(timeout=20)
-        self.reader.join(timeout=20)
-        self.process.stderr.close()
-        return code
 
 
 @pytest.fixture(name="start")

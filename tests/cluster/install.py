@@ -1,0 +1,89 @@
+"""The webhook and its guard in a cluster, as ``manifests/`` has them; only ``clientConfig`` differs."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from tests.cluster.cluster import Cluster, Document, said
+from tests.cluster.control_plane import LOOPBACK
+from tests.waiting import wait_for
+from webhook import documents
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+CONFIGURATION = "MutatingWebhookConfiguration"
+ADMISSION = "admissionregistration.k8s.io/v1"
+NAME = "gpu-slice"
+WEBHOOK = "pods.gpu-slice.io"
+"""The name by which the API server's messages and metrics call it."""
+
+PROBE = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "probe", "namespace": "default", "annotations": {"gpu-slice": "1g.5gb"}},
+    "spec": {"containers": [{"name": "main", "image": "example/main:1"}]},
+}
+
+
+def manifest(path: str) -> Document:
+    """The only document of a file in ``manifests/``."""
+    (found,) = documents.read((MANIFESTS / path).read_bytes(), name=path)
+    return found.value
+
+
+def configuration(url: str, ca: bytes) -> Document:
+    """Our webhook configuration, with a URL in place of the Service."""
+    document = manifest("webhook/webhook.yaml")
+    for each in document["webhooks"]:
+        each["clientConfig"] = {"url": url, "caBundle": base64.b64encode(ca).decode()}
+    return document
+
+
+class Installation:
+    """Registers and takes away.  Each verb returns once the API server does accordingly: it takes its time."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+
+    def probe(self) -> str:
+        """What creating an annotated pod says, or ``created``; nothing is stored."""
+        try:
+            self.cluster.create(PROBE, dry_run=True)
+        except DynamicApiError as error:
+            return said(error)
+        return "created"
+
+    def guard(self) -> None:
+        """Set up the guard, while no webhook is there."""
+        self.cluster.create(manifest("guard/policy.yaml"))
+        self.cluster.create(manifest("guard/binding.yaml"))
+        self._wait(lambda said: "ValidatingAdmissionPolicy 'gpu-slice'" in said)
+
+    def point_at(self, port: int, ca: Path, noticed: Callable[[str], bool]) -> None:
+        """Register the server on *port*; *noticed* tells, by what a probe said, that it is asked."""
+        document = configuration(f"https://{LOOPBACK}:{port}/mutate", ca.read_bytes())
+        there = self.cluster.get(CONFIGURATION, NAME, api_version=ADMISSION)
+        if there is None:
+            self.cluster.create(document)
+        else:
+            document["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
+            self.cluster.replace(document)
+        self._wait(noticed)
+
+    def take_away(self) -> None:
+        """Remove the webhook; the guard stays."""
+        self.cluster.delete(CONFIGURATION, NAME, api_version=ADMISSION)
+        self._wait(lambda said: "ValidatingAdmissionPolicy" in said)
+
+    def _wait(self, noticed: Callable[[str], bool]) -> None:
+        def done() -> bool:
+            self.last = self.probe()
+            return noticed(self.last)
+
+        try:
+            wait_for("the API server has noticed", done)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}; a probe says: {self.last}") from None

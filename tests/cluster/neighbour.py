@@ -1,0 +1,97 @@
+"""A webhook of the tests, over HTTPS: one that stands beside ours, or in its place and misbehaves."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+LOOPBACK = "127.0.0.1"
+Review = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One HTTP answer."""
+
+    body: bytes
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+Behaviour = Callable[[Review], Answer | Review]
+"""What it makes of the ``request`` of a review: a whole HTTP answer, or the review's ``response``."""
+
+
+@dataclass
+class Neighbour:
+    """A running one."""
+
+    port: int
+    ca: Path
+    behaviour: Behaviour
+    calls: list[Review]
+    """The ``request`` of each call so far."""
+
+
+def patch_of(*operations: dict[str, Any]) -> Review:
+    """A response that allows with a JSON patch."""
+    encoded = base64.b64encode(json.dumps(operations).encode()).decode()
+    return {"allowed": True, "patchType": "JSONPatch", "patch": encoded} if operations else {"allowed": True}
+
+
+def review_of(request: Review, response: Review) -> Answer:
+    """A well-formed answer to *request*."""
+    whole = {"uid": request["uid"]} | response
+    body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": whole}
+    return Answer(json.dumps(body).encode())
+
+
+@contextmanager
+def neighbour(tls: Path, behaviour: Behaviour = lambda _: {"allowed": True}) -> Iterator[Neighbour]:
+    """Serve on loopback with the pair in *tls*.  The behaviour may be exchanged while it runs."""
+    calls: list[Review] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
+            calls.append(request)
+            made = found.behaviour(request)
+            answer = made if isinstance(made, Answer) else review_of(request, made)
+            self.send_response(answer.status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(answer.body)))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            pass  # callers that hang up are part of the tests
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls / "tls.crt", tls / "tls.key")
+    with Server((LOOPBACK, 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        found = Neighbour(server.server_address[1], tls / "ca.crt", behaviour, calls)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield found
+        finally:
+            server.shutdown()
