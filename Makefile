@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo lint check test bench lock clean
+.PHONY: help demo playground lint check test bench lock clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -19,6 +19,9 @@ $(STAMP): requirements-dev.lock pyproject.toml
 
 demo: $(STAMP)   ## the main job for real: HTTPS on loopback, the examples in, what each pod became out
 	@$(BIN)/gpu-slice demo manifests/examples
+
+playground: $(STAMP)  ## a toy cluster with the webhook in it, until Ctrl-C (FLEET=my-fleet.yaml; K8S=1.34)
+	@$(BIN)/python -m tests.cluster.playground $(if $(FLEET),--fleet $(FLEET))
 
 lint: $(STAMP)   ## format, lint, types, import contract
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }

@@ -90,6 +90,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
     Raises `tests.cluster.programs.BuildError` where the programs cannot be had.
     """
     binaries, etcd = programs.control_plane(), programs.etcd()
+    folder = folder.resolve()
     logs = folder / "logs"
     logs.mkdir(parents=True)
     store, peer, secure = free_ports(3)
@@ -132,6 +133,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
             f"--tls-private-key-file={keys / 'tls.key'}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",  # as on EKS
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={keys / 'tls.crt'}",
             f"--service-account-signing-key-file={keys / 'tls.key'}",

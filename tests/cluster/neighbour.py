@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -56,11 +57,23 @@ def review_of(request: Review, response: Review) -> Answer:
 
 @contextmanager
 def neighbour(tls: Path, behaviour: Behaviour = lambda _: {"allowed": True}) -> Iterator[Neighbour]:
-    """Serve on loopback with the pair in *tls*.  The behaviour may be exchanged while it runs."""
+    """Serve on loopback with the pair in *tls*.  The behaviour may be exchanged while it runs.
+
+    A behaviour that raises hangs up.  At the end, connections that callers keep are closed too.
+    """
     calls: list[Review] = []
+    connections: set[ssl.SSLSocket] = set()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            super().setup()
+            connections.add(self.connection)
+
+        def finish(self) -> None:
+            connections.discard(self.connection)
+            super().finish()
 
         def do_POST(self) -> None:
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["request"]
@@ -68,9 +81,8 @@ def neighbour(tls: Path, behaviour: Behaviour = lambda _: {"allowed": True}) -> 
             made = found.behaviour(request)
             answer = made if isinstance(made, Answer) else review_of(request, made)
             self.send_response(answer.status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer.body)))
-            for name, value in answer.headers.items():
+            headers = {"Content-Type": "application/json", "Content-Length": str(len(answer.body))} | answer.headers
+            for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(answer.body)
@@ -95,3 +107,6 @@ def neighbour(tls: Path, behaviour: Behaviour = lambda _: {"allowed": True}) -> 
             yield found
         finally:
             server.shutdown()
+            for each in list(connections):
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)

@@ -1,1 +1,153 @@
 """The guard alone: what it refuses and what it lets be, while the webhook is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from tests.cluster.cluster import Cluster, Document, said
+from tests.cluster.conftest import Ours
+
+SLICE = "nvidia.com/mig-1g.5gb"
+ONE = {"limits": {SLICE: "1"}, "requests": {SLICE: "1"}}
+ASSIGNED = "gpu-slice/assigned"
+GIVEN = {"gpu-slice": "1g.5gb", ASSIGNED: f"1g.5gb -> main={SLICE}:1"}
+
+UNSEEN = (
+    "metadata.annotations[gpu-slice]: the gpu-slice webhook has not seen that this pod asks for '1g.5gb'. If another "
+    "webhook adds the annotation, write it into the pod or its workload's template instead; else see that the webhook "
+    "configuration 'gpu-slice' is there and fails closed."
+)
+
+
+@pytest.fixture(scope="module", autouse=True, name="alone")
+def _alone(ours: Ours) -> Iterator[None]:
+    ours.installation.take_away()
+    yield
+    ours.serve()
+
+
+def pod(annotations: dict[str, str] | None, **containers: Document) -> Document:
+    """A pod whose containers have these resources; ``init_`` before a name makes it an init container."""
+    made = [
+        {"name": name.removeprefix("init_"), "image": "a/b:1", "resources": each} for name, each in containers.items()
+    ]
+    split = [each for each, name in zip(made, containers, strict=True) if name.startswith("init_")]
+    spec: Document = {"containers": [each for each in made if each not in split]}
+    spec |= {"initContainers": split} if split else {}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": annotations}, "spec": spec}
+
+
+def answer(cluster: Cluster, document: Document, namespace: str = "default") -> str:
+    """What creating it says, or ``stored``."""
+    try:
+        cluster.create(document, namespace, dry_run=True)
+    except DynamicApiError as error:
+        return said(error)
+    return "stored"
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        pytest.param(pod({"gpu-slice": "1g.5gb"}, main={}), UNSEEN, id="nobody answered"),
+        pytest.param(pod({"gpu-slice": "1g.5gb"}, main=ONE), UNSEEN, id="the limit alone is no answer"),
+        pytest.param(
+            pod({"gpu-slice": ""}, main={}), "has not seen that this pod asks for ''", id="an empty annotation"
+        ),
+        pytest.param(
+            pod({"gpu-slice": "it's\n1g.5gb"}, main={}),
+            "the gpu-slice webhook has not seen what this pod asks for.",
+            id="no message can have a line break",
+        ),
+        pytest.param(
+            pod(GIVEN | {"gpu-slice": "2g.10gb"}, main=ONE),
+            f"metadata.annotations[gpu-slice/assigned]: '1g.5gb -> main={SLICE}:1' is not the answer to '2g.10gb', "
+            "which this pod asks for. If another webhook changes the annotation gpu-slice, write what you want into "
+            "the pod or its workload's template instead.",
+            id="the annotation was changed afterwards",
+        ),
+        pytest.param(pod(GIVEN | {"gpu-slice": "1g.5"}, main=ONE), "is not the answer to '1g.5'", id="a prefix"),
+        pytest.param(pod(GIVEN | {ASSIGNED: "1g.5gb"}, main=ONE), "is not the answer to '1g.5gb'", id="no arrow"),
+        pytest.param(
+            pod(GIVEN, main={}),
+            f"metadata.annotations[gpu-slice/assigned]: the limits of this pod do not carry main={SLICE}:1, which "
+            "gpu-slice gave. Keep the webhook that took it away from pods that ask for a slice.",
+            id="the limit was stripped",
+        ),
+        pytest.param(
+            pod(GIVEN, main={"requests": {"cpu": "1"}}), f"do not carry main={SLICE}:1,", id="no limits at all"
+        ),
+        pytest.param(pod(GIVEN, main={"limits": {"cpu": "1"}}), f"do not carry main={SLICE}:1,", id="other limits"),
+        pytest.param(pod(GIVEN, main={"limits": {SLICE: "2"}}), f"do not carry main={SLICE}:1,", id="another count"),
+        pytest.param(pod(GIVEN, main={}, other=ONE), f"do not carry main={SLICE}:1,", id="on another container"),
+        pytest.param(pod(GIVEN, other=ONE), f"do not carry main={SLICE}:1,", id="the container was renamed"),
+        pytest.param(pod(GIVEN | {ASSIGNED: "1g.5gb -> "}, main=ONE), "do not carry ,", id="nothing was given"),
+        pytest.param(
+            pod({"gpu-slice": "x", ASSIGNED: f"x -> main={SLICE}:1, side={SLICE}:1"}, main=ONE, side={}),
+            f"do not carry side={SLICE}:1,",
+            id="one of two was stripped",
+        ),
+    ],
+)
+def test_a_pod_without_the_slice_that_it_asks_for_is_refused_with_the_cure(cluster, document, expected: str) -> None:
+    text = answer(cluster, document)
+    assert text.startswith(
+        "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'gpu-slice' with binding 'gpu-slice' denied"
+    )
+    assert expected in text
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(pod(GIVEN, main=ONE), id="it carries what it was given"),
+        pytest.param(pod(GIVEN, side={}, main=ONE, init_first={}), id="beside others"),
+        pytest.param(
+            pod({"gpu-slice": "m=a,i=b", ASSIGNED: "m=a,i=b -> m=nvidia.com/gpu:2, i=nvidia.com/gpu.shared:1"})
+            | {
+                "spec": pod(None, m={"limits": {"nvidia.com/gpu": 2}}, init_i={"limits": {"nvidia.com/gpu.shared": 1}})[
+                    "spec"
+                ]
+            },
+            id="single, shared, an init container",
+        ),
+        pytest.param(pod(None, main={}), id="no annotations at all"),
+        pytest.param(pod({"gpu-slice/assigned": "x"}, main={}), id="it asks for nothing"),
+    ],
+)
+def test_other_pods_are_let_be(cluster, document) -> None:
+    assert answer(cluster, document) == "stored"
+
+
+def test_the_largest_pod_that_the_webhook_answers_stays_within_the_cost_that_the_api_server_allows(cluster) -> None:
+    names = [f"container-with-a-name-of-some-length-{number:04}" for number in range(1000)]
+    given = names[-256:]
+    annotations = {"gpu-slice": "x", ASSIGNED: "x -> " + ", ".join(f"{name}={SLICE}:1" for name in given)}
+    document = pod(annotations, **{name: ONE if name in given else {"limits": {"cpu": "1"}} for name in names})
+    assert answer(cluster, document) == "stored"
+
+    del document["spec"]["containers"][-1]["resources"]
+    refused = answer(cluster, document)
+    assert "the limits of this pod do not carry what gpu-slice/assigned names." in refused  # too dear to say which
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "gpu-slice", "left-alone"])
+def test_namespaces_that_the_webhook_leaves_alone_are_left_alone(cluster, namespace: str) -> None:
+    if not cluster.get("Namespace", namespace):
+        labels = {"gpu-slice/opt-out": ""} if namespace == "left-alone" else {}
+        cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    assert answer(cluster, pod({"gpu-slice": "1g.5gb"}, main={}), namespace) == "stored"
+
+
+def test_a_mirror_pod_is_let_be(cluster) -> None:
+    document = pod({"gpu-slice": "1g.5gb", "kubernetes.io/config.mirror": "x"}, main={})
+    document["spec"]["nodeName"] = "cpu-1"
+    assert answer(cluster, document) == "stored"
+
+
+def test_a_pod_that_stands_is_not_asked_about_again(cluster, namespace: str) -> None:
+    cluster.create(pod(GIVEN, main=ONE), namespace)
+    cluster.patch("Pod", "a", {"metadata": {"annotations": {"gpu-slice": "2g.10gb", ASSIGNED: None}}}, namespace)

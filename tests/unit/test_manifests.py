@@ -60,8 +60,8 @@ def test_a_kustomization_names_every_file_beside_it_and_no_other(path: Path) -> 
     assert beside - named == set()
 
 
-def test_applying_everything_installs_the_webhook() -> None:
-    assert yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"] == ["webhook"]
+def test_applying_everything_installs_the_webhook_and_its_guard() -> None:
+    assert yaml.safe_load((MANIFESTS / "kustomization.yaml").read_text())["resources"] == ["webhook", "guard"]
 
 
 def test_everything_lives_in_our_namespace() -> None:
@@ -220,6 +220,18 @@ def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an
     )
 
 
+def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
+    [policy] = _documents(MANIFESTS / "guard" / "policy.yaml")
+    [binding] = _documents(MANIFESTS / "guard" / "binding.yaml")
+    spec = policy["spec"]
+
+    assert spec["matchConstraints"]["resourceRules"] == WEBHOOK["rules"]
+    assert spec["matchConstraints"]["namespaceSelector"] == WEBHOOK["namespaceSelector"]
+    assert spec["matchConditions"] == WEBHOOK["matchConditions"]
+    assert spec["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
 def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
     assert WEBHOOK["namespaceSelector"]["matchExpressions"] == [
         {
@@ -247,7 +259,7 @@ def test_the_network_lets_calls_and_metrics_in_and_nothing_out() -> None:
     calls, metrics = spec["ingress"]
 
     assert spec["policyTypes"] == ["Ingress", "Egress"]
-    assert spec["egress"] == []
+    assert "egress" not in spec
     assert calls == {"ports": [{"port": PORTS["https"], "protocol": "TCP"}]}
     assert metrics["ports"] == [{"port": PORTS["ops"], "protocol": "TCP"}]
     assert metrics["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]

@@ -1,0 +1,207 @@
+"""What a pod costs: how often the API server asks us, by our own count and by its own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from tests.cluster.cluster import Cluster, Document, said
+from tests.cluster.conftest import Ours
+from tests.cluster.install import WEBHOOK
+from tests.waiting import wait_for
+
+ASKS = {"gpu-slice": "1g.5gb"}
+SLICE = "nvidia.com/mig-1g.5gb"
+TOLERATED = {"key": SLICE, "operator": "Exists", "effect": "NoSchedule"}
+"""What the API server's ExtendedResourceToleration, which EKS has too, would add to a pod with a slice."""
+FAMILIES = {
+    "calls": "apiserver_admission_webhook_request_total",
+    "answers": "apiserver_admission_webhook_admission_duration_seconds_count",
+    "exclusions": "apiserver_admission_match_condition_exclusions_total",
+}
+
+
+@dataclass
+class Costs:
+    """What a block of a test cost."""
+
+    ours: int = -1
+    """Reviews that our server counted."""
+    calls: int = -1
+    """The API server's own counts: requests that it sent, …"""
+    answers: int = -1
+    """… calls that it timed, …"""
+    exclusions: int = -1
+    """… and pods that the matchConditions spared."""
+
+
+NOTHING = {"ours": 0, "calls": 0, "answers": 0}
+
+
+@pytest.fixture(name="counting")
+def _counting(cluster: Cluster, ours: Ours) -> Callable[[], Any]:
+    def now() -> dict[str, int]:
+        text = cluster.plane.metrics()
+        found = {"ours": ours.calls()}
+        for name, family in FAMILIES.items():
+            samples = re.findall(rf'^{family}{{.*name="{WEBHOOK}".*}} (\S+)$', text, re.MULTILINE)
+            found[name] = sum(int(each) for each in samples)
+        return found
+
+    @contextmanager
+    def counting() -> Iterator[Costs]:
+        before, costs = now(), Costs()
+        yield costs
+        vars(costs).update({name: count - before[name] for name, count in now().items()})
+
+    return counting
+
+
+def pod(annotations: dict[str, str] | None, **more: Any) -> Document:
+    """A pod that no scheduler binds, so nothing but the test changes it."""
+    spec = {"schedulerName": "nobody", "containers": [{"name": "main", "image": "a/b:1"}]} | more
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": annotations}, "spec": spec}
+
+
+def times(count: int) -> dict[str, int]:
+    return dict.fromkeys(NOTHING, count)
+
+
+def spent(costs: Costs) -> dict[str, int]:
+    """All that must agree with each other."""
+    return {name: getattr(costs, name) for name in NOTHING}
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [
+        pytest.param(None, id="no annotations at all"),
+        pytest.param({"team": "a", "gpu-slice.example.com": "1g.5gb"}, id="those of others"),
+        pytest.param({"gpu-slice/assigned": "1g.5gb -> main=nvidia.com/gpu:1"}, id="only one that we would write"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True], ids=["stored", "dry run"])
+def test_a_pod_that_asks_for_nothing_costs_nothing(cluster, namespace, counting, annotations, dry_run) -> None:
+    with counting() as costs:
+        stored = cluster.create(pod(annotations), namespace, dry_run=dry_run)
+    assert spent(costs) == NOTHING
+    assert costs.exclusions == 1
+    assert stored["metadata"].get("annotations") == annotations
+    assert not stored["spec"]["containers"][0]["resources"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True], ids=["stored", "dry run"])
+@pytest.mark.parametrize(
+    ("document", "calls"),
+    [
+        pytest.param(pod(ASKS, tolerations=[TOLERATED]), 1, id="once"),
+        # Its toleration is a change after ours, so the API server asks again: reinvocationPolicy is IfNeeded.
+        pytest.param(pod(ASKS), 2, id="again where the API server itself adds a toleration for the slice"),
+    ],
+)
+def test_a_pod_that_asks_for_a_slice_costs_one_call(cluster, namespace, counting, dry_run, document, calls) -> None:
+    with counting() as costs:
+        made = cluster.create(document, namespace, dry_run=dry_run)
+    assert spent(costs) == times(calls)
+    assert costs.exclusions == 0
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {SLICE: "1"}
+    assert TOLERATED in made["spec"]["tolerations"]
+    assert bool(cluster.get("Pod", "a", namespace)) is not dry_run
+
+
+def test_a_pod_that_is_denied_costs_one_call(cluster, namespace, counting) -> None:
+    with counting() as costs, pytest.raises(DynamicApiError) as refused:
+        cluster.create(pod({"gpu-slice": "1g5gb"}), namespace)
+    assert spent(costs) == times(1)
+    assert f'admission webhook "{WEBHOOK}" denied the request: metadata.annotations' in said(refused.value)
+    assert cluster.get("Pod", "a", namespace) is None
+
+
+@pytest.mark.parametrize(
+    ("namespace", "labels", "annotations", "exclusions"),
+    [
+        pytest.param("kube-system", {}, {}, 0, id="kube-system"),
+        pytest.param("gpu-slice", {}, {}, 0, id="our own namespace"),
+        pytest.param("costs-nothing", {"gpu-slice/opt-out": ""}, {}, 0, id="a namespace that opted out"),
+        pytest.param("costs-nothing-either", {"gpu-slice/opt-out": "false"}, {}, 0, id="whatever the label's value"),
+        pytest.param("default", {}, {"kubernetes.io/config.mirror": "x"}, 1, id="a static pod's mirror"),
+    ],
+)
+def test_a_pod_that_is_not_ours_costs_nothing_and_is_stored_as_written(
+    cluster, counting, namespace, labels, annotations, exclusions
+) -> None:
+    if not cluster.get("Namespace", namespace):
+        cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
+    document = pod(ASKS | annotations, nodeName="cpu-1")  # a mirror has a node already
+    with counting() as costs:
+        made = cluster.create(document, namespace, dry_run=True)
+    assert spent(costs) == NOTHING
+    assert costs.exclusions == exclusions
+    assert made["metadata"]["annotations"] == ASKS | annotations
+    document["metadata"]["annotations"] = annotations
+    assert made["spec"] == cluster.create(document, namespace, dry_run=True)["spec"]
+    assert not made["spec"]["containers"][0]["resources"]
+    if labels:
+        cluster.delete("Namespace", namespace)
+
+
+def metadata(**fields: Any) -> Callable[[Cluster, str], None]:
+    return lambda cluster, namespace: cluster.patch("Pod", "a", {"metadata": fields}, namespace)
+
+
+def subresource(name: str, verb: str, body: Document) -> Callable[[Cluster, str], None]:
+    """*verb* on a subresource of the pod."""
+
+    def act(cluster: Cluster, namespace: str) -> None:
+        of = cluster.client.resources.get(api_version="v1", kind="Pod").subresources[name]
+        merge = {"content_type": "application/merge-patch+json"} if verb == "patch" else {}
+        getattr(of, verb)(body, name="a", namespace=namespace, **merge)
+
+    return act
+
+
+def replaced(cluster: Cluster, namespace: str) -> None:
+    cluster.replace(cluster.get("Pod", "a", namespace) | {"status": {}})
+
+
+def debugged(cluster: Cluster, namespace: str) -> None:
+    found = cluster.kubectl("debug", "a", "-n", namespace, "--image=a/b:1", "--profile=general", "-c", "debugger")
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("act", "changes"),
+    [
+        pytest.param(metadata(labels={"a": "b"}), {"labels"}, id="labels"),
+        pytest.param(metadata(annotations={"gpu-slice": "nonsense"}), {"annotations"}, id="what it asks for"),
+        pytest.param(metadata(annotations={"gpu-slice": None}), {"annotations"}, id="that it asks"),
+        pytest.param(metadata(annotations={"gpu-slice/assigned": None}), {"annotations"}, id="what it was given"),
+        pytest.param(replaced, set(), id="a whole pod in its place"),
+        pytest.param(debugged, {"ephemeralContainers"}, id="kubectl debug"),
+        pytest.param(subresource("status", "patch", {"status": {"message": "x"}}), {"message"}, id="its status"),
+        pytest.param(
+            subresource(
+                "resize", "patch", {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "2"}}}]}}
+            ),
+            {"containers"},
+            id="its size",
+        ),
+        pytest.param(
+            subresource(
+                "binding", "create", {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "a100-mixed-1"}}
+            ),
+            {"nodeName", "conditions"},
+            id="its node",
+        ),
+    ],
+)
+def test_changing_a_pod_that_stands_costs_nothing_and_is_stored_as_written(
+    cluster, namespace, counting, act, changes
+) -> None:
+    ...

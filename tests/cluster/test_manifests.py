@@ -1,0 +1,125 @@
+"""``manifests/`` as they are: applied, met by the cluster's own rules, and taken away again."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+
+import pytest
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from tests.cluster.cluster import Cluster, said
+from tests.cluster.conftest import Ours
+from tests.cluster.install import MANIFESTS, PROBE
+from tests.waiting import wait_for
+
+ROBOT = "--as=system:serviceaccount:gpu-slice:webhook"
+
+
+@pytest.fixture(scope="module", autouse=True, name="applied")
+def _applied(cluster: Cluster, ours: Ours) -> Iterator[str]:
+    """What ``kubectl apply -k manifests`` says on a cluster that has nothing of ours."""
+    pod = {**PROBE, "metadata": {**PROBE["metadata"], "name": "running"}}
+    cluster.create(pod)
+    assert cluster.scheduled("running", "default") in ("a100-1g-5gb-1", "a100-mixed-1")
+    ours.installation.take_away()
+    uninstall(cluster)
+    applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS))
+    yield applied.stdout + applied.stderr
+    cluster.delete("Pod", "running", "default")
+    uninstall(cluster)
+    ours.installation.guard()
+    ours.serve()
+
+
+def uninstall(cluster: Cluster) -> None:
+    """Returns once all is gone, the namespace too."""
+    removed = cluster.kubectl("delete", "--ignore-not-found", "-k", str(MANIFESTS))
+    assert removed.returncode == 0, removed.stderr
+
+
+def test_they_are_accepted_without_a_remark(applied: str) -> None:
+    lines = applied.splitlines()
+    assert len(lines) == 10
+    assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
+
+
+def test_applying_them_again_changes_nothing(cluster) -> None:
+    again = cluster.kubectl("apply", "-k", str(MANIFESTS))
+    assert again.stderr == ""
+    changed = [line for line in again.stdout.splitlines() if not line.endswith(" unchanged")]
+    # kubectl sends the selector of a budget anew each time, and calls that a change.
+    assert changed == ["poddisruptionbudget.policy/webhook configured"]
+    assert cluster.kubectl("diff", "-k", str(MANIFESTS)).returncode == 0
+
+
+def test_the_serving_pods_come_up_while_annotated_pods_are_refused(cluster) -> None:
+    def ready() -> bool:
+        found = cluster.get("Deployment", "webhook", "gpu-slice", "apps/v1")
+        return found["status"].get("readyReplicas") == 3
+
+    wait_for("three replicas are ready", ready)
+    with pytest.raises(DynamicApiError) as refused:
+        cluster.create(PROBE, dry_run=True)
+    assert 'failed calling webhook "pods.gpu-slice.io"' in said(refused.value)
+    cluster.create({**PROBE, "metadata": {"name": "plain", "namespace": "default"}}, dry_run=True)
+
+
+def test_three_replicas_on_one_plain_node_are_allowed(cluster) -> None:
+    pods = cluster.list("Pod", "gpu-slice")
+    assert {pod["spec"]["nodeName"] for pod in pods} == {"cpu-1"}  # GPU nodes repel them
+
+
+def test_the_namespace_enforces_what_our_own_pods_keep(cluster) -> None:
+    pod = {**PROBE, "metadata": {"name": "careless", "namespace": "gpu-slice"}}
+    with pytest.raises(DynamicApiError) as refused:
+        cluster.create(pod, dry_run=True)
+    assert 'violates PodSecurity "restricted:latest"' in said(refused.value)
+
+
+def test_the_service_account_may_nothing(cluster) -> None:
+    for verb, what in [
+        ("get", "secrets"),
+        ("list", "pods"),
+        ("get", "configmaps"),
+        ("patch", "pods"),
+        ("create", "pods"),
+    ]:
+        assert cluster.kubectl("auth", "can-i", verb, what, "-n", "gpu-slice", ROBOT).stdout == "no\n"
+    for verb in ("get", "patch"):
+        what = "mutatingwebhookconfigurations"
+        assert cluster.kubectl("auth", "can-i", verb, what, ROBOT).stdout.endswith("no\n")
+
+
+def test_the_fleet_reaches_the_servers_as_the_file_is(cluster) -> None:
+    found = cluster.get("ConfigMap", "fleet", "gpu-slice")
+    assert found["data"] == {"fleet.yaml": (MANIFESTS / "webhook" / "fleet.yaml").read_text()}
+
+
+def test_a_ca_is_added_as_the_readme_says_and_applying_again_keeps_it(cluster, tls) -> None:
+    bundle = base64.b64encode((tls / "ca.crt").read_bytes()).decode()
+    patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}]
+    name = "mutatingwebhookconfiguration/gpu-slice"
+    patched = cluster.kubectl("patch", name, "--type=json", "-p", json.dumps(patch))
+    assert patched.returncode == 0, patched.stderr
+
+    cluster.kubectl("apply", "-k", str(MANIFESTS))
+
+    kept = cluster.kubectl("get", name, "-o", "jsonpath={.webhooks[0].clientConfig.caBundle}")
+    assert kept.stdout == bundle
+
+
+def test_taken_away_pods_are_created_as_ever_and_running_ones_stay(cluster) -> None:
+    uninstall(cluster)
+
+    assert "deletionTimestamp" not in cluster.get("Pod", "running", "default")["metadata"]
+
+    def created() -> bool:
+        try:
+            cluster.create(PROBE, dry_run=True)
+        except DynamicApiError:
+            return False
+        return True
+
+    wait_for("annotated pods are created", created)

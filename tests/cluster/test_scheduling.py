@@ -1,0 +1,211 @@
+"""A real scheduler binds what the webhook writes: to nodes that have the slice, and to no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.cluster import Cluster, Document
+from tests.cluster.conftest import Ours
+from tests.cluster.nodes import ROOM, node, nodes
+from tests.pods import container
+from tests.stories import FLEETS
+from tests.waiting import wait_for
+from webhook.cli import files
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+
+FLEET = files.fleet_at(None)
+SINGLE = files.fleet_at(FLEETS["single"])
+SMALL = "nvidia.com/mig-1g.5gb"
+
+
+def pod_of(asked: str | None, name: str = "main", limits: Any = None, pool: str | None = None, **spec: Any) -> Document:
+    """A pod that asks for a slice, or for *limits* by hand; *pool* selects its nodes."""
+    spec = {"containers": [container(limits=limits, image="example/main:1")], **spec}
+    spec |= {"nodeSelector": {POOL_LABEL: pool}} if pool else {}
+    metadata = {"name": name} if asked is None else {"name": name, "annotations": {"gpu-slice": asked}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def slices(fleet: Fleet) -> list[Any]:
+    """A pod for each kind of slice of each pool, which names the pool only where the GPU does not single it out."""
+    found = []
+    for pool, offer in fleet.offers():
+        several = sum(other.gpu is pool.gpu and each.name == offer.name for other, each in fleet.offers()) > 1
+        pod = pod_of(f"{offer}@{pool.gpu.name}", pool=pool.name if several else None)
+        found.append(pytest.param(pod, offer.resource, pool.name, id=f"{offer} of {pool.name}"))
+    return found
+
+
+@pytest.fixture(name="fill")
+def _fill(cluster: Cluster, namespace: str, ours: Ours):
+    """Have one pod take a number of slices of a pool."""
+
+    def fill(asked: str, pool: str) -> str:
+        name = f"all-of-{pool}"
+        cluster.create(pod_of(asked, name, pool=pool), namespace)
+        assert cluster.scheduled(name, namespace) == f"{pool}-1"
+        return name
+
+    return fill
+
+
+@pytest.mark.parametrize(("pod", "resource", "pool"), slices(FLEET))
+def test_a_pod_is_bound_to_a_node_of_the_pool_that_serves_it(pod, resource, pool, cluster, namespace, ours) -> None:
+    made = cluster.create(pod, namespace)
+
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {resource: "1"}
+    assert cluster.scheduled("main", namespace) == f"{pool}-1"
+
+
+def test_a_node_takes_as_many_pods_as_it_has_slices_and_the_next_waits_for_one_to_go(cluster, namespace, ours) -> None:
+    names = [f"pod-{number}" for number in range(1, 57)]
+    for name in names:
+        cluster.create(pod_of("1g.5gb", name, pool="a100-1g-5gb"), namespace)
+
+    def bound() -> list[str]:
+        where = [each["spec"].get("nodeName") for each in cluster.list("Pod", namespace)]
+        return [] if None in where else where
+
+    assert wait_for("all of them are bound", bound) == ["a100-1g-5gb-1"] * 56
+
+    cluster.create(pod_of("1g.5gb", "pod-57", pool="a100-1g-5gb"), namespace)
+    assert f"1 Insufficient {SMALL}" in cluster.unschedulable("pod-57", namespace)
+
+    cluster.delete("Pod", names[20], namespace)
+    assert cluster.scheduled("pod-57", namespace) == "a100-1g-5gb-1"
+
+
+TAINTED = f"{len(FLEET.pools)} node(s) had untolerated taint(s)"
+OTHER_NODE = "1 node(s) didn't match Pod's node affinity/selector"
+
+
+@pytest.mark.parametrize(
+    ("pod", "reason"),
+    [
+        pytest.param(
+            pod_of(None, nodeSelector={WHOLE_GPU: "a100"}), (TAINTED, OTHER_NODE), id="it selects GPU nodes by hand"
+        ),
+        pytest.param(
+            pod_of(None, limits={SMALL: "1"}),
+            (TAINTED, f"1 Insufficient {SMALL}"),
+            id="a slice by hand, for which the API server tolerates the slice's own name",
+        ),
+        pytest.param(
+            pod_of(None, limits={WHOLE_GPU: "1"}), (TAINTED, f"1 Insufficient {WHOLE_GPU}"), id="a whole GPU"
+        ),
+    ],
+)
+def test_a_pod_that_does_not_tolerate_the_taint_waits(pod, reason, cluster, namespace, ours) -> None:
+    cluster.create(pod, namespace)
+
+    said = cluster.unschedulable("main", namespace)
+
+    assert all(each in said for each in reason)
+
+
+def test_a_pod_without_a_request_runs_on_the_node_without_gpus(cluster, namespace, ours) -> None:
+    cluster.create(pod_of(None), namespace)
+
+    assert cluster.scheduled("main", namespace) == "cpu-1"
+
+
+def test_a_pod_without_a_request_waits_rather_than_run_on_a_gpu_node(cluster, namespace, ours, cordon) -> None:
+    cordon("cpu-1")
+
+    cluster.create(pod_of(None), namespace)
+
+    said = cluster.unschedulable("main", namespace)
+    assert TAINTED in said
+    assert "1 node(s) were unschedulable" in said
+
+
+@pytest.mark.parametrize(
+    ("full", "asked", "left"),
+    [
+        pytest.param("a100-1g-5gb", "56x1g.5gb", "a100-mixed", id="the pool of one slice is full"),
+        pytest.param("a100-mixed", "16x1g.5gb", "a100-1g-5gb", id="the pool of several is full"),
+    ],
+)
+def test_of_pools_that_serve_a_slice_one_with_room_gets_the_pod(full, asked, left, cluster, namespace, fill) -> None:
+    fill(asked, full)
+
+    for name in ("one", "two", "three"):
+        cluster.create(pod_of("1g.5gb", name), namespace)
+
+    assert {cluster.scheduled(name, namespace) for name in ("one", "two", "three")} == {f"{left}-1"}
+
+
+def test_where_every_pool_that_serves_a_slice_is_full_the_pod_waits(cluster, namespace, fill) -> None:
+    fill("56x1g.5gb", "a100-1g-5gb")
+    other = fill("16x1g.5gb", "a100-mixed")
+
+    cluster.create(pod_of("1g.5gb"), namespace)
+
+    assert f"2 Insufficient {SMALL}" in cluster.unschedulable("main", namespace)
+    cluster.delete("Pod", other, namespace)
+    assert cluster.scheduled("main", namespace) == "a100-mixed-1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        pytest.param("1g.10gb@h100|2g.10gb", "h100-1g-10gb-1", id="the first"),
+        pytest.param("2g.10gb|1g.10gb@h100", "a100-mixed-1", id="the first, the other way round"),
+        pytest.param("7g.40gb|1g.10gb@a30|2g.20gb", "a100-80gb-1", id="the third, as this fleet has none before it"),
+        pytest.param("1g.10gb@t4|shared", "a10g-shared-1", id="a share, as the first is nowhere"),
+    ],
+)
+def test_of_alternatives_the_first_that_the_fleet_offers_is_taken(asked, where, cluster, namespace, ours) -> None:
+    cluster.create(pod_of(asked), namespace)
+
+    assert cluster.scheduled("main", namespace) == where
+
+
+def test_an_alternative_is_no_way_out_of_a_full_pool(cluster, namespace, fill) -> None:
+    """The choice is made by what the fleet offers, before anybody looks for room."""
+    fill("56x1g.10gb", "h100-1g-10gb")
+
+    cluster.create(pod_of("1g.10gb@h100|2g.10gb"), namespace)
+
+    assert "1 Insufficient nvidia.com/mig-1g.10gb" in cluster.unschedulable("main", namespace)
+
+
+@pytest.fixture(name="cordon")
+def _cordon(cluster: Cluster) -> Iterator[Any]:
+    """Let a node take no new pods until the test ends."""
+    cordoned: list[str] = []
+
+    def cordon(name: str, yes: bool = True) -> None:
+        cluster.patch("Node", name, {"spec": {"unschedulable": yes or None}})
+        cordoned.append(name)
+
+    yield cordon
+    for name in cordoned:
+        cordon(name, False) if cluster.get("Node", name) else None
+
+
+def test_a_pod_waits_for_a_cordoned_node(cluster, namespace, ours, cordon) -> None:
+    cordon("a100-80gb-1")
+
+    cluster.create(pod_of("2g.20gb"), namespace)
+
+    assert "1 node(s) were unschedulable" in cluster.unschedulable("main", namespace)
+    cordon("a100-80gb-1", False)
+    assert cluster.scheduled("main", namespace) == "a100-80gb-1"
+
+
+def test_a_pod_waits_for_a_node_that_is_not_there_yet(cluster, namespace, ours) -> None:
+    (there,) = [each for each in nodes(FLEET) if each["metadata"]["name"] == "h200-large-1"]
+    cluster.delete("Node", "h200-large-1")
+    try:
+        cluster.create(pod_of("4g.71gb"), namespace)
+        assert "available: 6 node(s) didn't match Pod's node affinity/selector" in cluster.unschedulable(
+            "main", namespace
+        )
+    finally:
+        cluster.add_node(there)
+    assert cluster.scheduled("main", namespace) == "h200-large-1"
