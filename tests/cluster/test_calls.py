@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from kubernetes.dynamic.exceptions import DynamicApiError
@@ -151,23 +152,26 @@ def test_a_pod_that_is_not_ours_costs_nothing_and_is_stored_as_written(
         cluster.delete("Namespace", namespace)
 
 
-def metadata(**fields: Any) -> Callable[[Cluster, str], None]:
+Act = Callable[[Cluster, str], object]
+
+
+def metadata(**fields: Any) -> Act:
     return lambda cluster, namespace: cluster.patch("Pod", "a", {"metadata": fields}, namespace)
 
 
-def subresource(name: str, verb: str, body: Document) -> Callable[[Cluster, str], None]:
+def subresource(name: str, verb: str, body: Document) -> Act:
     """*verb* on a subresource of the pod."""
 
     def act(cluster: Cluster, namespace: str) -> None:
         of = cluster.client.resources.get(api_version="v1", kind="Pod").subresources[name]
-        merge = {"content_type": "application/merge-patch+json"} if verb == "patch" else {}
+        merge = {"content_type": "application/strategic-merge-patch+json"} if verb == "patch" else {}
         getattr(of, verb)(body, name="a", namespace=namespace, **merge)
 
     return act
 
 
 def replaced(cluster: Cluster, namespace: str) -> None:
-    cluster.replace(cluster.get("Pod", "a", namespace) | {"status": {}})
+    cluster.replace(cluster.get("Pod", "a", namespace))
 
 
 def debugged(cluster: Cluster, namespace: str) -> None:
@@ -175,33 +179,98 @@ def debugged(cluster: Cluster, namespace: str) -> None:
     assert found.returncode == 0, found.stderr
 
 
+def seen(cluster: Cluster, namespace: str) -> Document:
+    """What the pod says, in one map."""
+    found = cluster.get("Pod", "a", namespace)
+    named = {name: found["metadata"].get(name) for name in ("labels", "annotations")}
+    return named | found["spec"] | {"message": found["status"].get("message")}
+
+
+GIVEN = {
+    "gpu-slice": "1g.5gb",
+    "gpu-slice/assigned": f"1g.5gb -> main={SLICE}:1",
+    "gpu-slice/pools": "a100-1g-5gb, a100-mixed",
+}
+SMALL = {"name": "main", "image": "a/b:1", "resources": {"limits": {"cpu": "1"}}}
+LARGER = {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "2"}}}]}}
+NODE = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "cpu-1"}}
+
+
 @pytest.mark.parametrize(
     ("act", "changes"),
     [
-        pytest.param(metadata(labels={"a": "b"}), {"labels"}, id="labels"),
-        pytest.param(metadata(annotations={"gpu-slice": "nonsense"}), {"annotations"}, id="what it asks for"),
-        pytest.param(metadata(annotations={"gpu-slice": None}), {"annotations"}, id="that it asks"),
-        pytest.param(metadata(annotations={"gpu-slice/assigned": None}), {"annotations"}, id="what it was given"),
-        pytest.param(replaced, set(), id="a whole pod in its place"),
-        pytest.param(debugged, {"ephemeralContainers"}, id="kubectl debug"),
-        pytest.param(subresource("status", "patch", {"status": {"message": "x"}}), {"message"}, id="its status"),
+        pytest.param(metadata(labels={"a": "b"}), {"labels": {"a": "b"}}, id="labels"),
         pytest.param(
-            subresource(
-                "resize", "patch", {"spec": {"containers": [{"name": "main", "resources": {"limits": {"cpu": "2"}}}]}}
-            ),
-            {"containers"},
-            id="its size",
+            metadata(annotations={"gpu-slice": "nonsense"}),
+            {"annotations": GIVEN | {"gpu-slice": "nonsense"}},
+            id="what it asks for",
         ),
-        pytest.param(
-            subresource(
-                "binding", "create", {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "a100-mixed-1"}}
-            ),
-            {"nodeName", "conditions"},
-            id="its node",
-        ),
+        pytest.param(metadata(annotations=dict.fromkeys(GIVEN)), {"annotations": None}, id="that it asks"),
+        pytest.param(replaced, {}, id="nothing, by a PUT of the whole"),
+        pytest.param(subresource("status", "patch", {"status": {"message": "x"}}), {"message": "x"}, id="status"),
+        pytest.param(debugged, {"ephemeralContainers": [ANY]}, id="ephemeral containers, by kubectl debug"),
+        pytest.param(subresource("resize", "patch", LARGER), {"containers": [ANY]}, id="its size, in place"),
+        pytest.param(subresource("binding", "create", NODE), {"nodeName": "cpu-1"}, id="its node"),
     ],
 )
 def test_changing_a_pod_that_stands_costs_nothing_and_is_stored_as_written(
-    cluster, namespace, counting, act, changes
+    cluster, namespace, counting, act: Act, changes: Document
 ) -> None:
-    ...
+    cluster.create(pod(ASKS, containers=[SMALL]), namespace)
+    before = seen(cluster, namespace)
+    with counting() as costs:
+        act(cluster, namespace)
+    after = seen(cluster, namespace)
+    assert spent(costs) == NOTHING
+    assert {name: value for name, value in after.items() if value != before.get(name)} == changes
+    assert after["containers"][0]["resources"]["limits"][SLICE] == "1"
+
+
+def test_evicting_a_pod_costs_nothing(cluster, namespace, counting) -> None:
+    cluster.create(pod(ASKS), namespace)
+    with counting() as costs:
+        subresource("eviction", "create", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "a"}})(
+            cluster, namespace
+        )
+    assert spent(costs) == NOTHING
+    wait_for("the pod is gone", lambda: cluster.get("Pod", "a", namespace) is None)
+
+
+LABELS = {"app": "a"}
+TEMPLATE = {
+    "metadata": {"labels": LABELS, "annotations": ASKS},
+    "spec": {
+        "containers": [{"name": "main", "image": "a/b:1"}],
+        "tolerations": [TOLERATED, {"key": "nvidia.com/gpu-shared", "operator": "Exists"}],
+        "nodeSelector": {"nvidia.com/gpu": "a100"},  # a DaemonSet places by its template
+    },
+}
+SELECTED = {"selector": {"matchLabels": LABELS}, "template": TEMPLATE}
+ONCE = {"template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "spec"),
+    [
+        pytest.param("apps/v1", "Deployment", SELECTED | {"replicas": 2}, id="Deployment"),
+        pytest.param("apps/v1", "ReplicaSet", SELECTED | {"replicas": 2}, id="ReplicaSet"),
+        pytest.param("apps/v1", "StatefulSet", SELECTED | {"replicas": 2, "serviceName": "a"}, id="StatefulSet"),
+        pytest.param("apps/v1", "DaemonSet", SELECTED, id="DaemonSet, on the two nodes of its pools"),
+        pytest.param("batch/v1", "Job", ONCE | {"parallelism": 2, "completions": 2}, id="Job"),
+    ],
+)
+def test_a_workload_costs_nothing_itself_and_each_of_its_pods_one_call(
+    cluster, namespace, counting, api_version, kind, spec
+) -> None:
+    document = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "a"}, "spec": spec}
+    with counting() as costs:
+        cluster.create(document, namespace, dry_run=True)
+    assert spent(costs) == NOTHING
+    with counting() as costs:
+        cluster.create(document, namespace)
+        wait_for("both pods are there", lambda: len(cluster.list("Pod", namespace)) == 2)
+    assert spent(costs) == times(2)
+    assert all(ASKS.items() < each["metadata"]["annotations"].items() for each in cluster.list("Pod", namespace))
+    with counting() as costs:
+        cluster.patch(kind, "a", {"metadata": {"annotations": {"gpu-slice": "2g.10gb"}}}, namespace, api_version)
+    assert spent(costs) == NOTHING

@@ -186,7 +186,9 @@ def test_a_quota_counts_the_slice_of_a_rescued_pod_and_not_the_gpu_that_it_wrote
 def limit(cluster: Cluster, namespace: str, count: int, **more: str) -> None:
     """Give *namespace* a quota, and wait until it is in force."""
     spec = {"hard": {QUOTA: str(count), **more}}
-    cluster.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "slices"}, "spec": spec}, namespace)
+    cluster.create(
+        {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "slices"}, "spec": spec}, namespace
+    )
     wait_for("the quota is in force", lambda: used(cluster, namespace) == "0")
 
 

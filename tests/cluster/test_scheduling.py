@@ -9,13 +9,13 @@ import pytest
 
 from tests.cluster.cluster import Cluster, Document
 from tests.cluster.conftest import Ours
-from tests.cluster.nodes import ROOM, node, nodes
+from tests.cluster.nodes import node, nodes
 from tests.pods import container
 from tests.stories import FLEETS
 from tests.waiting import wait_for
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 
 FLEET = files.fleet_at(None)
 SINGLE = files.fleet_at(FLEETS["single"])
@@ -94,9 +94,7 @@ OTHER_NODE = "1 node(s) didn't match Pod's node affinity/selector"
             (TAINTED, f"1 Insufficient {SMALL}"),
             id="a slice by hand, for which the API server tolerates the slice's own name",
         ),
-        pytest.param(
-            pod_of(None, limits={WHOLE_GPU: "1"}), (TAINTED, f"1 Insufficient {WHOLE_GPU}"), id="a whole GPU"
-        ),
+        pytest.param(pod_of(None, limits={WHOLE_GPU: "1"}), (TAINTED, f"1 Insufficient {WHOLE_GPU}"), id="a whole GPU"),
     ],
 )
 def test_a_pod_that_does_not_tolerate_the_taint_waits(pod, reason, cluster, namespace, ours) -> None:
@@ -177,15 +175,19 @@ def test_an_alternative_is_no_way_out_of_a_full_pool(cluster, namespace, fill) -
 @pytest.fixture(name="cordon")
 def _cordon(cluster: Cluster) -> Iterator[Any]:
     """Let a node take no new pods until the test ends."""
-    cordoned: list[str] = []
+    cordoned: set[str] = set()
 
-    def cordon(name: str, yes: bool = True) -> None:
-        cluster.patch("Node", name, {"spec": {"unschedulable": yes or None}})
-        cordoned.append(name)
+    def cordon(name: str) -> None:
+        cluster.patch("Node", name, {"spec": {"unschedulable": True}})
+        cordoned.add(name)
 
     yield cordon
     for name in cordoned:
-        cordon(name, False) if cluster.get("Node", name) else None
+        uncordon(cluster, name)
+
+
+def uncordon(cluster: Cluster, name: str) -> None:
+    cluster.patch("Node", name, {"spec": {"unschedulable": None}})
 
 
 def test_a_pod_waits_for_a_cordoned_node(cluster, namespace, ours, cordon) -> None:
@@ -194,7 +196,7 @@ def test_a_pod_waits_for_a_cordoned_node(cluster, namespace, ours, cordon) -> No
     cluster.create(pod_of("2g.20gb"), namespace)
 
     assert "1 node(s) were unschedulable" in cluster.unschedulable("main", namespace)
-    cordon("a100-80gb-1", False)
+    uncordon(cluster, "a100-80gb-1")
     assert cluster.scheduled("main", namespace) == "a100-80gb-1"
 
 
@@ -209,3 +211,44 @@ def test_a_pod_waits_for_a_node_that_is_not_there_yet(cluster, namespace, ours) 
     finally:
         cluster.add_node(there)
     assert cluster.scheduled("main", namespace) == "h200-large-1"
+
+
+@pytest.fixture(name="single")
+def _single(cluster: Cluster, ours: Ours) -> Iterator[None]:
+    """The webhook serves ``tests/fleets/single.yaml``; a node of each of its pools is there, and one of whole GPUs."""
+    made = [node(each, each.shapes[0], f"{each.name}-1") for each in SINGLE.pools]
+    whole = node(SINGLE.pools[0], SINGLE.pools[0].shapes[0], "whole-1")
+    # Nothing but the pool tells it from the others: it has the same resource and label, and no taint.
+    del whole["metadata"]["labels"][POOL_LABEL]
+    whole["spec"]["taints"] = []
+    whole["status"]["allocatable"][WHOLE_GPU] = "8"
+    for each in [*made, whole]:
+        cluster.add_node(each)
+    ours.serve("single")
+    yield
+    ours.serve()
+    for each in [*made, whole]:
+        cluster.delete("Node", each["metadata"]["name"])
+
+
+@pytest.mark.parametrize(("pod", "resource", "pool"), slices(SINGLE))
+def test_a_slice_that_is_called_a_whole_gpu_comes_from_its_own_pool(
+    pod, resource, pool, cluster, namespace, single
+) -> None:
+    made = cluster.create(pod, namespace)
+
+    assert resource == WHOLE_GPU
+    assert made["spec"]["containers"][0]["resources"]["limits"] == {WHOLE_GPU: "1"}
+    assert cluster.scheduled("main", namespace) == f"{pool}-1"
+
+
+def test_a_slice_that_is_called_a_whole_gpu_waits_rather_than_take_one(cluster, namespace, single) -> None:
+    cluster.create(pod_of("56x1g.5gb", "all"), namespace)
+    assert cluster.scheduled("all", namespace) == "small-1"
+
+    cluster.create(pod_of("1g.5gb"), namespace)
+    cluster.create(pod_of(None, "whole", limits={WHOLE_GPU: "1"}), namespace)
+
+    said = cluster.unschedulable("main", namespace)
+    assert f"1 Insufficient {WHOLE_GPU}" in said
+    assert cluster.scheduled("whole", namespace) == "whole-1"  # there was room for it
