@@ -12,6 +12,7 @@ and ``!!seq``.
 
 from __future__ import annotations
 
+from webhook.documents.commented import write_commented
 from webhook.documents.document import Document
 from webhook.documents.json_reader import read_json
 from webhook.documents.problem import DEEPEST, MOST_BYTES, MOST_COPIES, Problem, line_of
@@ -19,7 +20,7 @@ from webhook.documents.writer import write
 from webhook.documents.yaml_reader import read_yaml
 from webhook.errors import BadDocument, sentence
 
-__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "read", "write"]
+__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "read", "write", "write_commented"]
 
 
 def read(text: str | bytes, *, name: str = "input") -> list[Document]:

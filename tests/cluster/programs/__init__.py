@@ -1,4 +1,4 @@
-"""etcd and Kubernetes, built from pinned Go modules once, and kept in the user's cache.
+"""etcd, Kubernetes, Karpenter and NVIDIA's device plugin, built from pinned Go modules once, and kept in a cache.
 
 Each folder here is a Go module that names programs as its tools: their dependencies disagree, so each has
 its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums
@@ -10,6 +10,7 @@ and the Go version, so that a fresh clone finds it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -44,11 +45,32 @@ def etcd() -> Path:
     return build("etcd", output="etcd") / "etcd"
 
 
+def karpenter() -> Path:
+    """Karpenter with its kwok provider, whose nodes exist in the API alone.  Raises `BuildError`."""
+    return build("karpenter", output="karpenter") / "karpenter"
+
+
+def device_plugin() -> Path:
+    """NVIDIA's device plugin.  Raises `BuildError`."""
+    return build("device-plugin", output="nvidia-device-plugin") / "nvidia-device-plugin"
+
+
+def sources(module: str, path: str) -> Path:
+    """The folder of *path*, a Go module that *module* requires, with its sources.  Raises `BuildError`."""
+    folder = HERE / module
+    try:
+        go = toolchain.find(_go_of(folder))
+        return Path(json.loads(go.run("mod", "download", "-json", path, folder=folder))["Dir"])
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BuildError(f"{path} cannot be had: {_told(error)}") from error
+
+
 def version(module: str) -> str:
-    """The version of what *module* builds, such as v1.37.2."""
+    """The version of what *module* builds, such as v1.37.2: that of the module which its first tool is part of."""
     text = (HERE / module / "go.mod").read_text()
-    wanted = {"etcd": "go.etcd.io/etcd/server/v3"}.get(module, "k8s.io/kubernetes")
-    return re.search(rf"{re.escape(wanted)} (v\S+)", text)[1]
+    tool = re.search(r"^tool (\S+)", text, re.MULTILINE)[1]
+    required = re.findall(r"^\s*(?:require )?([\w.-]+/\S+) (v\S+)", text, re.MULTILINE)
+    return max((len(path), each) for path, each in required if f"{tool}/".startswith(f"{path}/"))[1]
 
 
 def build(module: str, *, output: str = "") -> Path:
@@ -141,7 +163,7 @@ def _go_of(folder: Path) -> tuple[int, ...]:
 
 def _say_version(module: str) -> str:
     """Without it Kubernetes' programs call themselves v0.0.0-master, which kubectl cannot read."""
-    return f"-X k8s.io/component-base/version.gitVersion={version(module)}" if module != "etcd" else ""
+    return f"-X k8s.io/component-base/version.gitVersion={version(module)}" if module.startswith("kubernetes-") else ""
 
 
 def _told(error: Exception) -> str:

@@ -1,0 +1,102 @@
+"""What a node does when it boots, before its kubelet starts: ``userData`` of an EC2NodeClass.
+
+A GPU is cut at boot, since slices do not outlive one.  On AL2023 a script does it (``cut-gpus.sh``).  cloud-init
+runs the parts of ``userData`` once in an instance's life and blocks ``nodeadm-run.service``, which starts the
+kubelet; the systemd unit that the part leaves behind does the same on every later boot.  Source: awslabs
+amazon-eks-ami ``templates/al2023/runtime/rootfs/etc/systemd/system/nodeadm-run.service``.
+
+Bottlerocket cuts its GPUs itself, and time-sliced GPUs need no cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from webhook.fleet.pool import Pool
+
+BOUNDARY = "gpu-slice"
+
+_PART = """\
+#!/bin/bash
+mkdir -p /etc/gpu-slice /usr/local/sbin
+cat >/etc/gpu-slice/cut.env <<'EOF'
+LAYOUT={layout}
+EOF
+cat >/usr/local/sbin/gpu-slice-cut <<'EOF'
+{script}EOF
+cat >/etc/systemd/system/gpu-slice-cut.service <<'EOF'
+{unit}EOF
+chmod 755 /usr/local/sbin/gpu-slice-cut
+systemctl daemon-reload
+systemctl enable gpu-slice-cut.service
+# Does not return where the cut fails, and so neither does cloud-init, for which the kubelet waits.
+systemctl start gpu-slice-cut.service
+# Returns early only where the unit could not even be tried.
+until systemctl is-active --quiet gpu-slice-cut.service; do
+  echo "gpu-slice-cut: this node will not join: the unit did not run" | tee /dev/console
+  sleep 60
+done
+"""
+_MIME = """\
+MIME-Version: 1.0
+Content-Type: multipart/mixed; boundary="{boundary}"
+
+--{boundary}
+Content-Type: text/x-shellscript; charset="us-ascii"
+
+{part}
+--{boundary}--
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BootFiles:
+    """The two files of an AL2023 node, as they lie beside this one."""
+
+    script: str
+    unit: str
+
+
+def user_data(pool: Pool, files: BootFiles) -> str | None:
+    """What the nodes of *pool* are started with; None where an image needs nothing from us."""
+    if pool.entry.ami.startswith("bottlerocket"):
+        return _bottlerocket(pool)
+    if pool.entry.partition.mig is None:
+        return None
+    part = _PART.format(layout=",".join(layout(pool)), script=files.script, unit=files.unit)
+    return _MIME.format(boundary=BOUNDARY, part=part)
+
+
+def layout(pool: Pool) -> list[str]:
+    """The profiles of one GPU, each as often as it is wanted.
+
+    The largest first: the driver takes the next free place, and a small slice in the wrong one leaves no room.
+    """
+    sized = [(offer.profile.size, offer.profile.compute_slices, offer) for offer in pool.offers if offer.profile]
+    sized.sort(key=lambda each: (-each[0], -each[1]))
+    return [str(offer) for _, _, offer in sized for _ in range(offer.per_gpu)]
+
+
+def _bottlerocket(pool: Pool) -> str:
+    """Settings for its own device plugin.  Source: Bottlerocket, ``settings.kubelet-device-plugins``, 1.34 and 1.54."""
+    partition = pool.entry.partition
+    nvidia = "settings.kubelet-device-plugins.nvidia"
+    if partition.mig is not None:
+        (profile,) = partition.mig
+        key = bottlerocket_key(pool.gpu.family, pool.gpu.memory)
+        return f'[{nvidia}]\ndevice-partitioning-strategy = "mig"\n\n[{nvidia}.mig.profile]\n"{key}" = "{profile}"\n'
+    name, sharing = ("time-slicing", partition.time_slicing) if partition.time_slicing else ("mps", partition.mps)
+    assert sharing is not None
+    return (
+        f'[{nvidia}]\ndevice-sharing-strategy = "{name}"\n\n[{nvidia}.{name}]\nreplicas = {sharing.replicas}\n'
+        "rename-by-default = true\nfail-requests-greater-than-one = true\n"
+    )
+
+
+def bottlerocket_key(family: str, memory: str) -> str:
+    """What Bottlerocket calls a GPU.
+
+    >>> bottlerocket_key("a100", "40GB")
+    'a100.40gb'
+    """
+    return f"{family}.{memory.lower()}"

@@ -1,0 +1,215 @@
+"""NVIDIA's device plugin, which tells the kubelet what slices a node has: one DaemonSet for each configuration.
+
+One each, because a plugin that chooses among several configurations needs a sidecar with access to the API; and
+generated, because the plugin ignores what it does not know in its configuration, and advertises whole GPUs then.
+Source: NVIDIA/k8s-device-plugin v0.19.0 ``deployments/helm/nvidia-device-plugin/templates``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from webhook.documents import write as write_yaml
+from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+
+IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
+"""Older ones count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
+NAMESPACE = "kube-system"
+"""Its pods mount folders of the node, which our own namespace does not allow."""
+
+MPS_ROOT = "/run/nvidia/mps"
+CONFIG = "config.yaml"
+
+
+def device_plugins(fleet: Fleet) -> Iterator[Commented]:
+    """For each configuration that the fleet needs: its file, and a DaemonSet on the nodes of its pools."""
+    for name, pools in configurations(fleet).items():
+        config = {CONFIG: write_yaml(configuration(pools[0]))}
+        yield Commented(
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name), "data": config},
+            {(): f"The device plugin of {_names(pools)}."},
+        )
+        yield Commented(_daemon_set(name, pools), _notes(pools))
+        if pools[0].entry.partition.mps is not None:
+            yield Commented(_mps_daemon(name, pools), {(): "Without it the plugin lives, and registers nothing."})
+
+
+def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
+    """Pools by the name of the configuration that their nodes' device plugin needs.
+
+    None of those that exist already, since whoever makes the nodes runs a plugin on them; none of Bottlerocket,
+    which has its own.
+    """
+    found: dict[str, list[Pool]] = {}
+    for pool in made_by_karpenter(fleet.pools):
+        if not pool.entry.ami.startswith("bottlerocket"):
+            found.setdefault(_name(pool), []).append(pool)
+    return found
+
+
+def configuration(pool: Pool) -> Manifest:
+    """The plugin's configuration file, ``api/config/v1``."""
+    partition = pool.entry.partition
+    if partition.mig is not None:
+        return {"version": "v1", "flags": {"migStrategy": pool.entry.strategy}}
+    kind, shared = ("timeSlicing", partition.time_slicing) if partition.time_slicing else ("mps", partition.mps)
+    assert shared is not None
+    sharing: Manifest = {"renameByDefault": True, "resources": [{"name": WHOLE_GPU, "replicas": shared.replicas}]}
+    if kind == "timeSlicing":  # of MPS it is true in any case
+        sharing = {"failRequestsGreaterThanOne": True} | sharing
+    return {"version": "v1", "flags": {"migStrategy": "none"}, "sharing": {kind: sharing}}
+
+
+def environment(pool: Pool) -> dict[str, str]:
+    """The plugin's environment on the nodes of *pool*."""
+    found = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
+    found["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    if pool.entry.partition.mig is not None:
+        found |= {"MIG_STRATEGY": pool.entry.strategy, "NVIDIA_MIG_MONITOR_DEVICES": "all"}
+    if pool.entry.partition.mps is not None:
+        found |= {"MPS_ROOT": MPS_ROOT}
+    return found
+
+
+def _name(pool: Pool) -> str:
+    partition = pool.entry.partition
+    if partition.mig is not None:
+        return f"gpu-slice-device-plugin-{pool.entry.strategy}"
+    if partition.time_slicing is not None:
+        return f"gpu-slice-device-plugin-time-slicing-{partition.time_slicing.replicas}"
+    return f"gpu-slice-device-plugin-mps-{partition.mps.replicas if partition.mps else 0}"
+
+
+def _names(pools: list[Pool]) -> str:
+    return ", ".join(pool.name for pool in pools)
+
+
+def _metadata(name: str) -> Manifest:
+    return {"name": name, "namespace": NAMESPACE, "labels": labels("device-plugin")}
+
+
+def _daemon_set(name: str, pools: list[Pool]) -> Manifest:
+    mig, mps = (pools[0].entry.partition.mig is not None, pools[0].entry.partition.mps is not None)
+    container: Manifest = {
+        "name": "nvidia-device-plugin",
+        "image": IMAGE,
+        "command": ["nvidia-device-plugin"],
+        "env": [{"name": key, "value": value} for key, value in environment(pools[0]).items()],
+        "securityContext": (
+            {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}
+            if mig
+            else {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        ),
+        "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+        "volumeMounts": [
+            {"name": "config", "mountPath": "/config", "readOnly": True},
+            {"name": "kubelet-device-plugins", "mountPath": "/var/lib/kubelet/device-plugins"},
+        ],
+    }
+    volumes: list[Manifest] = [
+        {"name": "config", "configMap": {"name": name}},
+        {
+            "name": "kubelet-device-plugins",
+            "hostPath": {"path": "/var/lib/kubelet/device-plugins", "type": "Directory"},
+        },
+    ]
+    if mps:
+        container["volumeMounts"] += _MPS_MOUNTS
+        volumes += _MPS_VOLUMES
+    return _workload(name, pools, {"containers": [container], "volumes": volumes})
+
+
+def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
+    daemon = f"{name}-daemon"
+    privileged = {"securityContext": {"privileged": True}}
+    wanted = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
+    wanted["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    spec: Manifest = {
+        "hostPID": True,
+        "initContainers": [
+            {
+                "name": "mps-mounts",
+                "image": IMAGE,
+                "command": ["mps-control-daemon", "mount-shm"],
+                **privileged,
+                "volumeMounts": [{"name": "mps-root", "mountPath": "/mps", "mountPropagation": "Bidirectional"}],
+            }
+        ],
+        "containers": [
+            {
+                "name": "mps-control-daemon",
+                "image": IMAGE,
+                "command": ["mps-control-daemon"],
+                "env": [
+                    {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+                    *({"name": key, "value": value} for key, value in wanted.items()),
+                ],
+                **privileged,
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+                "volumeMounts": [{"name": "config", "mountPath": "/config", "readOnly": True}, *_MPS_MOUNTS],
+            }
+        ],
+        "volumes": [{"name": "config", "configMap": {"name": name}}, *_MPS_VOLUMES],
+    }
+    return _workload(daemon, pools, spec)
+
+
+_MPS_MOUNTS: list[Manifest] = [{"name": "mps-shm", "mountPath": "/dev/shm"}, {"name": "mps-root", "mountPath": "/mps"}]  # noqa: S108
+_MPS_VOLUMES: list[Manifest] = [
+    {"name": "mps-root", "hostPath": {"path": MPS_ROOT, "type": "DirectoryOrCreate"}},
+    {"name": "mps-shm", "hostPath": {"path": f"{MPS_ROOT}/shm"}},
+]
+
+
+def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
+    selected = {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/instance": name}
+    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": _metadata(name),
+        "spec": {
+            "selector": {"matchLabels": selected},
+            "updateStrategy": {"type": "RollingUpdate"},
+            "template": {
+                "metadata": {"labels": selected | labels("device-plugin")},
+                "spec": {
+                    "priorityClassName": "system-node-critical",
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "affinity": {
+                        "nodeAffinity": {
+                            "requiredDuringSchedulingIgnoredDuringExecution": {
+                                "nodeSelectorTerms": [{"matchExpressions": [here]}]
+                            }
+                        }
+                    },
+                    "tolerations": _tolerations(pools),
+                    **spec,
+                },
+            },
+        },
+    }
+
+
+def _tolerations(pools: list[Pool]) -> list[dict[str, Any]]:
+    """For whole GPUs' usual taint, and for the taints of the pools."""
+    wanted = {(WHOLE_GPU, "NoSchedule"): None} | {
+        (each.key, each.effect): None for pool in pools for each in pool.taints
+    }
+    return [{"key": key, "operator": "Exists", "effect": effect} for key, effect in wanted]
+
+
+def _notes(pools: list[Pool]) -> dict[Path, str]:
+    spec = ("spec", "template", "spec")
+    notes: dict[Path, str] = {
+        (*spec, "automountServiceAccountToken"): "It talks to the kubelet alone.",
+        (*spec, "affinity"): ("The nodes of these pools alone.  Two plugins on one node would count its GPUs twice."),
+    }
+    if pools[0].entry.partition.mig is not None:
+        container = (*spec, "containers", 0)
+        notes[*container, "securityContext"] = "SYS_ADMIN: the driver shows MIG devices to nobody else."
+    return notes

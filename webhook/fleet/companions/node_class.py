@@ -1,0 +1,76 @@
+"""Karpenter's EC2NodeClasses: the image, the network, the disk, and what a node does when it boots.
+
+Source of the fields: karpenter-provider-aws v1.14.0 ``pkg/apis/crds/karpenter.k8s.aws_ec2nodeclasses.yaml``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webhook.fleet.companions.boot import BootFiles, user_data
+from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import Pool
+
+
+def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
+    """One for each pool that Karpenter makes nodes for."""
+    for pool in made_by_karpenter(fleet.pools):
+        yield Commented(_node_class(fleet, pool, files), _notes(pool))
+
+
+def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
+    entry = pool.entry
+    found = [{"tags": {"karpenter.sh/discovery": fleet.cluster}}]
+    reservations = [each.model_dump(exclude_none=True) for each in entry.capacity_reservations]
+    started_with = user_data(pool, files)
+    return {
+        "apiVersion": "karpenter.k8s.aws/v1",
+        "kind": "EC2NodeClass",
+        "metadata": {"name": pool.name, "labels": labels("karpenter")},
+        "spec": {
+            "amiSelectorTerms": [{"alias": entry.ami}],
+            "role": entry.node_role or f"KarpenterNodeRole-{fleet.cluster}",
+            "subnetSelectorTerms": found,
+            "securityGroupSelectorTerms": [dict(each) for each in found],
+            **({"capacityReservationSelectorTerms": reservations} if reservations else {}),
+            "instanceStorePolicy": "RAID0",
+            "blockDeviceMappings": [
+                {
+                    "deviceName": _data_device(entry.ami),
+                    "ebs": {
+                        "volumeSize": entry.disk,
+                        "volumeType": "gp3",
+                        "encrypted": True,
+                        "deleteOnTermination": True,
+                    },
+                }
+            ],
+            **({"userData": started_with} if started_with is not None else {}),
+        },
+    }
+
+
+def _data_device(ami: str) -> str:
+    """The disk that holds images and containers: Bottlerocket keeps its system on another one."""
+    return "/dev/xvdb" if ami.startswith("bottlerocket") else "/dev/xvda"
+
+
+def _notes(pool: Pool) -> dict[Path, str]:
+    notes: dict[Path, str] = {
+        (
+            "spec",
+            "amiSelectorTerms",
+        ): "Of its family Karpenter takes the image with NVIDIA's driver, as the types have GPUs.",
+        ("spec", "instanceStorePolicy"): "Where the type has local NVMe disks, images and containers live there.",
+    }
+    if pool.entry.ami.startswith("bottlerocket"):
+        notes["spec", "userData"] = (
+            "Bottlerocket has NVIDIA's device plugin built in, and cuts the GPUs itself at boot."
+        )
+    elif pool.entry.partition.mig is not None:
+        notes["spec", "userData"] = (
+            "Cuts the GPUs before the kubelet starts.  A node that stays away said why on its console:\n"
+            "aws ec2 get-console-output --latest --instance-id ID"
+        )
+    return notes

@@ -1,0 +1,73 @@
+"""Karpenter's NodeOverlays: what it must know of slices before a node exists.
+
+Without them a pod that asks for ``nvidia.com/mig-1g.5gb`` waits for ever: "no instance type has enough
+resources".  An overlay changes what Karpenter believes, not what a node has: the boot script and the device
+plugin make it true.
+
+Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.7.0 or later.
+Source of the rules: Karpenter v1.14.1 ``pkg/apis/v1alpha1/nodeoverlay_validation.go`` and
+``pkg/controllers/nodeoverlay/store.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from webhook.fleet.companions.companion import Commented, labels, made_by_karpenter
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import WHOLE_GPU, Pool
+
+
+def node_overlays(fleet: Fleet) -> Iterator[Commented]:
+    """One for each pool and number of GPUs on a node."""
+    weights = count(1)
+    for pool in made_by_karpenter(fleet.pools):
+        for gpus, types in _by_gpus(pool).items():
+            yield _overlay(pool, gpus, types, next(weights))
+
+
+def _by_gpus(pool: Pool) -> dict[int, list[str]]:
+    """Instance types by their number of GPUs: an overlay says one amount for all that it selects."""
+    found: dict[int, list[str]] = {}
+    for shape in pool.shapes:
+        types = found.setdefault(shape.instance_type.gpus, [])
+        if shape.instance_type.name not in types:
+            types.append(shape.instance_type.name)
+    return found
+
+
+def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
+    # It replaces what Karpenter knows of the type, so zero takes the whole GPUs away: else a booting node would
+    # seem to have them beside its slices, and a pod that wants one would be sent there, and never start.
+    capacity = {WHOLE_GPU: "0"} | {offer.resource: str(offer.per_gpu * gpus) for offer in pool.offers}
+    one = gpus == 1
+    manifest = {
+        "apiVersion": "karpenter.sh/v1alpha1",
+        "kind": "NodeOverlay",
+        "metadata": {"name": f"{pool.name}-{gpus}-gpu{'' if one else 's'}", "labels": labels("karpenter")},
+        "spec": {
+            "weight": weight,
+            "requirements": [
+                {"key": "karpenter.sh/nodepool", "operator": "In", "values": [pool.name]},
+                {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": types},
+            ],
+            "capacity": capacity,
+        },
+    }
+    whole = capacity[WHOLE_GPU] == "0"
+    return Commented(
+        manifest,
+        {
+            ("spec", "weight"): "Each its own: of two with one weight that meet, Karpenter drops one without a word.",
+            ("spec", "requirements"): (
+                "Labels that Karpenter knows.  With one that it does not, the overlay is Ready and applies to nothing."
+            ),
+            ("spec", "capacity"): f"Of a node with {gpus} GPU{'' if one else 's'}.",
+            ("spec", "capacity", WHOLE_GPU): (
+                "No whole GPUs: until a node has registered its own, Karpenter would see them beside the slices."
+                if whole
+                else "Slices are called so under the device plugin's strategy `single`."
+            ),
+        },
+    )

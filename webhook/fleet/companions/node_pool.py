@@ -1,0 +1,100 @@
+"""Karpenter's NodePools: which nodes are launched for a pool, what they carry, when they go.
+
+Source of the fields: Karpenter v1.14.1 ``pkg/apis/v1/nodepool.go`` and ``nodeclaim.go``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from webhook.fleet.companions.companion import Commented, Manifest, labels, made_by_karpenter
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, Pool
+
+
+def node_pools(fleet: Fleet) -> Iterator[Commented]:
+    """One for each pool that Karpenter makes nodes for."""
+    for pool in made_by_karpenter(fleet.pools):
+        yield Commented(_node_pool(pool), _notes(pool))
+
+
+def _node_pool(pool: Pool) -> Manifest:
+    entry = pool.entry
+    return {
+        "apiVersion": "karpenter.sh/v1",
+        "kind": "NodePool",
+        "metadata": {"name": pool.name, "labels": labels("karpenter")},
+        "spec": {
+            "weight": entry.weight,
+            "limits": _limits(pool),
+            "disruption": {"consolidationPolicy": entry.consolidation, "consolidateAfter": entry.empty_for},
+            "template": {
+                "metadata": {"labels": {POOL_LABEL: pool.name} | dict(pool.labels)},
+                "spec": {
+                    "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
+                    "expireAfter": entry.expire_after,
+                    **({"taints": [_taint(each.model_dump()) for each in pool.taints]} if pool.taints else {}),
+                    "requirements": [
+                        _one_of("node.kubernetes.io/instance-type", entry.instance_types),
+                        _one_of("kubernetes.io/arch", [pool.architecture]),
+                        _one_of("kubernetes.io/os", ["linux"]),
+                        _one_of("karpenter.sh/capacity-type", entry.capacity_types),
+                    ],
+                },
+            },
+        },
+    }
+
+
+def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
+    spec = ("spec", "template", "spec")
+    notes: dict[tuple[int | str, ...], str] = {
+        (): f"{pool.name}: {pool.gpu.name}, {cut(pool)}.",
+        ("spec", "weight"): "Of two pools that serve a pod, the one with the larger weight is launched.",
+        ("spec", "limits"): "Reached: pods wait, and an event of this NodePool says so.",
+        ("spec", "template", "metadata", "labels", POOL_LABEL): (
+            "Selects this pool's device plugin.  A node without it advertises no slices."
+        ),
+        (*spec, "expireAfter"): "A node older than this is replaced, and with it what runs on it.",
+        (
+            *spec,
+            "requirements",
+        ): "Types with another layout or GPU do not belong here: the overlay promises their slices.",
+    }
+    if pool.entry.consolidation == "WhenEmpty":
+        notes["spec", "disruption"] = (
+            "Running pods are never moved.  Slices scatter, so a node with one small pod stays."
+        )
+    else:
+        notes["spec", "disruption"] = "Running pods are moved to fewer nodes: only for work that survives that."
+    if pool.taints:
+        notes[*spec, "taints"] = "Not startupTaints: those are taken away, and nobody would."
+    return notes
+
+
+def cut(pool: Pool) -> str:
+    """What is done to each GPU of the pool, in words."""
+    partition = pool.entry.partition
+    if partition.mig is not None:
+        layout = " + ".join(f"{count} x {name}" for name, count in partition.mig.items())
+        return f"each GPU cut into {layout}"
+    if partition.time_slicing is not None:
+        return f"{partition.time_slicing.replicas} pods take turns on each GPU"
+    return f"{partition.mps.replicas if partition.mps else 0} pods share each GPU by MPS"
+
+
+def _limits(pool: Pool) -> dict[str, str]:
+    """Karpenter counts capacity, overlays included; a limit on `nvidia.com/gpu` would count nothing."""
+    limit = pool.entry.limit
+    if limit.slices is None:
+        return {"nodes": str(limit.nodes)}
+    on_one = sum(offer.per_gpu for offer in pool.offers)
+    return {offer.resource: str(limit.slices * offer.per_gpu // on_one) for offer in pool.offers}
+
+
+def _taint(taint: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in taint.items() if value}
+
+
+def _one_of(key: str, values: Sequence[str]) -> Manifest:
+    return {"key": key, "operator": "In", "values": list(values)}
