@@ -73,15 +73,15 @@ class Cluster:
         with suppress(NotFoundError):
             self._of(api_version, kind).delete(name=name, namespace=namespace, body=body)
 
+    def patch_status(self, kind: str, name: str, patch: Document) -> None:
+        """A merge patch of the status of something that has no namespace."""
+        of = self._of("v1", kind).subresources["status"]
+        of.patch(patch, name=name, content_type="application/merge-patch+json")
+
     def add_node(self, node: Node) -> None:
         """Make *node* stand there, ready."""
         self.create(node)
-        of = self._of("v1", "Node").subresources["status"]
-        of.patch(
-            {"status": node["status"]},
-            name=node["metadata"]["name"],
-            content_type="application/merge-patch+json",
-        )
+        self.patch_status("Node", node["metadata"]["name"], {"status": node["status"]})
         # Each new node gets the taint not-ready, which nobody here takes away.
         self.patch("Node", node["metadata"]["name"], {"spec": {"taints": node["spec"]["taints"] or None}})
 

@@ -158,15 +158,23 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
 class Starter:
     """Starts programs that end when *stack* does, the last first."""
 
-    def __init__(self, stack: ExitStack, logs: Path) -> None:
+    def __init__(self, stack: ExitStack, logs: Path, environment: Mapping[str, str] | None = None) -> None:
         self.stack, self.logs = stack, logs
+        self.environment = os.environ | dict(environment or {})
         # Also when we are killed, and can end nothing: part of util-linux.
         self.leash = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
     def __call__(self, program: Path, *flags: str) -> subprocess.Popen[bytes]:
         log = self.stack.enter_context((self.logs / f"{program.name}.log").open("wb"))
         command = [*self.leash, str(program), *flags]
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=self.environment,
+        )
         self.stack.callback(_end, process)
         return process
 

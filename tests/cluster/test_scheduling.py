@@ -40,6 +40,24 @@ def slices(fleet: Fleet) -> list[Any]:
     return found
 
 
+@pytest.fixture(name="cordon")
+def _cordon(cluster: Cluster) -> Iterator[Any]:
+    """Let a node take no new pods until the test ends."""
+    cordoned: set[str] = set()
+
+    def cordon(name: str) -> None:
+        cluster.patch("Node", name, {"spec": {"unschedulable": True}})
+        cordoned.add(name)
+
+    yield cordon
+    for name in cordoned:
+        uncordon(cluster, name)
+
+
+def uncordon(cluster: Cluster, name: str) -> None:
+    cluster.patch("Node", name, {"spec": {"unschedulable": None}})
+
+
 @pytest.fixture(name="fill")
 def _fill(cluster: Cluster, namespace: str, ours: Ours):
     """Have one pod take a number of slices of a pool."""
@@ -53,12 +71,25 @@ def _fill(cluster: Cluster, namespace: str, ours: Ours):
     return fill
 
 
-@pytest.mark.parametrize(("pod", "resource", "pool"), slices(FLEET))
-def test_a_pod_is_bound_to_a_node_of_the_pool_that_serves_it(pod, resource, pool, cluster, namespace, ours) -> None:
-    made = cluster.create(pod, namespace)
+@pytest.fixture(name="only_on")
+def _only_on(cluster: Cluster, namespace: str, ours: Ours, cordon: Any) -> Any:
+    """Have a pod be bound, and another one like it wait while the node that is expected takes none."""
 
-    assert made["spec"]["containers"][0]["resources"]["limits"] == {resource: "1"}
-    assert cluster.scheduled("main", namespace) == f"{pool}-1"
+    def only_on(pod: Document, name: str) -> Document:
+        cordon(name)
+        cluster.create(pod | {"metadata": pod["metadata"] | {"name": "waits"}}, namespace)
+        assert "1 node(s) were unschedulable" in cluster.unschedulable("waits", namespace)
+        uncordon(cluster, name)
+        made = cluster.create(pod, namespace)
+        assert cluster.scheduled("main", namespace) == name
+        return made["spec"]["containers"][0]["resources"]["limits"]
+
+    return only_on
+
+
+@pytest.mark.parametrize(("pod", "resource", "pool"), slices(FLEET))
+def test_a_pod_is_bound_to_a_node_of_the_pool_that_serves_it_and_to_no_other(pod, resource, pool, only_on) -> None:
+    assert only_on(pod, f"{pool}-1") == {resource: "1"}
 
 
 def test_a_node_takes_as_many_pods_as_it_has_slices_and_the_next_waits_for_one_to_go(cluster, namespace, ours) -> None:
@@ -172,24 +203,6 @@ def test_an_alternative_is_no_way_out_of_a_full_pool(cluster, namespace, fill) -
     assert "1 Insufficient nvidia.com/mig-1g.10gb" in cluster.unschedulable("main", namespace)
 
 
-@pytest.fixture(name="cordon")
-def _cordon(cluster: Cluster) -> Iterator[Any]:
-    """Let a node take no new pods until the test ends."""
-    cordoned: set[str] = set()
-
-    def cordon(name: str) -> None:
-        cluster.patch("Node", name, {"spec": {"unschedulable": True}})
-        cordoned.add(name)
-
-    yield cordon
-    for name in cordoned:
-        uncordon(cluster, name)
-
-
-def uncordon(cluster: Cluster, name: str) -> None:
-    cluster.patch("Node", name, {"spec": {"unschedulable": None}})
-
-
 def test_a_pod_waits_for_a_cordoned_node(cluster, namespace, ours, cordon) -> None:
     cordon("a100-80gb-1")
 
@@ -232,14 +245,8 @@ def _single(cluster: Cluster, ours: Ours) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("pod", "resource", "pool"), slices(SINGLE))
-def test_a_slice_that_is_called_a_whole_gpu_comes_from_its_own_pool(
-    pod, resource, pool, cluster, namespace, single
-) -> None:
-    made = cluster.create(pod, namespace)
-
-    assert resource == WHOLE_GPU
-    assert made["spec"]["containers"][0]["resources"]["limits"] == {WHOLE_GPU: "1"}
-    assert cluster.scheduled("main", namespace) == f"{pool}-1"
+def test_a_slice_that_is_called_a_whole_gpu_comes_from_its_own_pool(pod, resource, pool, single, only_on) -> None:
+    assert only_on(pod, f"{pool}-1") == {resource: "1"} == {WHOLE_GPU: "1"}
 
 
 def test_a_slice_that_is_called_a_whole_gpu_waits_rather_than_take_one(cluster, namespace, single) -> None:

@@ -7,8 +7,9 @@ command is its help text.
 from __future__ import annotations
 
 import json
+import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -17,7 +18,7 @@ import orjson
 from webhook import __version__, documents
 from webhook.cli import files
 from webhook.errors import BadFleet
-from webhook.fleet.file import schema
+from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.menu import Known, Offered, known, offered
 from webhook.server.settings import Settings
 
@@ -133,6 +134,49 @@ def _number(value: int | None) -> str:
 
 def _mib(value: int | None) -> str:
     return "-" if value is None else f"{value} MiB"
+
+
+@main.command(name="render")
+@_FLEET
+@click.option(
+    "--only", multiple=True, metavar="SUBJECT", help="Such as karpenter or node-pools; more than once if need be."
+)
+@click.option("--cluster", help="The EKS cluster, in place of the one that the fleet file names.")
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write files there: a folder for each tool, with a kustomization.",
+)  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when files in DIR differ.")
+def render_companions(
+    fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, output_dir: Path | None, check: bool
+) -> None:
+    """Print what makes the nodes of the fleet, ready for kubectl apply -f -.
+
+    NVIDIA's device plugin, and Karpenter's NodePools, EC2NodeClasses (with the script that cuts the GPUs at boot) and
+    NodeOverlays: all from the fleet file.
+    """
+    from webhook.cli import render
+
+    for name in only:
+        if name not in render.NAMES:
+            raise click.BadParameter(
+                f"'{name}' is no subject. Known are {', '.join(render.NAMES)}", param_hint="--only"
+            )
+    if check and output_dir is None:
+        raise click.UsageError("--check needs --output-dir, the files to hold against the fleet")
+    found = files.fleet_at(fleet_path)
+    if cluster is not None:
+        if not re.fullmatch(CLUSTER, cluster):
+            raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
+        found = replace(found, cluster=cluster)
+    if output_dir is None:
+        click.echo(render.text(found, only), nl=False)
+    elif check:
+        if lines := list(render.differences(found, only, output_dir)):
+            click.echo("\n".join(lines), err=True)
+            raise click.exceptions.Exit(1)
+    else:
+        render.save(found, only, output_dir)
 
 
 @main.group()

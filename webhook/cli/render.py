@@ -1,0 +1,63 @@
+"""Companions as text, as files, or held against files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files as package_files
+from pathlib import Path
+
+import click
+
+from webhook.documents import write as write_yaml
+from webhook.fleet.companions import SUBJECTS, BootFiles, render
+from webhook.fleet.fleet import Fleet
+
+NAMES = tuple(dict.fromkeys(name for each in SUBJECTS for name in (each.folder, each.name)))
+"""What ``--only`` takes."""
+KUSTOMIZATION = "kustomization.yaml"
+
+
+def boot_files() -> BootFiles:
+    """The boot script and its unit, as they ship with the package."""
+    folder = package_files("webhook.fleet.companions")
+    return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
+
+
+def text(fleet: Fleet, only: tuple[str, ...]) -> str:
+    """Everything as one YAML stream."""
+    return "---\n".join(found for _, found in render(fleet, boot_files(), only) if found)
+
+
+def tree(fleet: Fleet, only: tuple[str, ...]) -> dict[Path, str | None]:
+    """The text of each file, by its path; None for one that this fleet does not need."""
+    found: dict[Path, str | None] = {}
+    folders: dict[str, list[str]] = {}
+    for subject, content in render(fleet, boot_files(), only):
+        found[Path(subject.folder, f"{subject.name}.yaml")] = content or None
+        folders.setdefault(subject.folder, []).extend([f"{subject.name}.yaml"] if content else [])
+    for folder, names in folders.items():
+        head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names}
+        found[Path(folder, KUSTOMIZATION)] = write_yaml(head) if names else None
+    return found
+
+
+def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
+    """Write the files, and remove those of ours that this fleet does not need."""
+    for path, content in tree(fleet, only).items():
+        target = directory / path
+        if content is None:
+            target.unlink(missing_ok=True)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+
+
+def differences(fleet: Fleet, only: tuple[str, ...], directory: Path) -> Iterator[str]:
+    """A line for each file that is not what this fleet renders to."""
+    for path, content in tree(fleet, only).items():
+        target = directory / path
+        there = target.read_text() if target.is_file() else None
+        if there == content:
+            continue
+        what = "is missing" if there is None else "is not needed" if content is None else "differs"
+        yield f"{click.format_filename(target)}: {what}"

@@ -1,0 +1,50 @@
+"""The companions of a fleet: what makes the nodes that the webhook promises.  Pure: a `Fleet` in, documents out.
+
+Each subject is a file of documents; subjects that belong together share a folder, which ``kubectl apply -k`` takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from webhook.fleet.companions import device_plugin, node_class, node_overlay, node_pool
+from webhook.fleet.companions.boot import BootFiles
+from webhook.fleet.companions.companion import Commented, write
+from webhook.fleet.fleet import Fleet
+
+__all__ = ["SUBJECTS", "BootFiles", "Subject", "render"]
+
+HEADER = "# Made by `gpu-slice render` from the fleet file.  Change that, and render it again.\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One file of companions."""
+
+    name: str
+    folder: str
+    build: Callable[[Fleet, BootFiles], Iterable[Commented]]
+    applied: bool = True
+    """Whether it is part of what a cluster needs; the others are rendered when they are asked for."""
+
+    def text(self, fleet: Fleet, boot: BootFiles) -> str:
+        """The file; empty where the fleet needs none."""
+        documents = list(self.build(fleet, boot))
+        return f"{HEADER}{write(documents)}" if documents else ""
+
+
+SUBJECTS = (
+    Subject("device-plugin", "device-plugin", lambda fleet, _: device_plugin.device_plugins(fleet)),
+    Subject("node-pools", "karpenter", lambda fleet, _: node_pool.node_pools(fleet)),
+    Subject("node-classes", "karpenter", node_class.node_classes),
+    Subject("node-overlays", "karpenter", lambda fleet, _: node_overlay.node_overlays(fleet)),
+)
+
+
+def render(fleet: Fleet, boot: BootFiles, only: Iterable[str] = ()) -> Iterator[tuple[Subject, str]]:
+    """Each subject with its text: those named in *only*, by name or folder, or those that a cluster needs."""
+    wanted = set(only)
+    for subject in SUBJECTS:
+        if wanted & {subject.name, subject.folder} if wanted else subject.applied:
+            yield subject, subject.text(fleet, boot)
