@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.install import Installation
+from tests.cluster.karpenter import install_crds
 from tests.cluster.nodes import nodes
 from tests.cluster.programs import BuildError
 from tests.running import Running
@@ -70,6 +71,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator
             told.why = str(error)
             pytest.skip(told.why)
         told.logs = found.plane.logs
+        install_crds(found)
         for each in nodes(fleet):
             found.add_node(each)
         yield found

@@ -1,0 +1,85 @@
+"""What is rendered, held to the schemas and rules of those who will read it: Karpenter's, AWS's and Kubernetes' own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.cluster import Cluster
+from tests.stories import FLEETS
+from webhook.cli import files, render
+from webhook.fleet.companions import SUBJECTS
+
+EVERYTHING = tuple(each.name for each in SUBJECTS)
+
+BOTTLEROCKET = """\
+apiVersion: gpu-slice/v1
+pools:
+- name: brocket
+  gpu: a100-40gb
+  partition: {mig: {1g.5gb: 7}}
+  strategy: single
+  instanceTypes: [p4d.24xlarge]
+  ami: bottlerocket@v1.57.0
+- name: brocket-turns
+  gpu: a10g
+  partition: {timeSlicing: {replicas: 4}}
+  instanceTypes: [g5.xlarge]
+  ami: bottlerocket@v1.57.0
+- name: reserved
+  gpu: h100-80gb
+  partition: {mig: {1g.10gb: 7}}
+  instanceTypes: [p5.48xlarge]
+  capacityTypes: [reserved, on-demand]
+  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}}]
+  expireAfter: Never
+  consolidation: WhenEmptyOrUnderutilized
+  limit: {nodes: 2}
+"""
+
+
+@pytest.fixture(name="rendered", params=[*FLEETS, "every field"])
+def _rendered(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tuple[str, str]]:
+    """A fleet's companions, for one cluster and for another."""
+    name = request.param
+    fleet = files.load_fleet(BOTTLEROCKET.encode()) if name == "every field" else files.fleet_at(FLEETS[name])
+    before = render.text(fleet, EVERYTHING)
+    yield before, before.replace("my-cluster", "another")
+    cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=before)
+
+
+def test_every_document_is_created_changed_and_deleted(rendered, cluster) -> None:
+    before, after = rendered
+
+    created = cluster.kubectl("apply", "--validate=strict", "-f", "-", stdin=before)
+    assert created.returncode == 0, created.stderr
+    assert all(line.endswith(" created") for line in created.stdout.splitlines())
+    assert created.stderr == ""
+
+    again = cluster.kubectl("apply", "-f", "-", stdin=before)
+    assert all(line.endswith(" unchanged") for line in again.stdout.splitlines()), again.stdout
+
+    changed = cluster.kubectl("apply", "--validate=strict", "-f", "-", stdin=after)
+    assert changed.returncode == 0, changed.stderr
+    assert changed.stdout.count("ec2nodeclass") == changed.stdout.count("configured")
+
+    deleted = cluster.kubectl("delete", "-f", "-", stdin=after)
+    assert deleted.returncode == 0, deleted.stderr
+    assert len(deleted.stdout.splitlines()) == len(created.stdout.splitlines())
+
+
+def test_the_schemas_refuse_what_is_wrong(cluster) -> None:
+    """That the documents above pass says something only if others do not."""
+    text = render.text(files.fleet_at(None), ("node-classes", "node-overlays"))
+    for right, wrong, message in [
+        ("role: KarpenterNodeRole-my-cluster", 'role: ""', "role"),
+        ("key: karpenter.sh/nodepool", "key: karpenter.sh/unknown", "restricted"),
+        ("volumeType: gp3", "volumeTyp: gp3", "unknown field"),
+    ]:
+        assert right in text
+        refused = cluster.kubectl(
+            "create", "--validate=strict", "--dry-run=server", "-f", "-", stdin=text.replace(right, wrong, 1)
+        )
+        assert refused.returncode == 1
+        assert message in refused.stderr

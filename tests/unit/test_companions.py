@@ -1,0 +1,200 @@
+"""What a fleet renders to: that it is in ``manifests/``, that it holds together, and what the command does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.stories import FLEETS
+from webhook import documents
+from webhook.cli import files, render
+from webhook.cli.main import main
+from webhook.fleet.companions import SUBJECTS, device_plugin
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
+
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+BOOT = render.boot_files()
+
+
+@pytest.fixture(name="any_fleet", params=FLEETS.values(), ids=FLEETS)
+def _any_fleet(request: pytest.FixtureRequest) -> Fleet:
+    return files.fleet_at(request.param)
+
+
+def documents_of(fleet: Fleet, name: str) -> list[dict]:
+    (subject,) = [each for each in SUBJECTS if each.name == name]
+    text = subject.text(fleet, BOOT)
+    return [each.value for each in documents.read(text)] if text else []
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, ["render", *arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_the_manifests_are_what_the_built_in_fleet_renders_to() -> None:
+    assert list(render.differences(files.fleet_at(None), (), MANIFESTS)) == []
+
+
+def test_a_fleet_is_rendered_to_files_and_held_against_them(tmp_path: Path) -> None:
+    options = ("--output-dir", str(tmp_path), "--cluster", "west")
+    assert run(*options, "--check")[0] == 1
+    assert run(*options) == (0, "", "")
+    assert run(*options, "--check") == (0, "", "")
+    assert "karpenter.sh/discovery: west" in (tmp_path / "karpenter" / "node-classes.yaml").read_text()
+
+    (tmp_path / "karpenter" / "node-pools.yaml").write_text("changed")
+    (tmp_path / "device-plugin" / "device-plugin.yaml").unlink()
+    code, _, said = run(*options, "--check")
+    assert code == 1
+    assert said.splitlines() == [
+        f"{tmp_path}/device-plugin/device-plugin.yaml: is missing",
+        f"{tmp_path}/karpenter/node-pools.yaml: differs",
+    ]
+
+
+def test_what_a_fleet_does_not_need_any_more_is_taken_away(tmp_path: Path) -> None:
+    existing = tmp_path / "fleet.yaml"
+    existing.write_text(
+        "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
+        "instanceTypes: [g5.xlarge], nodes: existing}\n"
+    )
+    folder = str(tmp_path / "out")
+    run("--output-dir", folder)
+    code, _, said = run("--output-dir", folder, "--fleet", str(existing), "--check")
+    assert code == 1
+    assert said.count(": is not needed") == 6
+
+    run("--output-dir", folder, "--fleet", str(existing))
+
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
+    assert run("--fleet", str(existing)) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("only", "kinds"),
+    [
+        pytest.param(["node-pools"], {"NodePool"}, id="a subject"),
+        pytest.param(["karpenter"], {"NodePool", "EC2NodeClass", "NodeOverlay"}, id="a tool"),
+        pytest.param(["device-plugin", "node-overlays"], {"DaemonSet", "ConfigMap", "NodeOverlay"}, id="two"),
+    ],
+)
+def test_one_subject_is_printed_alone(only: list[str], kinds: set[str]) -> None:
+    code, text, _ = run(*(f"--only={each}" for each in only))
+    assert code == 0
+    assert {each.value["kind"] for each in documents.read(text)} == kinds
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--only", "node-pool"], "'node-pool' is no subject. Known are device-plugin,", id="unknown"),
+        pytest.param(["--check"], "--check needs --output-dir", id="nothing to check"),
+        pytest.param(["--cluster", "a b"], "use letters, digits", id="no name of a cluster"),
+    ],
+)
+def test_a_wrong_call_says_what_to_write(options: list[str], message: str) -> None:
+    code, _, said = run(*options)
+    assert code == 2
+    assert message in said
+
+
+def test_each_slice_that_the_webhook_gives_is_promised_by_an_overlay_with_the_same_count(any_fleet: Fleet) -> None:
+    promised = {}
+    for each in documents_of(any_fleet, "node-overlays"):
+        (pool,), types = (requirement["values"] for requirement in each["spec"]["requirements"])
+        for name in types:
+            assert (pool, name) not in promised  # no two overlays select the same
+            promised[pool, name] = {key: int(value) for key, value in each["spec"]["capacity"].items()}
+    for pool in any_fleet.pools:
+        for shape in pool.shapes:
+            capacity = {WHOLE_GPU: 0} | dict(shape.capacity)
+            assert promised.get((pool.name, shape.instance_type.name)) == (
+                capacity if pool.entry.nodes == "karpenter" else None
+            )
+
+
+def test_no_two_overlays_have_one_weight(any_fleet: Fleet) -> None:
+    weights = Counter(each["spec"]["weight"] for each in documents_of(any_fleet, "node-overlays"))
+    assert set(weights.values()) <= {1}
+    assert all(1 <= each <= 10_000 for each in weights)
+
+
+def test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(any_fleet: Fleet) -> None:
+    made = {each["metadata"]["name"]: each["spec"] for each in documents_of(any_fleet, "node-pools")}
+    assert set(made) == {pool.name for pool in any_fleet.pools if pool.entry.nodes == "karpenter"}
+    for pool in any_fleet.pools:
+        if pool.name not in made:
+            continue
+        template = made[pool.name]["template"]
+        assert template["metadata"]["labels"] == {POOL_LABEL: pool.name} | dict(pool.labels)
+        taints = {(each["key"], each.get("value", ""), each["effect"]) for each in template["spec"].get("taints", ())}
+        assert taints == {(each.key, each.value, each.effect) for each in pool.taints}
+        required = {each["key"]: each["values"] for each in template["spec"]["requirements"]}
+        for shape in pool.shapes:
+            for key, values in required.items():
+                assert shape.labels[key] in values
+
+
+def test_each_pool_has_one_device_plugin_which_tolerates_its_taints(any_fleet: Fleet) -> None:
+    selected: Counter[str] = Counter()
+    taints = {pool.name: pool.taints for pool in any_fleet.pools}
+    for each in documents_of(any_fleet, "device-plugin"):
+        if each["kind"] != "DaemonSet" or each["metadata"]["name"].endswith("-daemon"):
+            continue
+        spec = each["spec"]["template"]["spec"]
+        affinity = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        ((expression,),) = [term["matchExpressions"] for term in affinity["nodeSelectorTerms"]]
+        assert expression["key"] == POOL_LABEL
+        tolerated = {(toleration["key"], toleration["effect"]) for toleration in spec["tolerations"]}
+        for pool in expression["values"]:
+            selected[pool] += 1
+            assert {(taint.key, taint.effect) for taint in taints[pool]} <= tolerated
+    assert selected == {pool.name: 1 for pool in any_fleet.pools if pool.entry.nodes == "karpenter"}
+
+
+def test_a_plugin_older_than_v0_20_is_not_used() -> None:
+    tag = device_plugin.IMAGE.rpartition(":v")[2]
+    assert tuple(map(int, tag.split("."))) >= (0, 20, 0)
+
+
+def test_a_limit_in_slices_is_shared_by_the_kinds_of_a_layout() -> None:
+    text = """\
+apiVersion: gpu-slice/v1
+pools:
+- name: a
+  gpu: a100-40gb
+  partition: {mig: {3g.20gb: 1, 1g.5gb: 3}}
+  instanceTypes: [p4d.24xlarge]
+  limit: {slices: 80}
+"""
+    (pool,) = documents_of(files.load_fleet(text.encode()), "node-pools")
+    assert pool["spec"]["limits"] == {"nvidia.com/mig-3g.20gb": "20", "nvidia.com/mig-1g.5gb": "60"}
+
+
+def test_reservations_and_names_of_roles_reach_the_node_class() -> None:
+    text = """\
+apiVersion: gpu-slice/v1
+cluster: west
+pools:
+- name: a
+  gpu: h100-80gb
+  partition: {mig: {1g.10gb: 7}}
+  instanceTypes: [p5.48xlarge]
+  capacityTypes: [reserved, on-demand]
+  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}}]
+  disk: 1Ti
+"""
+    ((found,), (pool,)) = (
+        documents_of(files.load_fleet(text.encode()), each) for each in ("node-classes", "node-pools")
+    )
+    spec = found["spec"]
+    assert spec["role"] == "KarpenterNodeRole-west"
+    assert spec["capacityReservationSelectorTerms"] == [{"id": "cr-0123456789abcdef0"}, {"tags": {"team": "research"}}]
+    assert spec["blockDeviceMappings"][0]["ebs"]["volumeSize"] == "1Ti"
+    bought = pool["spec"]["template"]["spec"]["requirements"][-1]
+    assert bought == {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved", "on-demand"]}
