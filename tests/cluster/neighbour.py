@@ -14,6 +14,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jsonpatch
+
+from tests.cluster.cluster import Cluster
+from tests.cluster.install import ADMISSION, CONFIGURATION
+from tests.waiting import wait_for
+
 LOOPBACK = "127.0.0.1"
 Review = dict[str, Any]
 
@@ -31,6 +37,10 @@ Behaviour = Callable[[Review], Answer | Review]
 """What it makes of the ``request`` of a review: a whole HTTP answer, or the review's ``response``."""
 
 
+Change = Callable[[dict[str, Any]], None]
+"""What it does to a pod, in place.  Doing it twice should be doing it once, as it may be asked again."""
+
+
 @dataclass
 class Neighbour:
     """A running one."""
@@ -46,6 +56,17 @@ def patch_of(*operations: dict[str, Any]) -> Review:
     """A response that allows with a JSON patch."""
     encoded = base64.b64encode(json.dumps(operations).encode()).decode()
     return {"allowed": True, "patchType": "JSONPatch", "patch": encoded} if operations else {"allowed": True}
+
+
+def changing(change: Change) -> Behaviour:
+    """Allow, with the patch that does *change* to the pod."""
+
+    def behaviour(request: Review) -> Review:
+        after = json.loads(json.dumps(request["object"]))
+        change(after)
+        return patch_of(*jsonpatch.make_patch(request["object"], after).patch)
+
+    return behaviour
 
 
 def review_of(request: Review, response: Review) -> Answer:
@@ -110,3 +131,40 @@ def neighbour(tls: Path, behaviour: Behaviour = lambda _: {"allowed": True}) -> 
             for each in list(connections):
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def beside_ours(cluster: Cluster, found: Neighbour, name: str, policy: str, namespace: str) -> Iterator[None]:
+    """Register *found* as configuration *name*, with that reinvocationPolicy, for the new pods of *namespace*."""
+    webhook = {
+        "name": "neighbour.example.com",
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+        "reinvocationPolicy": policy,
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "clientConfig": {
+            "url": f"https://{LOOPBACK}:{found.port}/",
+            "caBundle": base64.b64encode(found.ca.read_bytes()).decode(),
+        },
+    }
+    probe = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "probe"},
+        "spec": {"containers": [{"name": "main", "image": "example/main:1"}]},
+    }
+
+    def asked() -> bool:
+        found.behaviour = changing(lambda _: None)
+        found.calls.clear()
+        cluster.create(probe, namespace, dry_run=True)
+        return bool(found.calls)
+
+    cluster.create({"apiVersion": ADMISSION, "kind": CONFIGURATION, "metadata": {"name": name}, "webhooks": [webhook]})
+    try:
+        wait_for("the neighbour is asked", asked)
+        yield
+    finally:
+        cluster.delete(CONFIGURATION, name, api_version=ADMISSION)
+        wait_for("the neighbour is not asked any more", lambda: not asked())

@@ -74,49 +74,49 @@ def _our_pods(cluster: Cluster, ours: Ours) -> Iterator[Callable[[], None]]:
     cluster.patch("Namespace", NAME, {"metadata": {"labels": labels}})
 
 
-Place = Callable[[Ours, Path], AbstractContextManager[int]]
-"""Puts something else where our webhook should be, and gives its port."""
+Place = Callable[[Ours, Path], AbstractContextManager[None]]
+"""Puts something else where our webhook should be."""
 
 
 def answering(behaviour: Behaviour) -> Place:
     """One that answers like that, once it is registered."""
 
     @contextmanager
-    def place(ours: Ours, _: Path) -> Iterator[int]:
+    def place(ours: Ours, _: Path) -> Iterator[None]:
         with neighbour(ours.tls) as found:
             ours.installation.point_at(found.port, found.ca, lambda _: bool(found.calls))
             found.behaviour = behaviour
-            yield found.port
+            yield
 
     return place
 
 
 @contextmanager
-def nobody(ours: Ours, _: Path) -> Iterator[int]:
+def nobody(ours: Ours, _: Path) -> Iterator[None]:
     (port,) = free_ports(1)
     ours.installation.point_at(port, ours.tls / "ca.crt", lambda said: f":{port}/" in said)
-    yield port
+    yield
 
 
 def certified(by: str, host: str) -> Place:
     """One whose certificate is not what the configuration's caBundle and URL promise."""
 
     @contextmanager
-    def place(ours: Ours, folder: Path) -> Iterator[int]:
+    def place(ours: Ours, folder: Path) -> Iterator[None]:
         now = datetime.now(UTC)
         issuer = authority.create_authority(by, now=now)
         directory.write(folder / "tls", authority.issue_leaf(issuer, [host], now=now), issuer.certificate)
         trusted = folder / "tls/ca.crt" if host != LOOPBACK else ours.tls / "ca.crt"
         with neighbour(folder / "tls") as found:
             ours.installation.point_at(found.port, trusted, lambda said: f":{found.port}/" in said)
-            yield found.port
+            yield
             assert not found.calls
 
     return place
 
 
 @contextmanager
-def hanging(ours: Ours, folder: Path) -> Iterator[int]:
+def hanging(ours: Ours, folder: Path) -> Iterator[None]:
     over = threading.Event()
 
     def hang(_: Review) -> Review:
@@ -124,8 +124,8 @@ def hanging(ours: Ours, folder: Path) -> Iterator[int]:
         return {"allowed": True}
 
     try:
-        with answering(hang)(ours, folder) as port:
-            yield port
+        with answering(hang)(ours, folder):
+            yield
     finally:
         over.set()
 
@@ -274,33 +274,46 @@ def test_who_says_when_to_ask_again_is_asked_again_and_loses_no_pod(
     assert made["spec"]["containers"][0]["resources"]["limits"] == {SLICE: "1"}
 
 
+def fail_open(cluster: Cluster, ours: Ours) -> None:
+    """Somebody edits the configuration of a webhook that does not answer well."""
+    document = cluster.get(CONFIGURATION, NAME, api_version=ADMISSION)
+    document["webhooks"][0]["failurePolicy"] = "Ignore"
+    cluster.replace(document)
+    wait_for("the guard is all that is left", lambda: UNSEEN in ours.installation.probe())
+
+
+def test_the_guard_refuses_pods_that_ask_where_a_dead_webhook_fails_open(cluster, ours, namespace, tmp_path) -> None:
+    with nobody(ours, tmp_path):
+        fail_open(cluster, ours)
+        refused = cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(ASKING))
+        cluster.create(pod("plain"), namespace)
+    assert refused.stderr == (
+        f'Error from server (Forbidden): error when creating "STDIN": pods "asking" {UNSEEN}If another webhook adds '
+        "the annotation, write it into the pod or its workload's template instead; else see that the webhook "
+        "configuration 'gpu-slice' is there and fails closed.\n"
+    )
+    assert [each["metadata"]["name"] for each in cluster.list("Pod", namespace)] == ["plain"]
+
+
 @pytest.mark.parametrize(
-    ("place", "message"),
+    ("response", "message"),
     [
-        pytest.param(nobody, f'pods "asking" {UNSEEN}', id="nobody listens: the guard speaks"),
-        pytest.param(review(uid="another"), f'pods "asking" {UNSEEN}', id="a wrong uid: the guard speaks"),
+        pytest.param({"uid": "another"}, f'pods "asking" {UNSEEN}', id="a wrong uid"),
+        pytest.param({"patchType": "JSONPatch", "patch": "%"}, f'pods "asking" {UNSEEN}', id="an undecodable patch"),
         pytest.param(
-            patched({"op": "remove", "path": "/spec/nowhere"}),
+            patch_of({"op": "remove", "path": "/spec/nowhere"}),
             "Internal error occurred: error in remove for path: '/spec/nowhere'",
-            id="a patch that does not apply is refused whatever the failurePolicy",
+            id="a patch that does not apply: refused whatever the failurePolicy",
         ),
     ],
 )
-def test_pods_that_ask_are_refused_even_where_somebody_lets_the_webhook_fail_open(
-    cluster, ours, namespace, tmp_path, place: Place, message: str
-) -> None:
-    with place(ours, tmp_path):
-        document = cluster.get(CONFIGURATION, NAME, api_version=ADMISSION)
-        document["webhooks"][0]["failurePolicy"] = "Ignore"
-        cluster.replace(document)
-
-        def refusal() -> str:
-            with pytest.raises(DynamicApiError) as refused:
-                cluster.create(ASKING, namespace)
-            return said(refused.value)
-
-        # Until the API server has noticed, it is still the webhook that is complained about.
-        found = wait_for("it fails open", lambda: FAILED not in (text := refusal()) and text)
-        cluster.create(pod("plain"), namespace)
-    assert in_order(message, found), found
+def test_failing_open_lets_no_pod_that_asks_through(cluster, ours, namespace, response: Review, message: str) -> None:
+    with neighbour(ours.tls) as found:
+        ours.installation.point_at(found.port, found.ca, lambda _: bool(found.calls))
+        found.behaviour = hang_up
+        fail_open(cluster, ours)
+        found.behaviour = lambda _: {"allowed": True} | response
+        with pytest.raises(DynamicApiError) as refused:
+            cluster.create(ASKING, namespace)
+    assert in_order(message, said(refused.value)), said(refused.value)
     assert cluster.get("Pod", "asking", namespace) is None
