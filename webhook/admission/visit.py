@@ -93,6 +93,6 @@ def stale(problem: str) -> Denial:
     return Denial(
         problem,
         field=FIELD,
-        hint=f"Remove {ASSIGNED}, which gpu-slice writes itself, and the slices that it names",
+        hint=f"Remove {ASSIGNED} and the slices that it names; if you wrote neither, another webhook changed the pod",
         reason="stale-assigned",
     )
