@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.cluster import programs
 from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.install import Installation
 from tests.cluster.karpenter import install_crds
 from tests.cluster.nodes import nodes
-from tests.cluster.programs import BuildError
 from tests.running import Running
 from tests.stories import FLEETS
 from tests.waiting import wait_for
@@ -64,14 +64,15 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator
     """A control plane with a node of each pool of the built-in fleet, and one without GPUs."""
     with ExitStack() as stack:
         try:
+            programs.karpenter()
             found = stack.enter_context(cluster(tmp_path_factory.mktemp("cluster")))
-        except BuildError as error:
+            install_crds(found)
+        except programs.BuildError as error:
             if "CI" in os.environ:
                 raise
             told.why = str(error)
             pytest.skip(told.why)
         told.logs = found.plane.logs
-        install_crds(found)
         for each in nodes(fleet):
             found.add_node(each)
         yield found

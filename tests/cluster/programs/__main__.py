@@ -4,10 +4,8 @@ import sys
 
 from tests.cluster import programs
 
-try:
-    programs.etcd()
-    programs.control_plane()
-    programs.karpenter()
-    programs.device_plugin()
-except programs.BuildError as error:
-    print(f"tests/cluster will be skipped: {error}", file=sys.stderr)
+for build in (programs.etcd, programs.control_plane, programs.karpenter, programs.device_plugin):
+    try:
+        build()
+    except programs.BuildError as error:  # the tests that want it say so, too
+        print(error, file=sys.stderr)
