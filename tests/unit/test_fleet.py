@@ -160,6 +160,15 @@ class TestValid:
             pytest.param({"weight": "100"}, id="the largest weight"),
             pytest.param({"ami": "al2023@latest"}, id="the newest image"),
             pytest.param({"ami": "bottlerocket@1.57.0", "strategy": "single"}, id="bottlerocket with single"),
+            pytest.param(
+                {"ami": "bottlerocket@1.57.0", "strategy": "single", "partition": "{mig: {3g.20gb: 2}}"},
+                id="bottlerocket with as many as fit",
+            ),
+            pytest.param({**A10G, "ami": "bottlerocket@1.57.0"}, id="bottlerocket with time-slicing on any GPU"),
+            pytest.param(
+                {"ami": "bottlerocket@1.57.0", "partition": "{mps: {replicas: 2}}"}, id="bottlerocket with mps"
+            ),
+            pytest.param({"ami": "al2023@v" + "2" * 22}, id="an image whose name is just short enough"),
             pytest.param({"nodeRole": "r", "disk": "1Ti"}, id="role and disk"),
             pytest.param({**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, id="nodes of two sizes"),
             pytest.param(
@@ -646,6 +655,35 @@ REFUSED = [
         "Bottlerocket makes no profile with an attribute",
         "al2023",
         id="bottlerocket with an attribute",
+    ),
+    pytest.param(
+        text(pool_text(ami="bottlerocket@1.57.0", strategy="single", partition="{mig: {1g.5gb: 6}}")),
+        "pools[0].partition.mig",
+        "as many as fit, which are 7 x 1g.5gb, not 6",
+        "Write '1g.5gb: 7', or an al2023 ami",
+        id="bottlerocket with a GPU that is not used up",
+    ),
+    pytest.param(
+        text(
+            pool_text(
+                gpu="gb200",
+                ami="bottlerocket@1.57.0",
+                strategy="single",
+                partition="{mig: {1g.23gb: 7}}",
+                instanceTypes="[p6e-gb200.36xlarge]",
+            )
+        ),
+        "pools[0].partition.mig",
+        "Bottlerocket does not cut gb200",
+        "al2023",
+        id="bottlerocket with a GPU that it does not know",
+    ),
+    pytest.param(
+        text(pool_text(ami="bottlerocket@v1.57.0-" + "a" * 10)),
+        "pools[0].ami",
+        "is longer than 30 characters",
+        "'al2023@v20260724'",
+        id="an image whose name Karpenter refuses",
     ),
     pytest.param(
         text(pool_text(nodes="existing", weight="5", ami="al2023@latest")),

@@ -38,6 +38,13 @@ LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
 
+LONGEST_AMI = 30
+"""Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
+
+BOTTLEROCKET_GPUS = ("a100.40gb", "a100.80gb", "h100.80gb", "h200.141gb", "b200.180gb")
+"""GPUs that Bottlerocket cuts.  It ignores what it does not know, and makes 7g of every GPU then."""
+
+
 def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
     """Everything wrong with one pool."""
     where = f"pools[{index}]"
@@ -127,14 +134,35 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             "Give one profile, or write 'strategy: mixed'",
         )
     if entry.ami.startswith("bottlerocket"):
-        if entry.strategy != "single":
+        yield from _check_bottlerocket(where, entry, gpu, layout)
+
+
+def bottlerocket_key(gpu: Gpu) -> str:
+    """What Bottlerocket calls a GPU: ``a100.40gb``."""
+    return f"{gpu.family}.{gpu.memory.lower()}"
+
+
+def _check_bottlerocket(
+    where: str, entry: PoolEntry, gpu: Gpu, layout: Mapping[GpuProfile, int]
+) -> Iterator[FleetProblem]:
+    if entry.strategy != "single":
+        yield FleetProblem(
+            where.replace("partition.mig", "strategy"),
+            "Bottlerocket's own device plugin runs the strategy 'single'",
+            "Write 'strategy: single', or an al2023 ami",
+        )
+    if any(each.profile.attribute for each in layout):
+        yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
+    if bottlerocket_key(gpu) not in BOTTLEROCKET_GPUS:
+        yield FleetProblem(where, f"Bottlerocket does not cut {gpu.name}", "Write an al2023 ami")
+    if len(layout) == 1:
+        ((profile, count),) = layout.items()
+        if count != profile.most:
             yield FleetProblem(
-                where.replace("partition.mig", "strategy"),
-                "Bottlerocket's own device plugin runs the strategy 'single'",
-                "Write 'strategy: single', or an al2023 ami",
+                where,
+                f"Bottlerocket makes as many as fit, which are {profile.most} x {profile}, not {count}",
+                f"Write '{profile}: {profile.most}', or an al2023 ami",
             )
-        if any(each.profile.attribute for each in layout):
-            yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
 
 
 def _given(names: list[str]) -> str:
@@ -199,6 +227,12 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     for index, bought in enumerate(entry.capacity_types):
         if bought in entry.capacity_types[:index]:
             yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
+    if len(entry.ami) > LONGEST_AMI:
+        yield FleetProblem(
+            f"{where}.ami",
+            f"'{entry.ami}' is longer than {LONGEST_AMI} characters, which Karpenter refuses",
+            "Write one such as 'al2023@v20260724'",
+        )
     if entry.nodes == "existing":
         for name in sorted(entry.model_fields_set & KARPENTER_ONLY):
             yield FleetProblem(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.fleet.check import bottlerocket_key
 from webhook.fleet.pool import Pool
 
 BOUNDARY = "gpu-slice"
@@ -83,7 +84,7 @@ def _bottlerocket(pool: Pool) -> str:
     nvidia = "settings.kubelet-device-plugins.nvidia"
     if partition.mig is not None:
         (profile,) = partition.mig
-        key = bottlerocket_key(pool.gpu.family, pool.gpu.memory)
+        key = bottlerocket_key(pool.gpu)
         return f'[{nvidia}]\ndevice-partitioning-strategy = "mig"\n\n[{nvidia}.mig.profile]\n"{key}" = "{profile}"\n'
     name, sharing = ("time-slicing", partition.time_slicing) if partition.time_slicing else ("mps", partition.mps)
     assert sharing is not None
@@ -91,12 +92,3 @@ def _bottlerocket(pool: Pool) -> str:
         f'[{nvidia}]\ndevice-sharing-strategy = "{name}"\n\n[{nvidia}.{name}]\nreplicas = {sharing.replicas}\n'
         "rename-by-default = true\nfail-requests-greater-than-one = true\n"
     )
-
-
-def bottlerocket_key(family: str, memory: str) -> str:
-    """What Bottlerocket calls a GPU.
-
-    >>> bottlerocket_key("a100", "40GB")
-    'a100.40gb'
-    """
-    return f"{family}.{memory.lower()}"

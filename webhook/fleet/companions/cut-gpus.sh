@@ -13,8 +13,9 @@ CONSOLE="${CONSOLE:-/dev/console}"
 DRIVER_SECONDS="${DRIVER_SECONDS:-120}"
 
 say() {
-  echo "gpu-slice-cut: $*" >&2
-  echo "gpu-slice-cut: $*" 2>/dev/null >"$CONSOLE" || true
+  local text="gpu-slice-cut: ${*//$'\n'/ }"
+  echo "$text" >&2
+  echo "$text" 2>/dev/null >>"$CONSOLE" || true
 }
 
 hold() {
@@ -24,47 +25,48 @@ hold() {
   done
 }
 
-modes() {
-  nvidia-smi --query-gpu=mig.mode.current --format=csv,noheader | sort -u
+# mode current, mode pending: Enabled where all GPUs are, else all that they are
+mode() {
+  nvidia-smi --query-gpu="mig.mode.$1" --format=csv,noheader | sort -u
 }
 
-# "  MIG 1g.5gb     Device  0: (UUID: MIG-...)"
-slices() {
-  nvidia-smi -L | sed -n 's/^ *MIG \([^ ]*\) .*/\1/p'
+counted() {
+  sort | uniq -c | sed 's/^ *//' | paste -sd, -
 }
 
+# Both its status and its list: a GPU that has fallen off the bus is an error beside those that are left.
 for ((waited = 0; ; waited++)); do
-  gpus=$(nvidia-smi -L 2>/dev/null | grep -c '^GPU ')
-  ((gpus > 0)) && break
-  ((waited < DRIVER_SECONDS)) || hold "nvidia-smi shows no GPU after $DRIVER_SECONDS s: $(nvidia-smi -L 2>&1 | head -n 1)"
+  listed=$(nvidia-smi -L 2>&1) && gpus=$(grep -c '^GPU ' <<<"$listed") && break
+  ((waited < DRIVER_SECONDS)) || hold "nvidia-smi does not show the GPUs after $DRIVER_SECONDS s: $listed"
   sleep 1
 done
 
-if [[ $(modes) != Enabled ]]; then
-  output=$(nvidia-smi -mig 1 2>&1) || say "nvidia-smi -mig 1: $output"
-  if [[ $(modes) != Enabled ]]; then
+if [[ $(mode current) != Enabled ]]; then
+  output=$(nvidia-smi -mig 1 2>&1)    # ends with 0 even where it could not
+  now=$(mode current)
+  if [[ $now != Enabled ]]; then
+    [[ $(mode pending) == Enabled ]] || hold "MIG mode is $now: $output"
     # A GPU of the Ampere generation changes its mode by a reset, which a virtual machine may not do.
-    [[ -e $REBOOTED ]] && hold "MIG mode is $(modes | paste -sd' ') even after a reboot: $output"
+    [[ -e $REBOOTED ]] && hold "MIG mode is $now even after a reboot: $output"
     { mkdir -p "${REBOOTED%/*}" && touch "$REBOOTED" && sync; } ||
       hold "$REBOOTED cannot be written, and without it this node would reboot for ever"
     say "MIG mode needs a reboot"
-    systemctl reboot
+    systemctl reboot || hold "MIG mode needs a reboot, and systemctl refused it"
     sleep infinity
   fi
 fi
 
 # Nothing uses the GPUs yet.  "No GPU instances found" is an error to nvidia-smi, and none to us.
-nvidia-smi mig -dci >/dev/null 2>&1
-nvidia-smi mig -dgi >/dev/null 2>&1
-left=$(slices | wc -l)
-((left == 0)) || hold "$left slices from before cannot be removed: $(nvidia-smi mig -dgi 2>&1 | paste -sd' ')"
+output=$(nvidia-smi mig -dci 2>&1; nvidia-smi mig -dgi 2>&1)
+left=$(nvidia-smi mig -lgi 2>/dev/null | grep -c ' MIG ')    # -L would not show one without a compute instance
+((left == 0)) || hold "$left slices from before cannot be removed: $output"
 
-output=$(nvidia-smi mig -cgi "$LAYOUT" -C 2>&1) || hold "$LAYOUT cannot be made: $(paste -sd' ' <<<"$output")"
+output=$(nvidia-smi mig -cgi "$LAYOUT" -C 2>&1) || hold "$LAYOUT cannot be made: $output"
 
-wanted=$(for ((gpu = 0; gpu < gpus; gpu++)); do tr , '\n' <<<"$LAYOUT"; done | sort | uniq -c)
-made=$(slices | sort | uniq -c)
-[[ $made == "$wanted" ]] ||
-  hold "made $(paste -sd, <<<"${made:-nothing}" | tr -s ' '), wanted $(paste -sd, <<<"$wanted" | tr -s ' ')"
+# "  MIG 1g.5gb     Device  0: (UUID: MIG-...)"
+made=$(nvidia-smi -L | sed -n 's/^ *MIG \([^ ]*\) .*/\1/p' | counted)
+wanted=$(for ((gpu = 0; gpu < gpus; gpu++)); do tr , '\n' <<<"$LAYOUT"; done | counted)
+[[ $made == "$wanted" ]] || hold "made ${made:-nothing}, wanted $wanted"
 
 rm -f "$REBOOTED"
 say "cut $gpus GPUs into $LAYOUT each"
