@@ -8,7 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from webhook.fleet.companions import config_map, device_plugin, node_class, node_overlay, node_pool
+from webhook.fleet.companions import (
+    config_map,
+    device_plugin,
+    dra,
+    helm_values,
+    kueue,
+    mig_parted,
+    node_class,
+    node_overlay,
+    node_pool,
+    quota,
+    usage,
+)
 from webhook.fleet.companions.boot import BootFiles
 from webhook.fleet.companions.companion import Commented, write
 from webhook.fleet.fleet import Fleet
@@ -39,7 +51,13 @@ SUBJECTS = (
     Subject("node-pools", "karpenter", lambda fleet, _: node_pool.node_pools(fleet)),
     Subject("node-classes", "karpenter", node_class.node_classes),
     Subject("node-overlays", "karpenter", lambda fleet, _: node_overlay.node_overlays(fleet)),
+    Subject("quota", "quota", lambda fleet, _: quota.quotas(fleet)),
     Subject("fleet", "fleet", lambda fleet, _: config_map.config_map(fleet), applied=False),
+    Subject("helm-values", "helm-values", lambda fleet, _: helm_values.helm_values(fleet), applied=False),
+    Subject("mig-parted", "mig-parted", lambda fleet, _: mig_parted.mig_configs(fleet), applied=False),
+    Subject("dra", "dra", lambda fleet, _: dra.device_classes(fleet), applied=False),
+    Subject("dcgm-exporter", "dcgm-exporter", lambda fleet, _: usage.usage(fleet), applied=False),
+    Subject("kueue", "kueue", lambda fleet, _: kueue.queues(fleet), applied=False),
 )
 
 

@@ -1,0 +1,74 @@
+"""Values for the Helm chart of NVIDIA's device plugin, for those who would rather run that than our DaemonSets.
+
+Source: NVIDIA/k8s-device-plugin v0.20.0 ``deployments/helm/nvidia-device-plugin``: ``values.yaml``, ``templates``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from webhook.documents import write as write_yaml
+from webhook.fleet.companions.companion import Commented, Manifest, Path
+from webhook.fleet.companions.device_plugin import NAMESPACE, configuration, configurations
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+
+CHART = "0.20.0"
+"""Its application, too, is of that version."""
+ONLY = "default"
+"""Name of a release's one configuration."""
+
+_HEAD = f"""\
+The chart nvidia-device-plugin, {CHART} or later, in {NAMESPACE}; in place of our own DaemonSets, not beside them."""
+
+
+def helm_values(fleet: Fleet) -> Iterator[Commented]:
+    """The values of one release for each configuration that the fleet needs."""
+    needed = configurations(fleet)
+    for number, (name, pools) in enumerate(needed.items(), 1):
+        head = f"{_HEAD}\nFor the nodes of {', '.join(pool.name for pool in pools)}."
+        if len(needed) > 1:
+            head += f"\nRelease {number} of {len(needed)}, with a file of its own: a release has one configuration."
+        yield Commented(_values(name, pools), _notes(pools[0], head))
+
+
+def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
+    """What sends the pods of a DaemonSet to the nodes of *pools*, past their taints."""
+    pools = list(pools)
+    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
+    taints = {(WHOLE_GPU, "NoSchedule"): None} | {
+        (each.key, each.effect): None for pool in pools for each in pool.taints
+    }
+    return {
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}
+            }
+        },
+        "tolerations": [{"key": key, "operator": "Exists", "effect": effect} for key, effect in taints],
+    }
+
+
+def _values(name: str, pools: list[Pool]) -> Manifest:
+    partition, nodes = pools[0].entry.partition, on_nodes_of(pools)
+    values: Manifest = {"fullnameOverride": name, **nodes}
+    if partition.mig is not None:
+        return values | {"migStrategy": pools[0].entry.strategy}
+    values["config"] = {"map": {ONLY: write_yaml(configuration(pools[0]))}, "default": ONLY}
+    if partition.mps is not None:
+        values |= {"gfd": {"enabled": True}, "nfd": {"worker": {"tolerations": nodes["tolerations"]}}}
+    return values
+
+
+def _notes(pool: Pool, head: str) -> dict[Path, str]:
+    notes: dict[Path, str] = {
+        (): head,
+        ("affinity",): "In place of the chart's own, which waits for labels of node-feature-discovery.",
+    }
+    if pool.entry.partition.mig is not None:
+        notes["migStrategy",] = "The chart's default is none, with which every GPU seems to be whole."
+    else:
+        notes["config",] = "Beside the plugin a sidecar runs then, which reads the labels of nodes."
+    if pool.entry.partition.mps is not None:
+        notes["gfd",] = "Sets nvidia.com/mps.capable, without which the chart's MPS daemon goes to no node."
+    return notes

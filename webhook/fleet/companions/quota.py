@@ -1,0 +1,54 @@
+"""ResourceQuotas that hold what the fleet file only advises: a namespace gets none of a slice that it may not use.
+
+The webhook tells a pod's author at once, and sees no pod that writes the resource by hand; the API server counts
+those too.  Of extended resources a quota knows only ``requests.``.  A quota sees resources, not pools: where a
+namespace may use a slice in one pool and not in another, this allows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webhook.fleet.companions.companion import Commented, Path, labels
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import WHOLE_GPU
+
+NAME = "gpu-slice"
+
+
+def quotas(fleet: Fleet) -> Iterator[Commented]:
+    """One for each namespace of the fleet file that may not use every slice; "*" stands for none in particular."""
+    for namespace in fleet.policies:
+        if namespace == "*":
+            continue
+        allowed, forbidden = _resources(fleet, namespace)
+        if forbidden:
+            manifest = {
+                "apiVersion": "v1",
+                "kind": "ResourceQuota",
+                "metadata": {"name": NAME, "namespace": namespace, "labels": labels("quota")},
+                "spec": {"hard": {f"requests.{resource}": "0" for resource in forbidden}},
+            }
+            yield Commented(manifest, _notes(namespace, allowed, forbidden))
+
+
+def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
+    """The resources of the fleet that pods of *namespace* may ask for, and the others."""
+    policy = fleet.policy(namespace)
+    known = dict.fromkeys(offer.resource for _, offer in fleet.offers())
+    permitted = {offer.resource for pool, offer in fleet.offers() if policy.permits(pool, offer)}
+    return [each for each in known if each in permitted], [each for each in known if each not in permitted]
+
+
+def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[Path, str]:
+    example = (allowed or forbidden)[0]
+    some = f'To allow some, and no more:  requests.{example}: "4"\nDaemonSets and waiting pods are counted too.'
+    notes: dict[Path, str] = {
+        (): f"What {namespace} may not use.  A quota knows no pools: what is allowed in one is allowed in all.",
+        ("spec", "hard"): some,
+    }
+    if WHOLE_GPU in forbidden:
+        notes["spec", "hard", f"requests.{WHOLE_GPU}"] = (
+            "Under the strategy `single` a slice is called so, and so is a whole GPU elsewhere: this forbids both."
+        )
+    return notes
