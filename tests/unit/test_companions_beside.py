@@ -93,7 +93,7 @@ class TestQuotas:
 
     def test_a_namespace_that_may_use_everything_gets_none(self, fleet: Fleet) -> None:
         assert list(quota.quotas(fleet)) == []
-        text = files.default_fleet_text() + "namespaces: {free: {}, all: {slices: [%s]}}\n"
+        text = files.default_fleet_text().decode() + "namespaces: {free: {}, all: {slices: [%s]}}\n"
         slices = ", ".join(dict.fromkeys(str(offer) for _, offer in fleet.offers()))
         assert list(quota.quotas(files.load_fleet((text % slices).encode()))) == []
 
@@ -278,6 +278,11 @@ class TestKueue:
             "nvidia.com/gpu.shared": 4,
         }
 
+    def test_the_job_asks_for_what_its_namespace_may_use(self) -> None:
+        text = FLEETS["teams"].read_text() + "  default: {slices: [2g.10gb]}\n"
+        *_, job = manifests(kueue.queues(files.load_fleet(text.encode())))
+        assert job["spec"]["template"]["metadata"]["annotations"] == {"gpu-slice": "2g.10gb"}
+
     def test_the_webhook_takes_the_pods_of_the_job_as_kueue_counted_them(self, any_fleet: Fleet) -> None:
         *_, job = manifests(kueue.queues(any_fleet))
         (limits,) = [each["resources"]["limits"] for each in job["spec"]["template"]["spec"]["containers"]]
@@ -286,6 +291,6 @@ class TestKueue:
 
         assert seen.denial is None
         assert seen.pod is not None
-        assert seen.pod["spec"]["nodeSelector"] or seen.pod["spec"]["affinity"]
+        assert seen.pod["metadata"]["annotations"].keys() > {"gpu-slice"}, "it was seen"
         (container,) = seen.pod["spec"]["containers"]
         assert {name: int(amount) for name, amount in container["resources"]["limits"].items()} == limits

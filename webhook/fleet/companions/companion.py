@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from webhook.documents import write_commented
-from webhook.fleet.pool import Pool
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
 
 Manifest = dict[str, Any]
 Path = tuple[int | str, ...]
@@ -37,3 +37,20 @@ def labels(component: str) -> dict[str, str]:
 def made_by_karpenter(pools: Iterable[Pool]) -> list[Pool]:
     """The pools whose nodes Karpenter launches."""
     return [pool for pool in pools if pool.entry.nodes == "karpenter"]
+
+
+def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
+    """What sends the pods of a DaemonSet to the nodes of *pools*, past their taints."""
+    pools = list(pools)
+    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
+    taints = {(WHOLE_GPU, "NoSchedule"): None} | {
+        (each.key, each.effect): None for pool in pools for each in pool.taints
+    }
+    return {
+        "affinity": {
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}
+            }
+        },
+        "tolerations": [{"key": key, "operator": "Exists", "effect": effect} for key, effect in taints],
+    }

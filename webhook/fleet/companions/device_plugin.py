@@ -8,12 +8,11 @@ Source: NVIDIA/k8s-device-plugin v0.19.0 ``deployments/helm/nvidia-device-plugin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter
+from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter, on_nodes_of
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.fleet.pool import WHOLE_GPU, Pool
 
 IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
 """Older ones count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
@@ -166,7 +165,6 @@ _MPS_VOLUMES: list[Manifest] = [
 
 def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
     selected = {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/instance": name}
-    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",
@@ -180,27 +178,12 @@ def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
                     "priorityClassName": "system-node-critical",
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "affinity": {
-                        "nodeAffinity": {
-                            "requiredDuringSchedulingIgnoredDuringExecution": {
-                                "nodeSelectorTerms": [{"matchExpressions": [here]}]
-                            }
-                        }
-                    },
-                    "tolerations": _tolerations(pools),
+                    **on_nodes_of(pools),
                     **spec,
                 },
             },
         },
     }
-
-
-def _tolerations(pools: list[Pool]) -> list[dict[str, Any]]:
-    """For whole GPUs' usual taint, and for the taints of the pools."""
-    wanted = {(WHOLE_GPU, "NoSchedule"): None} | {
-        (each.key, each.effect): None for pool in pools for each in pool.taints
-    }
-    return [{"key": key, "operator": "Exists", "effect": effect} for key, effect in wanted]
 
 
 def _notes(pools: list[Pool]) -> dict[Path, str]:

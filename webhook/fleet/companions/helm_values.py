@@ -5,13 +5,13 @@ Source: NVIDIA/k8s-device-plugin v0.20.0 ``deployments/helm/nvidia-device-plugin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions.companion import Commented, Manifest, Path
+from webhook.fleet.companions.companion import Commented, Manifest, Path, on_nodes_of
 from webhook.fleet.companions.device_plugin import NAMESPACE, configuration, configurations
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.fleet.pool import Pool
 
 CHART = "0.20.0"
 """Its application, too, is of that version."""
@@ -30,23 +30,6 @@ def helm_values(fleet: Fleet) -> Iterator[Commented]:
         if len(needed) > 1:
             head += f"\nRelease {number} of {len(needed)}, with a file of its own: a release has one configuration."
         yield Commented(_values(name, pools), _notes(pools[0], head))
-
-
-def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
-    """What sends the pods of a DaemonSet to the nodes of *pools*, past their taints."""
-    pools = list(pools)
-    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
-    taints = {(WHOLE_GPU, "NoSchedule"): None} | {
-        (each.key, each.effect): None for pool in pools for each in pool.taints
-    }
-    return {
-        "affinity": {
-            "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}
-            }
-        },
-        "tolerations": [{"key": key, "operator": "Exists", "effect": effect} for key, effect in taints],
-    }
 
 
 def _values(name: str, pools: list[Pool]) -> Manifest:

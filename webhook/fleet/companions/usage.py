@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.companion import Commented, Manifest, Path
-from webhook.fleet.companions.helm_values import on_nodes_of
+from webhook.fleet.companions.companion import Commented, Manifest, Path, on_nodes_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import SHARED_GPU
 
