@@ -13,6 +13,8 @@ from tests.cluster.conftest import Ours
 SLICE = "nvidia.com/mig-1g.5gb"
 ONE = {"limits": {SLICE: "1"}, "requests": {SLICE: "1"}}
 ASSIGNED = "gpu-slice/assigned"
+WHOLE = {"limits": {"nvidia.com/gpu": "1"}}
+SINGLE = {"gpu-slice": "1g.5gb", ASSIGNED: "1g.5gb -> main=nvidia.com/gpu:1"}
 GIVEN = {"gpu-slice": "1g.5gb", ASSIGNED: f"1g.5gb -> main={SLICE}:1"}
 
 UNSEEN = (
@@ -38,6 +40,17 @@ def pod(annotations: dict[str, str] | None, **containers: Document) -> Document:
     spec: Document = {"containers": [each for each in made if each not in split]}
     spec |= {"initContainers": split} if split else {}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "annotations": annotations}, "spec": spec}
+
+
+def selected(document: Document, *, by_affinity: bool = False) -> Document:
+    """*document* with a node selection."""
+    if not by_affinity:
+        return document | {"spec": document["spec"] | {"nodeSelector": {"gpu-slice/pool": "small"}}}
+    here = {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu-slice/pool", "operator": "In", "values": ["small"]}]}]
+    }
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": here}}
+    return document | {"spec": document["spec"] | {"affinity": affinity}}
 
 
 def answer(cluster: Cluster, document: Document, namespace: str = "default") -> str:
@@ -90,6 +103,12 @@ def answer(cluster: Cluster, document: Document, namespace: str = "default") -> 
             f"do not carry side={SLICE}:1,",
             id="one of two was stripped",
         ),
+        pytest.param(
+            pod(SINGLE, main=WHOLE),
+            "spec.nodeSelector: this pod's node selection is gone, without which its nvidia.com/gpu is any whole GPU "
+            "of the cluster. Keep the webhook that took it away from pods that ask for a slice.",
+            id="a slice of strategy single, with no node selection",
+        ),
     ],
 )
 def test_a_pod_without_the_slice_that_it_asks_for_is_refused_with_the_cure(cluster, document, expected: str) -> None:
@@ -106,14 +125,16 @@ def test_a_pod_without_the_slice_that_it_asks_for_is_refused_with_the_cure(clust
         pytest.param(pod(GIVEN, main=ONE), id="it carries what it was given"),
         pytest.param(pod(GIVEN, side={}, main=ONE, init_first={}), id="beside others"),
         pytest.param(
-            pod({"gpu-slice": "m=a,i=b", ASSIGNED: "m=a,i=b -> m=nvidia.com/gpu:2, i=nvidia.com/gpu.shared:1"})
-            | {
-                "spec": pod(None, m={"limits": {"nvidia.com/gpu": 2}}, init_i={"limits": {"nvidia.com/gpu.shared": 1}})[
-                    "spec"
-                ]
-            },
+            selected(
+                pod(
+                    {"gpu-slice": "m=a,i=b", ASSIGNED: "m=a,i=b -> m=nvidia.com/gpu:2, i=nvidia.com/gpu.shared:1"},
+                    m={"limits": {"nvidia.com/gpu": 2}},
+                    init_i={"limits": {"nvidia.com/gpu.shared": 1}},
+                )
+            ),
             id="single, shared, an init container",
         ),
+        pytest.param(selected(pod(SINGLE, main=WHOLE), by_affinity=True), id="single, selected by affinity"),
         pytest.param(pod(None, main={}), id="no annotations at all"),
         pytest.param(pod({"gpu-slice/assigned": "x"}, main={}), id="it asks for nothing"),
     ],
