@@ -6,12 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.stories import FLEETS
 from webhook.cli import files, render
 from webhook.fleet.companions import SUBJECTS
 
-EVERYTHING = (*(each.name for each in SUBJECTS if each.applied), "fleet", "mig-parted", "dra")
+DRA = ("dra",) if programs.kubernetes() >= "1.36" else ()
+"""Older ones take extendedResourceName out of a DeviceClass, as it is behind a gate there."""
+EVERYTHING = (*(each.name for each in SUBJECTS if each.applied), "fleet", "mig-parted", *DRA)
 """Not what is for Helm, nor for Kueue, whose API is not here."""
 NAMESPACES = ("gpu-slice", "gpu-operator", "notebooks", "research", "team-a", "nobody")
 
