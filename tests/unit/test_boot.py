@@ -25,6 +25,8 @@ from webhook.fleet.companions.boot import BootFiles, layout, user_data
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 
+pytestmark = pytest.mark.slow  # each test runs the script in a shell of its own
+
 HERE = Path(__file__).parent
 SHIPPED = Path(companions.__file__).parent
 SCRIPT, UNIT = SHIPPED / "cut-gpus.sh", SHIPPED / "cut-gpus.service"
