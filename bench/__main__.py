@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from certs import authority, directory
+from webhook.cli.demo import certify
 
 ROUNDS = 5
 SECONDS = 4
@@ -149,9 +149,7 @@ def main() -> None:
         raise SystemExit("make bench wants two cores and wrk (apt-get install wrk)")
     with tempfile.TemporaryDirectory() as folder:
         tls = Path(folder) / "tls"
-        now = datetime.now(UTC)
-        root = authority.create_authority("gpu-slice bench", now=now)
-        directory.write(tls, authority.issue_leaf(root, ["127.0.0.1"], now=now), root.certificate)
+        certify(tls, "gpu-slice bench")
         webhook = ["-m", "webhook", "serve", "--tls-dir", str(tls), "--host", "127.0.0.1", "--port", "0"]
         webhook += ["--ops-port", "0", "--log-level", "info"]
         rows = []
@@ -176,8 +174,8 @@ def main() -> None:
             *rows,
             "",
             f"Serving process: {memory:.0f} MiB resident after the load, listening {ready:.2f} s after its start "
-            f"(fleet loaded). {now:%Y-%m-%d}, Python {sys.version.split()[0]}, {ROUNDS} rounds of {SECONDS} s in "
-            f"turns, {CONNECTIONS} connections, medians.",
+            f"(fleet loaded). {datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}, {ROUNDS} rounds of "
+            f"{SECONDS} s in turns, {CONNECTIONS} connections, medians.",
         ]
     )
     print(table)

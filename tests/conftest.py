@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from certs import authority, directory
 from tests.stories import FLEETS
 from webhook.cli import files
-from webhook.cli.demo import LOOPBACK, Client, server
+from webhook.cli.demo import Client, certify, server
 from webhook.fleet.fleet import Fleet
 from webhook.slices.catalogue import Catalogue
 
@@ -45,10 +43,7 @@ def _fleet() -> Fleet:
 def _tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ca.crt, tls.crt and tls.key for the Service and for loopback."""
     folder = tmp_path_factory.mktemp("certificates") / "tls"
-    now = datetime.now(UTC)
-    root = authority.create_authority("gpu-slice tests", now=now)
-    names = [*authority.service_names("webhook", "gpu-slice"), LOOPBACK]
-    directory.write(folder, authority.issue_leaf(root, names, now=now), root.certificate)
+    certify(folder, "gpu-slice tests")
     return folder
 
 

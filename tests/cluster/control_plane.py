@@ -20,14 +20,12 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from certs import authority, directory
 from tests.cluster import programs
 from tests.waiting import wait_for
+from webhook.cli.demo import LOOPBACK, certify
 
-LOOPBACK = "127.0.0.1"
 CONTROLLERS = (
     "deployment-controller",
     "replicaset-controller",
@@ -95,8 +93,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
     logs.mkdir(parents=True)
     store, peer, secure = free_ports(3)
     keys = folder / "keys"
-    root = authority.create_authority("control plane", now=datetime.now(UTC))
-    directory.write(keys, authority.issue_leaf(root, [LOOPBACK], now=datetime.now(UTC)), root.certificate)
+    certify(keys, "control plane")
     token = secrets.token_hex(16)
     tokens = folder / "tokens.csv"
     tokens.touch(mode=0o600)

@@ -6,15 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster, Document
 from tests.cluster.control_plane import Starter, free_ports
 from tests.cluster.nodes import ROOM, node
-from tests.waiting import wait_for
-from webhook import documents
-from webhook.fleet.companions import SUBJECTS
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
 
@@ -61,12 +57,6 @@ def karpenter(cluster: Cluster, fleet: Fleet, folder: Path) -> Iterator[None]:
         assert process.poll() is None, "Karpenter ended by itself"
 
 
-def companions(fleet: Fleet, boot: Any, name: str) -> list[Document]:
-    """The documents of one subject, as `gpu-slice render` prints them."""
-    (subject,) = [each for each in SUBJECTS if each.name == name]
-    return [each.value for each in documents.read(subject.text(fleet, boot))]
-
-
 def for_kwok(node_pool: Document) -> Document:
     """A NodePool whose nodes kwok makes: only the reference to its NodeClass is exchanged."""
     node_pool["spec"]["template"]["spec"]["nodeClassRef"] = {
@@ -95,11 +85,6 @@ def boot_nodes(cluster: Cluster, fleet: Fleet) -> list[Document]:
         taints = [t for t in each["spec"].get("taints", ()) if t["key"] != "node.kubernetes.io/not-ready"]
         cluster.patch("Node", each["metadata"]["name"], {"spec": {"taints": taints}})
     return found
-
-
-def launched(cluster: Cluster, fleet: Fleet, count: int) -> list[Document]:
-    """*count* nodes, ready; waits for them."""
-    return wait_for(f"{count} nodes", lambda: (nodes := boot_nodes(cluster, fleet)) and len(nodes) == count and nodes)
 
 
 def _instance_types(fleet: Fleet) -> Iterator[Document]:

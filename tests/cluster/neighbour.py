@@ -19,8 +19,8 @@ import jsonpatch
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import ADMISSION, CONFIGURATION
 from tests.waiting import wait_for
+from webhook.cli.demo import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 Review = dict[str, Any]
 
 

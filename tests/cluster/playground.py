@@ -12,19 +12,17 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from certs import authority, directory
 from tests.cluster import programs
 from tests.cluster.cluster import cluster
-from tests.cluster.control_plane import LOOPBACK
 from tests.cluster.install import Installation
 from tests.cluster.nodes import nodes
 from tests.running import Running
 from webhook.cli import files
+from webhook.cli.demo import certify
 
 TRY = """
 Try, in another terminal, from here:
@@ -56,8 +54,7 @@ def main(fleet_path: Path | None, folder: Path) -> None:
     try:
         with alone(folder), cluster(folder / "control-plane") as found:
             tls = folder / "tls"
-            root = authority.create_authority("gpu-slice playground", now=datetime.now(UTC))
-            directory.write(tls, authority.issue_leaf(root, [LOOPBACK], now=datetime.now(UTC)), root.certificate)
+            certify(tls, "gpu-slice playground")
             options = ["--fleet", str(fleet_path)] if fleet_path else []
             server = Running(tls, "--log-level", "debug", *options)
             try:

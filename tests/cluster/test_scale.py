@@ -13,12 +13,12 @@ from tests.cluster.cluster import Cluster, Document
 from tests.cluster.cluster import cluster as control_plane_and_kubelet
 from tests.cluster.conftest import empty
 from tests.cluster.install import Installation
-from tests.cluster.karpenter import boot_nodes, companions, for_kwok, install_crds, karpenter
+from tests.cluster.karpenter import boot_nodes, for_kwok, install_crds, karpenter
+from tests.companions import documents_of
 from tests.running import Running
 from tests.stories import FLEETS
 from tests.waiting import wait_for
 from webhook.cli import files
-from webhook.cli.render import boot_files
 from webhook.fleet.fleet import Fleet
 
 OVERLAY = ("NodeOverlay", "karpenter.sh/v1alpha1")
@@ -46,10 +46,10 @@ def _bare(cluster: object, offered: Fleet, tls: Path, tmp_path_factory: pytest.T
             found.create(
                 {"apiVersion": "karpenter.kwok.sh/v1alpha1", "kind": "KWOKNodeClass", "metadata": {"name": "default"}}
             )
-            for each in companions(offered, boot_files(), "node-overlays"):
+            for each in documents_of(offered, "node-overlays"):
                 if LATE not in str(each):
                     found.create(each)
-            for each in companions(offered, boot_files(), "node-pools"):
+            for each in documents_of(offered, "node-pools"):
                 found.create(for_kwok(each))
             installation = Installation(found)
             installation.guard()
@@ -200,7 +200,7 @@ def test_without_its_overlay_a_pod_waits_and_with_it_a_node_is_launched(bare, of
     bare.create(pod("early", "1g.23gb"))
     assert "no instance type" in karpenter_says(bare, "early")
 
-    (overlay,) = [each for each in companions(offered, boot_files(), "node-overlays") if LATE in str(each)]
+    (overlay,) = [each for each in documents_of(offered, "node-overlays") if LATE in str(each)]
     bare.create(overlay)
 
     assert bound(bare, offered, "early")["metadata"]["labels"]["gpu-slice/pool"] == LATE

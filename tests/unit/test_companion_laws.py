@@ -9,6 +9,7 @@ import jsonpatch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.companions import documents_of
 from tests.pods import container, pod_of
 from tests.unit import test_companions as companions
 from webhook.admission.plan import plan
@@ -80,8 +81,8 @@ def test_what_is_rendered_holds_together(fleet: Fleet) -> None:
 
 @given(fleets())
 def test_each_slice_that_can_be_had_is_provided_by_the_documents_of_the_pools_that_serve_it(fleet: Fleet) -> None:
-    pools = {each["metadata"]["name"]: each["spec"] for each in companions.documents_of(fleet, "node-pools")}
-    overlays = companions.documents_of(fleet, "node-overlays")
+    pools = {each["metadata"]["name"]: each["spec"] for each in documents_of(fleet, "node-pools")}
+    overlays = documents_of(fleet, "node-overlays")
     for pool, offer in fleet.offers():
         pod = pod_of(f"{offer}@{pool.gpu.name}", container())
         made = jsonpatch.apply_patch(pod, list(plan(pod, fleet).patch))

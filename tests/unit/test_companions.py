@@ -8,27 +8,21 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.companions import documents_of
 from tests.stories import FLEETS
 from webhook import documents
 from webhook.cli import files, render
 from webhook.cli.main import main
-from webhook.fleet.companions import SUBJECTS, device_plugin
+from webhook.fleet.companions import device_plugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-BOOT = render.boot_files()
 
 
 @pytest.fixture(name="any_fleet", params=FLEETS.values(), ids=FLEETS)
 def _any_fleet(request: pytest.FixtureRequest) -> Fleet:
     return files.fleet_at(request.param)
-
-
-def documents_of(fleet: Fleet, name: str) -> list[dict]:
-    (subject,) = [each for each in SUBJECTS if each.name == name]
-    text = subject.text(fleet, BOOT)
-    return [each.value for each in documents.read(text)] if text else []
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

@@ -34,10 +34,7 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
     """Tell the story on stdout.  Returns 0 where every answer came back."""
     with tempfile.TemporaryDirectory(prefix="gpu-slice-") as folder:
         tls = Path(folder) / "tls"
-        now = datetime.now(UTC)
-        root = authority.create_authority("gpu-slice demo", now=now)
-        names = [*authority.service_names("webhook", "gpu-slice"), LOOPBACK]
-        write(tls, authority.issue_leaf(root, names, now=now), root.certificate)
+        certify(tls, "gpu-slice demo")
         with server(tls, fleet_path) as port:
             click.echo(f"The webhook serves on https://{LOOPBACK}:{port}/mutate with a certificate made just now.")
             click.echo(
@@ -55,6 +52,14 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
     name = os.path.relpath(name)
     click.echo(f"Your own pod: {name} preview FILE.  What this fleet offers: {name} profiles.")
     return 0
+
+
+def certify(tls: Path, issuer: str) -> None:
+    """Write ca.crt, tls.crt and tls.key of a new authority: for the webhook's Service, and for loopback."""
+    now = datetime.now(UTC)
+    root = authority.create_authority(issuer, now=now)
+    names = [*authority.service_names("webhook", "gpu-slice"), LOOPBACK]
+    write(tls, authority.issue_leaf(root, names, now=now), root.certificate)
 
 
 class Client:

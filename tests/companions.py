@@ -1,0 +1,19 @@
+"""The companions of a fleet as a cluster would read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from webhook import documents
+from webhook.cli import render
+from webhook.fleet.companions import SUBJECTS
+from webhook.fleet.fleet import Fleet
+
+BOOT = render.boot_files()
+
+
+def documents_of(fleet: Fleet, name: str) -> list[dict[str, Any]]:
+    """The documents of one subject, as `gpu-slice render` prints them."""
+    (subject,) = [each for each in SUBJECTS if each.name == name]
+    text = subject.text(fleet, BOOT)
+    return [each.value for each in documents.read(text)] if text else []
