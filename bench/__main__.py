@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -119,7 +120,7 @@ def serving(command: list[str]):
                     yield process.pid, found["port"], time.perf_counter() - start
                     break
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
 
 
 def load(port: int, script: Path) -> tuple[float, float, float]:

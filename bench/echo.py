@@ -1,4 +1,4 @@
-"""A bare ASGI echo on the webhook's own stack: what uvicorn, uvloop, httptools and TLS leave us at best."""
+"""A bare ASGI echo by uvicorn, as it comes: what uvicorn, uvloop, httptools and TLS leave us at best."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+import uvicorn
 import uvloop
 
 from webhook.server.http import JSON, respond
-from webhook.server.run import listen, server_of
+from webhook.server.run import listen
 from webhook.server.tls import load
 
 
@@ -26,7 +27,21 @@ async def echo(scope, receive, send):
 
 def main(tls: Path) -> None:
     """Serve until ended; the port goes to stderr, as the webhook's does."""
-    server = server_of(echo, load(tls))
+    context = load(tls).context
+    config = uvicorn.Config(
+        echo,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=120,
+        ssl_context_factory=lambda *_: context,
+    )
+    server = uvicorn.Server(config)
     with listen("127.0.0.1", 0) as listening:
         print(json.dumps({"message": "listening", "port": listening.getsockname()[1]}), file=sys.stderr, flush=True)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -29,7 +29,8 @@ class Running:
         self.reader.start()
         found = self.wait_for("listening")
         self.port, self.ops_port, self.ready = found["port"], found["opsPort"], found["ready"]
-        self.client = Client(self.port, tls / "ca.crt")
+        if (tls / "ca.crt").exists():
+            self.client = Client(self.port, tls / "ca.crt")
 
     def _read(self) -> None:
         for line in self.process.stderr:
@@ -64,9 +65,10 @@ class Running:
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.get("/metrics")[1], re.MULTILINE)
         return float(found[1]) if found else None
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
+    def stop(self, number: int = signal.SIGINT) -> int:
         """Signal it, and wait for its end."""
-        self.client.close()
+        if hasattr(self, "client"):
+            self.client.close()
         self.process.send_signal(number)
         code = self.process.wait(timeout=20)
         self.reader.join(timeout=20)

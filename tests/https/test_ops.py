@@ -211,7 +211,7 @@ def test_the_preview_door_has_the_same_limit_on_a_body(start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_when_told_to_and_exits_with_0(start, number: int) -> None:
-    server = start()
+    server = start("--settle", "0")
     server.client.review(POD, "team-a")
     assert server.stop(number) == 0
 
@@ -223,17 +223,19 @@ def test_a_missing_pair_is_one_line_that_says_how_to_make_one(tmp_path: Path) ->
     assert "gpu-slice certs init --dir" in json.loads(line)["problem"]
 
 
-def test_a_key_of_another_certificate_is_refused_at_the_start(tls: Path, tmp_path: Path) -> None:
+def test_a_key_of_another_certificate_is_not_served(tls: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "webhook", "certs", "init", "--dir", tmp_path / "other"], check=True)
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     shutil.copy(tls / "tls.crt", mixed)
     shutil.copy(tmp_path / "other" / "tls.key", mixed)
 
-    result = serve(mixed)
+    server = Running(mixed)
 
-    assert result.returncode == 1
-    assert "KEY_VALUES_MISMATCH" in result.stderr
+    assert not server.ready
+    assert "KEY_VALUES_MISMATCH" in server.seen[0]["problem"]
+    assert server.get("/readyz") == (503, "no certificate yet")
+    assert server.stop() == 0
 
 
 def test_a_port_that_is_taken_is_one_line(start, tls: Path) -> None:

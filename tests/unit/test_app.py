@@ -16,7 +16,7 @@ from webhook.cli import files
 from webhook.server.app import Webhook
 from webhook.server.metrics import Metrics
 
-WEBHOOK = Webhook(lambda: files.fleet_at(None), Metrics())
+WEBHOOK = Webhook(lambda: files.fleet_at(None), Metrics(), lambda: "")
 
 
 def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:

@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -113,7 +114,7 @@ def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
             else:
                 raise click.ClickException("the server did not start")
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
 
 
 def _tell(path: Path, subject: Subject, client: Client) -> str:

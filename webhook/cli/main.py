@@ -229,15 +229,39 @@ def default() -> None:
     show_default=True,
     help="debug writes a line for each decision.",
 )
+@click.option(
+    "--tls-name", "names", multiple=True,
+    help="Serve a certificate only if it is good for this host name, as in webhook.gpu-slice.svc.",
+)  # fmt: skip
+@click.option(
+    "--poll", default=Settings.poll, show_default=True, type=click.FloatRange(min=0, min_open=True),
+    help="Seconds between two looks at the certificate and the fleet file.",
+)  # fmt: skip
+@click.option(
+    "--settle", default=Settings.settle, show_default=True, type=click.FloatRange(min=0),
+    help="Seconds after SIGTERM in which new connections are still answered.",
+)  # fmt: skip
 def serve(
-    tls_dir: Path, fleet_path: Path | None, host: str, port: int, ops_port: int, doors: bool, log_level: str
+    tls_dir: Path,
+    fleet_path: Path | None,
+    host: str,
+    port: int,
+    ops_port: int,
+    doors: bool,
+    log_level: str,
+    names: tuple[str, ...],
+    poll: float,
+    settle: float,
 ) -> None:
-    """Serve the admission webhook over HTTPS."""
+    """Serve the admission webhook over HTTPS.
+
+    SIGTERM ends it when no caller holds a connection any more, after 95 seconds at most; SIGINT (Ctrl-C) at once.
+    """
     from webhook.server import logs, run
     from webhook.server.tls import BadCertificate
 
     logger = logs.configure(sys.stderr, log_level)
-    settings = Settings(tls_dir, fleet_path, host, port, ops_port, doors, log_level)
+    settings = Settings(tls_dir, fleet_path, host, port, ops_port, doors, log_level, names, poll, settle)
     try:
         run.run(settings, files.load_fleet, files.load_fleet(files.default_fleet_text()))
     except (BadCertificate, OSError) as error:

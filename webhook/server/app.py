@@ -6,9 +6,11 @@ between the socket and `webhook.admission.review.answer`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
-from time import perf_counter
+from time import monotonic, perf_counter
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -23,15 +25,30 @@ from webhook.server.settings import MOST_BODY
 MUTATE = "/mutate"
 HEALTH = ("/healthz", "/readyz")
 
+BIG = 64 * 1024
+"""Bytes of a body that takes its turn: milliseconds go by while it is decoded and decided, in which nobody else is
+answered.  Most pods have a tenth of it."""
+
+MOST_BIG = 16
+"""Big bodies that may wait for their turn."""
+
+MOST_VALUES = 200_000
+"""Commas and brackets in a big body, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
+etcd would store, of 1.5 MiB, has fewer."""
+
 _log = logging.getLogger("gpu_slice")
 
 
 class Webhook:
     """The ASGI application of the HTTPS port."""
 
-    def __init__(self, fleet: Callable[[], Fleet | None], metrics: Metrics) -> None:
+    def __init__(self, fleet: Callable[[], Fleet | None], metrics: Metrics, unready: Callable[[], str]) -> None:
         self.fleet = fleet
         """The fleet in use; None while there is none."""
+        self.unready = unready
+        """Why nothing more should be sent here; empty while all is well."""
+        self.turn = asyncio.Lock()
+        self.waiting = 0
         self.memory: Memory | None = None
         self.metrics = metrics
 
@@ -40,7 +57,7 @@ class Webhook:
             if scope["path"] == MUTATE:
                 await self.mutate(scope, receive, send)
             elif scope["path"] in HEALTH:
-                await health(scope, send, self.fleet() is not None)
+                await health(scope, send, self.unready())
             else:
                 raise HttpError(404, f"nothing is here. Reviews go to {MUTATE}", close=True)
         except HttpError as error:
@@ -58,6 +75,7 @@ class Webhook:
         if scope["method"] != "POST":
             raise HttpError(405, "reviews are posted", close=True, headers=[(b"allow", b"POST")])
         require_json(scope)
+        begun = monotonic()
         body = await read_body(scope, receive, MOST_BODY)
         fleet = self.fleet()
         if fleet is None:
@@ -65,9 +83,32 @@ class Webhook:
             raise HttpError(503, "no fleet yet", close=True, headers=[(b"retry-after", b"1")])
         if self.memory is None or self.memory.fleet is not fleet:
             self.memory = Memory(fleet)
+        sent = self.decide(body, self.memory) if len(body) <= BIG else await self.decide_big(body, self.memory)
+        if monotonic() - begun > 1 and late(scope["query_string"], monotonic() - begun):
+            raise HttpError(503, "the caller does not wait any more", close=True, headers=[(b"retry-after", b"1")])
+        await respond(send, 200, sent, JSON)
+
+    async def decide_big(self, body: bytes, memory: Memory) -> bytes:
+        """As `decide`: one at a time, and between two of them everybody else."""
+        if body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
+            raise HttpError(413, f"the body has more than {MOST_VALUES} values", close=True)
+        if self.waiting >= MOST_BIG:
+            # The API server asks again at once, on a new connection, and so perhaps another replica.
+            raise HttpError(429, "too many big bodies wait here", close=True, headers=[(b"retry-after", b"0")])
+        self.waiting += 1
+        try:
+            async with self.turn:
+                sent = self.decide(body, memory)
+                await asyncio.sleep(0)
+        finally:
+            self.waiting -= 1
+        return sent
+
+    def decide(self, body: bytes, memory: Memory) -> bytes:
+        """The answer to the review in *body*.  Raises `HttpError` where it is none."""
         start = perf_counter()
         try:
-            decided = answer(orjson.loads(body), self.memory.plan)
+            decided = answer(orjson.loads(body), memory.plan)
         except orjson.JSONDecodeError as error:
             raise HttpError(400, f"the body is not JSON: {error}") from None
         except BadReview as error:
@@ -78,7 +119,7 @@ class Webhook:
         self.metrics.count(decided)
         if _log.isEnabledFor(logging.DEBUG):
             _log_decision(decided, took)
-        await respond(send, 200, sent, JSON)
+        return sent
 
 
 def _log_decision(decided: Answer, took: float) -> None:
@@ -99,11 +140,19 @@ def _log_decision(decided: Answer, took: float) -> None:
     )
 
 
-async def health(scope: Scope, send: Send, ready: bool) -> None:
-    """``/healthz``: the process answers.  ``/readyz``: it can also decide."""
+def late(query: bytes, passed: float) -> bool:
+    """Whether the caller, who says ``timeout=2s``, has given up after *passed* seconds."""
+    for name, value in parse_qsl(query):
+        if name == b"timeout" and value[-1:] == b"s" and value[:-1].isdigit():
+            return passed >= int(value[:-1][:9])
+    return False
+
+
+async def health(scope: Scope, send: Send, unready: str) -> None:
+    """``/healthz``: the process answers.  ``/readyz``: reviews should be sent to it."""
     if scope["method"] not in ("GET", "HEAD"):
         raise HttpError(405, "health is read", close=True, headers=[(b"allow", b"GET, HEAD")])
-    if scope["path"] == "/readyz" and not ready:
-        await respond(send, 503, b"no fleet yet")
+    if scope["path"] == "/readyz" and unready:
+        await respond(send, 503, unready.encode())
         return
     await respond(send, 200, b"ok")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -51,9 +50,3 @@ class FleetWatch:
         self.metrics.fleet_reloads.labels("refused").inc()
         goes_on = "the old one goes on" if self.current else "not ready until there is a good one"
         _log.error("fleet refused: %s", goes_on, extra={"fields": {"problem": problem}})
-
-    async def watch(self, every: float) -> None:
-        """Look every so many seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(every)
-            self.look()

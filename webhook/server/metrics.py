@@ -59,9 +59,35 @@ class Metrics:
             "When the serving certificate expires, as a Unix time",
             registry=self.registry,
         )
+        self.authority_not_after = Gauge(
+            "gpu_slice_ca_not_after_seconds",
+            "When the CA that issued the serving certificate expires, as a Unix time; 0 where it is not known",
+            registry=self.registry,
+        )
+        self.certificate_loaded = Gauge(
+            "gpu_slice_certificate_loaded",
+            "1 while the certificate on disk is the one that is served",
+            registry=self.registry,
+        )
+        self.certificate_reloads = Counter(
+            "gpu_slice_certificate_reloads", "Certificates read, by result", ["result"], registry=self.registry
+        )
+        self.connections = Gauge("gpu_slice_connections", "Open HTTPS connections", registry=self.registry)
+        self.refused_connections = Counter(
+            "gpu_slice_refused_connections",
+            "Connections that were cut off: too many of one source or in total, or too slow in what they began",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.draining = Gauge(
+            "gpu_slice_draining", "1 from SIGTERM on, while callers are sent to other replicas", registry=self.registry
+        )
         self._admissions: dict[tuple[str, str, str], Counter] = {}
         for result in ("taken", "refused"):
             self.fleet_reloads.labels(result)
+            self.certificate_reloads.labels(result)
+        for reason in ("source", "total", "handshake", "headers", "body"):
+            self.refused_connections.labels(reason)
 
     def count(self, answer: Answer) -> None:
         """Count one answered review."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from webhook.fleet.fleet import Fleet
 from webhook.server.app import HEALTH, health
 from webhook.server.http import App, HttpError, Receive, Scope, Send, respond
 from webhook.server.metrics import Metrics
@@ -13,15 +12,15 @@ from webhook.server.metrics import Metrics
 class Ops:
     """The ASGI application of the second port.  *doors* answers what is neither health nor metrics."""
 
-    def __init__(self, fleet: Callable[[], Fleet | None], metrics: Metrics, doors: App | None = None) -> None:
-        self.fleet = fleet
+    def __init__(self, unready: Callable[[], str], metrics: Metrics, doors: App | None = None) -> None:
+        self.unready = unready
         self.metrics = metrics
         self.doors = doors
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"] in HEALTH:
-                await health(scope, send, self.fleet() is not None)
+                await health(scope, send, self.unready())
             elif scope["path"] == "/metrics":
                 if scope["method"] not in ("GET", "HEAD"):
                     raise HttpError(405, "metrics are read", close=True, headers=[(b"allow", b"GET, HEAD")])

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import uvicorn
 import uvloop
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from webhook.fleet.fleet import Fleet
 from webhook.server.app import Webhook
+from webhook.server.drain import GRACE, Drain
 from webhook.server.fleet_file import FleetWatch
-from webhook.server.http import App
 from webhook.server.metrics import Metrics
 from webhook.server.ops import Ops
-from webhook.server.settings import GRACE, KEEP_ALIVE, POLL, Settings
-from webhook.server.tls import Serving, load
+from webhook.server.port import Port
+from webhook.server.settings import Settings
+from webhook.server.tls import BadCertificate, CertificateWatch
 
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
@@ -29,104 +27,100 @@ BACKLOG = 2048
 _log = logging.getLogger("gpu_slice")
 
 
-class _Server(uvicorn.Server):
-    """A uvicorn server that leaves the signals to us: there are two of them."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's protocol, which forgets a connection as soon as it is gone."""
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        # uvicorn leaves the timer running where the caller broke off, and the timer holds the connection: 35 kB
-        # for each were seen to stay for all of KEEP_ALIVE.
-        self._unset_keepalive_if_required()
-        super().connection_lost(exc)
-
-
 def run(settings: Settings, load_fleet: Callable[[bytes], Fleet], built_in: Fleet) -> None:
-    """Serve until SIGTERM or SIGINT.  Raises `BadCertificate`, or OSError where a port cannot be had."""
-    serving = load(settings.tls_directory)
+    """Serve until SIGTERM or SIGINT.
+
+    Raises `BadCertificate` where there is no such directory, or OSError where a port cannot be had.
+    """
+    if not settings.tls_directory.is_dir():
+        raise BadCertificate(
+            f"{settings.tls_directory}: no such folder. `gpu-slice certs init --dir {settings.tls_directory}` makes it"
+        )
     with (
         listen(settings.host, settings.port) as https,
         listen(settings.host, settings.ops_port) as ops,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        runner.run(_serve(settings, serving, https, ops, load_fleet, built_in))
+        runner.run(_serve(settings, https, ops, load_fleet, built_in))
 
 
 async def _serve(
     settings: Settings,
-    serving: Serving,
     https: socket.socket,
     ops: socket.socket,
     load_fleet: Callable[[bytes], Fleet],
     built_in: Fleet,
 ) -> None:
     metrics = Metrics()
-    metrics.not_after.set(serving.not_after)
+    certificate = CertificateWatch(settings.tls_directory, settings.names, metrics)
+    looks = [certificate.look]
     watch = None
     if settings.fleet is not None:
         watch = FleetWatch(settings.fleet, load_fleet, metrics)
-        watch.look()
+        looks.append(watch.look)
     else:
         metrics.fleet_loaded.set(1)
+    for look in looks:
+        look()
 
     def fleet() -> Fleet | None:
         return built_in if watch is None else watch.current
+
+    def unready() -> str:
+        if drain.leaving:
+            return "leaving"
+        if certificate.current is None:
+            return "no certificate yet"
+        return "" if fleet() is not None else "no fleet yet"
 
     doors = None
     if settings.preview:
         from webhook.server.doors import doors as open_doors  # FastAPI costs memory that serving does not need
 
         doors = open_doors(fleet)
-    servers = [
-        server_of(Webhook(fleet, metrics), serving),
-        server_of(Ops(fleet, metrics, doors), None),
-    ]
-
-    def stop() -> None:
-        for server in servers:
-            server.should_exit = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    watching = asyncio.create_task(watch.watch(POLL)) if watch is not None else None
+    port = Port(Webhook(fleet, metrics, unready), https, metrics, certificate.context)
+    second = Port(Ops(unready, metrics, doors), ops, metrics)
+    drain = Drain(port, metrics, settings.settle)
+    metrics.connections.set_function(lambda: port.connections)
+    leave = _signals(drain)
     gc.collect()
     gc.freeze()  # what was loaded stays: no use in looking at it again and again
+    port.open()
+    second.open()
     _log.info(
         "listening",
-        extra={
-            "fields": {"port": https.getsockname()[1], "opsPort": ops.getsockname()[1], "ready": fleet() is not None}
-        },
+        extra={"fields": {"port": https.getsockname()[1], "opsPort": ops.getsockname()[1], "ready": not unready()}},
     )
-    await asyncio.gather(servers[0].serve([https]), servers[1].serve([ops]))
-    if watching is not None:
-        watching.cancel()
+    looking = asyncio.create_task(_look_again(looks, settings.poll))
+    await leave.wait()
+    await drain.wait()
+    await port.close(GRACE)
+    await second.close(0)
+    looking.cancel()
     _log.info("stopped")
 
 
-def server_of(app: App, serving: Serving | None) -> _Server:
-    """A server of *app*: over TLS where there is a pair to serve, else plain."""
-    return _Server(
-        uvicorn.Config(
-            app,
-            http=Protocol,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE,
-            ssl_context_factory=None if serving is None else (lambda *_: serving.context),
-        )
-    )
+def _signals(drain: Drain) -> asyncio.Event:
+    """Set on the first signal.  SIGTERM drains; SIGINT, or a second signal, does not wait for anybody."""
+    leave = asyncio.Event()
+
+    def stop(number: int) -> None:
+        if number == signal.SIGINT or drain.leaving:
+            drain.hurry.set()
+        if not drain.leaving:
+            drain.begin()
+        leave.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop, number)
+    return leave
+
+
+async def _look_again(looks: list[Callable[[], None]], every: float) -> None:
+    while True:
+        await asyncio.sleep(every)
+        for look in looks:
+            look()
 
 
 def listen(host: str, port: int) -> socket.socket:

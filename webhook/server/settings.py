@@ -23,18 +23,16 @@ class Settings:
     preview: bool = False
     """Previews, catalogue and fleet on the second port: for people, so not where nobody asked for them."""
     log_level: str = "info"
+    names: tuple[str, ...] = ()
+    """Host names for which a certificate must be good to be served; the API server asks for SERVICE.NAMESPACE.svc."""
+    poll: float = 2.0
+    """Seconds between two looks at the fleet file and the certificate.  The kubelet takes about a minute to bring
+    new ones."""
+    settle: float = 30.0
+    """Seconds from SIGTERM in which new connections are answered in any case: until then an API server or a
+    kube-proxy may not know yet that this replica leaves."""
 
 
 MOST_BODY = 7 * 1024 * 1024
 """Bytes of a review.  An API server takes objects of 3 MiB, and a review may carry two of them and some more;
 controller-runtime has the same limit (``pkg/webhook/admission/http.go``)."""
-
-KEEP_ALIVE = 120
-"""Seconds that an idle connection is kept.  The API server's pool keeps 90 s: the server must be the longer
-one, or a review is sent into a connection that is just being closed, and lost."""
-
-GRACE = 10
-"""Seconds that a stopping server gives to requests under way.  The API server waits for 2."""
-
-POLL = 2.0
-"""Seconds between two looks at the fleet file.  The kubelet takes about a minute to bring a new one."""
