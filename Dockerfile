@@ -30,4 +30,4 @@ WORKDIR /app
 USER 65532:65532
 EXPOSE 10250 8080
 ENTRYPOINT ["python3", "-m", "webhook"]
-CMD ["serve", "--tls-dir", "/etc/gpu-slice/tls", "--fleet", "/etc/gpu-slice/fleet/fleet.yaml"]
+CMD ["serve", "--tls-dir=/etc/gpu-slice/tls", "--tls-name=webhook.gpu-slice.svc", "--fleet=/etc/gpu-slice/fleet/fleet.yaml"]

@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground lint check test bench lock clean
+.PHONY: help demo playground lint check test soak bench lock uninstall clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -38,6 +38,14 @@ test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd 
 
 bench: $(STAMP)  ## requests a second beside a bare echo, written to bench/README.md (wants wrk)
 	@$(BIN)/python -m bench
+
+soak: $(STAMP)   ## the long runs: stops, certificates, slow callers; an hour, figures go to docs/reliability.md
+	@$(BIN)/python -m tests.soak
+
+uninstall:       ## take gpu-slice out of the cluster of the current kubectl context; running pods stay
+	kubectl delete --ignore-not-found -f manifests/webhook/webhook.yaml
+	kubectl delete --ignore-not-found -k manifests/guard
+	kubectl delete --ignore-not-found -k manifests
 
 lock:            ## resolve the dependencies anew (needs uv on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

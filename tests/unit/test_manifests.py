@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from certs.authority import service_names
+from webhook.server.drain import GRACE, LONGEST
+from webhook.server.limits import KEEP_ALIVE
+
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
 EXAMPLES = sorted((MANIFESTS / "examples").glob("*.yaml"))
@@ -122,7 +126,8 @@ def test_the_arguments_point_into_the_volumes_that_are_mounted() -> None:
     [fleet] = GENERATED
 
     assert CONTAINER["args"] == [
-        "serve", "--tls-dir", mounts["tls"], "--fleet", f"{mounts['fleet']}/{fleet['files'][0]}",
+        "serve", f"--tls-dir={mounts['tls']}", f"--tls-name={service_names('webhook', 'gpu-slice')[0]}",
+        f"--fleet={mounts['fleet']}/{fleet['files'][0]}",
     ]  # fmt: skip
     assert volumes.keys() == mounts.keys()
     assert volumes["tls"]["secret"]["secretName"] == "webhook-tls"
@@ -194,9 +199,12 @@ def test_a_roll_out_or_a_lost_node_leaves_somebody_to_answer() -> None:
 
 
 def test_a_pod_is_given_longer_to_end_than_the_api_server_keeps_idle_connections() -> None:
-    idle, quiet, answering = 90, 5, WEBHOOK["timeoutSeconds"]
+    idle = 90
 
-    assert POD["spec"]["terminationGracePeriodSeconds"] == 120 > idle + quiet + answering
+    assert idle < KEEP_ALIVE
+    assert idle < LONGEST
+    assert WEBHOOK["timeoutSeconds"] < GRACE
+    assert POD["spec"]["terminationGracePeriodSeconds"] == 120 > LONGEST + GRACE
 
 
 def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an_answer() -> None:
