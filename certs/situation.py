@@ -1,0 +1,159 @@
+"""What is true of what is stored, at one moment: who is trusted, who may issue, what is wrong with the leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from certs.policy import Policy
+from certs.stored import Authority, Stored, certificates, made
+
+
+@dataclass(frozen=True)
+class Situation:
+    """*names*: those that the leaf is to be good for."""
+
+    stored: Stored
+    now: datetime
+    policy: Policy
+    names: Sequence[str]
+
+    @cached_property
+    def bundle(self) -> frozenset[x509.Certificate] | None:
+        """Whom the API servers are told to trust; None where nobody asks us."""
+        return None if self.stored.bundle is None else frozenset(certificates(self.stored.bundle))
+
+    @cached_property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """The leaf, and what follows it in its file."""
+        return certificates(self.stored.leaf.certificate) if self.stored.leaf is not None else ()
+
+    @cached_property
+    def leaf_issuer(self) -> Authority | None:
+        """The authority that vouches for the leaf, trusted or not."""
+        found = vouching(self.chain, [each.parsed() for each in reversed(self.stored.authorities)])
+        return next((each for each in self.stored.authorities if each.parsed() == found), None)
+
+    @cached_property
+    def trusted(self) -> tuple[Authority, ...]:
+        """Those that are to stand in ``caBundle``."""
+        return tuple(each for each in self.stored.authorities if self._is_trusted(each))
+
+    def _is_trusted(self, authority: Authority) -> bool:
+        if self.has_ended(authority):
+            return False
+        if authority.retire is None or self.now < authority.retire:
+            return True
+        # A keeper that was away may find its time passed before the leaf was replaced, or before all replicas know.
+        if not self.chain or self.bundle is None or authority.parsed() not in self.bundle:
+            return False
+        leaf = self.chain[0]
+        serves = authority == self.leaf_issuer and self.now < leaf.not_valid_after_utc
+        return serves or self.now < made(leaf) + self.policy.handover
+
+    def has_ended(self, authority: Authority) -> bool:
+        return self.now >= authority.parsed().not_valid_after_utc
+
+    @cached_property
+    def issuers(self) -> tuple[Authority, ...]:
+        """Those whose leaves are worth having, published or not."""
+        return tuple(
+            each
+            for each in self.stored.authorities
+            if each.key is not None
+            and each.retire is None
+            and each.parsed().not_valid_before_utc <= self.now < each.parsed().not_valid_after_utc - self.policy.wait
+        )
+
+    @cached_property
+    def ripe(self) -> Authority | None:
+        """The newest of them that every API server knows."""
+        return next((each for each in reversed(self.issuers) if self._known_for(each, urgent=False)), None)
+
+    @cached_property
+    def nearly_ripe(self) -> Authority | None:
+        """The oldest that they should know, where there is no time to be sure."""
+        return self.ripe or next((each for each in self.issuers if self._known_for(each, urgent=True)), None)
+
+    def _known_for(self, authority: Authority, *, urgent: bool) -> bool:
+        wait = self.policy.urgent_wait if urgent else self.policy.wait
+        return authority.published is not None and authority.published + wait <= self.now
+
+    @cached_property
+    def flaw(self) -> str | None:
+        """Why the leaf cannot serve."""
+        if self.stored.leaf is None:
+            return "there is none"
+        if not self.chain or not _fits(self.chain[0], self.stored.leaf.key):
+            return "it cannot be read, or has another key"
+        leaf = self.chain[0]
+        if self.now >= leaf.not_valid_after_utc:
+            return "it has expired"
+        if self.now < leaf.not_valid_before_utc:
+            return "it is not valid yet"
+        if missing := [name for name in self.names if name not in names_of(leaf)]:
+            return f"it is not for {missing[0]}"
+        if self.leaf_issuer not in self.trusted:
+            return "nobody who is trusted issued it"
+        beside = certificates(self.stored.leaf_bundle)
+        if self.stored.leaf_bundle.strip() and vouching(self.chain, beside) is None:
+            return "nobody in the ca.crt beside it issued it"  # the server would refuse it
+        return None
+
+    @cached_property
+    def fading(self) -> str | None:
+        """Why a leaf that can serve will not for long."""
+        if self.flaw is not None or self.leaf_issuer is None:
+            return None
+        soon = self.now + self.policy.wait
+        if self.chain[0].not_valid_after_utc <= soon:
+            return "it expires soon"
+        if self.leaf_issuer.retire is not None and self.leaf_issuer.retire <= soon:
+            return "its CA is not to be trusted much longer"
+        return None
+
+
+def vouching(chain: Sequence[x509.Certificate], trusted: Iterable[x509.Certificate]) -> x509.Certificate | None:
+    """Who in *trusted* issued the first of *chain*, at once or through the others in it."""
+    trusted, between = tuple(trusted), list(chain)
+    subject = between.pop(0) if between else None
+    while subject is not None:
+        for each in trusted:
+            if each == subject or _issued(subject, each):
+                return each
+        above = next((each for each in between if _issued(subject, each)), None)
+        if above is not None:
+            between.remove(above)
+        subject = above
+    return None
+
+
+def _issued(subject: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        subject.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _fits(certificate: x509.Certificate, key: bytes) -> bool:
+    try:
+        return load_pem_private_key(key, password=None).public_key() == certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+
+
+def names_of(certificate: x509.Certificate) -> frozenset[str]:
+    """Its alternative names, DNS names and addresses."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return frozenset()
+    addresses = names.get_values_for_type(x509.IPAddress)
+    return frozenset(names.get_values_for_type(x509.DNSName)) | frozenset(map(str, addresses))
