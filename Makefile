@@ -45,7 +45,8 @@ soak: $(STAMP)   ## the long runs: stops, certificates, slow callers; an hour, f
 uninstall:       ## take gpu-slice out of the cluster of the current kubectl context; running pods stay
 	kubectl delete --ignore-not-found -f manifests/webhook/webhook.yaml
 	kubectl delete --ignore-not-found -k manifests/guard
-	kubectl delete --ignore-not-found -k manifests
+	kubectl delete --ignore-not-found -k manifests/keeper
+	kubectl delete --ignore-not-found -k manifests/webhook
 
 lock:            ## resolve the dependencies anew (needs uv on the PATH)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -119,6 +119,7 @@ def test_a_warning_is_shown_to_who_applies(kubectl) -> None:
 
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if each.stem != WRONG], ids=lambda each: each.stem)
 def test_a_dry_run_shows_the_slice_and_leaves_nothing(example, kubectl) -> None:
+    """P9, P15."""
     shown = kubectl("apply", example, "--dry-run=server", "-o", "yaml")
 
     assert shown.returncode == 0

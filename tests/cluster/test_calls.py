@@ -89,6 +89,7 @@ def spent(costs: Costs) -> dict[str, int]:
 )
 @pytest.mark.parametrize("dry_run", [False, True], ids=["stored", "dry run"])
 def test_a_pod_that_asks_for_nothing_costs_nothing(cluster, namespace, counting, annotations, dry_run) -> None:
+    """P1."""
     with counting() as costs:
         stored = cluster.create(pod(annotations), namespace, dry_run=dry_run)
     assert spent(costs) == NOTHING
@@ -117,6 +118,7 @@ def test_a_pod_that_asks_for_a_slice_costs_one_call(cluster, namespace, counting
 
 
 def test_a_pod_that_is_denied_costs_one_call(cluster, namespace, counting) -> None:
+    """P10."""
     with counting() as costs, pytest.raises(DynamicApiError) as refused:
         cluster.create(pod({"gpu-slice": "1g5gb"}), namespace)
     assert spent(costs) == times(1)
@@ -137,6 +139,7 @@ def test_a_pod_that_is_denied_costs_one_call(cluster, namespace, counting) -> No
 def test_a_pod_that_is_not_ours_costs_nothing_and_is_stored_as_written(
     cluster, counting, namespace, labels, annotations, exclusions
 ) -> None:
+    """P2."""
     if not cluster.get("Namespace", namespace):
         cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     document = pod(ASKS | annotations, nodeName="cpu-1")  # a mirror has a node already

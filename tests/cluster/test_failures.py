@@ -234,6 +234,7 @@ def encoded(patch: str) -> str:
 def test_pods_that_ask_are_refused_and_all_others_are_created(
     cluster, ours, our_pods, namespace, tmp_path, place: Place, message: str
 ) -> None:
+    """P1."""
     with place(ours, tmp_path):
         cluster.create(pod("plain"), namespace)
         our_pods()
@@ -259,6 +260,7 @@ def in_order(parts: str, text: str) -> bool:
 def test_who_says_when_to_ask_again_is_asked_again_and_loses_no_pod(
     cluster, ours, namespace, fleet: Fleet, tmp_path, first: Answer
 ) -> None:
+    """P33."""
     uids: list[str] = []
 
     def busy_at_first(request: Review) -> Answer | Review:
@@ -283,6 +285,7 @@ def fail_open(cluster: Cluster, ours: Ours) -> None:
 
 
 def test_the_guard_refuses_pods_that_ask_where_a_dead_webhook_fails_open(cluster, ours, namespace, tmp_path) -> None:
+    """P12."""
     with nobody(ours, tmp_path):
         fail_open(cluster, ours)
         refused = cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(ASKING))

@@ -112,6 +112,7 @@ def answer(cluster: Cluster, document: Document, namespace: str = "default") -> 
     ],
 )
 def test_a_pod_without_the_slice_that_it_asks_for_is_refused_with_the_cure(cluster, document, expected: str) -> None:
+    """P12."""
     text = answer(cluster, document)
     assert text.startswith(
         "pods \"a\" is forbidden: ValidatingAdmissionPolicy 'gpu-slice' with binding 'gpu-slice' denied"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +57,8 @@ def test_applying_them_again_changes_nothing(cluster) -> None:
 
 
 def test_the_serving_pods_come_up_while_annotated_pods_are_refused(cluster) -> None:
+    """P2."""
+
     def ready() -> bool:
         found = cluster.get("Deployment", "webhook", "gpu-slice", "apps/v1")
         return found["status"].get("readyReplicas") == 3
@@ -72,6 +76,7 @@ def test_three_replicas_on_one_plain_node_are_allowed(cluster) -> None:
 
 
 def test_the_namespace_enforces_what_our_own_pods_keep(cluster) -> None:
+    """P35."""
     pod = {**PROBE, "metadata": {"name": "careless", "namespace": "gpu-slice"}}
     with pytest.raises(DynamicApiError) as refused:
         cluster.create(pod, dry_run=True)
@@ -79,6 +84,7 @@ def test_the_namespace_enforces_what_our_own_pods_keep(cluster) -> None:
 
 
 def test_the_service_account_may_nothing(cluster) -> None:
+    """P35."""
     for verb, what in [
         ("get", "secrets"),
         ("list", "pods"),
@@ -98,6 +104,7 @@ def test_the_fleet_reaches_the_servers_as_the_file_is(cluster) -> None:
 
 
 def test_a_ca_is_added_as_the_readme_says_and_applying_again_keeps_it(cluster, tls) -> None:
+    """P26."""
     bundle = base64.b64encode((tls / "ca.crt").read_bytes()).decode()
     patch = [{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": bundle}]
     name = "mutatingwebhookconfiguration/gpu-slice"
@@ -110,9 +117,24 @@ def test_a_ca_is_added_as_the_readme_says_and_applying_again_keeps_it(cluster, t
     assert kept.stdout == bundle
 
 
-def test_taken_away_pods_are_created_as_ever_and_running_ones_stay(cluster) -> None:
-    uninstall(cluster)
+def test_make_uninstall_takes_the_webhook_away_and_pods_run_on(cluster) -> None:
+    """P42."""
+    path = f"{cluster.plane.kubectl.parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "KUBECONFIG": str(cluster.plane.kubeconfig)}
+    removed = subprocess.run(
+        ["make", "uninstall"], cwd=MANIFESTS.parent, env=environment, capture_output=True, text=True
+    )
+    assert removed.returncode == 0, removed.stderr
 
+    lines = removed.stdout.splitlines()
+    gone = [line for line in lines if "deleted" in line]
+    assert 'mutatingwebhookconfiguration.admissionregistration.k8s.io "gpu-slice" deleted' in gone[0]
+    assert "validatingadmissionpolicy" in gone[1]
+    assert cluster.get("Namespace", "gpu-slice") is None
+    kinds = "mutatingwebhookconfigurations,validatingadmissionpolicies,clusterroles,clusterrolebindings"
+    assert cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/name=gpu-slice", "-o", "name").stdout == ""
+    # Karpenter drains the nodes of a NodePool that is deleted, and their pods with them.
+    assert cluster.list("NodePool", api_version="karpenter.sh/v1")
     assert "deletionTimestamp" not in cluster.get("Pod", "running", "default")["metadata"]
 
     def created() -> bool:

@@ -313,6 +313,7 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
 def test_beside_a_neighbour_a_pod_gets_its_slice_once_or_is_refused(
     cluster, beside, change: Change, document: Document, expected: dict[str, Outcome | str]
 ) -> None:
+    """P7."""
     place, policy, found = beside
     found.behaviour = changing(change)
     found.calls.clear()

@@ -56,6 +56,7 @@ def _serve(stored: object, ours: Ours) -> Callable[[str], None]:
 
 @pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)
 def test_the_api_server_stores_what_was_previewed(story: Path, cluster, serve, stored) -> None:
+    """P5, P15, P41."""
     answers = answers_of(story)
     serve(fleet_of(story))
 

@@ -51,6 +51,7 @@ def _start(tls: Path) -> Iterator[Callable[..., Running]]:
 
 
 def test_metrics_tell_what_was_answered(start) -> None:
+    """P43."""
     server = start()
     for _ in range(3):
         server.client.review(POD, "team-a")
@@ -70,6 +71,7 @@ def test_metrics_tell_what_was_answered(start) -> None:
 
 
 def test_no_label_repeats_what_a_user_wrote(start) -> None:
+    """P39."""
     server = start()
     canary = {"metadata": {"annotations": {"gpu-slice": "canary=1g.5gb"}}, "spec": {"containers": [{"name": "canary"}]}}
     server.client.review(canary, "canary")
@@ -79,6 +81,7 @@ def test_no_label_repeats_what_a_user_wrote(start) -> None:
 
 
 def test_logs_are_json_and_say_nothing_of_a_pod(start) -> None:
+    """P39."""
     server = start("--log-level", "debug")
     pod = {
         "metadata": {"name": "canary-name", "annotations": {"gpu-slice": "1g.5gb", "canary-key": "canary"}},

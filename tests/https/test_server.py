@@ -73,6 +73,7 @@ def test_an_annotated_pod_comes_back_sliced(call) -> None:
 
 
 def test_a_bad_annotation_is_a_denial_and_no_failed_call(call) -> None:
+    """P10."""
     pod = {**POD, "metadata": {"annotations": {"gpu-slice": "1g5gb"}}}
 
     status, text, _ = call("POST", "/mutate", json.dumps(review(pod)), JSON)
@@ -131,6 +132,7 @@ def test_a_bad_annotation_is_a_denial_and_no_failed_call(call) -> None:
 def test_what_is_no_review_is_a_clean_4xx(
     call, method: str, path: str, body: object, headers: dict, status: int
 ) -> None:
+    """P4, P19, P20."""
     found, text, answered = call(method, path, body, headers)
 
     assert found == status
@@ -146,6 +148,7 @@ def test_every_way_to_call_json_json_is_read(call, kind: str) -> None:
 
 
 def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not(call, port: int, tls: Path) -> None:
+    """P16."""
     text = json.dumps(review())
     fits = (text + " " * (MOST_BODY - len(text))).encode()
     head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -191,6 +194,7 @@ def test_answers_do_not_tell_what_serves_them(call) -> None:
     ],
 )
 def test_what_is_none_of_our_business_passes_untouched(call, request_: dict) -> None:
+    """P2."""
     _, text, _ = call("POST", "/mutate", json.dumps(review(**request_)), JSON)
 
     assert json.loads(text)["response"] == {"uid": "a-uid", "allowed": True}
@@ -203,12 +207,14 @@ def test_a_client_without_the_ca_breaks_off(port: int) -> None:
 
 
 def test_a_client_that_asks_for_another_name_breaks_off(port: int, tls: Path) -> None:
+    """P21."""
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     with socket.create_connection((LOOPBACK, port), timeout=10) as plain, pytest.raises(ssl.SSLCertVerificationError):
         context.wrap_socket(plain, server_hostname="webhook.other.svc")
 
 
 def test_the_service_name_verifies_and_only_tls_1_3_is_spoken(port: int, tls: Path) -> None:
+    """P21."""
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     with (
         socket.create_connection((LOOPBACK, port), timeout=10) as plain,

@@ -81,6 +81,7 @@ def test_the_command_line_agrees(story: Path, tmp_path: Path) -> None:
 
 @of_admitted
 def test_the_patch_applied_by_another_library_is_the_previewed_pod_and_the_one_that_was_meant(story: Path) -> None:
+    """P5."""
     pod = pod_of(story)
     fleet = files.fleet_at(FLEETS[fleet_of(story)])
     patched = jsonpatch.apply_patch(pod, documents.read((story / "patch.yaml").read_bytes())[0].value)
@@ -100,6 +101,7 @@ def text(value: object) -> str:
 
 @of_admitted
 def test_a_second_visit_changes_nothing(story: Path, client_of: Callable[[str], Client]) -> None:
+    """P7."""
     answers = answers_of(story)
     pod = pod_of(story)
     patched = jsonpatch.apply_patch(pod, documents.read(answers["patch.yaml"])[0].value)

@@ -59,6 +59,7 @@ def is_an_answer(status: int, body: bytes) -> bool:
 
 @given(st.binary(max_size=200))
 def test_any_bytes(body: bytes) -> None:
+    """P4."""
     assert is_an_answer(*post(body))
 
 
@@ -68,17 +69,20 @@ def test_any_bytes(body: bytes) -> None:
     )
 )
 def test_any_json(value: object) -> None:
+    """P4."""
     assert is_an_answer(*post(json.dumps(value).encode()))
 
 
 @given(cases(), st.data())
 def test_any_review_with_something_odd_in_it(case: tuple[dict, str], data: st.DataObject) -> None:
+    """P3, P4."""
     review = data.draw(broken(whole(case[0])))
     assert is_an_answer(*post(json.dumps(review).encode()))
 
 
 @given(cases(), st.data())
 def test_a_review_that_was_cut_or_bent_on_the_way(case: tuple[dict, str], data: st.DataObject) -> None:
+    """P4."""
     body = bytearray(json.dumps(whole(case[0])).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
@@ -92,6 +96,8 @@ def test_it_does_not_matter_in_how_many_parts_a_review_comes(case: tuple[dict, s
 
 
 def test_our_own_fault_is_a_500_that_says_nothing_of_the_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P39."""
+
     def crash(*_: object) -> None:
         raise KeyError("canary-secret")
 

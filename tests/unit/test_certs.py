@@ -244,6 +244,7 @@ def test_a_client_that_trusts_two_generations_finds_the_right_one(
 
 
 def test_a_client_whose_clock_is_half_an_hour_behind_shakes_hands(tmp_path: Path) -> None:
+    """P27."""
     later = datetime.now(UTC) + timedelta(minutes=30)
     authority = create_authority("gpu-slice", now=later)
     leaf = issue_leaf(authority, NAMES, now=later)
@@ -261,6 +262,7 @@ def test_a_client_refuses_a_leaf_that_has_ended(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on the PATH")
 def test_openssl_verifies_a_leaf_strictly_as_a_server(authority: KeyPair, leaf: KeyPair, tmp_path: Path) -> None:
+    """P21."""
     directory.write(tmp_path / "tls", leaf, authority.certificate)
 
     def verify(name: str) -> subprocess.CompletedProcess[str]:
@@ -279,6 +281,7 @@ def test_openssl_verifies_a_leaf_strictly_as_a_server(authority: KeyPair, leaf: 
 
 @pytest.mark.slow
 def test_go_verifies_a_leaf_as_the_api_server_does(authority: KeyPair, leaf: KeyPair, tmp_path: Path) -> None:
+    """P21."""
     other = create_authority("gpu-slice", now=datetime.now(UTC))
     (tmp_path / "ca.crt").write_bytes(authority.certificate)
     (tmp_path / "other.crt").write_bytes(other.certificate)

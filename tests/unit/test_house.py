@@ -32,6 +32,7 @@ def test_no_file_names_a_path_of_a_machine_or_a_package_registry() -> None:
 
 
 def test_the_locks_have_a_hash_for_every_package_and_no_address() -> None:
+    """P40."""
     for name in ("requirements.lock", "requirements-dev.lock"):
         text = (ROOT / name).read_text()
         packages = re.split(r"\n(?=[a-z0-9])", text.strip())

@@ -81,6 +81,7 @@ class TestPatch:
     @quickly
     @given(cases())
     def test_only_what_is_ours_is_touched(self, case: Case) -> None:
+        """P6, P8."""
         made, patched = admitted(case)
         assert made.patch
         for operation in made.patch:
@@ -119,6 +120,7 @@ class TestPatch:
     @quickly
     @given(cases())
     def test_what_the_pod_selected_tolerated_and_required_is_still_there(self, case: Case) -> None:
+        """P11."""
         _, patched = admitted(case)
         before, after = case[0]["spec"], patched["spec"]
         assert (before.get("nodeSelector") or {}).items() <= (after.get("nodeSelector") or {}).items()
@@ -173,6 +175,7 @@ class TestSecondVisit:
     @quickly
     @given(cases())
     def test_doing_it_twice_is_doing_it_once(self, case: Case) -> None:
+        """P7."""
         made, patched = admitted(case)
         again = plan(patched, fleet_of(case[1]))
         assert again.patch == ()
@@ -184,6 +187,7 @@ class TestSecondVisit:
     @quickly
     @given(cases(), st.sampled_from(["containers", "initContainers"]))
     def test_what_other_webhooks_add_changes_nothing(self, case: Case, section: str) -> None:
+        """P7."""
         _, patched = admitted(case)
         spec = patched["spec"]
         spec[section] = [{"name": "sidecar", "restartPolicy": "Always"}, *(spec.get(section) or [])]
@@ -229,6 +233,7 @@ class TestMessages:
     @quickly
     @given(cases())
     def test_a_warning_is_short_and_printable(self, case: Case) -> None:
+        """P13."""
         made, _ = admitted(case)
         for warning in made.warnings:
             assert len(warning) <= 120
@@ -238,6 +243,7 @@ class TestMessages:
     @quickly
     @given(cases(), st.data())
     def test_a_denial_is_one_line_that_says_where_what_and_what_instead(self, case: Case, data: st.DataObject) -> None:
+        """P10."""
         pod, fleet = case
         if data.draw(st.booleans()):
             pod = data.draw(broken(pod))
@@ -285,6 +291,7 @@ class TestOddShapes:
     @settings(quickly, max_examples=150)
     @given(ODD | st.builds(lambda metadata, spec: {"metadata": metadata, "spec": spec}, ODD, ODD))
     def test_any_json_is_decided_or_denied(self, pod: Any) -> None:
+        """P4."""
         if isinstance(pod, dict):
             decided_or_denied(pod, fleet_of(CORNERS))
 

@@ -95,6 +95,7 @@ def test_every_selector_finds_the_webhook_pods_and_only_those(selector: dict[str
 
 
 def test_the_api_server_is_sent_to_the_service_and_the_service_to_the_https_port() -> None:
+    """P38."""
     client = WEBHOOK["clientConfig"]["service"]
     [port] = SERVICE["spec"]["ports"]
 
@@ -147,6 +148,7 @@ def test_the_key_is_readable_by_the_process_and_by_nobody_else() -> None:
 
 
 def test_the_pods_pass_the_restricted_pod_security_standard_that_their_namespace_enforces() -> None:
+    """P35."""
     assert NAMESPACE["metadata"]["labels"] == {
         f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
     }
@@ -165,6 +167,7 @@ def test_the_pods_pass_the_restricted_pod_security_standard_that_their_namespace
 
 
 def test_the_pods_hold_no_credential() -> None:
+    """P35."""
     assert ACCOUNT["automountServiceAccountToken"] is False
     assert POD["spec"]["automountServiceAccountToken"] is False
     assert POD["spec"]["serviceAccountName"] == ACCOUNT["metadata"]["name"]
@@ -180,6 +183,7 @@ def test_memory_is_bounded_and_cpu_is_not() -> None:
 
 
 def test_a_roll_out_or_a_lost_node_leaves_somebody_to_answer() -> None:
+    """P30."""
     spec = DEPLOYMENT["spec"]
     spread = {
         constraint["topologyKey"]: constraint["whenUnsatisfiable"]
@@ -199,6 +203,7 @@ def test_a_roll_out_or_a_lost_node_leaves_somebody_to_answer() -> None:
 
 
 def test_a_pod_is_given_longer_to_end_than_the_api_server_keeps_idle_connections() -> None:
+    """P29, P31."""
     idle = 90
 
     assert idle < KEEP_ALIVE
@@ -243,6 +248,7 @@ def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
 
 
 def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
+    """P2."""
     assert WEBHOOK["namespaceSelector"]["matchExpressions"] == [
         {
             "key": "kubernetes.io/metadata.name",
@@ -261,10 +267,12 @@ def test_the_configuration_is_called_before_the_sidecar_injectors() -> None:
 
 
 def test_applying_again_does_not_wipe_the_ca_bundle() -> None:
+    """P26."""
     assert "caBundle" not in WEBHOOK["clientConfig"]
 
 
 def test_the_network_lets_calls_and_metrics_in_and_nothing_out() -> None:
+    """P35, P37."""
     spec = POLICY["spec"]
     calls, metrics = spec["ingress"]
 

@@ -208,6 +208,7 @@ def test_a_toleration_covers_a_taint_as_in_kubernetes(given: dict[str, Any], tai
 
 @pytest.mark.parametrize("taint", [NO_SCHEDULE, NO_EXECUTE, NO_VALUE, Taint(key="nvidia.com/gpu-shared", value="true")])
 def test_what_we_write_covers_the_taint_and_no_other_key(taint: Taint) -> None:
+    """P11."""
     assert covers(toleration(taint), taint)
     assert not covers(toleration(taint), Taint(key="other", value=taint.value, effect=taint.effect))
 

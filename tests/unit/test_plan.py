@@ -46,6 +46,7 @@ class TestUntouched:
         ],
     )
     def test_a_pod_without_the_annotation(self, pod: Pod) -> None:
+        """P44."""
         made = planned(pod)
         assert (made.patch, made.warnings, made.resolution) == ((), (), None)
         assert "annotation" in made.why
@@ -61,6 +62,7 @@ class TestUntouched:
         assert planned(pod_of(), namespace=namespace).patch
 
     def test_the_mirror_of_a_static_pod(self) -> None:
+        """P2."""
         made = planned(pod_of(annotations={"kubernetes.io/config.mirror": "abc"}))
         assert (made.patch, made.resolution) == ((), None)
         assert "static" in made.why

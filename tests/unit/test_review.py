@@ -48,6 +48,7 @@ def response(review: Any) -> dict[str, Any]:
 
 @given(st.text(st.characters(codec="utf-8"), min_size=1))
 def test_any_uid_comes_back(uid: str) -> None:
+    """P3."""
     for pod in (pod_of(), pod_of("no slice"), {}):
         body = orjson.loads(orjson.dumps(answered(review_of(uid=uid, object=pod)).body))
         assert body["response"]["uid"] == uid
