@@ -60,12 +60,13 @@ def _moments(at: Situation) -> Iterator[datetime]:
 def problems(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> tuple[str, ...]:
     """What does not work now, and what should have been renewed by now and was not; a sentence each."""
     at = Situation(stored, now, policy, names)
-    return (*_broken(at), *_overdue(at))
+    return (*_broken(at), *_late(at))
 
 
-def overdue(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> tuple[str, ...]:
-    """What should have been renewed by now and was not; a sentence each."""
-    return tuple(_overdue(Situation(stored, now, policy, names)))
+def is_overdue(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> bool:
+    """Whether something should have been renewed by now and was not: a CA, or a leaf that is there."""
+    at = Situation(stored, now, policy, names)
+    return any(_late(at)) or (stored.leaf is not None and at.flaw is not None)
 
 
 def _broken(at: Situation) -> Iterator[str]:
@@ -77,20 +78,16 @@ def _broken(at: Situation) -> Iterator[str]:
         yield f"leaf: {at.flaw}. A running keeper issues another."
 
 
-def _overdue(at: Situation) -> Iterator[str]:
-    """A leaf is due when it is old *and* an authority has waited for its turn, which it had at the latest a while
-    after it was made."""
+def _late(at: Situation) -> Iterator[str]:
+    """A leaf is due when it is old *and* there was an authority to issue another: a while after it was made."""
     policy = at.policy
     if not at.issuers:
-        if at.stored.authorities:
-            yield "CA: none may issue. A running keeper makes another."
+        yield "CA: none may issue. A running keeper makes another."
         return
-    newest = made(at.issuers[-1].parsed())
-    if at.now > newest + policy.authority_renewal + policy.grace:
-        yield f"CA: its successor was due on {newest + policy.authority_renewal:%Y-%m-%d}. Is the keeper running?"
-    if at.chain and at.flaw is None:
+    successor = made(at.issuers[-1].parsed()) + policy.authority_renewal
+    if at.now > successor + policy.grace:
+        yield f"CA: its successor was due on {successor:%Y-%m-%d}. Is the keeper running?"
+    if at.flaw is None:
         due = max(made(at.chain[0]) + policy.leaf_renewal, made(at.issuers[0].parsed()) + policy.wait)
         if at.now > due + policy.grace:
             yield f"leaf: it was due for renewal on {due:%Y-%m-%d}. Is the keeper running?"
-    elif at.stored.leaf is not None:
-        yield "leaf: it does not serve. Is the keeper running?"

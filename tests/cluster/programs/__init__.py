@@ -1,8 +1,8 @@
-"""etcd, Kubernetes, Karpenter and NVIDIA's device plugin, built from pinned Go modules once, and kept in a cache.
+"""etcd, Kubernetes, Karpenter, NVIDIA's device plugin, and a caller, built from pinned Go modules once and kept.
 
 Each folder here is a Go module that names programs as its tools: their dependencies disagree, so each has
-its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums
-and the Go version, so that a fresh clone finds it.
+its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums, its
+own code and the Go version, so that a fresh clone finds it.
 
     python -m tests.cluster.programs          builds what is missing, with progress; K8S=1.34 picks a release
 """
@@ -55,6 +55,11 @@ def device_plugin() -> Path:
     return build("device-plugin", output="nvidia-device-plugin") / "nvidia-device-plugin"
 
 
+def caller() -> Path:
+    """Who calls a webhook as the API server does, with the API server's own client.  Raises `BuildError`."""
+    return build("caller", output="caller") / "caller"
+
+
 def sources(module: str, path: str) -> Path:
     """The folder of *path*, a Go module that *module* requires, with its sources.  Raises `BuildError`."""
     folder = HERE / module
@@ -66,10 +71,15 @@ def sources(module: str, path: str) -> Path:
 
 
 def version(module: str) -> str:
-    """The version of what *module* builds, such as v1.37.2: that of the module which its first tool is part of."""
+    """The version of what *module* builds, such as v1.37.2: that of the module which its first tool is part of.
+
+    For a tool whose code is here, it is that of the first module that it is made of.
+    """
     text = (HERE / module / "go.mod").read_text()
     tool = re.search(r"^tool (\S+)", text, re.MULTILINE)[1]
     required = re.findall(r"^\s*(?:require )?([\w.-]+/\S+) (v\S+)", text, re.MULTILINE)
+    if tool == re.search(r"^module (\S+)", text, re.MULTILINE)[1]:
+        return required[0][1]
     return max((len(path), each) for path, each in required if f"{tool}/".startswith(f"{path}/"))[1]
 
 
@@ -92,6 +102,9 @@ def build(module: str, *, output: str = "") -> Path:
         for part in ((folder / "go.mod").read_bytes(), (folder / "go.sum").read_bytes(), go.version.encode()):
             key.update(part)
         key.update(" ".join([*flags, output]).encode())
+        if (folder / "main.go").is_file():
+            for path in sorted(folder.glob("*.go")):
+                key.update(path.read_bytes())
         built = toolchain.cache() / f"{module}-{version(module)}-{key.hexdigest()[:16]}"
         if not built.is_dir():
             _build(module, go, flags, output, built)

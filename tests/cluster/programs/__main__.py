@@ -4,7 +4,7 @@ import sys
 
 from tests.cluster import programs
 
-for build in (programs.etcd, programs.control_plane, programs.karpenter, programs.device_plugin):
+for build in (programs.etcd, programs.control_plane, programs.karpenter, programs.device_plugin, programs.caller):
     try:
         build()
     except programs.BuildError as error:  # the tests that want it say so, too
