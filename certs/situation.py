@@ -55,7 +55,7 @@ class Situation:
             return False
         leaf = self.chain[0]
         serves = authority == self.leaf_issuer and self.now < leaf.not_valid_after_utc
-        return serves
+        return serves or self.now < made(leaf) + self.policy.handover
 
     def has_ended(self, authority: Authority) -> bool:
         return self.now >= authority.parsed().not_valid_after_utc

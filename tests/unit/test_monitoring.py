@@ -57,12 +57,13 @@ OTHERS = {
 def _made(path: Path) -> Iterator[tuple[str, str, Labels]]:
     """Kind, name and labels of each of our metrics that a file makes."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in PARTS):
+        kind = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
+        if not isinstance(node, ast.Call) or kind not in PARTS:
             continue
         name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
         if isinstance(name, str) and name.startswith("gpu_slice_"):
             given = [*node.args[2:3], *(each.value for each in node.keywords if each.arg == "labelnames")]
-            yield node.func.id, name, frozenset(ast.literal_eval(given[0]) if given else ())
+            yield kind, name, frozenset(ast.literal_eval(given[0]) if given else ())
 
 
 SOURCES = [path for package in ("webhook", "certs") for path in sorted((ROOT / package).rglob("*.py"))]

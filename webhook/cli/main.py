@@ -17,6 +17,7 @@ import orjson
 
 from webhook import __version__, documents
 from webhook.cli import files
+from webhook.cli.certs import certs
 from webhook.errors import BadFleet
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.menu import Known, Offered, known, offered
@@ -269,38 +270,7 @@ def serve(
         raise click.exceptions.Exit(1) from None
 
 
-@main.group()
-def certs() -> None:
-    """Make certificates."""
-
-
-@certs.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Where to write them.")
-@click.option("--service", default="webhook", show_default=True, help="Name of the Service.")
-@click.option("--namespace", default="gpu-slice", show_default=True, help="Namespace of the Service.")
-@click.option("--name", "names", multiple=True, help="DNS name or IP address, instead of the Service's names.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
-def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], force: bool) -> None:
-    """Make a CA and a serving certificate: ca.crt, tls.crt and tls.key.
-
-    The CA's key is not kept: nobody can use it to make another certificate that the cluster trusts.
-    """
-    from datetime import UTC, datetime
-
-    from certs import authority
-    from certs.directory import ForeignDirectory, write
-
-    if not force and (directory / "tls.crt").exists():
-        raise click.UsageError(f"{directory}: has a certificate already. Add --force to replace it")
-    now = datetime.now(UTC)
-    try:
-        root = authority.create_authority("gpu-slice", now=now)
-        leaf = authority.issue_leaf(root, names or authority.service_names(service, namespace), now=now)
-        write(directory, leaf, root.certificate)
-    except (ValueError, ForeignDirectory, OSError) as error:
-        raise click.UsageError(str(error)) from None
-    valid = leaf.parsed().not_valid_after_utc
-    click.echo(f"{directory}: ca.crt, tls.crt, tls.key; valid until {valid:%Y-%m-%d}", err=True)
+main.add_command(certs)
 
 
 @main.command()

@@ -86,6 +86,7 @@ class Metrics:
         for result in ("taken", "refused"):
             self.fleet_reloads.labels(result)
             self.certificate_reloads.labels(result)
+        self.refused.labels(500)  # from the start, so that the first one is an increase
         for reason in ("source", "total", "handshake", "headers", "body"):
             self.refused_connections.labels(reason)
 

@@ -1,0 +1,175 @@
+"""The three objects in a cluster, as one value: read together, written one at a time.
+
+They stay the JSON that the API server speaks, as the typed models of the client would lose fields that they do not
+know.  Each write carries the ``resourceVersion`` of what was read, so that it fails where somebody was faster: two
+keepers need no lock, they only read again.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, CoreV1Api
+from kubernetes.client.exceptions import ApiException
+
+from certs.authority import KeyPair
+from certs.directory import AUTHORITY, CERTIFICATE, KEY
+from certs.stored import RECORDS, Stored, read_records, write_records
+
+Document: TypeAlias = dict[str, Any]
+
+TIMEOUT = 10.0
+"""Seconds for a request to the API server."""
+
+_BY_NAME = "application/strategic-merge-patch+json"
+"""The patch that finds a webhook in its list by name."""
+
+
+class Conflict(Exception):
+    """Somebody else wrote in the meantime.  Read again, and decide again."""
+
+
+class Unreachable(Exception):
+    """What is needed cannot be read or written.  The text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What the objects are called.  The manifests say the same."""
+
+    namespace: str = "gpu-slice"
+    authorities: str = "webhook-ca"
+    """Secret."""
+    leaf: str = "webhook-tls"
+    """Secret."""
+    configuration: str = "gpu-slice"
+    webhook: str = "pods.gpu-slice.io"
+    """In the configuration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was read, and with which versions."""
+
+    stored: Stored
+    authorities: Document
+    leaf: Document
+    configuration: Document | None
+
+
+class Cluster:
+    """Reads and writes the three objects.  It neither creates nor deletes: that right cannot be limited to a name."""
+
+    def __init__(self, api: ApiClient, names: Names = Names()) -> None:
+        self.core = CoreV1Api(api)
+        self.admission = AdmissionregistrationV1Api(api)
+        self.names = names
+
+    def read(self) -> Snapshot:
+        """All three.  Raises `Unreachable`, or `BadRecords`."""
+        authorities, leaf = self._secret(self.names.authorities), self._secret(self.names.leaf)
+        configuration = self._configuration()
+        entry = self._entry(configuration)
+        certificate, key = _decoded(leaf, CERTIFICATE), _decoded(leaf, KEY)
+        stored = Stored(
+            authorities=read_records(_decoded(authorities, RECORDS)),
+            leaf=KeyPair(certificate, key) if certificate and key else None,
+            leaf_bundle=_decoded(leaf, AUTHORITY),
+            bundle=None if entry is None else base64.b64decode(entry.get("clientConfig", {}).get("caBundle") or ""),
+        )
+        return Snapshot(stored, authorities, leaf, configuration)
+
+    def write(self, snapshot: Snapshot, after: Stored) -> None:
+        """The one object in which *after* differs.  Raises `Conflict` or `Unreachable`."""
+        before = snapshot.stored
+        if after.bundle != before.bundle:
+            self._write_bundle(snapshot, after.bundle or b"")
+        elif after.authorities != before.authorities:
+            self._write_secret(snapshot.authorities, {RECORDS: write_records(after.authorities)})
+        elif after.leaf is not None:
+            files = {CERTIFICATE: after.leaf.certificate, KEY: after.leaf.key, AUTHORITY: after.leaf_bundle}
+            self._write_secret(snapshot.leaf, files)
+
+    def _write_secret(self, secret: Document, data: dict[str, bytes]) -> None:
+        metadata = secret["metadata"]
+        encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
+        body = {**secret, "data": {**(secret.get("data") or {}), **encoded}}
+        _asked(
+            f"Secret {metadata['name']}",
+            lambda: self.core.replace_namespaced_secret(
+                metadata["name"],
+                self.names.namespace,
+                body,  # type: ignore[arg-type]
+                _preload_content=False,
+                _request_timeout=TIMEOUT,
+            ),
+        )
+
+    def _write_bundle(self, snapshot: Snapshot, bundle: bytes) -> None:
+        assert snapshot.configuration is not None  # else nothing is published
+        body = {
+            "metadata": {"resourceVersion": snapshot.configuration["metadata"]["resourceVersion"]},
+            "webhooks": [{"name": self.names.webhook, "clientConfig": {"caBundle": base64.b64encode(bundle).decode()}}],
+        }
+        _asked(
+            f"MutatingWebhookConfiguration {self.names.configuration}",
+            lambda: self.admission.patch_mutating_webhook_configuration(
+                self.names.configuration,
+                body,
+                _content_type=_BY_NAME,
+                _preload_content=False,
+                _request_timeout=TIMEOUT,
+            ),
+        )
+
+    def _secret(self, name: str) -> Document:
+        found = _asked(
+            f"Secret {name}",
+            lambda: self.core.read_namespaced_secret(
+                name, self.names.namespace, _preload_content=False, _request_timeout=TIMEOUT
+            ),
+        )
+        if found is None:
+            raise Unreachable(
+                f"Secret {name}: is not in namespace {self.names.namespace}. Apply manifests/keeper again."
+            )
+        return found
+
+    def _configuration(self) -> Document | None:
+        return _asked(
+            f"MutatingWebhookConfiguration {self.names.configuration}",
+            lambda: self.admission.read_mutating_webhook_configuration(
+                self.names.configuration, _preload_content=False, _request_timeout=TIMEOUT
+            ),
+        )
+
+    def _entry(self, configuration: Document | None) -> Document | None:
+        for each in (configuration or {}).get("webhooks") or ():
+            if each["name"] == self.names.webhook:
+                found: Document = each
+                return found
+        return None
+
+
+def _decoded(secret: Document, key: str) -> bytes:
+    return base64.b64decode((secret.get("data") or {}).get(key) or "")
+
+
+def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
+    """The answer; None where there is no such object.  No answer's body gets into an error: it may hold a key."""
+    try:
+        found: Document = json.loads(ask().data)
+    except ApiException as error:
+        if error.status == 404:
+            return None
+        if error.status == 409:
+            raise Conflict(what) from None
+        cure = "Apply manifests/keeper again." if error.status == 403 else "Is the API server well?"
+        raise Unreachable(f"{what}: the API server says {error.status} {error.reason}. {cure}") from None
+    except Exception as error:  # urllib3 has many; whatever it was, it is tried again
+        raise Unreachable(f"{what}: {type(error).__name__}. Can the API server be reached?") from None
+    return found

@@ -1,0 +1,104 @@
+"""What the keeper counts, and the port on which it is read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
+
+from certs.policy import Policy
+from certs.rotation import Kind
+from certs.situation import Situation
+from certs.stored import Stored, certificates, made
+
+TURNS_MISSED = 5
+"""Turns after which the loop is believed to hang."""
+
+
+class Metrics:
+    """The metrics of one keeper.  Times are Unix times, in seconds."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        registry = self.registry
+        self.steps = Counter("gpu_slice_keeper_steps", "Writes, by what for", ["step"], registry=registry)
+        self.failures = Counter("gpu_slice_keeper_failures", "Turns that did not come to their end", registry=registry)
+        self.conflicts = Counter(
+            "gpu_slice_keeper_conflicts", "Writes in which somebody else was faster", registry=registry
+        )
+        self.last_success = Gauge(
+            "gpu_slice_keeper_last_success_timestamp_seconds", "End of the last good turn", registry=registry
+        )
+        self.leaf_not_after = Gauge(
+            "gpu_slice_keeper_leaf_not_after_seconds", "When the leaf in the Secret expires", registry=registry
+        )
+        self.leaf_issued = Gauge("gpu_slice_keeper_leaf_issued_seconds", "When it was issued", registry=registry)
+        self.authority_not_after = Gauge(
+            "gpu_slice_keeper_authority_not_after_seconds", "When the CA that issued it expires", registry=registry
+        )
+        self.authorities = Gauge("gpu_slice_keeper_authorities", "CAs in caBundle", registry=registry)
+        self.overdue = Gauge(
+            "gpu_slice_keeper_renewal_overdue",
+            "1 when something should have been renewed and was not",
+            registry=registry,
+        )
+        self.turned_at = time.monotonic()
+        for kind in Kind:
+            self.steps.labels(kind.value)
+
+    def turned(self) -> None:
+        """A turn ended, well or not."""
+        self.turned_at = time.monotonic()
+
+    def show(self, stored: Stored, now: datetime, *, overdue: bool) -> None:
+        """What is stored after a good turn."""
+        at = Situation(stored, now, Policy(), ())
+        self.last_success.set(now.timestamp())
+        self.authorities.set(len(certificates(stored.bundle or b"")))
+        self.overdue.set(overdue)
+        if at.chain:
+            self.leaf_not_after.set(at.chain[0].not_valid_after_utc.timestamp())
+            self.leaf_issued.set(made(at.chain[0]).timestamp())
+        if at.leaf_issuer is not None:
+            self.authority_not_after.set(at.leaf_issuer.parsed().not_valid_after_utc.timestamp())
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True  # who reads slowly does not hold up a probe
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, format: str, *arguments: object) -> None:
+        """Probes and Prometheus come again and again."""
+
+
+def serve(metrics: Metrics, host: str, port: int, interval: float) -> WSGIServer:
+    """``/metrics`` and ``/healthz`` on a thread of its own.  OSError where the port cannot be had.
+
+    Not well is a loop that hangs; one that cannot reach the API server would not be cured by a restart.
+    """
+    application = make_wsgi_app(metrics.registry)
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/metrics":
+            found: Iterable[bytes] = application(environ, start_response)
+            return found
+        hangs = time.monotonic() - metrics.turned_at > TURNS_MISSED * interval
+        status, text = {
+            (True, False): ("200 OK", b"ok"),
+            (True, True): ("503 Service Unavailable", b"the loop hangs"),
+        }.get((environ["PATH_INFO"] == "/healthz", hangs), ("404 Not Found", b"metrics are at /metrics"))
+        start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))])
+        return [text]
+
+    server = make_server(host, port, answer, server_class=_Server, handler_class=_Quiet)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server

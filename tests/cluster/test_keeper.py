@@ -1,0 +1,314 @@
+"""The keeper on a real API server: its rights, its writes, and its races."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from kubernetes import config
+from kubernetes.client import ApiClient
+
+from certs.cluster import Cluster as Store
+from certs.cluster import Conflict, Names, Unreachable
+from certs.keeper import Keeper
+from certs.metrics import Metrics
+from certs.policy import Policy
+from certs.situation import Situation
+from certs.stored import certificates
+from tests.cluster.cluster import Cluster, Document
+from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, manifest
+from webhook import documents
+
+ROBOT = "system:serviceaccount:gpu-slice:keeper"
+NAMES = ("webhook.gpu-slice.svc", "webhook.gpu-slice.svc.cluster.local")
+QUICK = Policy(
+    wait=timedelta(seconds=2),
+    urgent_wait=timedelta(seconds=1),
+    handover=timedelta(seconds=3),
+    leaf_lifetime=timedelta(seconds=40),
+    leaf_renewal=timedelta(seconds=4),
+    authority_lifetime=timedelta(seconds=80),
+    authority_renewal=timedelta(seconds=10),
+    margin=timedelta(seconds=5),
+    grace=timedelta(seconds=5),
+)
+"""Everything that takes months, in seconds."""
+
+
+class Time:
+    """A clock that is put forward by hand."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture(name="configuration")
+def _configuration(cluster: Cluster, ours: object) -> Iterator[str]:
+    """Our webhook configuration under another name, beside the one that the other tests use; it matches nothing."""
+    document = manifest("webhook/webhook.yaml")
+    document["metadata"]["name"] = "kept"
+    (webhook,) = document["webhooks"]
+    webhook["namespaceSelector"] = {"matchLabels": {"kept": "never"}}
+    document["webhooks"] = [{**webhook, "name": "other.gpu-slice.io"}, webhook]
+    cluster.create(document)
+    yield "kept"
+    cluster.delete(CONFIGURATION, "kept", api_version=ADMISSION)
+
+
+@pytest.fixture(name="installed")
+def _installed(cluster: Cluster, configuration: str) -> Iterator[str]:
+    """What manifests/keeper has, but for the Deployment; its rights are for the configuration of this test."""
+    created: list[Document] = []
+    if cluster.get("Namespace", "gpu-slice") is None:
+        created.append(cluster.create(manifest("webhook/namespace.yaml")))
+    for path in ("serviceaccount.yaml", "secrets.yaml", "rbac.yaml"):
+        for each in documents.read((MANIFESTS / "keeper" / path).read_bytes(), name=path):
+            if each.value["kind"] == "ClusterRole":
+                each.value["rules"][0]["resourceNames"] = [configuration]
+            created.append(cluster.create(each.value))
+    yield configuration
+    for each in reversed(created):
+        metadata = each["metadata"]
+        cluster.delete(each["kind"], metadata["name"], metadata.get("namespace"), each["apiVersion"])
+
+
+@pytest.fixture(name="api")
+def _api(cluster: Cluster) -> Iterator[ApiClient]:
+    """A client that acts as the keeper's ServiceAccount."""
+    with config.new_client_from_config(str(cluster.plane.kubeconfig)) as api:
+        api.set_default_header("Impersonate-User", ROBOT)
+        yield api
+
+
+@pytest.fixture(name="keep")
+def _keep(api: ApiClient, installed: str) -> Callable[..., Keeper]:
+    """A keeper with the rights of its manifests."""
+
+    def keep(clock: Callable[[], datetime] | None = None, policy: Policy | None = None) -> Keeper:
+        store = Store(api, Names(configuration=installed))
+        return Keeper(store, Metrics(), policy=policy or Policy(), clock=clock or Time())
+
+    return keep
+
+
+def entries(cluster: Cluster) -> list[Document]:
+    return cluster.get(CONFIGURATION, "kept", api_version=ADMISSION)["webhooks"]
+
+
+def versions(cluster: Cluster) -> list[str]:
+    found = [cluster.get("Secret", name, "gpu-slice") for name in ("webhook-ca", "webhook-tls")]
+    found.append(cluster.get(CONFIGURATION, "kept", api_version=ADMISSION))
+    return [each["metadata"]["resourceVersion"] for each in found]
+
+
+def test_from_nothing_to_a_leaf_that_the_api_server_is_told_to_trust(cluster, keep) -> None:
+    """P26."""
+    before = entries(cluster)
+    keeper = keep()
+    keeper.turn()
+
+    found = keeper.store.read().stored
+    at = Situation(found, keeper.clock(), Policy(), NAMES)
+    assert at.flaw is None
+    assert at.leaf_issuer.parsed() in certificates(found.bundle)
+    # The CA's key is nowhere but in its own Secret, and nothing else of the configuration changed.
+    assert b"PRIVATE KEY" not in found.leaf_bundle
+    assert set(cluster.get("Secret", "webhook-tls", "gpu-slice")["data"]) == {"tls.crt", "tls.key", "ca.crt"}
+    after = entries(cluster)
+    assert after[0] == before[0]
+    assert after[1]["clientConfig"].pop("caBundle")
+    assert after[1] == before[1]
+
+
+def test_a_turn_with_nothing_to_do_writes_nothing(cluster, keep) -> None:
+    """P26."""
+    keep().turn()
+    before = versions(cluster)
+    keep().turn()
+    assert versions(cluster) == before
+
+
+@pytest.mark.parametrize("way", [[], ["--server-side", "--force-conflicts"]], ids=["by the client", "by the server"])
+def test_applying_the_manifests_again_neither_makes_a_new_ca_nor_wipes_anything(cluster, keep, way: list[str]) -> None:
+    """P26."""
+    secrets = str(MANIFESTS / "keeper" / "secrets.yaml")
+    text = json.dumps(
+        {**manifest("webhook/webhook.yaml"), "metadata": {"name": "kept"}, "webhooks": without_status(cluster)}
+    )
+    cluster.kubectl("apply", *way, "-f", "-", stdin=text)
+    cluster.kubectl("apply", *way, "-f", secrets)
+    keep().turn()
+    before = keep().store.read().stored
+
+    for arguments, stdin in ((["-f", secrets], None), (["-f", "-"], text)):
+        applied = cluster.kubectl("apply", *way, *arguments, stdin=stdin)
+        assert applied.returncode == 0, applied.stderr
+
+    keeper = keep()
+    assert keeper.store.read().stored == before
+    keeper.turn()
+    assert keeper.store.read().stored == before
+
+
+def without_status(cluster: Cluster) -> list[Document]:
+    """The webhooks as a manifest would have them: without caBundle."""
+    found = entries(cluster)
+    for each in found:
+        each["clientConfig"].pop("caBundle", None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "allowed"),
+    [
+        pytest.param("get", "secrets/webhook-ca", "yes", id="its CA"),
+        pytest.param("update", "secrets/webhook-tls", "yes", id="its leaf"),
+        pytest.param("patch", "mutatingwebhookconfigurations/kept", "yes", id="its configuration"),
+        pytest.param("get", "secrets/other", "no", id="another Secret"),
+        pytest.param("list", "secrets", "no", id="a list of Secrets"),
+        pytest.param("watch", "secrets", "no", id="to watch Secrets"),
+        pytest.param("create", "secrets", "no", id="a new Secret"),
+        pytest.param("delete", "secrets/webhook-ca", "no", id="to delete its Secret"),
+        pytest.param("patch", "mutatingwebhookconfigurations/other", "no", id="another configuration"),
+        pytest.param("delete", "mutatingwebhookconfigurations/kept", "no", id="to delete its configuration"),
+        pytest.param("create", "pods", "no", id="a pod"),
+        pytest.param("get", "configmaps/fleet", "no", id="the fleet"),
+    ],
+)
+def test_its_rights_are_those_that_it_needs_and_no_others(cluster, installed, verb, what, allowed) -> None:
+    """P36."""
+    resource, _, name = what.partition("/")
+    asked = cluster.kubectl(
+        "auth", "can-i", verb, resource, *([name] if name else []), f"--as={ROBOT}", "-n", "gpu-slice"
+    )
+    assert asked.stdout.strip() == allowed, asked.stderr
+
+
+def test_a_stale_write_is_refused_and_decided_anew(cluster, keep) -> None:
+    """P25."""
+    first, second = keep(), keep()
+    stale = first.store.read()
+    second.turn()
+    with pytest.raises(Conflict):
+        first.store.write(stale, second.store.read().stored)
+    first.turn()
+    assert len(second.store.read().stored.authorities) == 1
+
+
+def test_two_keepers_that_meet_at_every_write_have_one_ca_and_lose_nothing(cluster, keep) -> None:
+    """P25."""
+    time = Time()
+    keepers = [keep(time, QUICK), keep(time, QUICK)]
+    seen: set[str] = set()
+    for _ in range(30):  # two generations of CAs, and their retirement
+        meet = threading.Barrier(2)
+        for each in keepers:
+            each.store.write = meeting(meet, type(each.store).write.__get__(each.store))
+        threads = [threading.Thread(target=each.turn) for each in keepers]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(60)
+        found = keepers[0].store.read().stored
+        at = Situation(found, time(), QUICK, NAMES)
+        assert at.flaw is None
+        assert at.leaf_issuer.parsed() in certificates(found.bundle)
+        assert (
+            len([each for each in found.authorities if each.retire is None]) <= 2
+        )  # the one that issues, and its successor
+        seen |= {each.id for each in found.authorities}
+        time.now += timedelta(seconds=1)
+    assert 3 <= len(seen) <= 4  # one every ten seconds, and none twice
+    conflicts = sum(each.metrics.conflicts._value.get() for each in keepers)
+    assert conflicts > 0
+
+
+def meeting(meet: threading.Barrier, write: Callable[..., None]) -> Callable[..., None]:
+    """*write*, once both are about to."""
+
+    def inner(*arguments: object) -> None:
+        try:
+            meet.wait(0.3)
+        except threading.BrokenBarrierError:
+            meet.reset()
+        write(*arguments)
+
+    return inner
+
+
+def test_a_keeper_killed_after_any_write_is_followed_by_one_that_goes_on(cluster, keep) -> None:
+    """P23."""
+    time = Time()
+    writes = 0
+    for _ in range(25):
+        while keep(time, QUICK).step():  # a new one for each step
+            writes += 1
+            found = keep().store.read().stored
+            if found.leaf is not None:
+                leaf_issuer = Situation(found, time(), QUICK, NAMES).leaf_issuer
+                assert leaf_issuer.parsed() in certificates(found.bundle)
+        time.now += timedelta(seconds=1)
+    assert writes > 20
+
+
+def test_without_its_objects_it_says_what_to_do_and_goes_on_when_they_are_there(cluster, api, installed) -> None:
+    keeper = Keeper(Store(api, Names(configuration=installed, leaf="missing")), Metrics(), clock=Time())
+    with pytest.raises(Unreachable, match="Apply manifests/keeper again"):
+        keeper.turn()
+    cluster.delete(CONFIGURATION, installed, api_version=ADMISSION)
+    keeper = Keeper(Store(api, Names(configuration=installed)), Metrics(), clock=Time())
+    assert not keeper.try_turn()
+    document = {**manifest("webhook/webhook.yaml"), "metadata": {"name": "kept"}}
+    document["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kept": "never"}}
+    cluster.create(document)
+    assert keeper.try_turn()
+    assert keeper.store.read().stored.leaf is not None
+
+
+def test_the_command_line_tells_how_things_are_and_rotates(cluster, keep, tmp_path) -> None:
+    """P28."""
+
+    def certs(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "webhook", "certs", *arguments],
+            env=os.environ | {"KUBECONFIG": str(cluster.plane.kubeconfig)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    # The command's configuration is the one of the other tests, whose CA is not in our Secrets.
+    before = certs("status")
+    assert before.returncode == 1
+    assert "leaf: there is none" in before.stdout
+
+    keep().turn()
+    status = json.loads(certs("status", "-o", "json").stdout)
+    (authority,) = status["authorities"]
+    assert status["leaf"]["issuer"] == authority["id"]
+
+    rotated = certs("rotate", "--compromised")
+    assert rotated.returncode == 0, rotated.stderr
+    found = keep().store.read().stored.authorities
+    assert [each.key is not None for each in found] == [False, True]
+    assert f"CA {found[-1].id}: made." in rotated.stdout
+
+    time = Time()
+    for seconds in (0, 61):
+        time.now = datetime.now(UTC) + timedelta(seconds=seconds)
+        keep(time).turn()
+    leaf = x509.load_pem_x509_certificate(
+        base64.b64decode(cluster.get("Secret", "webhook-tls", "gpu-slice")["data"]["tls.crt"])
+    )
+    leaf.verify_directly_issued_by(found[-1].parsed())
