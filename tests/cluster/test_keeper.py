@@ -25,6 +25,7 @@ from certs.situation import Situation
 from certs.stored import certificates
 from tests.cluster.cluster import Cluster, Document
 from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, manifest
+from tests.waiting import wait_for
 from webhook import documents
 
 ROBOT = "system:serviceaccount:gpu-slice:keeper"
@@ -66,12 +67,22 @@ def _configuration(cluster: Cluster, ours: object) -> Iterator[str]:
     cluster.delete(CONFIGURATION, "kept", api_version=ADMISSION)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _home(cluster: Cluster) -> Iterator[None]:
+    """The namespace gpu-slice, as long as these tests last."""
+    there = cluster.get("Namespace", "gpu-slice") is not None
+    if not there:
+        cluster.create(manifest("webhook/namespace.yaml"))
+    yield
+    if not there:
+        cluster.delete("Namespace", "gpu-slice")
+        wait_for("the namespace is gone", lambda: cluster.get("Namespace", "gpu-slice") is None)
+
+
 @pytest.fixture(name="installed")
 def _installed(cluster: Cluster, configuration: str) -> Iterator[str]:
     """What manifests/keeper has, but for the Deployment; its rights are for the configuration of this test."""
     created: list[Document] = []
-    if cluster.get("Namespace", "gpu-slice") is None:
-        created.append(cluster.create(manifest("webhook/namespace.yaml")))
     for path in ("serviceaccount.yaml", "secrets.yaml", "rbac.yaml"):
         for each in documents.read((MANIFESTS / "keeper" / path).read_bytes(), name=path):
             if each.value["kind"] == "ClusterRole":
@@ -188,10 +199,7 @@ def without_status(cluster: Cluster) -> list[Document]:
 )
 def test_its_rights_are_those_that_it_needs_and_no_others(cluster, installed, verb, what, allowed) -> None:
     """P36."""
-    resource, _, name = what.partition("/")
-    asked = cluster.kubectl(
-        "auth", "can-i", verb, resource, *([name] if name else []), f"--as={ROBOT}", "-n", "gpu-slice"
-    )
+    asked = cluster.kubectl("auth", "can-i", verb, what, f"--as={ROBOT}", "-n", "gpu-slice")
     assert asked.stdout.strip() == allowed, asked.stderr
 
 
@@ -259,7 +267,7 @@ def test_a_keeper_killed_after_any_write_is_followed_by_one_that_goes_on(cluster
                 leaf_issuer = Situation(found, time(), QUICK, NAMES).leaf_issuer
                 assert leaf_issuer.parsed() in certificates(found.bundle)
         time.now += timedelta(seconds=1)
-    assert writes > 20
+    assert writes >= 15
 
 
 def test_without_its_objects_it_says_what_to_do_and_goes_on_when_they_are_there(cluster, api, installed) -> None:

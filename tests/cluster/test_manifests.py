@@ -43,7 +43,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 10 + 4 + 3 * 6
+    assert len(lines) == 10 + 4 + 9 + 3 * 6
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 

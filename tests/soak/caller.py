@@ -99,7 +99,7 @@ class Caller:
         return self.ask(race=[{"timeout": TIMEOUT, **group} for group in groups]).result()
 
     def stats(self) -> dict[str, Any]:
-        """The figures so far of the ``loads``, and the connections ``open`` to each replica."""
+        """The figures so far of the ``loads``, the connections ``open`` to each replica, and the ``most`` it had."""
         return self.ask(stats=True).result(timeout=20)
 
     def answered(self) -> int:

@@ -49,7 +49,7 @@ def kill(
             deployment.start()
             found.append(
                 {
-                    "connections": before.get(victim.address, 0),
+                    "connections": caller.stats()["most"].get(victim.address, 0),
                     "under way": sum(loss["replica"] == victim.address for loss in losses),
                     "on their way": sum(loss["replica"] == "" for loss in losses),
                     "elsewhere": sum(loss["replica"] not in ("", victim.address) for loss in losses),

@@ -32,16 +32,13 @@ class Replica(Running):
         self.told = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
 
-    def gone(self, patience: float = LONGEST) -> tuple[int, float]:
-        """Wait for its end.  Its exit code, and the seconds since it was told to leave.
+    def hurry(self) -> None:
+        """SIGTERM once more: it waits for nobody now."""
+        self.process.send_signal(signal.SIGTERM)
 
-        After *patience* seconds it is told a second time, which makes it hurry.
-        """
-        try:
-            code = self.process.wait(timeout=patience)
-        except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGTERM)
-            code = self.process.wait(timeout=20)
+    def gone(self) -> tuple[int, float]:
+        """Wait for its end.  Its exit code, and the seconds since it was told to leave."""
+        code = self.process.wait(timeout=LONGEST)
         seconds = time.monotonic() - self.told
         self.close()
         return code, seconds
@@ -120,6 +117,15 @@ class Replicas:
             self.chosen.add(replica)
             return replica
 
+    def stop(self, lag: float) -> Replica:
+        """Have one leave, make it no endpoint any more *lag* seconds later, and start another.  The one that leaves."""
+        replica = self.choose()
+        replica.leave()
+        time.sleep(lag)  # which is simulated, and not waited for
+        self.remove(replica)
+        self.start()
+        return replica
+
     def remove(self, replica: Replica) -> None:
         """No endpoint any more."""
         with self.lock:
@@ -127,9 +133,9 @@ class Replicas:
             self.chosen.discard(replica)
             self._tell()
 
-    def end(self, replica: Replica, patience: float = LONGEST) -> tuple[int, float]:
+    def end(self, replica: Replica) -> tuple[int, float]:
         """Wait until it is gone, and forget it."""
-        found = replica.gone(patience)
+        found = replica.gone()
         self.forget(replica)
         return found
 

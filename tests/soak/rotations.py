@@ -3,7 +3,7 @@
 Times are real, and short.  What matters is which of them is longer than which:
 
     a bundle reaches a caller              up to 0.3 s    an API server's informer: seconds
-    an authority waits before it issues        0.4 s    a day
+    an authority waits before it issues        0.8 s    a day
     a leaf reaches a replica               up to 1.0 s    a kubelet: 90 s
     a leaf is renewed after                      1 s    30 days
     an authority stays after its last leaf at least    2 s    15 minutes
@@ -34,8 +34,8 @@ KUBELET_LAG = 1.0
 POLL = 0.1
 
 POLICY = Policy(
-    wait=timedelta(seconds=0.4),
-    urgent_wait=timedelta(seconds=0.3),
+    wait=timedelta(seconds=0.8),
+    urgent_wait=timedelta(seconds=0.6),
     handover=timedelta(seconds=2),
     leaf_lifetime=timedelta(seconds=8),
     leaf_renewal=timedelta(seconds=1),

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.soak.caller import Figures, together
+from tests.soak.caller import SIZES, TIMEOUT, Figures, together
 from tests.soak.kill import LAG, kill
 from tests.soak.overload import overload
 from tests.soak.race import Silence, race
@@ -100,8 +100,8 @@ def of_kill(folder: Path, tls: Path, short: bool) -> list[Row]:
             row(
                 f"{len(found)} {what}, one of three each time, an endpoint for {LAG:g} s more",
                 figures,
-                f"under way on it: {statistics.mean(under_way):.1f} lost each time, at most {max(under_way)}; refused at "
-                f"its door: {sum(each['on their way'] for each in found)}; over after {longest:.1f} s at most",
+                f"lost each time: {statistics.mean(under_way):.1f} under way on it, at most {max(under_way)}, and "
+                f"{statistics.mean(each['on their way'] for each in found):.1f} at its door; over after {longest:.1f} s",
                 good=all(is_bounded(each) for each in found),
             )
         )
@@ -116,7 +116,7 @@ def is_bounded(found: Figures) -> bool:
 def of_overload(folder: Path, tls: Path, short: bool) -> list[Row]:
     """More than one replica can do."""
     rows = []
-    for workers, callers, sizes in ((600, 1, (4, 40)), (1800, 3, (4, 40)), (120, 3, (2000,))):
+    for workers, callers, sizes in ((600, 1, SIZES), (1800, 3, SIZES), (120, 3, (2000,))):
         found, ordinary = overload(
             folder, tls, workers=workers, callers=callers, sizes=sizes, seconds=5 if short else 30
         )
@@ -127,8 +127,9 @@ def of_overload(folder: Path, tls: Path, short: bool) -> list[Row]:
                 + (f", {found['bytes'] // 1000} kB each" if max(sizes) > 100 else ""),
                 found,
                 f"{found['rate']:,.0f} answered/s ({told}), {latency(found)}; {found['resident']:.0f} MiB at most; "
-                f"an ordinary load right after it: {ordinary['lost']} lost, {latency(ordinary)}",
-                good=not ordinary["lost"] and found["resident"] < MOST_RESIDENT,
+                f"an ordinary load right after it: {ordinary['lost']} lost, the last {ordinary['recovered']:.1f} s "
+                f"later, {latency(ordinary)}",
+                good=ordinary["recovered"] <= TIMEOUT + 1 and found["resident"] < MOST_RESIDENT,
             )
         )
     return rows

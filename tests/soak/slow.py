@@ -45,16 +45,16 @@ def slow(
     with Caller(folder, source="127.0.0.1") as caller, Replicas([caller], tls) as deployment:
         replica = deployment.start()
 
-        def ordinary() -> Figures:
+        def ordinary(seconds: float) -> Figures:
             return caller.load(workers=50, rate=rate, seconds=seconds).result(timeout=seconds + 30)
 
-        ordinary()  # the first one of a process is another matter
+        ordinary(1)  # the first of a process are another matter
         met: list[dict] = []
         alone, beside = [], []
         for _ in range(rounds):
-            alone.append(ordinary())
+            alone.append(ordinary(seconds))
             with slow_clients(replica, tls, count, kinds, met):
-                beside.append(ordinary())
+                beside.append(ordinary(seconds))
 
     def p99(figures: Figures) -> float:
         return figures["latency"]["p99"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def stops(
 ) -> Figures:
     """Stop *count* replicas, *at_once* at a time, and start as many others, under *rate* reviews a second.
 
-    The load ends when all have gone, or had *patience* seconds for it.
+    The load ends when all have gone, or the last had *patience* seconds for it; who is still there is told to hurry.
     """
     options = () if kind is Plain else ("--settle", str(settle))
     with ExitStack() as stack:
@@ -54,19 +53,20 @@ def stops(
             wait_for("the load has begun", lambda each=each: each.answered() > rate / 10)
         ends = stack.enter_context(ThreadPoolExecutor(MOST_LEAVING))
 
-        def stop(_: int) -> Future[tuple[int, float]]:
-            leaving = deployment.choose()
-            leaving.leave()
-            time.sleep(random.uniform(*LAG))  # which is simulated, and not waited for
-            deployment.remove(leaving)
-            deployment.start()
-            return ends.submit(deployment.end, leaving, patience)
+        def stop(_: int) -> tuple[Replica, Future[tuple[int, float]]]:
+            leaving = deployment.stop(random.uniform(*LAG))
+            return leaving, ends.submit(deployment.end, leaving)
 
         with ThreadPoolExecutor(at_once) as threads:
-            ended = [each.result() for each in list(threads.map(stop, range(count)))]
+            leaving = dict(threads.map(stop, range(count)))
+        waiting = wait(leaving.values(), timeout=patience).not_done
         for each in api_servers:
             each.halt()
         figures = together([each.result(timeout=60) for each in loads])
+        for replica, end in leaving.items():
+            if end in waiting and not end.done():
+                replica.hurry()
+        ended = [each.result() for each in leaving.values()]
     return figures | {
         "stops": count,
         "exits": sorted({code for code, _ in ended}),

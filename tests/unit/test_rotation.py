@@ -212,6 +212,21 @@ def test_a_bundle_that_somebody_emptied_is_filled_and_the_wait_begins_anew() -> 
     assert world.now >= emptied + LONG.wait
 
 
+def test_a_leaf_of_the_newest_authority_stays_where_somebody_took_that_out_of_the_bundle() -> None:
+    world = started()
+    old = world.stored.bundle
+    world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG)))
+    world.turn()
+    world.alter(leaf=None)  # and so the next one is by the old authority, which is known to all
+    world.runs(2 * DAY)
+    [first, newest] = world.stored.authorities
+    assert issuer_of(world) == newest
+    records = (replace(first, key=by_hand_key(world, first), retire=None), newest)
+    world.alter(bundle=old, authorities=records)
+
+    assert Kind.ISSUE_LEAF not in world.runs(2 * DAY)
+
+
 def test_other_order_other_line_ends_and_doubles_are_the_same_bundle() -> None:
     world = started()
     world.runs(PERIOD, every=DAY)
@@ -363,6 +378,16 @@ def test_a_leaf_never_outlives_its_authority() -> None:
     assert issuer_of(world) != only
 
 
+def test_an_authority_that_ends_before_a_leaf_of_it_would_gets_a_successor_early() -> None:
+    pair = create_authority("made by hand", now=NOON, lifetime=500 * DAY)
+    world = World(stored=Stored((Authority(pair.certificate, pair.key),), bundle=b""))
+    world.turn()
+    world.runs(134 * DAY, every=DAY)
+    assert len(world.stored.authorities) == 1
+
+    assert Kind.NEW_AUTHORITY in world.runs(3 * DAY)
+
+
 # A key that somebody else has
 
 
@@ -406,6 +431,19 @@ def test_a_compromised_authority_does_not_come_back_with_an_old_bundle() -> None
     assert world.stored.bundle == new
 
 
+def test_a_compromised_authority_does_not_come_back_with_an_old_leaf() -> None:
+    world = started()
+    old = world.stored
+    world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG, compromised=True)))
+    world.runs(HOUR, every=MINUTE)
+    new = world.stored.bundle
+    world.alter(leaf=old.leaf, leaf_bundle=old.leaf_bundle)
+
+    assert world.turn() == [Kind.ISSUE_LEAF]
+
+    assert world.stored.bundle == new
+
+
 def test_a_new_authority_can_be_asked_for_at_any_time() -> None:
     world = started()
     world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG)))
@@ -444,74 +482,6 @@ def test_a_time_of_publication_that_has_not_come_yet_is_put_right() -> None:
     assert world.stored.authorities[0].published == world.now
 
 
-# What is to come
-
-
-def test_the_next_look_is_when_something_is_done_and_not_before() -> None:
-    world = started()
-    for _ in range(60):
-        outlook = next_look(world.stored, world.now, LONG, NAMES)
-        assert outlook.when >= world.now
-        if outlook.when > world.now + SECOND:
-            between = world.now + (outlook.when - world.now) / 2
-            assert next_step(world.stored, between, LONG, NAMES) is None
-            assert next_step(world.stored, outlook.when - SECOND, LONG, NAMES) is None
-        world.passes(max(outlook.when - world.now, timedelta(0)) + SECOND)
-        assert world.step().kind is outlook.kind
-    assert world.now > NOON + 700 * DAY
-
-
-def test_a_keeper_that_lives_is_never_overdue_and_one_that_died_is_after_the_grace() -> None:
-    world = started()
-    for _ in range(800):
-        world.turn()
-        world.passes(DAY)
-        assert not is_overdue(world.stored, world.now, LONG, NAMES)
-        assert problems(world.stored, world.now, LONG, NAMES) == ()
-    world.turn()
-    due = made(certificates(world.stored.leaf.certificate)[0]) + LONG.leaf_renewal
-
-    assert not is_overdue(world.stored, due + LONG.grace, LONG, NAMES)
-    assert is_overdue(world.stored, due + LONG.grace + SECOND, LONG, NAMES)
-    [said] = problems(world.stored, due + LONG.grace + SECOND, LONG, NAMES)
-    assert said == f"leaf: it was due for renewal on {due:%Y-%m-%d}. Is the keeper running?"
-
-
-def test_an_expired_leaf_is_broken_and_overdue() -> None:
-    world = started()
-    late = world.now + 370 * DAY
-
-    assert is_overdue(world.stored, late, LONG, NAMES)
-    assert "leaf: it has expired. A running keeper issues another." in problems(world.stored, late, LONG, NAMES)
-
-
-def test_an_old_leaf_made_by_hand_is_not_overdue_before_an_authority_could_have_replaced_it() -> None:
-    authority, leaf = by_hand()
-    world = World(stored=Stored((), leaf, authority.certificate, authority.certificate))
-    world.passes(100 * DAY)
-    world.turn()
-
-    assert not is_overdue(world.stored, world.now, LONG, NAMES)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        pytest.param({"bundle": None}, "webhook configuration: is not there", id="no configuration"),
-        pytest.param({"bundle": b""}, "caBundle: lacks the CA of the leaf", id="emptied bundle"),
-        pytest.param({"leaf": None}, "leaf: there is none", id="no leaf"),
-        pytest.param({"authorities": ()}, "CA: none may issue", id="no records"),
-    ],
-)
-def test_what_is_broken_is_said_in_a_sentence(changes: dict[str, object], said: str) -> None:
-    world = started()
-
-    found = problems(replace(world.stored, **changes), world.now, LONG, NAMES)
-
-    assert any(each.startswith(said) for each in found), found
-    assert all(each.endswith((".", "?")) for each in found)
-
-
 # The policy
 
 
@@ -528,143 +498,3 @@ def test_what_is_broken_is_said_in_a_sentence(changes: dict[str, object], said: 
 def test_times_that_do_not_fit_each_other_are_refused(times: dict[str, timedelta]) -> None:
     with pytest.raises(ValueError, match="Let "):
         Policy(**times)
-
-
-# Any order of events
-
-
-class Keeping(RuleBasedStateMachine):
-    """A keeper that is killed anywhere, or away for weeks; kubelets and API servers that lag by nearly the wait."""
-
-    policy = Policy()
-    files, servers = 20 * HOUR, 20 * HOUR
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.world = World(self.policy, files=self.files, servers=self.servers)
-        self.seen = NOON
-
-    def _idle(self) -> timedelta:
-        return self.world.now - self.seen
-
-    @rule(pause=st.sampled_from([0, 1, 3600]))
-    def turn(self, pause: int) -> None:
-        for kind in self.world.turn(pause * SECOND):
-            self.took(kind)
-        self.seen = self.world.now
-
-    @rule()
-    def one_step_and_killed(self) -> None:
-        step = self.world.step()
-        if step is not None:
-            self.took(step.kind)
-
-    def took(self, kind: Kind) -> None:
-        """Told of each step."""
-
-    @precondition(lambda self: self._idle() < 60 * DAY)
-    @rule(minutes=st.integers(0, 60 * 24 * 40))
-    def time_passes(self, minutes: int) -> None:
-        self.world.passes(minutes * MINUTE)
-
-    @rule(days=st.integers(1, 200), every=st.sampled_from([1, 5]))
-    def is_kept(self, days: int, every: int) -> None:
-        self.world.runs(days * DAY, every=every * DAY)
-        self.seen = self.world.now
-
-    @rule()
-    def somebody_asks_for_a_new_authority(self) -> None:
-        stored = self.world.stored
-        self.world.store(replace(stored, authorities=rotated(stored.authorities, self.world.now, self.policy)))
-
-    def teardown(self) -> None:
-        """Kept for some days, all is well."""
-        self.world.runs(4 * DAY, every=6 * HOUR)
-        world = self.world
-        assert problems(world.stored, world.now, self.policy, NAMES) == ()
-        old = world.now - 2 * self.policy.wait
-        waited = [each for each in world.stored.authorities if each.key and made(each.parsed()) < old]
-        assert [issuer_of(world)] == waited
-
-
-class Troubled(Keeping):
-    """Also keys that were stolen, a keeper that is away for years, and others who write where it writes."""
-
-    files, servers = 100 * SECOND, 30 * SECOND
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stolen: set[x509.Certificate] = set()
-        self.gone: set[x509.Certificate] = set()
-
-    @rule(days=st.integers(60, 1500))
-    def away_for_years(self, days: int) -> None:
-        self.world.passes(days * DAY)
-
-    @rule()
-    def a_key_is_stolen(self) -> None:
-        stored = self.world.stored
-        self.stolen |= {each.parsed() for each in stored.authorities}
-        after = rotated(stored.authorities, self.world.now, self.policy, compromised=True)
-        self.world.store(replace(stored, authorities=after))
-
-    def took(self, kind: Kind) -> None:
-        if kind is Kind.PUBLISH:
-            bundle = set(certificates(self.world.stored.bundle))
-            assert not bundle & self.gone
-            self.gone |= self.stolen - bundle
-
-    @rule()
-    def records_are_lost(self) -> None:
-        self.world.store(replace(self.world.stored, authorities=()))
-
-    @rule()
-    def the_bundle_is_emptied(self) -> None:
-        self.world.alter(bundle=b"")
-
-    @rule()
-    def the_leaf_is_lost(self) -> None:
-        self.world.alter(leaf=None, leaf_bundle=b"")
-
-    @rule()
-    def somebody_brings_certificates_of_their_own(self) -> None:
-        now = self.world.now
-        authority = create_authority("somebody", now=now)
-        leaf = issue_leaf(authority, NAMES, now=now, lifetime=90 * DAY)
-        self.world.alter(leaf=leaf, leaf_bundle=authority.certificate, bundle=authority.certificate)
-
-    @rule()
-    def somebody_applies_the_bundle_of_last_time(self) -> None:
-        bundles = [found for _, found in self.world.bundles if not set(certificates(found or b"")) & self.stolen]
-        if bundles:
-            self.world.alter(bundle=bundles[-1])
-
-
-def run(machine: type[RuleBasedStateMachine], **options: object) -> None:
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, **options))
-
-
-def test_no_leaf_is_refused_however_far_kubelets_and_api_servers_lag_and_wherever_the_keeper_dies() -> None:
-    run(Keeping)
-
-
-def test_no_leaf_is_refused_that_was_not_before_whatever_else_happens() -> None:
-    run(Troubled)
-
-
-class Hasty(Keeping):
-    """Issues by what it published just now."""
-
-    policy = replace(Policy(), wait=timedelta(0), urgent_wait=timedelta(0))
-
-
-class Forgetful(Troubled):
-    """Trusts a stolen key no longer than until its leaf is replaced, which the servers do not know yet."""
-
-    policy = replace(Policy(), handover=timedelta(0))
-
-
-@pytest.mark.parametrize("machine", [Hasty, Forgetful])
-def test_the_model_finds_who_does_not_wait(machine: type[Keeping]) -> None:
-    with pytest.raises(AssertionError, match="refused"):
-        run(machine, phases=[Phase.generate], report_multiple_bugs=False)

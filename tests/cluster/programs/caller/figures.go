@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -72,6 +74,9 @@ func (f *figures) status(code int) {
 }
 
 func (f *figures) shaken(err error) {
+	if errors.Is(err, context.Canceled) {
+		return // broken off by our own side: nobody waits for the connection any more
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Handshakes++

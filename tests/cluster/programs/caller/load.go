@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -159,9 +160,8 @@ func (c *caller) stats() any {
 	}
 	c.service.mu.Lock()
 	defer c.service.mu.Unlock()
-	open := map[string]int{}
-	for endpoint, count := range c.service.open {
-		open[endpoint] = count
+	return map[string]any{
+		"loads": loads, "open": maps.Clone(c.service.open), "most": maps.Clone(c.service.most),
+		"dialled": c.service.dialled, "refused": c.service.refused,
 	}
-	return map[string]any{"loads": loads, "open": open, "dialled": c.service.dialled, "refused": c.service.refused}
 }

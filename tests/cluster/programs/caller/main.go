@@ -45,7 +45,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	service := &service{local: net.ParseIP(*source), open: map[string]int{}}
+	service := &service{local: net.ParseIP(*source), open: map[string]int{}, most: map[string]int{}}
 	caller := &caller{service: service, templates: templates}
 	if caller.client, err = newClient(service); err != nil {
 		fail(err)

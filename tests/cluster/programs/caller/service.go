@@ -19,6 +19,7 @@ type service struct {
 	mu        sync.Mutex
 	endpoints []string
 	open      map[string]int // connections by endpoint
+	most      map[string]int // the same, when there were most
 	dialled   int
 	refused   int
 }
@@ -59,6 +60,7 @@ func (s *service) dial(ctx context.Context, network, endpoint string) (net.Conn,
 	}
 	s.dialled++
 	s.open[endpoint]++
+	s.most[endpoint] = max(s.most[endpoint], s.open[endpoint])
 	return &counted{Conn: connection, closed: func() { s.closed(endpoint) }}, nil
 }
 
