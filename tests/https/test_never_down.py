@@ -7,7 +7,6 @@ known to be seen.
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -44,7 +43,7 @@ def _caller() -> None:
 @pytest.mark.parametrize("pool", ["service", "endpoint"])
 def test_replicas_that_stop_lose_nothing(tmp_path: Path, tls: Path, pool: str) -> None:
     """P29, P30: also where the API server goes on using connections to a replica that is no endpoint any more."""
-    found = stops(tmp_path, tls, count=4, at_once=2, replicas=4, rate=500, patience=0, pool=pool)
+    found = stops(tmp_path, tls, count=4, at_once=2, replicas=4, rate=500, settle=1.5, patience=2.5, pool=pool)
     assert (found["lost"], found["errors"], found["handshakeErrors"]) == (0, {}, {})
     assert found["patched"] == found["sent"] > 500
     assert found["exits"] == [0]
@@ -57,12 +56,12 @@ def test_a_server_that_stops_at_once_loses_some(tmp_path: Path, tls: Path) -> No
 
 def test_a_connection_that_was_silent_is_still_there(tmp_path: Path, tls: Path) -> None:
     """P31."""
-    ((found,),) = race(tmp_path, tls, [Silence(50, 1, 0.003, 4)], replicas=1)
+    ((found,),) = race(tmp_path, tls, [Silence(100, 1, 0.003, 2)], replicas=1)
     assert (found["lost"], found["reused"]) == (0, 200)
 
 
 def test_a_server_that_hangs_up_as_the_next_review_comes_loses_it(tmp_path: Path, tls: Path) -> None:
-    ((found,),) = race(tmp_path, tls, [Silence(50, 1, 0.003, 4)], replicas=1, kind=Plain, options=("1",))
+    ((found,),) = race(tmp_path, tls, [Silence(100, 1, 0.003, 2)], replicas=1, kind=Plain, options=("1",))
     assert found["lost"] > 0
 
 
@@ -79,10 +78,9 @@ def test_an_authority_that_issues_before_callers_know_it_fails_handshakes(tmp_pa
     assert failed(rotations(tmp_path, leaves=6, authorities=2, policy=SOON, informer_lag=4)) > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "out of reach"])
-def test_a_replica_that_dies_takes_only_what_was_under_way_on_it(tmp_path: Path, tls: Path, number: int) -> None:
+def test_a_replica_that_dies_takes_only_what_was_under_way_on_it(tmp_path: Path, tls: Path) -> None:
     """P32."""
-    (found,), _ = kill(tmp_path, tls, count=1, number=number)
+    (found,), _ = kill(tmp_path, tls, count=1)
     assert is_bounded(found), found
 
 

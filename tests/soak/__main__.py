@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -35,6 +36,8 @@ def main() -> int:
     except programs.BuildError as error:
         print(error, file=sys.stderr)
         return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(1))  # which ends the processes that were started
     begun = time.monotonic()
     rows: list[Row] = []
     for name in asked.scenarios or SCENARIOS:

@@ -35,7 +35,7 @@ def overload(
             time.sleep(0.1)  # between two samples
         figures = together([each.result() for each in loads])
         begun = time.time()
-        ordinary = after.load(workers=20, rate=200, seconds=5).result(timeout=30)
+        ordinary = after.load(workers=20, rate=200, seconds=3).result(timeout=30)
         ordinary["recovered"] = max((loss["at"] - begun for loss in ordinary["losses"]), default=0.0)
         figures |= {"resident before": resident[0], "resident": max(resident), "resident after": replica.resident()}
         figures |= {"refused": sheds(replica), "bytes": len(review(max(sizes)))}

@@ -96,7 +96,7 @@ class Replicas:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each in self.all:
+        for each in list(self.all):
             each.close()
 
     def start(self, count: int = 1, tls: Path | None = None) -> Replica:

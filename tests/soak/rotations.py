@@ -14,16 +14,24 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+
+from cryptography import x509
+from kubernetes import config
 
 from certs import directory
 from certs.authority import KeyPair, service_names
-from certs.rotation import Kind, Policy, Step, Stored, next_step
+from certs.cluster import Cluster, Conflict, Names, Snapshot
+from certs.keeper import Keeper, Store
+from certs.metrics import Metrics
+from certs.policy import Policy
+from certs.stored import Stored
+from tests.cluster.control_plane import control_plane
+from tests.cluster.install import MANIFESTS
 from tests.soak.caller import Caller, Figures, together
 from tests.soak.replicas import Replicas
 from tests.waiting import wait_for
@@ -50,27 +58,92 @@ class Killed(BaseException):
     """The keeper's end, at any point.  No Exception, so that nobody goes on after it."""
 
 
-@dataclass
-class Store:
-    """What the cluster holds."""
+class Memory:
+    """What a cluster holds, for want of one."""
 
-    stored: Stored = field(default_factory=lambda: Stored(bundle=b""))
-    steps: Counter[Kind] = field(default_factory=Counter)
-    deaths: int = 0
+    names = Names()
 
-    def write(self, step: Step) -> None:
-        """One write."""
-        self.stored = step.after
-        self.steps[step.kind] += 1
+    def __init__(self) -> None:
+        self.stored = Stored(bundle=b"")
+        self.lock = threading.Lock()
+
+    def read(self) -> Snapshot:
+        """As `certs.cluster.Cluster` does."""
+        return Snapshot(self.stored, {}, {}, {})
+
+    def write(self, snapshot: Snapshot, after: Stored) -> None:
+        """One object; `Conflict` where somebody was faster."""
+        with self.lock:
+            for part in ("bundle", "authorities", "leaf"):
+                if getattr(after, part) != getattr(snapshot.stored, part):
+                    if getattr(self.stored, part) is not getattr(snapshot.stored, part):
+                        raise Conflict(part)
+                    beside = {"leaf_bundle": after.leaf_bundle} if part == "leaf" else {}
+                    self.stored = replace(self.stored, **{part: getattr(after, part)}, **beside)
+                    return
 
 
-def keep(store: Store, policy: Policy, deadly: float) -> None:
-    """One look at what is stored, and the steps that follow.  May be killed before or after each."""
-    while (step := next_step(store.stored, datetime.now(UTC), policy, NAMES)) is not None:
-        for do in (lambda: None, lambda step=step: store.write(step)):
-            do()
-            if random.random() < deadly:
-                raise Killed
+@contextmanager
+def api_server(folder: Path) -> Iterator[Store]:
+    """The same in a real one.  Raises `tests.cluster.programs.BuildError` where there is none."""
+    with control_plane(folder) as plane, config.new_client_from_config(str(plane.kubeconfig)) as api:
+        for path in ("webhook/namespace.yaml", "webhook/webhook.yaml", "keeper/secrets.yaml"):
+            applied = plane.run("apply", "-f", str(MANIFESTS / path))
+            assert applied.returncode == 0, applied.stderr
+        yield Cluster(api)
+
+
+class Deadly:
+    """A store whose keeper may be killed before and after each read and each write."""
+
+    def __init__(self, store: Store, chance: float) -> None:
+        self.store, self.chance = store, chance
+        self.names = store.names
+        self.leaves: list[bytes] = []
+        self.deaths = self.conflicts = 0
+
+    def read(self) -> Snapshot:
+        """What is there."""
+        snapshot = self.store.read()
+        self._die()
+        return snapshot
+
+    def write(self, snapshot: Snapshot, after: Stored) -> None:
+        """Write, or not, and live on, or not."""
+        self._die()
+        try:
+            self.store.write(snapshot, after)
+        except Conflict:
+            self.conflicts += 1
+            raise
+        if after.leaf != snapshot.stored.leaf:
+            self.leaves.append(after.leaf.certificate)
+        self._die()
+
+    def _die(self) -> None:
+        if random.random() < self.chance:
+            self.deaths += 1
+            raise Killed
+
+    @property
+    def authorities(self) -> int:
+        """How many have issued so far."""
+        return len({x509.load_pem_x509_certificate(each).issuer for each in self.leaves})
+
+
+def keeping(store: Deadly, policy: Policy) -> Callable[[], None]:
+    """A keeper's turn; after its death that of the next one, which knows nothing but what is stored."""
+    keeper = None
+
+    def turn() -> None:
+        nonlocal keeper
+        keeper = keeper or Keeper(store, Metrics(), names=NAMES, policy=policy)
+        try:
+            keeper.try_turn()
+        except Killed:
+            keeper = None
+
+    return turn
 
 
 @contextmanager
@@ -121,26 +194,29 @@ def rotations(
     policy: Policy = POLICY,
     replicas: int = 3,
     callers: int = 2,
+    keepers: int = 2,
     rate: float = 300,
-    deadly: float = 0.2,
+    deadly: float = 0.02,
     informer_lag: float = INFORMER_LAG,
+    place: Store | None = None,
 ) -> Figures:
-    """The figures of a load that goes on until so many *leaves* and *authorities* took the place of others."""
-    store = Store()
+    """The figures of a load that goes on until so many *leaves* and *authorities* took the place of others.
 
-    def keeper() -> None:
-        try:
-            keep(store, policy, deadly)
-        except Killed:
-            store.deaths += 1  # the next one knows nothing but what is stored
+    They are stored in *place*, or in memory.
+    """
+    place = place or Memory()
+    store = Deadly(place, deadly)
 
     def leaf() -> tuple[KeyPair, bytes]:
-        stored = store.stored
+        stored = place.read().stored
         return stored.leaf, stored.leaf_bundle
 
+    def bundle() -> bytes:
+        return place.read().stored.bundle
+
     with ExitStack() as stack:
-        stack.enter_context(going_on(keeper, every=0.02))
-        wait_for("there is a leaf", lambda: store.stored.leaf is not None and store.stored.bundle)
+        stack.enter_context(going_on(*(keeping(store, policy) for _ in range(keepers)), every=0.05))
+        wait_for("there is a leaf", lambda: leaf()[0] is not None and bundle())
         folders = [folder / f"replica-{number}" for number in range(replicas)]
         for each in folders:
             directory.write(each, *leaf())
@@ -153,16 +229,14 @@ def rotations(
         for each in folders:
             deployment.start(tls=each)
         for each in api_servers:
-            each.trust(store.stored.bundle)
-        informers = [lagging(lambda: store.stored.bundle, each.trust, informer_lag) for each in api_servers]
-        stack.enter_context(going_on(*informers))
+            each.trust(bundle())
+        stack.enter_context(going_on(*(lagging(bundle, each.trust, informer_lag) for each in api_servers)))
 
-        store.steps.clear()
-        store.deaths = 0
+        before = len(store.leaves), store.authorities
         loads = [each.load(workers=50, rate=rate / callers, burst=10, fresh=0.2) for each in api_servers]
 
         def done() -> bool:
-            return store.steps[Kind.ISSUE_LEAF] >= leaves and store.steps[Kind.SUPERSEDE] >= authorities
+            return len(store.leaves) - before[0] >= leaves and store.authorities - before[1] >= authorities
 
         wait_for("all have been rotated", done, seconds=60 + 2 * max(leaves, 10 * authorities))
         for each in api_servers:
@@ -171,11 +245,10 @@ def rotations(
         refused = [
             each.metric('gpu_slice_certificate_reloads_total{result="refused"}') for each in deployment.endpoints
         ]
-        taken = [each.metric('gpu_slice_certificate_reloads_total{result="taken"}') for each in deployment.endpoints]
     return figures | {
-        "leaves": store.steps[Kind.ISSUE_LEAF],
-        "authorities": store.steps[Kind.SUPERSEDE],
+        "leaves": len(store.leaves) - before[0],
+        "authorities": store.authorities - before[1],
         "deaths": store.deaths,
+        "conflicts": store.conflicts,
         "certificates refused": sum(refused),
-        "certificates taken": sum(taken),
     }

@@ -5,15 +5,17 @@ from __future__ import annotations
 import signal
 import statistics
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+from tests.cluster import programs
 from tests.soak.caller import SIZES, TIMEOUT, Figures, together
 from tests.soak.kill import LAG, kill
 from tests.soak.overload import overload
 from tests.soak.race import Silence, race
 from tests.soak.replicas import LONGEST, Plain
 from tests.soak.report import Row, failed, latency, row
-from tests.soak.rotations import rotations
+from tests.soak.rotations import api_server, rotations
 from tests.soak.slow import slow
 from tests.soak.stops import stops
 
@@ -72,19 +74,24 @@ def _raced(what: str, found: list[Figures], *, good: bool | None = None) -> Row:
 def of_rotations(folder: Path, tls: Path, short: bool) -> list[Row]:
     """Certificates."""
     early = rotations(folder / "early", leaves=20, authorities=2, informer_lag=3)
+    rows = [_rotated("callers that learn of a CA later than it issues", early, good=failed(early) > 0)]
     many = {"leaves": 20, "authorities": 2} if short else {"leaves": 1000, "authorities": 100}
-    found = rotations(folder / "patient", **many)
-    return [
-        _rotated("callers that learn of a CA later than it issues", early, good=failed(early) > 0),
-        _rotated("everybody as late as they may be", found),
-    ]
+    with ExitStack() as stack:
+        try:
+            place, where = stack.enter_context(api_server(folder / "cluster")), "on a real API server"
+        except programs.BuildError:
+            place, where = None, "in memory"
+        found = rotations(folder / "patient", place=place, **many)
+    rows.append(_rotated(f"stored {where}, everybody as late as they may be", found))
+    return rows
 
 
 def _rotated(what: str, found: Figures, *, good: bool | None = None) -> Row:
     return row(
         f"{found['leaves']:,} leaf and {found['authorities']:,} CA rotations, {what}",
         found,
-        f"{found['handshakes']:,} handshakes; {found['deaths']:,} keepers killed; {latency(found)}",
+        f"{found['handshakes']:,} handshakes; two keepers, killed {found['deaths']:,} times, {found['conflicts']:,} "
+        f"conflicts; {latency(found)}",
         good=good,
     )
 
@@ -101,7 +108,7 @@ def of_kill(folder: Path, tls: Path, short: bool) -> list[Row]:
                 f"{len(found)} {what}, one of three each time, an endpoint for {LAG:g} s more",
                 figures,
                 f"lost each time: {statistics.mean(under_way):.1f} under way on it, at most {max(under_way)}, and "
-                f"{statistics.mean(each['on their way'] for each in found):.1f} at its door; over after {longest:.1f} s",
+                f"{statistics.mean(each['on their way'] for each in found):.1f} at its door; over in {longest:.1f} s",
                 good=all(is_bounded(each) for each in found),
             )
         )

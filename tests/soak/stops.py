@@ -46,12 +46,12 @@ def stops(
     options = () if kind is Plain else ("--settle", str(settle))
     with ExitStack() as stack:
         api_servers = [stack.enter_context(Caller(folder, pool=pool)) for _ in range(callers)]
+        ends = stack.enter_context(ThreadPoolExecutor(MOST_LEAVING))
         deployment = stack.enter_context(Replicas(api_servers, tls, *options, kind=kind))
         deployment.start(replicas)
         loads = [each.load(workers=4 * BURST, rate=rate / callers, burst=BURST) for each in api_servers]
         for each in api_servers:
             wait_for("the load has begun", lambda each=each: each.answered() > rate / 10)
-        ends = stack.enter_context(ThreadPoolExecutor(MOST_LEAVING))
 
         def stop(_: int) -> tuple[Replica, Future[tuple[int, float]]]:
             leaving = deployment.stop(random.uniform(*LAG))

@@ -180,6 +180,10 @@ class Protocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.enter(Phase.IDLE)
 
+    def _unsupported_upgrade_warning(self) -> None:
+        # uvicorn would log it and go on, with the parser stopped in the middle of the request.
+        self.refuse(400, "no other protocol is spoken here")
+
     def send_400_response(self, msg: str) -> None:
         """The parser stopped: for a reason of its own, or for `refusal`."""
         self.refuse(self.refusal.status, self.refusal.problem)

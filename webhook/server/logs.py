@@ -38,10 +38,13 @@ def _cut(value: object) -> object:
 
 
 def configure(stream: TextIO, level: str) -> logging.Logger:
-    """Send our log lines, and uvicorn's complaints, to *stream*.  Returns our logger."""
+    """Send our log lines, and uvicorn's errors, to *stream*.  Returns our logger.
+
+    Not its warnings: there is one for each malformed request.
+    """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    for name, wanted in (("gpu_slice", level.upper()), ("uvicorn.error", "WARNING")):
+    for name, wanted in (("gpu_slice", level.upper()), ("uvicorn.error", "ERROR")):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(wanted)
