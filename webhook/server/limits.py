@@ -162,6 +162,8 @@ class Protocol(HttpToolsProtocol):
         except (httptools.HttpParserInvalidURLError, UnicodeDecodeError):
             self.raise_refusal(400, "the path is not readable")
         self.before_headers_end = False
+        if self.scope["http_version"] not in ("1.1", "1.0"):
+            self.raise_refusal(400, "no HTTP/1.1 request")
         if self.shared.leaving or self.loop.time() > self.retire_at:
             self.cycle.keep_alive = False
 

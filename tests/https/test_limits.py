@@ -1,0 +1,373 @@
+"""What a caller may cost: malformed, slow, greedy and huge ones are cut off, and others do not notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+
+import pytest
+import uvloop
+
+from tests.https.calling import GOOD, HEAD, LENGTH, REVIEW, answer, ask, connect, until_closed
+from tests.running import Running
+from tests.waiting import wait_for
+from webhook.cli import files
+from webhook.cli.demo import LOOPBACK
+from webhook.server import app, limits
+from webhook.server import port as ports
+from webhook.server.app import Webhook
+from webhook.server.limits import MOST_HEADERS, Phase
+from webhook.server.metrics import Metrics
+from webhook.server.port import Port
+from webhook.server.run import listen
+from webhook.server.tls import load
+
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(tls: Path) -> Iterator[Running]:
+    server = Running(tls)
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        pytest.param(HEAD + LENGTH + CHUNKED + b"\r\n0\r\n\r\n", 400, id="a length and chunks"),
+        pytest.param(HEAD + LENGTH + LENGTH + b"\r\n" + REVIEW, 400, id="two lengths"),
+        pytest.param(HEAD + LENGTH + b"Content-Length: 3\r\n\r\n" + REVIEW, 400, id="two lengths that differ"),
+        pytest.param(HEAD + b"Content-Length: +3\r\n\r\nabc", 400, id="a length with a sign"),
+        pytest.param(HEAD + b"Content-Length: 0x3\r\n\r\nabc", 400, id="a length in hex"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\nabc", 400, id="a negative length"),
+        pytest.param(HEAD + b"Content-Length : 3\r\n\r\nabc", 400, id="a space before the colon"),
+        pytest.param(HEAD + b"Transfer-Encoding: xchunked\r\n\r\nabc", 400, id="an unknown encoding"),
+        pytest.param(HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\nabc", 400, id="chunked, but not last"),
+        pytest.param(HEAD + CHUNKED + b"\r\n-1\r\n\r\n", 400, id="a negative chunk"),
+        pytest.param(HEAD + CHUNKED + b"\r\n3\r\nabcX\r\n0\r\n\r\n", 400, id="a chunk that is longer than it says"),
+        pytest.param(HEAD + b"X-A: b\r\n c\r\n" + LENGTH + b"\r\n" + REVIEW, 400, id="a folded header"),
+        pytest.param(GOOD.replace(b"\r\n", b"\n"), 400, id="bare line feeds"),
+        pytest.param(HEAD + b"X: a\x00b\r\n" + LENGTH + b"\r\n" + REVIEW, 400, id="a NUL in a header"),
+        pytest.param(b"GET /healthz\r\n\r\n", 400, id="HTTP/0.9"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, id="HTTP/2"),
+        pytest.param(b"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400, id="CONNECT"),
+        pytest.param(b"\x16\x03\x01 rubbish\r\n\r\n", 400, id="rubbish"),
+        pytest.param(GOOD + GOOD, 400, id="a second request before the answer to the first"),
+        pytest.param(
+            HEAD + LENGTH + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n" + REVIEW, 400, id="another protocol"
+        ),
+        pytest.param(HEAD + b"X: " + b"a" * (MOST_HEADERS + 1) + b"\r\n" + LENGTH + b"\r\n", 431, id="a huge header"),
+        pytest.param(HEAD + b"X: aaaaaaaaaa\r\n" * 2000 + LENGTH + b"\r\n" + REVIEW, 431, id="many headers"),
+        pytest.param(HEAD + b"X: " + b"a" * 300_000, 431, id="a header without an end"),
+        pytest.param(b"GET /" + b"a" * MOST_HEADERS + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, id="a long path"),
+    ],
+)
+def test_a_malformed_request_is_answered_once_and_the_connection_closed(server, tls: Path, text, status) -> None:
+    """P4, P18."""
+    found = ask(server.port, tls / "ca.crt", text)
+
+    assert found.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in found
+    assert found.count(b"content-length:") == 1
+
+
+def test_what_follows_a_request_that_closes_is_not_a_second_request(server, tls: Path) -> None:
+    """P18."""
+    first = HEAD + LENGTH + b"Connection: close\r\n\r\n" + REVIEW
+    found = ask(server.port, tls / "ca.crt", first + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert found.count(b"HTTP/1.1 200") == 1
+
+
+def test_headers_just_below_the_limit_are_read_also_byte_by_byte(server, tls: Path) -> None:
+    """P18."""
+    filler = b"X: " + b"a" * (MOST_HEADERS - 500) + b"\r\n"
+    with connect(server.port, tls / "ca.crt") as connection:
+        for each in (HEAD + filler, LENGTH + b"\r\n" + REVIEW):
+            connection.sendall(each)
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+        for start in range(0, len(GOOD), 7):
+            connection.sendall(GOOD[start : start + 7])
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_malformed_request_writes_no_log_line(server, tls: Path) -> None:
+    """P39."""
+    ask(server.port, tls / "ca.crt", b"canary\r\n\r\n")
+    assert "canary" not in str(list(server.lines.queue))
+    assert server.lines.empty()
+
+
+@contextmanager
+def serving(tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None)) -> Iterator[tuple[int, Port]]:
+    """A port in this process, whose limits a test may change."""
+    loop = uvloop.new_event_loop()
+    with listen(LOOPBACK, 0) as listening:
+        metrics = Metrics()
+        port = Port(Webhook(fleet, metrics, lambda: ""), listening, metrics, load(tls).context)
+
+        async def run() -> None:
+            port.open()
+            await over.wait()
+            await port.close(0)
+
+        over = asyncio.Event()
+        thread = Thread(target=loop.run_until_complete, args=(run(),))
+        thread.start()
+        try:
+            yield listening.getsockname()[1], port
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            thread.join(20)
+            loop.close()
+
+
+@pytest.fixture(name="hasty")
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines of tenths of a second, but for silence between requests."""
+    for phase, seconds in ((Phase.HEADERS, 0.3), (Phase.BODY, 0.5), (Phase.ANSWER, 0.5), (Phase.CLOSING, 0.5)):
+        monkeypatch.setitem(limits.ALLOWED, phase, seconds)
+    monkeypatch.setattr(ports, "EVERY", 0.05)
+    monkeypatch.setattr(ports, "HANDSHAKE", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param(HEAD[:20], "headers", id="half a header"),
+        pytest.param(HEAD + LENGTH + b"\r\n" + REVIEW[:10], "body", id="half a body"),
+        pytest.param(HEAD + CHUNKED + b"\r\n5\r\nab", "body", id="half a chunk"),
+    ],
+)
+def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: bytes, reason: str) -> None:
+    """P17."""
+    with (
+        serving(tls) as (number, port),
+        connect(number, tls / "ca.crt") as silent,
+        connect(number, tls / "ca.crt") as drip,
+    ):
+        for each in (silent, drip):
+            each.sendall(text)
+        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
+        with suppress(OSError):  # byte after byte moves no deadline
+            for _ in range(1000):
+                drip.sendall(b"a")
+                drip.settimeout(0.02)
+                with suppress(TimeoutError):
+                    drip.recv(1)
+                    break
+        refused = port.metrics.refused_connections.labels(reason)
+        wait_for("both are counted", lambda: refused._value.get() == 2, seconds=10)
+
+
+def test_a_handshake_that_does_not_end_is_cut_off(hasty, tls: Path) -> None:
+    """P17."""
+    with serving(tls) as (number, port), socket.create_connection((LOOPBACK, number), timeout=10) as plain:
+        wait_for("it is counted", lambda: port.connections == 1)
+        assert until_closed(plain) == b""
+        wait_for("it is gone", lambda: port.connections == 0)
+
+
+def test_what_is_under_way_is_answered_though_nobody_else_is_let_in(tls: Path) -> None:
+    """P29."""
+    with serving(tls) as (number, port), connect(number, tls / "ca.crt") as slow:
+        slow.sendall(HEAD + LENGTH + b"\r\n" + REVIEW[:50])
+        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.established))
+        closing = asyncio.run_coroutine_threadsafe(port.close(10), port.loop)
+        wait_for("it closes", lambda: port.shared.leaving)
+        slow.sendall(REVIEW[50:])
+        found = until_closed(slow)
+        closing.result(10)
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in found
+
+
+def test_a_connection_that_was_never_used_may_wait_as_long_as_one_that_was(hasty, tls: Path) -> None:
+    """P31."""
+    with serving(tls) as (number, _), connect(number, tls / "ca.crt") as fresh, connect(number, tls / "ca.crt") as slow:
+        slow.sendall(HEAD)
+        until_closed(slow)  # by now the time for headers is over
+        fresh.sendall(GOOD)
+        assert answer(fresh).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_old_connection_is_closed_with_an_answer_and_never_while_idle(tls: Path, monkeypatch) -> None:
+    """P31."""
+    monkeypatch.setattr(limits, "OLDEST", 0.0)
+    with serving(tls) as (number, _), connect(number, tls / "ca.crt") as connection:
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        connection.settimeout(10)
+        connection.sendall(GOOD)
+        found = until_closed(connection)
+        assert found.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in found
+
+
+def test_one_address_has_its_share_and_no_more(tls: Path, monkeypatch) -> None:
+    """P17, P33."""
+    monkeypatch.setattr(ports, "MOST_OF_A_SOURCE", 3)
+    with serving(tls) as (number, port), ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2"))
+        with pytest.raises((ssl.SSLError, OSError)):
+            connect(number, tls / "ca.crt", source="127.0.0.2")
+        with connect(number, tls / "ca.crt") as other:
+            other.sendall(GOOD)
+            assert answer(other).startswith(b"HTTP/1.1 200 ")
+        assert port.metrics.refused_connections.labels("source")._value.get() == 1
+    assert port.connections == 0
+
+
+def test_when_all_places_are_taken_the_greediest_gives_one_up(tls: Path, monkeypatch) -> None:
+    """P17, P33."""
+    monkeypatch.setattr(ports, "MOST", 4)
+    with serving(tls) as (number, port), ExitStack() as stack:
+        greedy = [stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(4)]
+        wait_for("all are there", lambda: len(port.established) == 4)
+        good = stack.enter_context(connect(number, tls / "ca.crt"))
+        good.sendall(GOOD)
+        assert answer(good).startswith(b"HTTP/1.1 200 ")
+        wait_for("one had to go", lambda: port.connections == 4)
+        with pytest.raises((ssl.SSLError, OSError)):
+            connect(number, tls / "ca.crt", source="127.0.0.2")
+        assert len(greedy) == 4
+
+
+def test_bodies_on_their_way_are_bounded_in_all(tls: Path, monkeypatch) -> None:
+    """P16, P33."""
+    monkeypatch.setattr(limits, "MOST_HELD", 100_000)
+    head = HEAD + b"Content-Length: 90000\r\n\r\n"
+    with serving(tls) as (number, port), connect(number, tls / "ca.crt") as one, connect(number, tls / "ca.crt") as two:
+        one.sendall(head + b"a" * 80_000)
+        wait_for("it is held", lambda: port.shared.held > 50_000)
+        with suppress(OSError):
+            two.sendall(head + b"a" * 80_000)
+        found = until_closed(two)
+        assert found.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 0\r\n" in found
+        assert b"connection: close" in found
+        one.sendall(b"a" * 10_000)
+        assert answer(one).startswith(b"HTTP/1.1 400 ")  # it was no JSON, but it was read
+        wait_for("nothing is held", lambda: port.shared.held == 0)
+
+
+def padded(size: int) -> bytes:
+    """A review of *size* bytes."""
+    text = REVIEW + b" " * (size - len(REVIEW))
+    return HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text
+
+
+def test_beyond_a_few_large_bodies_callers_are_asked_to_come_again(tls: Path, monkeypatch) -> None:
+    """P33."""
+    monkeypatch.setattr(app, "MOST_BIG", 0)
+    with serving(tls) as (number, _), connect(number, tls / "ca.crt") as small:
+        found = ask(number, tls / "ca.crt", padded(app.BIG + 1))
+        assert found.startswith(b"HTTP/1.1 429 ")
+        assert b"retry-after: 0\r\n" in found
+        small.sendall(GOOD)
+        assert answer(small).startswith(b"HTTP/1.1 200 ")
+
+
+def test_large_bodies_are_decided_one_after_the_other(tls: Path) -> None:
+    """P33."""
+    with serving(tls) as (number, _), ThreadPoolExecutor(8) as threads:
+
+        def one(_: int) -> bytes:
+            with connect(number, tls / "ca.crt") as connection:
+                connection.sendall(padded(1_000_000))
+                return answer(connection)
+
+        assert {found[:13] for found in threads.map(one, range(16))} == {b"HTTP/1.1 200 "}
+
+
+@pytest.mark.parametrize("value", [b"{},", b"[],", b"0,", b'{"a":1},'])
+def test_a_body_of_millions_of_values_is_not_even_decoded(server, tls: Path, value: bytes) -> None:
+    """P16, P19."""
+    text = b"[" + value * (3_000_000 // len(value)) + b"0]"
+    found = ask(server.port, tls / "ca.crt", HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+    assert found.startswith(b"HTTP/1.1 413 ")
+    assert server.metric("process_resident_memory_bytes") < 128 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("query", "passed", "late"),
+    [
+        (b"timeout=2s", 2.1, True),
+        (b"timeout=2s", 1.9, False),
+        (b"a=b&timeout=3s", 3.0, True),
+        (b"", 100, False),
+        (b"timeout=s", 100, False),
+        (b"timeout=2", 100, False),
+        (b"timeout=99999999999999999999s", 100, False),
+    ],
+)
+def test_who_has_given_up_is_known_by_the_timeout_in_the_query(query: bytes, passed: float, late: bool) -> None:
+    """P14."""
+    assert app.late(query, passed) is late
+
+
+def test_nobody_is_answered_who_has_given_up(tls: Path) -> None:
+    """P14."""
+    text = HEAD.replace(b"/mutate", b"/mutate?timeout=1s") + LENGTH + b"\r\n" + REVIEW[:10]
+    with serving(tls) as (number, port), connect(number, tls / "ca.crt") as slow:
+        slow.sendall(text)
+        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.established))
+        loop_time = port.loop.time
+        (protocol,) = port.established
+        wait_for("its second is over", lambda: loop_time() > protocol.deadline - limits.BODY + 1.05, seconds=5)
+        slow.sendall(REVIEW[10:])
+        found = until_closed(slow)
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in found
+
+
+def test_without_a_fleet_callers_are_asked_to_come_again(tls: Path) -> None:
+    """P33."""
+    with serving(tls, lambda: None) as (number, _):
+        found = ask(number, tls / "ca.crt", GOOD)
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: 1\r\n" in found
+    assert b"connection: close" in found
+
+
+def test_a_body_without_end_is_refused_and_costs_no_memory(server, tls: Path) -> None:
+    """P16."""
+
+    def stream(_: int) -> bytes:
+        with connect(server.port, tls / "ca.crt") as connection:
+            with suppress(OSError):
+                connection.sendall(HEAD + CHUNKED + b"\r\n")
+                for _ in range(32):
+                    connection.sendall(b"100000\r\n" + b" " * 0x100000 + b"\r\n")
+            return until_closed(connection)
+
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(stream, range(16)))
+    assert all(each.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 429 ")) or not each for each in answers)
+    assert any(each for each in answers)
+    assert server.metric("process_resident_memory_bytes") < 128 * 1024 * 1024
+
+
+def test_of_connections_that_were_broken_off_nothing_is_left(server, tls: Path) -> None:
+    for index in range(300):
+        connection = connect(server.port, tls / "ca.crt")
+        connection.sendall(GOOD[: index % len(GOOD)])
+        connection.close()
+    wait_for("all are gone", lambda: server.metric("gpu_slice_connections") == 0, seconds=10)
+
+
+def test_deep_json_is_refused(server, tls: Path) -> None:
+    """P19."""
+    for text in (b"[" * 100_000, b'{"a":' * 100_000 + b"1" + b"}" * 100_000, json.dumps("\ud800").encode()):
+        with connect(server.port, tls / "ca.crt") as connection:
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+            assert answer(connection).startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 413 "))
