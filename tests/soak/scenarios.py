@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import statistics
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tests.cluster import programs
 from tests.soak.caller import SIZES, TIMEOUT, Figures, together
+from tests.soak.fuzz import fuzz
 from tests.soak.kill import LAG, kill
 from tests.soak.overload import overload
 from tests.soak.race import Silence, race
@@ -160,6 +162,14 @@ def of_slow(folder: Path, tls: Path, short: bool) -> list[Row]:
     return rows
 
 
+def of_fuzz(folder: Path, tls: Path, short: bool) -> list[Row]:
+    """Bent reviews."""
+    count = 10_000 if short else 2_000_000
+    found = fuzz(count, seed=random.randrange(2**32))
+    told = ", ".join(f"{number:,} × {outcome}" for outcome, number in sorted(found.items()))
+    return [Row(f"{count:,} reviews that were bent on their way", count, 0, None, f"{told}; no 5xx", True)]
+
+
 SCENARIOS: dict[str, Callable[[Path, Path, bool], list[Row]]] = {
     "stops": of_stops,
     "race": of_race,
@@ -167,4 +177,5 @@ SCENARIOS: dict[str, Callable[[Path, Path, bool], list[Row]]] = {
     "kill": of_kill,
     "overload": of_overload,
     "slow": of_slow,
+    "fuzz": of_fuzz,
 }
