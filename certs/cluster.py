@@ -70,7 +70,12 @@ class Cluster:
         self.names = names
 
     def read(self) -> Snapshot:
-        """All three.  Raises `Unreachable`, or `BadRecords`."""
+        """All three.  Raises `Unreachable`, or `BadRecords`.
+
+        The authorities first.  Whatever another keeper puts into the other two it has recorded before: so where they
+        show an authority that is new, the records read here are old, and taking it in for a stranger's is a conflict.
+        The other way round an authority that was retired in between would be taken in anew.
+        """
         authorities, leaf = self._secret(self.names.authorities), self._secret(self.names.leaf)
         configuration = self._configuration()
         entry = self._entry(configuration)
@@ -98,7 +103,7 @@ class Cluster:
         metadata = secret["metadata"]
         encoded = {key: base64.b64encode(value).decode() for key, value in data.items()}
         body = {**secret, "data": {**(secret.get("data") or {}), **encoded}}
-        _asked(
+        _wrote(
             f"Secret {metadata['name']}",
             lambda: self.core.replace_namespaced_secret(
                 metadata["name"],
@@ -115,7 +120,7 @@ class Cluster:
             "metadata": {"resourceVersion": snapshot.configuration["metadata"]["resourceVersion"]},
             "webhooks": [{"name": self.names.webhook, "clientConfig": {"caBundle": base64.b64encode(bundle).decode()}}],
         }
-        _asked(
+        _wrote(
             f"MutatingWebhookConfiguration {self.names.configuration}",
             lambda: self.admission.patch_mutating_webhook_configuration(
                 self.names.configuration,
@@ -173,3 +178,8 @@ def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
     except Exception as error:  # urllib3 has many; whatever it was, it is tried again
         raise Unreachable(f"{what}: {type(error).__name__}. Can the API server be reached?") from None
     return found
+
+
+def _wrote(what: str, ask: Callable[[], Any]) -> None:
+    if _asked(what, ask) is None:  # deleted in the meantime: whoever reads again says what to do
+        raise Conflict(what)

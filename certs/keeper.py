@@ -69,6 +69,7 @@ class Keeper:
         self.interval = interval
         self.clock = clock
         self.ended = threading.Event()
+        self._seen: Stored | None = None
         self._said = ""
 
     def run(self) -> None:
@@ -88,17 +89,33 @@ class Keeper:
         """One turn; whether it came to its end.  What went wrong is logged, once while it stays the same."""
         try:
             self.turn()
-        except (Unreachable, BadRecords, Conflict, ValueError) as error:
-            self.metrics.failures.inc()
-            problem = f"{type(error).__name__}: {error}" if isinstance(error, Conflict) else str(error)
-            level = logging.DEBUG if problem == self._said else logging.ERROR
-            _log.log(level, "the certificates could not be looked after", extra={"fields": {"problem": problem}})
-            self._said = problem
+        except (Unreachable, BadRecords, Conflict) as error:
+            self._fail(str(error))
             return False
+        except (
+            Exception
+        ) as error:  # a fault of ours; a restart would not cure it, and metrics tell of it only while we live
+            self._fail(type(error).__name__, exc_info=True)
+            return False
+        finally:
+            self._show()  # also after a failure: time passes, and what is not renewed gets overdue
+        self.metrics.last_success.set(self.clock().timestamp())
         if self._said:
             _log.info("the certificates are looked after again")
             self._said = ""
         return True
+
+    def _fail(self, problem: str, *, exc_info: bool = False) -> None:
+        self.metrics.failures.inc()
+        level = logging.DEBUG if problem == self._said else logging.ERROR
+        fields = {"problem": problem}
+        _log.log(level, "the certificates could not be looked after", extra={"fields": fields}, exc_info=exc_info)
+        self._said = problem
+
+    def _show(self) -> None:
+        if self._seen is not None:
+            overdue = is_overdue(self._seen, self.clock(), self.policy, self.names)
+            self.metrics.show(self._seen, self.clock(), overdue=overdue)
 
     def turn(self) -> None:
         """Steps until nothing is left to do.  Raises `Unreachable`, `BadRecords`, or `Conflict` after many of them."""
@@ -110,16 +127,14 @@ class Keeper:
                 self.metrics.conflicts.inc()
             if self.ended.is_set():
                 return
-        raise Conflict("somebody else writes the same objects, again and again")
+        raise Conflict("Somebody else writes the same objects, again and again. Let nobody but the keeper own them.")
 
     def step(self) -> bool:
         """One write, if one is due; whether it was.  Raises as `turn`, and `Conflict` at once."""
         snapshot = self.store.read()
-        now = self.clock()
-        step = next_step(snapshot.stored, now, self.policy, self.names)
+        self._seen = snapshot.stored
+        step = next_step(snapshot.stored, self.clock(), self.policy, self.names)
         if step is None:
-            overdue = is_overdue(snapshot.stored, now, self.policy, self.names)
-            self.metrics.show(snapshot.stored, now, overdue=overdue)
             if snapshot.stored.bundle is None:
                 names = self.store.names
                 raise Unreachable(

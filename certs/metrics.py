@@ -20,6 +20,9 @@ from certs.stored import Stored, certificates, made
 TURNS_MISSED = 5
 """Turns after which the loop is believed to hang."""
 
+LONGEST_TURN = 60.0
+"""Seconds that a turn may take: some requests, of which each may take ten."""
+
 
 class Metrics:
     """The metrics of one keeper.  Times are Unix times, in seconds."""
@@ -59,16 +62,14 @@ class Metrics:
         self.turned_at = time.monotonic()
 
     def show(self, stored: Stored, now: datetime, *, overdue: bool) -> None:
-        """What is stored after a good turn."""
+        """What was stored when it was last read; zeros for a leaf that is not there."""
         at = Situation(stored, now, Policy(), ())
-        self.last_success.set(now.timestamp())
         self.authorities.set(len(certificates(stored.bundle or b"")))
         self.overdue.set(overdue)
-        if at.chain:
-            self.leaf_not_after.set(at.chain[0].not_valid_after_utc.timestamp())
-            self.leaf_issued.set(made(at.chain[0]).timestamp())
-        if at.leaf_issuer is not None:
-            self.authority_not_after.set(at.leaf_issuer.parsed().not_valid_after_utc.timestamp())
+        self.leaf_not_after.set(at.chain[0].not_valid_after_utc.timestamp() if at.chain else 0)
+        self.leaf_issued.set(made(at.chain[0]).timestamp() if at.chain else 0)
+        issuer = at.leaf_issuer
+        self.authority_not_after.set(issuer.parsed().not_valid_after_utc.timestamp() if issuer is not None else 0)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -91,7 +92,7 @@ def serve(metrics: Metrics, host: str, port: int, interval: float) -> WSGIServer
         if environ["PATH_INFO"] == "/metrics":
             found: Iterable[bytes] = application(environ, start_response)
             return found
-        hangs = time.monotonic() - metrics.turned_at > TURNS_MISSED * interval
+        hangs = time.monotonic() - metrics.turned_at > TURNS_MISSED * max(interval, LONGEST_TURN)
         status, text = {
             (True, False): ("200 OK", b"ok"),
             (True, True): ("503 Service Unavailable", b"the loop hangs"),

@@ -10,8 +10,9 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from certs.authority import service_names
-from certs.rotation import Kind, Policy, Step, Stored, next_step
+from certs.authority import KeyPair, create_authority, issue_leaf, service_names
+from certs.rotation import Authority, Kind, Policy, Step, Stored, next_step
+from certs.situation import Situation
 from certs.stored import certificates
 
 NAMES = service_names("webhook", "gpu-slice")
@@ -147,3 +148,32 @@ def trusts(bundle: bytes, leaf: bytes, now: datetime) -> bool:
     except VerificationError:
         return False
     return True
+
+
+BOOTSTRAP = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED, Kind.ISSUE_LEAF]
+ROTATION = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED]
+LONG = Policy()
+PERIOD = LONG.authority_renewal
+
+
+def started(**options: object) -> World:
+    """A world with a CA and a leaf, both new and known to all."""
+    world = World(**options)
+    assert world.turn() == BOOTSTRAP
+    world.passes(2 * DAY)
+    assert world.turn() == []
+    return world
+
+
+def by_hand(life: timedelta = 365 * DAY) -> tuple[KeyPair, KeyPair]:
+    """A CA that the records do not know, and a leaf of it."""
+    authority = create_authority("somebody", now=NOON)
+    return authority, issue_leaf(authority, NAMES, now=NOON, lifetime=life)
+
+
+def issuer_of(world: World) -> Authority | None:
+    return Situation(world.stored, world.now, world.policy, NAMES).leaf_issuer
+
+
+def flaw(world: World) -> str | None:
+    return Situation(world.stored, world.now, world.policy, NAMES).flaw

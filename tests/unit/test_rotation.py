@@ -10,45 +10,29 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from hypothesis import Phase, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from certs.authority import KeyPair, create_authority, issue_leaf
-from certs.outlook import is_overdue, next_look, problems
-from certs.rotation import Authority, Kind, Policy, Stored, next_step, rotated
-from certs.situation import Situation, names_of
+from certs.outlook import problems
+from certs.rotation import Authority, Kind, Policy, Stored, rotated
+from certs.situation import names_of
 from certs.stored import certificates, made
-from tests.unit.rotation_world import DAY, HOUR, MINUTE, NAMES, NOON, SECOND, World
-
-BOOTSTRAP = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED, Kind.ISSUE_LEAF]
-ROTATION = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED]
-LONG = Policy()
-PERIOD = LONG.authority_renewal
-
-
-def started(**options: object) -> World:
-    """A world with a CA and a leaf, both new and known to all."""
-    world = World(**options)
-    assert world.turn() == BOOTSTRAP
-    world.passes(2 * DAY)
-    assert world.turn() == []
-    return world
-
-
-def by_hand(life: timedelta = 365 * DAY) -> tuple[KeyPair, KeyPair]:
-    """A CA that the records do not know, and a leaf of it."""
-    authority = create_authority("somebody", now=NOON)
-    return authority, issue_leaf(authority, NAMES, now=NOON, lifetime=life)
-
-
-def issuer_of(world: World) -> Authority | None:
-    return Situation(world.stored, world.now, world.policy, NAMES).leaf_issuer
-
-
-def flaw(world: World) -> str | None:
-    return Situation(world.stored, world.now, world.policy, NAMES).flaw
-
+from tests.unit.rotation_world import (
+    BOOTSTRAP,
+    DAY,
+    HOUR,
+    LONG,
+    MINUTE,
+    NAMES,
+    NOON,
+    PERIOD,
+    ROTATION,
+    SECOND,
+    World,
+    by_hand,
+    flaw,
+    issuer_of,
+    started,
+)
 
 # From nothing
 
@@ -145,6 +129,7 @@ def test_an_authority_is_published_waited_for_used_and_its_elder_retired() -> No
     assert old not in world.stored.authorities
 
 
+@pytest.mark.slow
 def test_in_ten_years_there_are_ten_authorities_and_a_leaf_a_month() -> None:
     world = World()
 
@@ -210,21 +195,6 @@ def test_a_bundle_that_somebody_emptied_is_filled_and_the_wait_begins_anew() -> 
     emptied = world.now
     world.runs(3 * DAY, until=lambda: issuer_of(world) == world.stored.authorities[1])
     assert world.now >= emptied + LONG.wait
-
-
-def test_a_leaf_of_the_newest_authority_stays_where_somebody_took_that_out_of_the_bundle() -> None:
-    world = started()
-    old = world.stored.bundle
-    world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG)))
-    world.turn()
-    world.alter(leaf=None)  # and so the next one is by the old authority, which is known to all
-    world.runs(2 * DAY)
-    [first, newest] = world.stored.authorities
-    assert issuer_of(world) == newest
-    records = (replace(first, key=by_hand_key(world, first), retire=None), newest)
-    world.alter(bundle=old, authorities=records)
-
-    assert Kind.ISSUE_LEAF not in world.runs(2 * DAY)
 
 
 def test_other_order_other_line_ends_and_doubles_are_the_same_bundle() -> None:
