@@ -21,7 +21,7 @@ class Policy:
 
     handover: timedelta = timedelta(minutes=15)
     """How long an authority stays trusted at least after its leaf was replaced.  The kubelet brings a Secret to its
-    pods within 90 s (cluster-api#10522 timed it), and the server looks every 10 s."""
+    pods within 90 s (cluster-api#10522 timed it), and the server looks every 2 s."""
 
     leaf_lifetime: timedelta = LEAF_LIFETIME
     leaf_renewal: timedelta = timedelta(days=30)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from certs.cluster import Cluster
 
 
@@ -73,18 +75,21 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str) ->
     from webhook.server import logs
 
     logger = logs.configure(sys.stderr, "info")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # At once, also in the middle of a request: it is made to be killed between any two writes.
+        signal.signal(number, lambda *_: sys.exit(0))
     metrics = Metrics()
     keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: keeper.stop())
     try:
         server = serve(metrics, host, port, interval)
     except OSError as error:
         logger.error("cannot start", extra={"fields": {"problem": f"port {port}: {error.strerror}"}})
         raise click.exceptions.Exit(1) from None
     logger.info("keeping certificates", extra={"fields": {"namespace": namespace, "port": server.server_port}})
-    keeper.run()
-    logger.info("stopped")
+    try:
+        keeper.run()
+    finally:
+        logger.info("stopped")
 
 
 @certs.command()
@@ -186,11 +191,27 @@ def rotate(namespace: str, compromised: bool) -> None:
             raise click.ClickException(str(error)) from None
     else:
         raise click.ClickException("somebody else writes the same Secret, again and again. Try again")
-    wait = policy.urgent_wait if compromised else policy.wait
-    click.echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute; it issues {wait} after that.")
+    wait = _words(policy.urgent_wait if compromised else policy.wait)
+    click.echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute, and issues by it {wait} after that.")
     if compromised:
-        click.echo(f"The others have lost their keys, and leave caBundle {policy.handover} after the new certificate.")
+        handover = _words(policy.handover)
+        click.echo(
+            f"The others have lost their keys, and leave caBundle {handover} after the new certificate was issued."
+        )
     click.echo("Follow it with: gpu-slice certs status", err=True)
+
+
+def _words(time: timedelta) -> str:
+    """As in ``24 hours``.
+
+    >>> from datetime import timedelta
+    >>> _words(timedelta(days=1)), _words(timedelta(minutes=1)), _words(timedelta(minutes=15))
+    ('24 hours', 'a minute', '15 minutes')
+    """
+    minutes = int(time.total_seconds()) // 60
+    if minutes == 1:
+        return "a minute"
+    return f"{minutes // 60} hours" if minutes >= 120 else f"{minutes} minutes"
 
 
 def _cluster(namespace: str) -> Cluster:
@@ -199,11 +220,13 @@ def _cluster(namespace: str) -> Cluster:
 
     from certs.cluster import Cluster, Names
 
+    settings = client.Configuration()
+    settings.retries = 0  # or each time-out is waited for four times; what fails is tried again by whoever asked
     try:
-        config.load_config()  # type: ignore[no-untyped-call]
+        config.load_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except config.ConfigException as error:
         raise click.UsageError(f"no cluster: {error}. Set KUBECONFIG, or run this in a pod") from None
-    return Cluster(client.ApiClient(), Names(namespace=namespace))
+    return Cluster(client.ApiClient(settings), Names(namespace=namespace))
 
 
 def _read(cluster: Cluster) -> Any:
