@@ -8,6 +8,7 @@ one phase, a phase has a deadline, and whoever sends byte by byte does not move 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -47,7 +48,8 @@ MOST_HELD = 24 * 1024 * 1024
 
 OLDEST = 60.0
 """Seconds after which a connection is closed with an answer, so that new replicas get their share, and a new
-certificate is the one that is shown."""
+certificate is the one that is shown.  Up to half as many more, or those that began together would end, and shake hands
+anew, together."""
 
 
 class Phase(Enum):
@@ -99,7 +101,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.retire_at = self.loop.time() + OLDEST
+        self.retire_at = self.loop.time() + OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
         self.enter(Phase.IDLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
