@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from socketserver import ThreadingMixIn
+from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
 
@@ -75,14 +76,31 @@ class Metrics:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True  # who reads slowly does not hold up a probe
 
+    def __init__(self, host: str, port: int) -> None:
+        if ":" in host or (not host and socket.has_dualstack_ipv6()):  # a cluster may have IPv6 alone
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), _Quiet)
+
+    def server_bind(self) -> None:
+        """Without the parent's, which asks DNS for our name, and our NetworkPolicy lets nobody ask."""
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
 
 class _Quiet(WSGIRequestHandler):
+    timeout = 5  # seconds for a request, or who says nothing would keep a thread for ever
+
     def log_message(self, format: str, *arguments: object) -> None:
         """Probes and Prometheus come again and again."""
 
 
 def serve(metrics: Metrics, host: str, port: int, interval: float) -> WSGIServer:
     """``/metrics`` and ``/healthz`` on a thread of its own.  OSError where the port cannot be had.
+
+    *host*: an address, or an empty one for all.
 
     Not well is a loop that hangs; one that cannot reach the API server would not be cured by a restart.
     """
@@ -100,6 +118,7 @@ def serve(metrics: Metrics, host: str, port: int, interval: float) -> WSGIServer
         start_response(status, [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))])
         return [text]
 
-    server = make_server(host, port, answer, server_class=_Server, handler_class=_Quiet)
+    server = _Server(host, port)
+    server.set_app(answer)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -48,7 +48,8 @@ Ctrl-C ends everything.
 @click.option("--folder", type=click.Path(path_type=Path), default=Path(".playground"), show_default=True)
 def main(fleet_path: Path | None, folder: Path) -> None:
     """A toy cluster: a real API server and scheduler, a node of each pool of the fleet, the webhook and its guard."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):  # which a shell may have told its background jobs to ignore
+        signal.signal(number, signal.default_int_handler)
     fleet = files.fleet_at(fleet_path)
     begun = time.monotonic()
     try:

@@ -8,8 +8,8 @@ BEGIN, END = "<!-- soak -->", "<!-- end -->"
 """Between these the table stands in ``docs/reliability.md``."""
 
 HEAD = (
-    "| what | reviews | lost | handshakes failed | besides |",
-    "| --- | ---: | ---: | ---: | --- |",
+    "| scenario | what | reviews | lost | handshakes failed | besides |",
+    "| --- | --- | ---: | ---: | ---: | --- |",
 )
 
 

@@ -197,12 +197,12 @@ def rotations(
     keepers: int = 2,
     rate: float = 300,
     deadly: float = 0.02,
-    informer_lag: float = INFORMER_LAG,
+    informed: bool = True,
     place: Store | None = None,
 ) -> Figures:
     """The figures of a load that goes on until so many *leaves* and *authorities* took the place of others.
 
-    They are stored in *place*, or in memory.
+    They are stored in *place*, or in memory.  Callers who are not *informed* trust whom they trusted at first.
     """
     place = place or Memory()
     store = Deadly(place, deadly)
@@ -230,7 +230,8 @@ def rotations(
             deployment.start(tls=each)
         for each in api_servers:
             each.trust(bundle())
-        stack.enter_context(going_on(*(lagging(bundle, each.trust, informer_lag) for each in api_servers)))
+        if informed:
+            stack.enter_context(going_on(*(lagging(bundle, each.trust, INFORMER_LAG) for each in api_servers)))
 
         before = len(store.leaves), store.authorities
         loads = [each.load(workers=50, rate=rate / callers, burst=10, fresh=0.2) for each in api_servers]

@@ -6,13 +6,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,7 @@ from certs.cluster import Conflict, Names, Snapshot, Unreachable
 from certs.keeper import Keeper
 from certs.metrics import Metrics, serve
 from certs.stored import Stored
+from webhook.server.logs import JsonFormatter
 
 
 class Memory:
@@ -32,8 +36,11 @@ class Memory:
     def __init__(self, *failures: Exception) -> None:
         self.stored = Stored(bundle=b"")
         self.failures = list(failures)
+        self.unreadable: Exception | None = None
 
     def read(self) -> Snapshot:
+        if self.unreadable:
+            raise self.unreadable
         return Snapshot(self.stored, {}, {}, {})
 
     def write(self, snapshot: Snapshot, after: Stored) -> None:
@@ -112,19 +119,51 @@ def test_what_fails_again_and_again_is_said_once(caplog: pytest.LogCaptureFixtur
     assert said.count("the certificates are looked after again") == 1
 
 
-def test_a_renewal_that_is_late_shows() -> None:
+def test_a_renewal_that_is_late_shows_though_nothing_can_be_written_and_no_longer_when_it_was_done() -> None:
     """P28."""
     store = Memory()
     Keeper(store, Metrics()).turn()
     late = Keeper(store, Metrics(), clock=lambda: datetime.now(UTC) + timedelta(days=60))
-    # It would renew at once; so it is asked what it finds before it does.
-    from certs.outlook import is_overdue, problems
-    from certs.policy import Policy
+    store.failures = [Unreachable("no right to write")]
 
-    assert is_overdue(store.stored, late.clock(), Policy(), late.names)
-    assert "due for renewal" in problems(store.stored, late.clock(), Policy(), late.names)[0]
-    late.turn()
+    assert not late.try_turn()
+    assert value(late.metrics, "renewal_overdue") == 1
+    assert value(late.metrics, "last_success_timestamp_seconds") == 0
+
+    assert late.try_turn()
     assert value(late.metrics, "renewal_overdue") == 0
+
+
+def test_what_gets_late_while_nothing_can_be_read_shows_too() -> None:
+    """P28."""
+    time, store = [datetime.now(UTC)], Memory()
+    keeper = Keeper(store, Metrics(), clock=lambda: time[0])
+    assert keeper.try_turn()
+    store.unreadable = Unreachable("no API server")
+    time[0] += timedelta(days=44)
+    keeper.try_turn()
+    assert value(keeper.metrics, "renewal_overdue") == 0
+
+    time[0] += timedelta(days=2)
+    keeper.try_turn()
+
+    assert value(keeper.metrics, "renewal_overdue") == 1
+
+
+def test_a_fault_of_ours_is_told_by_its_kind_and_place_alone_and_the_loop_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    keeper = Keeper(Memory(KeyError("canary")), Metrics())
+
+    assert not keeper.try_turn()
+    assert keeper.try_turn()
+
+    [fault] = [each for each in caplog.records if each.levelname == "ERROR"]
+    line = JsonFormatter().format(fault)
+    assert json.loads(line)["problem"] == json.loads(line)["error"] == "KeyError"
+    assert any("write" in each for each in json.loads(line)["at"])
+    assert "canary" not in line
+    assert value(keeper.metrics, "failures_total") == 1
 
 
 def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
@@ -133,6 +172,9 @@ def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
     keeper = Keeper(store, Metrics())
     with pytest.raises(Unreachable, match="Apply manifests/webhook again"):
         keeper.turn()
+    assert not keeper.try_turn()
+    assert value(keeper.metrics, "last_success_timestamp_seconds") == 0
+    assert store.stored.leaf is not None  # for servers that wait for it
 
 
 @pytest.fixture(name="port")
@@ -163,6 +205,37 @@ def test_its_port_has_metrics_and_health(port: tuple[Metrics, int]) -> None:
     assert get(number, "/healthz") == (503, "the loop hangs")
 
 
+def test_a_loop_that_looks_often_may_still_wait_for_an_api_server() -> None:
+    metrics = Metrics()
+    server = serve(metrics, "127.0.0.1", 0, 1)
+    try:
+        metrics.turned_at -= 60
+        assert get(server.server_port, "/healthz") == (200, "ok")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_its_port_is_on_all_addresses_and_of_both_families() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no IPv6 here")
+    server = serve(Metrics(), "", 0, 60)
+    try:
+        for host in ("127.0.0.1", "::1"):
+            with socket.create_connection((host, server.server_port), timeout=5) as connection:
+                connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+                assert b" 200 OK" in connection.recv(100)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_who_connects_and_says_nothing_is_cut_off(port: tuple[Metrics, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports._Quiet, "timeout", 0.1)
+    with socket.create_connection(("127.0.0.1", port[1]), timeout=5) as silent:
+        assert silent.recv(1) == b""
+
+
 def test_without_a_cluster_the_command_says_what_it_wants(tmp_path) -> None:
     command = [sys.executable, "-m", "webhook", "certs", "status"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
@@ -171,24 +244,26 @@ def test_without_a_cluster_the_command_says_what_it_wants(tmp_path) -> None:
     assert "Set KUBECONFIG" in found.stderr
 
 
-def test_it_ends_at_once_when_told_to_though_no_api_server_answers(tmp_path) -> None:
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}],
-                "users": [{"name": "a", "user": {"token": "canary"}}],
-                "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
-                "current-context": "a",
-            }
-        )
-    )
+def keep(folder: Path, server: str) -> subprocess.Popen[str]:
+    """``certs keep`` against *server*."""
+    kubeconfig = folder / "kubeconfig"
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "a", "cluster": {"server": server}}],
+        "users": [{"name": "a", "user": {"token": "canary"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+        "current-context": "a",
+    }
+    kubeconfig.write_text(json.dumps(content))
     command = [sys.executable, "-m", "webhook", "certs", "keep", "--port", "0", "--host", "127.0.0.1"]
-    with subprocess.Popen(
+    return subprocess.Popen(
         command, env=os.environ | {"KUBECONFIG": str(kubeconfig)}, stderr=subprocess.PIPE, text=True
-    ) as keeper:
+    )
+
+
+def test_it_ends_at_once_when_told_to_while_it_waits_for_its_next_turn(tmp_path: Path) -> None:
+    with keep(tmp_path, "http://127.0.0.1:1") as keeper:
         said = []
         for line in keeper.stderr:
             said.append(json.loads(line))
@@ -198,4 +273,18 @@ def test_it_ends_at_once_when_told_to_though_no_api_server_answers(tmp_path) -> 
         rest = keeper.stderr.read()
         assert keeper.wait(10) == 0
     assert re.match("Secret webhook-ca: .*Can the API server be reached", said[-1]["problem"])
+    assert json.loads(rest.splitlines()[-1])["message"] == "stopped"
     assert "canary" not in str(said) + rest
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_once_when_told_to_in_the_middle_of_a_request(tmp_path: Path, number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with keep(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}") as keeper:
+            asking, _ = silent.accept()
+            with asking:
+                asking.recv(1)
+                begin = time.monotonic()
+                keeper.send_signal(number)
+                assert keeper.wait(10) == 0
+        assert time.monotonic() - begin < 5  # where a request takes ten seconds to be given up

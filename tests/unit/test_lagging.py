@@ -7,20 +7,21 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from certs.authority import create_authority, issue_leaf
 from certs.outlook import problems
 from certs.rotation import Kind, Policy, rotated
-from certs.stored import certificates, made
+from certs.stored import bundled, certificates, made
 from tests.unit.rotation_world import (
     DAY,
     HOUR,
     MINUTE,
     NAMES,
     NOON,
+    PERIOD,
     SECOND,
     World,
     issuer_of,
@@ -134,8 +135,8 @@ class Troubled(Keeping):
             self.world.alter(bundle=bundles[-1])
 
 
-def run(machine: type[RuleBasedStateMachine], **options: object) -> None:
-    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30, **options))
+def run(machine: type[RuleBasedStateMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(max_examples=40, stateful_step_count=30))
 
 
 @pytest.mark.slow
@@ -150,19 +151,34 @@ def test_no_leaf_is_refused_that_was_not_before_whatever_else_happens() -> None:
     run(Troubled)
 
 
-class Hasty(Keeping):
-    """Issues by what it published just now."""
-
-    policy = replace(Policy(), wait=timedelta(0), urgent_wait=timedelta(0))
+# The model finds who does not wait
 
 
-class Forgetful(Troubled):
-    """Trusts a stolen key no longer than until its leaf is replaced, which the servers do not know yet."""
-
-    policy = replace(Policy(), handover=timedelta(0))
-
-
-@pytest.mark.parametrize("machine", [Hasty, Forgetful])
-def test_the_model_finds_who_does_not_wait(machine: type[Keeping]) -> None:
+def test_who_issues_by_what_was_published_just_now_is_refused() -> None:
+    hasty = replace(Policy(), wait=timedelta(0), urgent_wait=timedelta(0))
+    world = World(hasty, servers=MINUTE)
     with pytest.raises(AssertionError, match="refused"):
-        run(machine, phases=[Phase.generate], report_multiple_bugs=False)
+        world.runs(hasty.authority_renewal + DAY, every=DAY)
+    assert len(certificates(world.stored.bundle)) == 2
+
+
+def test_who_ends_the_trust_in_a_stolen_key_before_the_servers_have_another_is_refused() -> None:
+    forgetful = replace(Policy(), handover=timedelta(0))
+    world = World(forgetful, files=90 * SECOND)
+    world.runs(3 * DAY)
+    stolen = rotated(world.stored.authorities, world.now, forgetful, compromised=True)
+    world.store(replace(world.stored, authorities=stolen))
+    with pytest.raises(AssertionError, match="refused"):
+        world.runs(HOUR, every=10 * SECOND)
+    assert len(certificates(world.stored.bundle)) == 1
+
+
+def test_who_forgets_an_authority_while_a_leaf_of_it_is_served_is_refused() -> None:
+    world = World(files=20 * HOUR)
+    world.runs(PERIOD - DAY, every=DAY)
+    elder = world.stored.authorities[0]
+    world.runs(4 * DAY, until=lambda: issuer_of(world) != elder)
+    kept = tuple(each for each in world.stored.authorities if each.certificate != elder.certificate)
+    world.store(replace(world.stored, authorities=kept, bundle=bundled(kept)))
+    with pytest.raises(AssertionError, match="refused"):
+        world.passes(MINUTE)

@@ -178,7 +178,7 @@ def test_the_pods_hold_no_credential() -> None:
 def test_memory_is_bounded_and_cpu_is_not() -> None:
     assert CONTAINER["resources"] == {
         "requests": {"cpu": "50m", "memory": "64Mi"},
-        "limits": {"memory": "128Mi"},
+        "limits": {"memory": "256Mi"},
     }
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from certs.authority import issue_leaf
 from certs.outlook import is_overdue, next_look, problems
 from certs.rotation import Stored, next_step
 from certs.stored import certificates, made
@@ -51,6 +52,18 @@ def test_a_keeper_that_lives_is_never_overdue_and_one_that_died_is_after_the_gra
     assert is_overdue(world.stored, due + LONG.grace + SECOND, LONG, NAMES)
     [said] = problems(world.stored, due + LONG.grace + SECOND, LONG, NAMES)
     assert said == f"leaf: it was due for renewal on {due:%Y-%m-%d}. Is the keeper running?"
+
+
+def test_an_authority_without_a_successor_is_overdue_after_the_grace_though_leaves_are_renewed() -> None:
+    world = started()
+    due = made(world.stored.authorities[0].parsed()) + LONG.authority_renewal
+    leaf = issue_leaf(world.stored.authorities[0].pair(), NAMES, now=due)
+    stored = replace(world.stored, leaf=leaf)
+
+    assert not is_overdue(stored, due + LONG.grace, LONG, NAMES)
+    assert is_overdue(stored, due + LONG.grace + SECOND, LONG, NAMES)
+    [said] = problems(stored, due + LONG.grace + SECOND, LONG, NAMES)
+    assert said == f"CA: its successor was due on {due:%Y-%m-%d}. Is the keeper running?"
 
 
 def test_an_expired_leaf_is_broken_and_overdue() -> None:

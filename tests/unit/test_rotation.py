@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -197,6 +198,18 @@ def test_a_bundle_that_somebody_emptied_is_filled_and_the_wait_begins_anew() -> 
     assert world.now >= emptied + LONG.wait
 
 
+def test_a_leaf_of_the_newest_authority_stays_where_somebody_took_that_out_of_the_bundle() -> None:
+    world = started()
+    old = world.stored
+    world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG)))
+    world.runs(2 * DAY)
+    newest = world.stored.authorities[1]
+    assert issuer_of(world) == newest
+    world.alter(bundle=old.bundle, authorities=(old.authorities[0], newest))
+
+    assert Kind.ISSUE_LEAF not in world.runs(2 * DAY)
+
+
 def test_other_order_other_line_ends_and_doubles_are_the_same_bundle() -> None:
     world = started()
     world.runs(PERIOD, every=DAY)
@@ -225,24 +238,41 @@ def test_an_expired_authority_is_not_adopted() -> None:
     assert old.parsed() not in certificates(world.stored.bundle)
 
 
+def test_an_authority_that_has_ended_is_neither_trusted_nor_kept() -> None:
+    world = started()
+    [old] = world.stored.authorities
+    world.passes(LONG.authority_lifetime)
+
+    assert Kind.RETIRE in world.turn()
+
+    assert old.parsed() not in certificates(world.stored.bundle)
+    assert len(world.stored.authorities) == 1
+
+
+def _of_tomorrow(world: World) -> KeyPair:
+    return issue_leaf(world.stored.authorities[0].pair(), NAMES, now=world.now + DAY)
+
+
 def _other_names() -> KeyPair:
     return issue_leaf(create_authority("x", now=NOON), ["webhook.other.svc"], now=NOON)
 
 
+UNREADABLE = "it cannot be read, or has another key"
 FLAWS = {
-    "none": (lambda leaf: None, "there is none"),
-    "empty": (lambda leaf: KeyPair(b"", b""), "it cannot be read, or has another key"),
-    "other key": (lambda leaf: KeyPair(leaf.certificate, by_hand()[1].key), "it cannot be read, or has another key"),
-    "key is no key": (lambda leaf: KeyPair(leaf.certificate, b"none"), "it cannot be read, or has another key"),
-    "other CA": (lambda leaf: by_hand()[1], "nobody who is trusted issued it"),
-    "other names": (lambda leaf: _other_names(), f"it is not for {NAMES[0]}"),
+    "none": (lambda _: None, "there is none"),
+    "empty": (lambda _: KeyPair(b"", b""), UNREADABLE),
+    "other key": (lambda world: replace(world.stored.leaf, key=by_hand()[1].key), UNREADABLE),
+    "key is no key": (lambda world: replace(world.stored.leaf, key=b"none"), UNREADABLE),
+    "other CA": (lambda _: by_hand()[1], "nobody who is trusted issued it"),
+    "other names": (lambda _: _other_names(), f"it is not for {NAMES[0]}"),
+    "of tomorrow": (lambda world: _of_tomorrow(world), "it is not valid yet"),
 }
 
 
 @pytest.mark.parametrize(("broken", "why"), FLAWS.values(), ids=FLAWS)
-def test_a_leaf_that_cannot_serve_is_replaced_at_once(broken: object, why: str) -> None:
+def test_a_leaf_that_cannot_serve_is_replaced_at_once(broken: Callable[[World], KeyPair | None], why: str) -> None:
     world = started()
-    world.alter(leaf=broken(world.stored.leaf))
+    world.alter(leaf=broken(world))
 
     step = world.step()
 
@@ -376,10 +406,11 @@ def test_a_compromised_authority_is_replaced_within_minutes_and_nobody_is_refuse
     assert world.runs(20 * DAY) == []  # though the ca.crt beside the leaf still has it
 
 
-def test_a_compromised_authority_is_not_dropped_before_its_leaf_where_the_keeper_was_away() -> None:
+@pytest.mark.parametrize("away", [5 * HOUR, 5 * DAY], ids=["for hours", "for days"])
+def test_a_compromised_authority_is_not_dropped_before_its_leaf_where_the_keeper_was_away(away: timedelta) -> None:
     world = started()
     world.store(replace(world.stored, authorities=rotated(world.stored.authorities, world.now, LONG, compromised=True)))
-    world.passes(5 * HOUR)
+    world.passes(away)
 
     assert world.turn(pause=SECOND) == [Kind.PUBLISH, Kind.MARK_PUBLISHED]
 

@@ -63,7 +63,7 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     "--interval", default=60.0, show_default=True, type=click.FloatRange(min=1), help="Seconds between looks."
 )
 @click.option("--port", default=8080, show_default=True, help="Plain HTTP: /metrics and /healthz.")
-@click.option("--host", default="0.0.0.0", show_default=True, help="Address of that port.")  # noqa: S104
+@click.option("--host", default="", help="Address of that port.  Default: all of them.")
 def keep(service: str, namespace: str, interval: float, port: int, host: str) -> None:
     """Make, publish and renew the certificates of a cluster, for as long as this runs.
 

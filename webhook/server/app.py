@@ -29,8 +29,8 @@ BIG = 64 * 1024
 """Bytes of a body that takes its turn: milliseconds go by while it is decoded and decided, in which nobody else is
 answered.  Most pods have a tenth of it."""
 
-MOST_BIG = 16
-"""Big bodies that may wait for their turn."""
+MOST_BIG = 128
+"""Big bodies that may wait for their turn: as many as are decided in the second after which others are asked back."""
 
 MOST_VALUES = 200_000
 """Commas and brackets in a big body, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
@@ -93,8 +93,9 @@ class Webhook:
         if body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
             raise HttpError(413, f"the body has more than {MOST_VALUES} values", close=True)
         if self.waiting >= MOST_BIG:
-            # The API server asks again at once, on a new connection, and so perhaps another replica.
-            raise HttpError(429, "too many big bodies wait here", close=True, headers=[(b"retry-after", b"0")])
+            # In a second, on a new connection, and so perhaps another replica.  At once would be a storm: ten times
+            # a handshake, and then the API server gives up.
+            raise HttpError(503, "too many big bodies wait here", close=True, headers=[(b"retry-after", b"1")])
         self.waiting += 1
         try:
             async with self.turn:

@@ -46,6 +46,10 @@ MOST_HEADERS = 16 * 1024
 MOST_HELD = 24 * 1024 * 1024
 """Bytes of bodies that are on their way at once, of all connections.  600 reviews of a large pod are 4 MB."""
 
+LARGE = 64 * 1024
+"""Bytes of a body after which the connection is closed with the answer: its buffers have grown, and would stay so. 500
+such connections held 211 MiB, and 52 MiB when they are closed."""
+
 OLDEST = 60.0
 """Seconds after which a connection is closed with an answer, so that new replicas get their share, and a new
 certificate is the one that is shown.  Up to half as many more, or those that began together would end, and shake hands
@@ -141,9 +145,11 @@ class Protocol(HttpToolsProtocol):
         """Keep account of a body that comes in pieces."""
         self.held += count
         self.shared.held += count
+        if self.held > LARGE:
+            self.cycle.keep_alive = False
         if self.shared.held > MOST_HELD:
-            # The caller is asked to come again at once, and finds another replica.
-            self.refuse(429, "too much is on its way to this replica", (b"retry-after", b"0"))
+            # The caller is asked to come again, and may find another replica.
+            self.refuse(503, "too much is on its way to this replica", (b"retry-after", b"1"))
 
     def release(self) -> None:
         self.shared.held -= self.held

@@ -24,6 +24,9 @@ from webhook.server.tls import BadCertificate, CertificateWatch
 BACKLOG = 2048
 """Connections that may wait to be accepted."""
 
+RECEIVE = 32 * 1024
+"""Bytes that the kernel may hold of what a connection has sent."""
+
 _log = logging.getLogger("gpu_slice")
 
 
@@ -133,4 +136,6 @@ def listen(host: str, port: int) -> socket.socket:
     # Connections inherit it.  Without it each answer waits 40 ms for the caller's delayed ACK, and asyncio's own
     # loop does not set it on sockets from create_server.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # What is read at once grows with it, and what a connection once grew to it keeps.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE)
     return listening
