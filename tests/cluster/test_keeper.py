@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -203,6 +205,31 @@ def test_its_rights_are_those_that_it_needs_and_no_others(cluster, installed, ve
     assert asked.stdout.strip() == allowed, asked.stderr
 
 
+def test_certificates_made_by_hand_are_taken_over_and_go_on_being_served(cluster, keep, tls) -> None:
+    """P26."""
+    cluster.delete("Secret", "webhook-tls", "gpu-slice")
+    files = [f"--cert={tls / 'tls.crt'}", f"--key={tls / 'tls.key'}"]
+    made = cluster.kubectl("create", "secret", "tls", "webhook-tls", "-n", "gpu-slice", *files)
+    assert made.returncode == 0, made.stderr
+    document = cluster.get(CONFIGURATION, "kept", api_version=ADMISSION)
+    document["webhooks"][1]["clientConfig"]["caBundle"] = base64.b64encode((tls / "ca.crt").read_bytes()).decode()
+    cluster.replace(document)
+
+    applied = cluster.kubectl("apply", "-f", str(MANIFESTS / "keeper" / "secrets.yaml"))
+    assert applied.returncode == 0, applied.stderr
+    time = Time()
+    keep(time).turn()
+
+    found = keep().store.read().stored
+    assert found.leaf.certificate == (tls / "tls.crt").read_bytes()
+    assert set(certificates((tls / "ca.crt").read_bytes())) < set(certificates(found.bundle))
+    time.now += Policy().wait + timedelta(minutes=1)
+    keep(time).turn()
+    found = keep().store.read().stored
+    assert Situation(found, time(), Policy(), NAMES).leaf_issuer == found.authorities[-1]
+    assert set(certificates((tls / "ca.crt").read_bytes())) < set(certificates(found.bundle))
+
+
 def test_a_stale_write_is_refused_and_decided_anew(cluster, keep) -> None:
     """P25."""
     first, second = keep(), keep()
@@ -320,3 +347,35 @@ def test_the_command_line_tells_how_things_are_and_rotates(cluster, keep, tmp_pa
         base64.b64decode(cluster.get("Secret", "webhook-tls", "gpu-slice")["data"]["tls.crt"])
     )
     leaf.verify_directly_issued_by(found[-1].parsed())
+
+
+def test_a_keeper_that_comes_to_a_running_webhook_interrupts_nobody(cluster, ours, installed) -> None:
+    """P26, P28."""
+    environment = os.environ | {"KUBECONFIG": str(cluster.plane.kubeconfig)}
+    command = [sys.executable, "-m", "webhook", "certs"]
+    options = ["--port", "0", "--host", "127.0.0.1"]
+    try:
+        with subprocess.Popen(
+            [*command, "keep", *options], env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            said = []
+            for line in process.stderr:
+                said.append(json.loads(line)["message"])
+                if said[-1] == "mark published":
+                    break
+            assert said == ["keeping certificates", "adopt", "new authority", "publish", "mark published"]
+            assert ours.installation.probe() == "created"  # by the certificate that was there before
+
+            status = subprocess.run([*command, "status"], env=environment, capture_output=True, text=True, timeout=60)
+            resident = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            process.terminate()
+            assert process.wait(10) == 0
+    finally:
+        ours.serve()
+    assert status.returncode == 0, status.stdout
+    there, made, leaf, following = status.stdout.splitlines()
+    assert re.fullmatch(r"CA [0-9a-f]{16}: until 20\d\d-\d\d-\d\d, trusted, leaves 20\d\d-\d\d-\d\d", there)
+    assert re.fullmatch(r"CA [0-9a-f]{16}: until 20\d\d-\d\d-\d\d, trusted, issues", made)
+    assert leaf.startswith(f"leaf: by {made[3:19]}, issued ")
+    assert re.match(r"next: issue leaf, 20\d\d-\d\d-\d\d \d\d:\d\d UTC", following)
+    assert resident < 128 * 1024 * 1024  # what the Deployment asks for

@@ -58,8 +58,13 @@ def _caller(cluster: Cluster, ours: Ours, tmp_path: Path) -> Iterator[Caller]:
         ours.serve()  # before the proxy ends
 
 
-def stopped(cluster: Cluster, ours: Ours, namespace: str, caller: Caller, kind: type[Replica], count: int) -> Counter:
-    """What users are told while *count* replicas stop."""
+def lost(outcomes: Counter) -> bool:
+    """Whether a user was told that the webhook failed."""
+    return any("failed calling webhook" in outcome for outcome in outcomes)
+
+
+def stopped(cluster: Cluster, ours: Ours, namespace: str, caller: Caller, kind: type[Replica], most: int) -> Counter:
+    """What users are told while *most* replicas stop, or until a pod is lost."""
     options = () if kind is Plain else ("--settle", str(SETTLE))
     users = Users(cluster, namespace)
     with Replicas([caller], ours.tls, *options, kind=kind) as deployment, ThreadPoolExecutor(USERS) as threads:
@@ -69,7 +74,9 @@ def stopped(cluster: Cluster, ours: Ours, namespace: str, caller: Caller, kind: 
         creating = [threads.submit(users.create) for _ in range(USERS)]
         try:
             leaving = []
-            for _ in range(count):
+            for _ in range(most):
+                if lost(users.outcomes.copy()):
+                    break
                 before = users.outcomes.total()
                 leaving.append(deployment.stop(random.uniform(*LAG)))
                 wait_for("more pods", lambda before=before: users.outcomes.total() > before + USERS)
@@ -93,5 +100,5 @@ def test_replicas_that_stop_cost_no_pod(cluster, ours, namespace, caller) -> Non
 
 
 def test_servers_that_stop_at_once_cost_some(cluster, ours, namespace, caller) -> None:
-    outcomes = stopped(cluster, ours, namespace, caller, Plain, 5)
-    assert any("failed calling webhook" in outcome for outcome in outcomes), outcomes
+    outcomes = stopped(cluster, ours, namespace, caller, Plain, 3 * STOPS)  # each loses one in about two cases
+    assert lost(outcomes), outcomes
