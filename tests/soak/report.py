@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 BEGIN, END = "<!-- soak -->", "<!-- end -->"
@@ -38,9 +39,19 @@ def failed(figures: dict) -> int:
 def row(what: str, figures: dict, besides: str, *, good: bool | None = None) -> Row:
     """The row of a load; good is who lost nothing, if nothing else is said."""
     bad = failed(figures)
+    if figures["lost"]:
+        besides = f"{besides}; lost by {causes(figures)}"
     return Row(
         what, figures["sent"], figures["lost"], bad, besides, not figures["lost"] and not bad if good is None else good
     )
+
+
+def causes(figures: dict) -> str:
+    """What ended the reviews that were lost, the most frequent first: Go's words, without who said them to whom."""
+    kinds: Counter[str] = Counter()
+    for error, count in figures["errors"].items():
+        kinds[error.rpartition(": ")[2].partition(" (")[0]] += count
+    return ", ".join(f"{count:,} × {kind}" for kind, count in kinds.most_common())
 
 
 def latency(figures: dict) -> str:

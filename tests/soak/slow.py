@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.soak.caller import Caller, Figures
+from tests.soak.caller import Caller, Figures, together
 from tests.soak.replicas import Replica, Replicas
 from tests.soak.slow_clients import KINDS
 
@@ -62,6 +62,7 @@ def slow(
     return {
         "sent": sum(each["sent"] for each in alone + beside),
         "lost": sum(each["lost"] for each in alone + beside),
+        "errors": together([{"errors": each["errors"]} for each in alone + beside])["errors"],
         "handshakeErrors": {},
         "p99 alone": statistics.median(map(p99, alone)),
         "p99 beside": statistics.median(map(p99, beside)),
