@@ -20,6 +20,7 @@ from webhook.slices.catalogue import Catalogue
 settings.register_profile(
     "here", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile("quick", settings.get_profile("here"), max_examples=20)
 settings.load_profile("here")
 
 

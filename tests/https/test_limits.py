@@ -184,6 +184,7 @@ def test_what_is_under_way_is_answered_though_nobody_else_is_let_in(tls: Path) -
         wait_for("it closes", lambda: port.shared.leaving)
         slow.sendall(REVIEW[50:])
         found = until_closed(slow)
+        slow.close()
         closing.result(10)
     assert found.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in found

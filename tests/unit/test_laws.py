@@ -14,7 +14,7 @@ from typing import Any
 import jsonpatch
 import orjson
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.oracle import sliced
@@ -41,8 +41,6 @@ from webhook.slices import request
 
 Case = tuple[Pod, str]
 """A pod, and its fleet as `fleet_of` knows it."""
-
-quickly = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 OURS = re.compile(
     r"/metadata/annotations/gpu-slice~1(assigned|pools)\Z"
@@ -71,14 +69,12 @@ def text(value: object) -> str:
 
 
 class TestPatch:
-    @quickly
     @given(cases())
     def test_another_library_makes_of_the_patch_what_was_meant(self, case: Case) -> None:
         made, patched = admitted(case)
         assert made.resolution is not None
         assert text(patched) == text(sliced(case[0], case[0]["metadata"]["annotations"]["gpu-slice"], made.resolution))
 
-    @quickly
     @given(cases())
     def test_only_what_is_ours_is_touched(self, case: Case) -> None:
         """P6, P8."""
@@ -90,14 +86,12 @@ class TestPatch:
             assert ("value" in operation) == (operation["op"] != "remove")
         assert text(without_ours(patched)) == text(without_ours(case[0]))
 
-    @quickly
     @given(cases())
     def test_a_pod_is_not_changed_by_being_looked_at(self, case: Case) -> None:
         pod = deepcopy(case[0])
         admitted(case)
         assert text(case[0]) == text(pod)
 
-    @quickly
     @given(cases())
     def test_the_same_pod_gets_the_same_patch_to_the_byte(self, case: Case) -> None:
         made, _ = admitted(case)
@@ -105,7 +99,6 @@ class TestPatch:
         assert orjson.dumps(again.patch) == orjson.dumps(made.patch)
         assert again.warnings == made.warnings
 
-    @quickly
     @given(cases())
     def test_each_slice_stands_in_limits_and_requests_alike_as_a_text(self, case: Case) -> None:
         made, patched = admitted(case)
@@ -117,7 +110,6 @@ class TestPatch:
                 assert str(resources[section][each.resource]) == str(each.count)
                 assert {key for key in resources[section] if key.startswith("nvidia.com/")} == {each.resource}
 
-    @quickly
     @given(cases())
     def test_what_the_pod_selected_tolerated_and_required_is_still_there(self, case: Case) -> None:
         """P11."""
@@ -131,7 +123,6 @@ class TestPatch:
             assert (new.get("matchExpressions") or [])[: len(expressions)] == expressions
             assert {**old, "matchExpressions": 0} == {**new, "matchExpressions": 0}
 
-    @quickly
     @given(cases())
     def test_a_term_that_matches_nothing_does_not_begin_to_match(self, case: Case) -> None:
         _, patched = admitted(case)
@@ -172,7 +163,6 @@ def without_ours(pod: Pod) -> Pod:
 
 
 class TestSecondVisit:
-    @quickly
     @given(cases())
     def test_doing_it_twice_is_doing_it_once(self, case: Case) -> None:
         """P7."""
@@ -184,7 +174,6 @@ class TestSecondVisit:
         assert made.resolution is not None
         assert [pool.name for pool in again.resolution.pools] == [pool.name for pool in made.resolution.pools]
 
-    @quickly
     @given(cases(), st.sampled_from(["containers", "initContainers"]))
     def test_what_other_webhooks_add_changes_nothing(self, case: Case, section: str) -> None:
         """P7."""
@@ -200,7 +189,6 @@ class TestSecondVisit:
 
         assert plan(patched, fleet_of(case[1])).patch == ()
 
-    @quickly
     @given(cases(), st.data())
     def test_what_was_taken_away_comes_back_and_nothing_else(self, case: Case, data: st.DataObject) -> None:
         made, patched = admitted(case)
@@ -230,7 +218,6 @@ def sorted_lists(pod: Pod) -> str:
 
 
 class TestMessages:
-    @quickly
     @given(cases())
     def test_a_warning_is_short_and_printable(self, case: Case) -> None:
         """P13."""
@@ -240,7 +227,6 @@ class TestMessages:
             assert warning.isprintable()
             assert warning.startswith("gpu-slice: ")
 
-    @quickly
     @given(cases(), st.data())
     def test_a_denial_is_one_line_that_says_where_what_and_what_instead(self, case: Case, data: st.DataObject) -> None:
         """P10."""
@@ -288,25 +274,23 @@ def one_line(denial: Denial) -> None:
 class TestOddShapes:
     """A pod from a file, or from an attacker, has any shape."""
 
-    @settings(quickly, max_examples=150)
+    @settings(max_examples=150)
     @given(ODD | st.builds(lambda metadata, spec: {"metadata": metadata, "spec": spec}, ODD, ODD))
     def test_any_json_is_decided_or_denied(self, pod: Any) -> None:
         """P4."""
         if isinstance(pod, dict):
             decided_or_denied(pod, fleet_of(CORNERS))
 
-    @settings(quickly, max_examples=150)
+    @settings(max_examples=150)
     @given(cases(), st.data())
     def test_a_pod_with_something_odd_in_it_is_decided_or_denied(self, case: Case, data: st.DataObject) -> None:
         decided_or_denied(data.draw(broken(case[0])), fleet_of(case[1]))
 
-    @settings(quickly, max_examples=80)
     @given(cases(), st.data())
     def test_so_is_a_pod_on_its_second_visit(self, case: Case, data: st.DataObject) -> None:
         _, patched = admitted(case)
         decided_or_denied(data.draw(broken(patched)), fleet_of(case[1]))
 
-    @settings(quickly, max_examples=80)
     @given(cases(), st.data())
     def test_a_review_with_something_odd_in_it_is_answered_or_refused(self, case: Case, data: st.DataObject) -> None:
         pod, fleet = case
@@ -348,7 +332,6 @@ def decided_or_denied(pod: Pod, fleet: Fleet) -> None:
 
 
 class TestReviewAnswer:
-    @quickly
     @given(cases(), st.text(st.characters(codec="utf-8"), min_size=1))
     def test_the_answer_carries_the_plan(self, case: Case, uid: str) -> None:
         made, patched = admitted(case)
@@ -498,7 +481,7 @@ def by_trying_everything(pod: Pod, fleet: Fleet) -> tuple[list[tuple[int, str]],
 
 
 class TestResolution:
-    @settings(quickly, max_examples=300)
+    @settings(max_examples=300)
     @given(small_cases())
     def test_the_answer_is_the_first_that_trying_everything_finds(self, case: Case) -> None:
         pod, fleet = case[0], fleet_of(case[1])
@@ -516,7 +499,6 @@ class TestResolution:
         ]
         assert (chosen, [pool.name for pool in found.pools], bool(found.one_of)) == expected
 
-    @quickly
     @given(cases())
     def test_every_serving_pool_has_what_the_pod_gets(self, case: Case) -> None:
         made, patched = admitted(case)
@@ -529,7 +511,6 @@ class TestResolution:
             assert made.resolution.labels.items() <= pool.labels.items()
         assert {pool.name for pool in made.resolution.pools} >= set(made.resolution.one_of)
 
-    @quickly
     @given(cases())
     def test_no_other_pool_would_take_the_pod(self, case: Case) -> None:
         made, patched = admitted(case)
