@@ -176,7 +176,9 @@ def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
         cure = "Apply manifests/keeper again." if error.status == 403 else "Is the API server well?"
         raise Unreachable(f"{what}: the API server says {error.status} {error.reason}. {cure}") from None
     except Exception as error:  # urllib3 has many; whatever it was, it is tried again
-        raise Unreachable(f"{what}: {type(error).__name__}. Can the API server be reached?") from None
+        pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error
+        where = f" at {pool.host}:{pool.port}" if pool else ""
+        raise Unreachable(f"{what}: {type(reason).__name__}{where}. Can the API server be reached?") from None
     return found
 
 

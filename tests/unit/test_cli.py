@@ -250,6 +250,52 @@ def test_certs_init_writes_a_pair_once_and_again_only_when_forced(tmp_path: Path
     assert (folder / "tls.crt").read_bytes() != first
 
 
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: here
+contexts: [{name: here, context: {cluster: here, user: me}}]
+clusters: [{name: here, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: me, user: {}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param(None, "No configuration found", id="no such file"),
+        pytest.param("", "is empty", id="empty"),
+        pytest.param("a: [", "expected the node content", id="bad YAML"),
+        pytest.param(KUBECONFIG, "127.0.0.1", id="nobody answers there"),
+    ],
+)
+@pytest.mark.parametrize("command", ["status", "rotate"])
+def test_without_a_cluster_one_line_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, text: str | None, says: str
+) -> None:
+    path = tmp_path / "config"
+    if text is not None:
+        path.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'another'}:{path}")
+    result = run("certs", command)
+    assert result.exit_code in (1, 2)
+    assert says in result.stderr
+    assert result.stdout == ""
+    assert "Traceback" not in result.output
+
+
+def test_outside_of_a_cluster_without_a_kubeconfig_both_cures_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = run("certs", "status")
+    assert result.exit_code == 2
+    assert "Set KUBECONFIG, or run this in a pod" in result.stderr
+    assert result.stdout == ""
+
+
 def test_an_option_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GPU_SLICE_PREVIEW_OUTPUT", "json")
     assert json.loads(run("preview", "-", text=POD).stdout)[0]["outcome"] == "sliced"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -215,17 +216,24 @@ def _words(time: timedelta) -> str:
 
 
 def _cluster(namespace: str) -> Cluster:
-    """The cluster of the pod that this is, or of the kubeconfig."""
+    """The cluster of ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; where there is neither, of the pod
+    that this is."""
     from kubernetes import client, config
+    from yaml import YAMLError
 
     from certs.cluster import Cluster, Names
 
     settings = client.Configuration()
     settings.retries = 0  # or each time-out is waited for four times; what fails is tried again by whoever asked
+    paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
-        config.load_config(client_configuration=settings)  # type: ignore[no-untyped-call]
-    except config.ConfigException as error:
-        raise click.UsageError(f"no cluster: {error}. Set KUBECONFIG, or run this in a pod") from None
+        if os.environ.get("KUBECONFIG") or Path(paths).expanduser().exists():
+            config.load_kube_config(paths, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
+        else:
+            config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, YAMLError, OSError) as error:
+        problem = " ".join(str(error).split()).rstrip(".")
+        raise click.UsageError(f"no cluster in {paths}: {problem}. Set KUBECONFIG, or run this in a pod") from None
     return Cluster(client.ApiClient(settings), Names(namespace=namespace))
 
 
