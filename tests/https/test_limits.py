@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 import uvloop
@@ -241,6 +241,24 @@ def test_when_all_places_are_taken_the_greediest_gives_one_up(tls: Path, monkeyp
         with pytest.raises((ssl.SSLError, OSError)):
             connect(number, tls / "ca.crt", source="127.0.0.2")
         assert len(greedy) == 4
+
+
+def test_many_that_come_at_once_do_not_all_take_the_same_place(tls: Path, monkeypatch) -> None:
+    """P17, P33."""
+    monkeypatch.setattr(ports, "MOST", 4)
+    held = Event()
+    with serving(tls) as (number, port), ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2"))
+        wait_for("all are there", lambda: len(port.established) == 4)
+        port.loop.call_soon_threadsafe(held.wait)  # the rest come while it looks elsewhere, and so in one batch
+        for last in range(10, 50):
+            plain = socket.create_connection((LOOPBACK, number), timeout=20, source_address=(f"127.0.0.{last}", 0))
+            stack.enter_context(plain)
+        held.set()
+        wait_for("all were seen", lambda: port.metrics.refused_connections.labels("total")._value.get() == 40)
+        assert port.connections <= 2 * 4
+        wait_for("who had to go is gone", lambda: port.connections == 4)
 
 
 def test_bodies_on_their_way_are_bounded_in_all(tls: Path, monkeypatch) -> None:

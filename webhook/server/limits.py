@@ -220,6 +220,11 @@ class Protocol(HttpToolsProtocol):
         self.enter(Phase.CLOSING)
         self.transport.close()
 
+    def abort(self) -> None:
+        """Close now, whatever is under way.  It still counts until the loop says that it is gone."""
+        self.enter(Phase.CLOSING)
+        self.transport.abort()
+
     def expire(self) -> None:
         """The deadline has passed."""
         if self.phase is Phase.IDLE:

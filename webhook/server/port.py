@@ -144,7 +144,7 @@ class Port:
         if not idle:
             return False
         # Rather one that is slow than one that is silent, on which a review may just be coming; of those the oldest.
-        min(idle, key=lambda each: (each.phase is Phase.IDLE, each.deadline)).transport.abort()
+        min(idle, key=lambda each: (each.phase is Phase.IDLE, each.deadline)).abort()
         return True
 
     def _lost(self, protocol: Protocol) -> None:

@@ -94,7 +94,7 @@ async def _serve(
         "listening",
         extra={"fields": {"port": https.getsockname()[1], "opsPort": ops.getsockname()[1], "ready": not unready()}},
     )
-    looking = asyncio.create_task(_look_again(looks, settings.poll))
+    looking = asyncio.create_task(look_again(looks, settings.poll))
     await leave.wait()
     await drain.wait()
     await port.close(GRACE)
@@ -119,11 +119,15 @@ def _signals(drain: Drain) -> asyncio.Event:
     return leave
 
 
-async def _look_again(looks: list[Callable[[], None]], every: float) -> None:
+async def look_again(looks: list[Callable[[], None]], every: float) -> None:
+    """All of *looks*, every *every* seconds, whatever becomes of one of them."""
     while True:
         await asyncio.sleep(every)
         for look in looks:
-            look()
+            try:
+                look()
+            except Exception:  # a fault of ours: what is in use serves on, and the next look may find another file
+                _log.exception("could not look for changes")
 
 
 def listen(host: str, port: int) -> socket.socket:
