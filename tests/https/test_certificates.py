@@ -19,6 +19,7 @@ from tests.https.calling import GOOD, answer, connect
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli.demo import LOOPBACK
+from webhook.server.tls import load
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own
 
@@ -211,3 +212,25 @@ def test_a_strict_client_is_satisfied_and_an_old_protocol_is_refused(server, fol
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with socket.create_connection((LOOPBACK, server.port), timeout=10) as plain, pytest.raises((ssl.SSLError, OSError)):
         context.wrap_socket(plain, server_hostname=SERVED)
+
+
+@pytest.mark.parametrize(
+    ("group", "welcome"), [("X25519", True), ("prime256v1", True), ("secp384r1", False), ("secp521r1", False)]
+)
+def test_only_cheap_key_exchanges_are_offered(tls: Path, group: str, welcome: bool) -> None:
+    """A ClientHello with a finite-field key share costs a server 115 ms and its sender nothing."""
+    server = load(tls).context
+    client = ssl.create_default_context(cafile=str(tls / "ca.crt"))
+    client.set_ecdh_curve(group)
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = (client.wrap_bio(back, there, server_hostname=SERVED), server.wrap_bio(there, back, server_side=True))
+    refused = False
+    for side in sides * 4:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            refused = True
+            break
+    assert refused is not welcome

@@ -66,6 +66,7 @@ def _server(tls: Path) -> Iterator[Running]:
         ),
         pytest.param(HEAD + b"X: " + b"a" * (MOST_HEADERS + 1) + b"\r\n" + LENGTH + b"\r\n", 431, id="a huge header"),
         pytest.param(HEAD + b"X: aaaaaaaaaa\r\n" * 2000 + LENGTH + b"\r\n" + REVIEW, 431, id="many headers"),
+        pytest.param(HEAD + b"a:\r\n" * 65 + LENGTH + b"\r\n" + REVIEW, 431, id="many short headers"),
         pytest.param(HEAD + b"X: " + b"a" * 300_000, 431, id="a header without an end"),
         pytest.param(b"GET /" + b"a" * MOST_HEADERS + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, id="a long path"),
     ],
@@ -374,6 +375,16 @@ def test_a_body_without_end_is_refused_and_costs_no_memory(server, tls: Path) ->
     assert all(each.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 503 ")) or not each for each in answers)
     assert any(each for each in answers)
     assert server.metric("process_resident_memory_bytes") < 128 * 1024 * 1024
+
+
+def test_trailers_without_end_cost_no_memory(server, tls: Path) -> None:
+    """P16."""
+    before = server.metric("process_resident_memory_bytes")
+    with connect(server.port, tls / "ca.crt") as connection, suppress(OSError):
+        connection.sendall(HEAD + CHUNKED + b"\r\n%x\r\n" % len(REVIEW) + REVIEW + b"\r\n0\r\n")
+        for _ in range(160):
+            connection.sendall(b"ab: c\r\n" * 10_000)
+        assert server.metric("process_resident_memory_bytes") < before + 16 * 1024 * 1024
 
 
 def test_of_connections_that_were_broken_off_nothing_is_left(server, tls: Path) -> None:

@@ -284,17 +284,17 @@ def test_more_containers_with_slices_than_any_node_has_are_denied_at_once() -> N
             ]
         },
     }
-    with pytest.raises(Denial, match=r"300 containers ask for slices\. Ask for slices in at most 256 containers"):
+    with pytest.raises(Denial, match=r"300 containers ask for slices\. Ask for slices in at most 16 containers"):
         plan(pod, fleet_of(MIXED))
 
 
-def test_forty_containers_fit_where_there_is_room_for_them() -> None:
-    names = [f"c{index}" for index in range(40)]
+def test_sixteen_containers_fit_where_there_is_room_for_them() -> None:
+    names = [f"c{index}" for index in range(16)]
     pod = pod_of(",".join(f"{name}=1/7" for name in names))
     pod["spec"]["containers"] = [container(name) for name in names]
     resolution = plan(pod, fleet_of(MIXED)).resolution
     assert resolution is not None
-    assert [pool.name for pool in resolution.pools] == ["small"]
+    assert [pool.name for pool in resolution.pools] == ["small", "several"]
 
 
 def test_a_pod_with_more_containers_than_any_node_runs_is_denied_at_once() -> None:

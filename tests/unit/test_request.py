@@ -145,6 +145,7 @@ REFUSED = [
     pytest.param("2 x1g.5gb", 1, "'2 x1g.5gb'", "Write '2x1g.5gb'", id="a space before the x"),
     pytest.param("1 /7", 0, "'1' is no slice", "", id="a space in a fraction"),
     pytest.param("1/ 7", 0, "'1/' is no slice", "", id="a space behind the /"),
+    pytest.param("a" + "1" * 64 + "!", 0, "is no slice", "Write a profile such as", id="a word too long to be one"),
     pytest.param("10 gb", 0, "'10' is no slice", "", id="a space before the unit"),
     pytest.param("1g. 5gb", 3, "memory such as '5gb', found the end", "", id="a space inside a profile"),
     pytest.param("1g.5gb\t|2g.10gb", 6, r"'\t|2g.10gb'", "", id="a tab is no space"),

@@ -25,8 +25,9 @@ DEFAULT_ARCHITECTURE = "amd64"
 MOST_STEPS = 2_000
 """Combinations that are tried for one pool.  Far more than a pod that people write has; a bound for the others."""
 
-MOST_CONTAINERS = 256
-"""Containers of one pod that may have a slice.  No node has as many."""
+MOST_CONTAINERS = 16
+"""Containers of one pod that may have a slice: the cost of a search grows with them, and no pod is known that has
+more."""
 
 Option = tuple[int, Offer]
 """A choice by its index, and an offer that satisfies it."""

@@ -43,6 +43,9 @@ ANSWER = 10.0
 MOST_HEADERS = 16 * 1024
 """Bytes of a request's line and headers."""
 
+MOST_HEADER_LINES = 64
+"""Headers of a request.  An API server sends about 8; each costs Python 140 bytes however short it is."""
+
 MOST_HELD = 24 * 1024 * 1024
 """Bytes of bodies that are on their way at once, of all connections.  600 reviews of a large pod are 4 MB."""
 
@@ -159,6 +162,13 @@ class Protocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self.raise_refusal(400, "a second request before the answer to the first")
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.before_headers_end:
+            return  # a trailer: nobody reads it, and it may go on without end
+        if len(self.headers) >= MOST_HEADER_LINES:
+            self.raise_refusal(431, f"there are more than {MOST_HEADER_LINES} headers")
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         if self.received > MOST_HEADERS:  # else they cannot be more

@@ -17,8 +17,14 @@ _ALMOST_A_PROFILE = re.compile(
 _ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*] *")
 
 
+LONGEST_WORD = 64
+"""Characters of a word that gets a suggestion.  No slice is longer, and a pattern may be quadratic in a word."""
+
+
 def likely(word: str, readable: Callable[[str], bool]) -> str | None:
     """What somebody who wrote *word* most likely meant, where that can be told."""
+    if len(word) > LONGEST_WORD:
+        return None
     count = _ALMOST_A_COUNT.match(word)
     if count and word[count.end() :]:
         inner = word[count.end() :]
