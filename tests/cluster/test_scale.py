@@ -14,7 +14,7 @@ from tests.cluster.cluster import cluster as control_plane_and_kubelet
 from tests.cluster.conftest import empty
 from tests.cluster.install import Installation
 from tests.cluster.karpenter import boot_nodes, for_kwok, install_crds, karpenter
-from tests.companions import documents_of
+from tests.rendering import documents_of
 from tests.running import Running
 from tests.stories import FLEETS
 from tests.waiting import wait_for

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.device_plugin.companions import container, promised
 from tests.device_plugin.node import Container, Machine, node, node_of
+from tests.device_plugin.rendering import container, promised
 from tests.stories import DEFAULT, FLEETS
 from webhook.cli import files
-from webhook.fleet.companions.device_plugin import configurations
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
+from webhook.render.device_plugin import configurations
 from webhook.slices.catalogue import Gpu
 
 pytestmark = pytest.mark.slow

@@ -18,17 +18,17 @@ from typing import Any
 
 import pytest
 
+import webhook.render
 from tests.stories import FLEETS
 from webhook.cli import files
-from webhook.fleet import companions
-from webhook.fleet.companions.boot import BootFiles, layout, user_data
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
+from webhook.render.boot import BootFiles, layout, user_data
 
 pytestmark = pytest.mark.slow  # each test runs the script in a shell of its own
 
 HERE = Path(__file__).parent
-SHIPPED = Path(companions.__file__).parent
+SHIPPED = Path(webhook.render.__file__).parent
 SCRIPT, UNIT = SHIPPED / "cut-gpus.sh", SHIPPED / "cut-gpus.service"
 BOOT = BootFiles(SCRIPT.read_text(), UNIT.read_text())
 

@@ -18,11 +18,11 @@ from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet import fleet as fleets
 from webhook.fleet.file import path, schema
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.nearest import distance, nearest
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.catalogue import Catalogue
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import parse
+from webhook.slices.suggest import distance, nearest
 
 STORIES = [pytest.param(path, id=name) for name, path in FLEETS.items() if path]
 """The fleets that pods in tests/stories meet."""

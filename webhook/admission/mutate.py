@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from webhook.admission.nodes import AFFINITY, empty
+from webhook.admission.node_affinity import AFFINITY, empty
 from webhook.admission.patch import Operation, Patch
 from webhook.admission.pod import Pod, annotations_of, mapping, sequence, whole
 from webhook.admission.resolve import Assignment, Resolution

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 
 import orjson
 
-from webhook.admission import remarks, visit
+from webhook.admission import assigned
+from webhook.admission import warnings as remarks
+from webhook.admission.denials import explain
 from webhook.admission.excerpt import excerpt
-from webhook.admission.explain import explain
 from webhook.admission.mutate import mutate
-from webhook.admission.nodes import NodeRules
+from webhook.admission.node_affinity import NodeRules
 from webhook.admission.patch import Operation
 from webhook.admission.pod import DEFAULT_CONTAINER, MIRROR, Container, Pod, annotations_of, containers
 from webhook.admission.resolve import MOST_CONTAINERS, Assignment, Demand, Resolution, Wanted, resolve
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.nearest import nearest
 from webhook.fleet.pool import WHOLE_GPU
 from webhook.slices import request
 from webhook.slices.request import ANNOTATION, FIELD, Request, Shared
+from webhook.slices.suggest import nearest
 
 OWN_NAMESPACE = "gpu-slice"
 UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
@@ -69,7 +70,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     requests = request.parse(asked)
     found = containers(pod)
     warnings: list[str] = []
-    remembered = visit.recall(asked, there, requests, found)
+    remembered = assigned.recall(asked, there, requests, found)
     wanted = _choose(requests, found, there, warnings) if remembered is None else remembered
     _refuse_many_shares(wanted)
     demand = Demand(
@@ -90,7 +91,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
     if resolution is None:
         if remembered is None:
             raise explain(demand, fleet, namespace)
-        raise visit.outdated(remembered, fleet)
+        raise assigned.outdated(remembered, fleet)
     if remembered is None:
         for assignment in resolution.assignments:
             warnings += _settle(assignment)
@@ -98,7 +99,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
         if len(warnings) > remarks.MOST:
             more = remarks.warning(f"and {len(warnings) - remarks.MOST + 1} warnings more, which a preview shows")
             warnings = [*warnings[: remarks.MOST - 1], more]
-    patch = tuple(mutate(pod, resolution, visit.record(asked, resolution)))
+    patch = tuple(mutate(pod, resolution, assigned.record(asked, resolution)))
     why = "" if patch else "it has its slice already"
     return Plan(patch, base64.b64encode(orjson.dumps(patch)).decode(), tuple(warnings), resolution, why)
 

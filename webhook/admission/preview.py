@@ -12,9 +12,9 @@ from typing import Any
 
 import jsonpatch
 
-from webhook.admission.advise import Subject, subjects
 from webhook.admission.plan import Plan, outcome, plan
 from webhook.admission.pod import Pod
+from webhook.admission.workloads import Subject, subjects
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
 

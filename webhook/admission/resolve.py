@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from webhook.admission.nodes import ANYWHERE, NodeRules
+from webhook.admission.node_affinity import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, effective
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import Policy
@@ -101,7 +101,7 @@ class _Answer:
 
 
 def resolve(demand: Demand, fleet: Fleet) -> Resolution | None:
-    """The answer, or None where no pool can serve the pod (`webhook.admission.explain` says why)."""
+    """The answer, or None where no pool can serve the pod (`webhook.admission.denials` says why)."""
     remembered = len(demand.asked) <= LONGEST_REMEMBERED
     if remembered and len(demand.wanted) == 1 and not demand.others and demand.rules == ANYWHERE:
         answer = _search_anywhere(demand.asked, demand.wanted[0].given, demand.policy, fleet)

@@ -7,10 +7,10 @@ from fractions import Fraction as Rational
 
 from webhook.admission.resolve import Demand
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.nearest import distance, nearest
 from webhook.fleet.pool import MIB_PER_GIB, Offer, Pool
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import Choice, Fraction, Memory, Shared
+from webhook.slices.suggest import distance, nearest
 
 MOST_LISTED = 8
 """Names in one message; an event is cut at 1,024 characters."""

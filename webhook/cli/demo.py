@@ -23,7 +23,7 @@ import jsonpatch
 
 from certs import authority
 from certs.directory import write
-from webhook.admission.advise import Subject, subjects
+from webhook.admission.workloads import Subject, subjects
 from webhook.cli import show
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION

@@ -20,7 +20,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.errors import BadFleet
 from webhook.fleet.file import CLUSTER, schema
-from webhook.fleet.menu import Known, Offered, known, offered
+from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
 
 # A command imports what the others do not need, so that the server does not hold it in memory.
@@ -59,7 +59,7 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
     """
     from webhook.admission.preview import preview as preview_document
     from webhook.cli import show
-    from webhook.server.views import view
+    from webhook.server.api.views import view
 
     fleet = files.fleet_at(fleet_path)
     found = [
@@ -148,7 +148,7 @@ def _mib(value: int | None) -> str:
     help="Write files there: a folder for each tool, with a kustomization.",
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when files in DIR differ.")
-def render_companions(
+def render_fleet(
     fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, output_dir: Path | None, check: bool
 ) -> None:
     """Print what makes the nodes of the fleet, ready for kubectl apply -f -.

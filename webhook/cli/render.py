@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions import SUBJECTS, BootFiles, render
 from webhook.fleet.fleet import Fleet
+from webhook.render import SUBJECTS, BootFiles, render
 
 NAMES = tuple(dict.fromkeys(name for each in SUBJECTS for name in (each.folder, each.name)))
 """What ``--only`` takes."""
@@ -19,7 +19,7 @@ KUSTOMIZATION = "kustomization.yaml"
 
 def boot_files() -> BootFiles:
     """The boot script and its unit, as they ship with the package."""
-    folder = package_files("webhook.fleet.companions")
+    folder = package_files("webhook.render")
     return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
 
 

@@ -11,11 +11,11 @@ from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import PoolEntry, path
-from webhook.fleet.nearest import nearest
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
 from webhook.slices.profile import BadProfile, MigProfile
+from webhook.slices.suggest import nearest
 
 RESERVED_LABELS = (
     "karpenter.sh/",

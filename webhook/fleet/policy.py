@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import FleetFile, path
-from webhook.fleet.nearest import nearest
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
+from webhook.slices.suggest import nearest
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ from collections.abc import Callable
 import uvloop
 
 from webhook.fleet.fleet import Fleet
+from webhook.server.api.ops import Ops
 from webhook.server.app import Webhook
 from webhook.server.drain import GRACE, Drain
 from webhook.server.fleet_file import FleetWatch
 from webhook.server.metrics import Metrics
-from webhook.server.ops import Ops
 from webhook.server.port import Port
 from webhook.server.settings import Settings
 from webhook.server.tls import BadCertificate, CertificateWatch
@@ -78,7 +78,7 @@ async def _serve(
 
     doors = None
     if settings.preview:
-        from webhook.server.doors import doors as open_doors  # FastAPI costs memory that serving does not need
+        from webhook.server.api.doors import doors as open_doors  # FastAPI costs memory that serving does not need
 
         doors = open_doors(fleet)
     port = Port(Webhook(fleet, metrics, unready), https, metrics, certificate.context)

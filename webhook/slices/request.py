@@ -21,8 +21,8 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from webhook.errors import Denial, quote
-from webhook.slices.cure import EXAMPLES, LIKE_A_PROFILE, likely
 from webhook.slices.profile import BadProfile, MigProfile
+from webhook.slices.suggest import EXAMPLES, LIKE_A_PROFILE, likely
 
 ANNOTATION = "gpu-slice"
 FIELD = f"metadata.annotations[{ANNOTATION}]"

@@ -1,12 +1,13 @@
-"""What somebody who misspelt a slice most likely meant."""
+"""What somebody who misspelt a word most likely meant: a slice by its look, a name by those that exist."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from fractions import Fraction as Rational
 
-from webhook.slices.profile import RESOURCE_PREFIX
+from webhook.slices.profile import RESOURCE_PREFIX, MigProfile
 
 EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
 
@@ -55,3 +56,18 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
     if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
         return f"Name the slice before the GPU, as in '1/7@{lower}'"
     return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The word of *known* that looks most like *word*, if one does."""
+    found = get_close_matches(word[:LONGEST_WORD], list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def distance(wanted: MigProfile, offered: MigProfile) -> tuple[int, int, bool]:
+    """How far two profiles are apart: compute slices first, then memory, then engines."""
+    return (
+        abs(wanted.compute_slices - offered.compute_slices),
+        abs(wanted.memory_gb - offered.memory_gb),
+        wanted.attribute != offered.attribute,
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.pods import CORNERS, MIXED, SINGLE, container, fleet_of, pod_of
 from webhook.admission.plan import plan
 from webhook.admission.pod import Pod
-from webhook.admission.remarks import LONGEST, warning
+from webhook.admission.warnings import LONGEST, warning
 
 OWNED = [{"kind": "DaemonSet", "name": "x", "controller": True}]
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from webhook.admission.assigned import ASSIGNED, POOLS
 from webhook.admission.excerpt import DEVICES
 from webhook.admission.mutate import lacks_pool, missing_labels, missing_tolerations
 from webhook.admission.pod import Container, Pod, annotations_of, mapping, sequence
 from webhook.admission.resolve import Assignment, Demand, Resolution
 from webhook.admission.unoffered import unknown
-from webhook.admission.visit import ASSIGNED, POOLS
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import GpuProfile

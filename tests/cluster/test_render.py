@@ -10,7 +10,7 @@ from tests.cluster import programs
 from tests.cluster.cluster import Cluster
 from tests.stories import FLEETS
 from webhook.cli import files, render
-from webhook.fleet.companions import SUBJECTS
+from webhook.render import SUBJECTS
 
 DRA = ("dra",) if programs.kubernetes() >= "1.36" else ()
 """Older ones take extendedResourceName out of a DeviceClass, as it is behind a gate there."""

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.boot import BootFiles, user_data
-from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
+from webhook.render.boot import BootFiles, user_data
+from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_karpenter
 
 
 def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:

@@ -1,4 +1,4 @@
-"""What holds for the companions of any fleet that loads."""
+"""What holds for what any fleet renders to that loads."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import jsonpatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.companions import documents_of
 from tests.pods import container, pod_of
-from tests.unit import test_companions as companions
+from tests.rendering import documents_of
+from tests.unit import test_render
 from webhook.admission.plan import plan
 from webhook.cli import files
-from webhook.fleet.companions.boot import layout
 from webhook.fleet.fleet import Fleet
+from webhook.render.boot import layout
 from webhook.slices.catalogue import Gpu, InstanceType
 from webhook.slices.layout import fits
 
@@ -73,10 +73,10 @@ def fleets(draw: st.DrawFn) -> Fleet:
 
 @given(fleets())
 def test_what_is_rendered_holds_together(fleet: Fleet) -> None:
-    companions.test_each_slice_that_the_webhook_gives_is_promised_by_an_overlay_with_the_same_count(fleet)
-    companions.test_no_two_overlays_have_one_weight(fleet)
-    companions.test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(fleet)
-    companions.test_each_pool_has_one_device_plugin_which_tolerates_its_taints(fleet)
+    test_render.test_each_slice_that_the_webhook_gives_is_promised_by_an_overlay_with_the_same_count(fleet)
+    test_render.test_no_two_overlays_have_one_weight(fleet)
+    test_render.test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(fleet)
+    test_render.test_each_pool_has_one_device_plugin_which_tolerates_its_taints(fleet)
 
 
 @given(fleets())

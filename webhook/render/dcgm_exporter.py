@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.companion import Commented, Manifest, Path, on_nodes_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import SHARED_GPU
+from webhook.render.manifest import Commented, Manifest, Path, on_nodes_of
 
 CHART = "4.8.2"
 COUNTERS = "/etc/dcgm-exporter/default-counters.csv"
@@ -20,9 +20,9 @@ namespace and container that have it.  Of a slice DCGM_FI_DEV_GPU_UTIL says noth
   avg by (namespace, pod, GPU_I_PROFILE) (DCGM_FI_PROF_GR_ENGINE_ACTIVE)"""
 
 
-def usage(fleet: Fleet) -> Iterator[Commented]:
+def values(fleet: Fleet) -> Iterator[Commented]:
     """The values of one release for all pools."""
-    values: Manifest = {
+    content: Manifest = {
         "arguments": ["-f", COUNTERS, "-d", "f"],
         **on_nodes_of(fleet.pools),
         "serviceMonitor": {"honorLabels": True},
@@ -41,10 +41,10 @@ def usage(fleet: Fleet) -> Iterator[Commented]:
             {"name": "NVIDIA_RESOURCE_NAMES", "value": SHARED_GPU},
             {"name": "KUBERNETES_VIRTUAL_GPUS", "value": "true"},
         ]
-    values["extraEnv"] = extra
+    content["extraEnv"] = extra
     for index, each in enumerate(extra):
         notes["extraEnv", index] = _WHY[each["name"]]
-    return iter([Commented(values, notes)])
+    return iter([Commented(content, notes)])
 
 
 _WHY = {

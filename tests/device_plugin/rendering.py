@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tests.device_plugin.node import Container
-from webhook.fleet.companions.companion import Manifest
-from webhook.fleet.companions.device_plugin import device_plugins
-from webhook.fleet.companions.node_overlay import node_overlays
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.render.device_plugin import device_plugins
+from webhook.render.manifest import Manifest
+from webhook.render.node_overlay import node_overlays
 
 PLUGIN = ["nvidia-device-plugin"]
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from webhook.fleet.companions import (
+from webhook.fleet.fleet import Fleet
+from webhook.render import (
     config_map,
+    dcgm_exporter,
     device_plugin,
     dra,
     helm_values,
@@ -19,11 +21,9 @@ from webhook.fleet.companions import (
     node_overlay,
     node_pool,
     quota,
-    usage,
 )
-from webhook.fleet.companions.boot import BootFiles
-from webhook.fleet.companions.companion import Commented, write
-from webhook.fleet.fleet import Fleet
+from webhook.render.boot import BootFiles
+from webhook.render.manifest import Commented, write
 
 __all__ = ["SUBJECTS", "BootFiles", "Subject", "render"]
 
@@ -56,7 +56,7 @@ SUBJECTS = (
     Subject("helm-values", "helm-values", lambda fleet, _: helm_values.helm_values(fleet), applied=False),
     Subject("mig-parted", "mig-parted", lambda fleet, _: mig_parted.mig_configs(fleet), applied=False),
     Subject("dra", "dra", lambda fleet, _: dra.device_classes(fleet), applied=False),
-    Subject("dcgm-exporter", "dcgm-exporter", lambda fleet, _: usage.usage(fleet), applied=False),
+    Subject("dcgm-exporter", "dcgm-exporter", lambda fleet, _: dcgm_exporter.values(fleet), applied=False),
     Subject("kueue", "kueue", lambda fleet, _: kueue.queues(fleet), applied=False),
 )
 

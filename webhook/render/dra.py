@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.companion import Commented, Path, labels
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Offer
+from webhook.render.manifest import Commented, Path, labels
 
 DRIVER = "gpu.nvidia.com"
 

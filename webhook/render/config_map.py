@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write
-from webhook.fleet.companions.companion import Commented, labels
 from webhook.fleet.fleet import Fleet
+from webhook.render.manifest import Commented, labels
 
 NAMESPACE = "gpu-slice"
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions.companion import Commented, Manifest, Path, on_nodes_of
-from webhook.fleet.companions.device_plugin import NAMESPACE, configuration, configurations
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
+from webhook.render.device_plugin import NAMESPACE, configuration, configurations
+from webhook.render.manifest import Commented, Manifest, Path, on_nodes_of
 
 CHART = "0.20.0"
 """Its application, too, is of that version."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions.companion import Commented, Manifest, Path, labels, made_by_karpenter, on_nodes_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
+from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_karpenter, on_nodes_of
 
 IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
 """Older ones count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""

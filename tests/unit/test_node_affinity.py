@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.pods import CORNERS, container, expression, fleet_of, pod_of, required
-from webhook.admission.nodes import NodeRules, could_hold, empty, expression_could_hold
+from webhook.admission.node_affinity import NodeRules, could_hold, empty, expression_could_hold
 from webhook.admission.plan import plan
 from webhook.errors import Denial
 

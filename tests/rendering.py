@@ -6,8 +6,8 @@ from typing import Any
 
 from webhook import documents
 from webhook.cli import render
-from webhook.fleet.companions import SUBJECTS
 from webhook.fleet.fleet import Fleet
+from webhook.render import SUBJECTS
 
 BOOT = render.boot_files()
 

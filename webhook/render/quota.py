@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.companion import Commented, Path, labels
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
+from webhook.render.manifest import Commented, Path, labels
 
 NAME = "gpu-slice"
 

@@ -12,15 +12,15 @@ from tests.stories import FLEETS
 from webhook import documents
 from webhook.admission.preview import preview
 from webhook.cli import files
-from webhook.fleet.companions import device_plugin, dra, helm_values, kueue, mig_parted, quota, usage
-from webhook.fleet.companions.companion import Commented, write
 from webhook.fleet.fleet import Fleet
+from webhook.render import dcgm_exporter, device_plugin, dra, helm_values, kueue, mig_parted, quota
+from webhook.render.manifest import Commented, write
 
 BUILDERS: dict[str, Callable[[Fleet], Iterable[Commented]]] = {
     "quota": quota.quotas,
     "mig-parted": mig_parted.mig_configs,
     "dra": dra.device_classes,
-    "usage": usage.usage,
+    "dcgm-exporter": dcgm_exporter.values,
     "kueue": kueue.queues,
     "helm-values": helm_values.helm_values,
 }
@@ -228,7 +228,7 @@ class TestOnTheNodes:
         assert list(helm_values.helm_values(files.load_fleet(EXISTING.encode()))) == []
 
     def test_usage_is_measured_on_every_node_of_the_fleet(self, any_fleet: Fleet) -> None:
-        (values,) = manifests(usage.usage(any_fleet))
+        (values,) = manifests(dcgm_exporter.values(any_fleet))
         required = values["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
         ((here,),) = [term["matchExpressions"] for term in required["nodeSelectorTerms"]]
         assert here["values"] == [pool.name for pool in any_fleet.pools]
@@ -247,7 +247,7 @@ class TestOnTheNodes:
         ],
     )
     def test_usage_is_told_what_the_fleet_has(self, name: str, variables: list[str]) -> None:
-        (values,) = manifests(usage.usage(fleet_of(name)))
+        (values,) = manifests(dcgm_exporter.values(fleet_of(name)))
         assert [each["name"] for each in values["extraEnv"]] == variables
         assert values["arguments"][-2:] == ["-d", "f"]
         assert values["serviceMonitor"] == {"honorLabels": True}

@@ -15,10 +15,10 @@ from webhook import __version__
 from webhook.admission.preview import DEFAULT_NAMESPACE, preview
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.menu import Known, known, offered
+from webhook.fleet.listing import Known, known, offered
+from webhook.server.api.views import FleetView, PreviewView, view
 from webhook.server.http import App, Disconnected, Receive, Scope, Send, read_body
 from webhook.server.settings import MOST_BODY
-from webhook.server.views import FleetView, PreviewView, view
 
 
 def doors(fleet: Callable[[], Fleet | None]) -> App:

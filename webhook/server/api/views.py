@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from webhook.admission.preview import Preview
 from webhook.fleet.file import FleetFile
-from webhook.fleet.menu import Offered
+from webhook.fleet.listing import Offered
 
 
 class _View(BaseModel):

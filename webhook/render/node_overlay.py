@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from webhook.fleet.companions.companion import Commented, labels, made_by_karpenter
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
+from webhook.render.manifest import Commented, labels, made_by_karpenter
 
 
 def node_overlays(fleet: Fleet) -> Iterator[Commented]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
-from webhook.fleet.companions.companion import Commented, Manifest, labels
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
+from webhook.render.manifest import Commented, Manifest, labels
 
 NAME = "gpu-slice-mig-parted"
 NAMESPACE = "gpu-operator"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from webhook.admission.nodes import AFFINITY, ARCHITECTURES, empty, expression_could_hold, expressions
+from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold, expressions
 from webhook.admission.resolve import Demand, Option, Wanted, allowed_shapes, of_named_architecture, total
 from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
 from webhook.errors import Denial, quote

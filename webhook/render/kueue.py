@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.fleet.companions.companion import Commented, Manifest, Path, labels
 from webhook.fleet.fleet import Fleet
+from webhook.render.manifest import Commented, Manifest, Path, labels
 from webhook.slices.request import ANNOTATION
 
 API_VERSION = "kueue.x-k8s.io/v1beta2"

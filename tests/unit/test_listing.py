@@ -6,7 +6,7 @@ import pytest
 
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.menu import Known, Offered, known, offered
+from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.slices.catalogue import Catalogue
 
 FLEET = b"""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 
 from tests.pods import JSON, MIXED, ODD, container, fleet_of, pod_of
-from webhook.admission.advise import DEEPEST_LIST, Subject, subjects
 from webhook.admission.preview import preview
+from webhook.admission.workloads import DEEPEST_LIST, Subject, subjects
 
 TEMPLATE = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [container()]}}
 SLICE = {"gpu-slice": "1g.5gb"}

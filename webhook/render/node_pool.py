@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from webhook.fleet.companions.companion import Commented, Manifest, labels, made_by_karpenter
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:

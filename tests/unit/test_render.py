@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tests.companions import documents_of
+from tests.rendering import documents_of
 from tests.stories import FLEETS
 from webhook import documents
 from webhook.cli import files, render
 from webhook.cli.main import main
-from webhook.fleet.companions import device_plugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
+from webhook.render import device_plugin
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
