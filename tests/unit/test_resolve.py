@@ -138,23 +138,23 @@ class TestTheFirstCombination:
         assert given(resolved(text, asked)) == expected
 
     def test_a_pod_of_many_containers_is_decided(self) -> None:
-        asked = ",".join(f"c{index}=3g.20gb|1g.5gb|2g.10gb" for index in range(32))
+        asked = ",".join(f"c{index}=3g.20gb|4x1g.5gb|2g.10gb" for index in range(16))
         found = resolved(MIXED, asked)
-        assert given(found) == ["1 mig-3g.20gb"] * 8 + ["1 mig-1g.5gb"] * 16 + ["1 mig-2g.10gb"] * 8
+        assert given(found) == ["1 mig-3g.20gb"] * 8 + ["4 mig-1g.5gb"] * 4 + ["1 mig-2g.10gb"] * 4
 
     def test_many_containers_make_room_for_many(self) -> None:
         """A search that tries every way to make room would need 3 to the power of 8 steps here."""
-        asked = [f"c{index}=1/7" for index in range(16)] + [f"d{index}=1g.5gb" for index in range(8)]
+        asked = [f"c{index}=2x1/7" for index in range(8)] + [f"d{index}=1g.5gb" for index in range(8)]
         found = resolved(MIXED, ",".join(asked), nodeSelector={"gpu-slice/pool": "several"})
-        assert given(found) == ["1 mig-1g.5gb"] * 8 + ["1 mig-2g.10gb"] * 8 + ["1 mig-1g.5gb"] * 8
+        assert given(found) == ["2 mig-1g.5gb"] * 4 + ["2 mig-2g.10gb"] * 4 + ["1 mig-1g.5gb"] * 8
 
     def test_many_alternatives_without_room_do_not_hide_the_one_with_room(self) -> None:
         assert given(resolved(MIXED, "|".join(["9999x1g.5gb"] * 31) + "|1g.5gb")) == ["1 mig-1g.5gb"]
 
     def test_more_containers_still_make_room(self) -> None:
-        asked = [f"c{index}=1/7" for index in range(16)] + [f"d{index}=1g.5gb" for index in range(10)]
+        asked = [f"c{index}=2x1/7" for index in range(6)] + [f"d{index}=1g.5gb" for index in range(10)]
         found = resolved(MIXED, ",".join(asked), nodeSelector={"gpu-slice/pool": "several"})
-        assert given(found)[16:] == ["1 mig-1g.5gb"] * 10
+        assert given(found)[6:] == ["1 mig-1g.5gb"] * 10
 
     def test_no_pool_has_both(self) -> None:
         denial = refused(fleet(pool("p", "3g.40gb: 2"), pool("q", "1g.10gb: 7")), "a=3g.40gb,b=1g.10gb")
