@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from webhook.admission.pod import Pod
+from webhook.admission.plan import UNANNOTATED, Plan
+from webhook.admission.plan import plan as plan_of_view
+from webhook.admission.pod import convert
+from webhook.admission.review import annotated
 from webhook.cli.files import default_fleet_text, load_fleet
 from webhook.fleet.fleet import Fleet
+
+Pod: TypeAlias = dict[str, Any]
+"""A pod as it is read from a file."""
 
 ASSIGNED = "gpu-slice/assigned"
 POOLS = "gpu-slice/pools"
@@ -23,6 +29,11 @@ def fleet_of(text: str) -> Fleet:
     if text == "built-in":
         return load_fleet(default_fleet_text())
     return load_fleet(f"apiVersion: gpu-slice/v1\n{FLEETS.get(text, text)}".encode())
+
+
+def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, **more: Any) -> Plan:
+    """The decision about a pod that was read from a file."""
+    return plan_of_view(convert(pod), fleet, namespace, **more) if annotated(pod) else UNANNOTATED
 
 
 def pod_of(asked: Any = "1g.5gb", *containers: dict[str, Any], annotations: Any = None, **spec: Any) -> Pod:

@@ -114,10 +114,14 @@ def quote(text: object) -> str:
 
 
 def kind_of(value: object) -> str:
-    """What *value* is, in the words of YAML.
+    """That a value is of the wrong kind, as a message says it, in the words of YAML.
 
     >>> kind_of([])
-    'a list'
+    '[] is a list'
+    >>> kind_of(None)
+    'the value is null'
     """
-    names = {dict: "a map", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "nothing" if value is None else type(value).__name__)
+    if value is None:
+        return "the value is null"
+    names = {dict: "a mapping", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
+    return f"{quote(value)} is {names.get(type(value), type(value).__name__)}"

@@ -20,8 +20,8 @@ from tests.cluster.conftest import Ours, empty
 from tests.cluster.control_plane import LOOPBACK, free_ports
 from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, NAME, manifest
 from tests.cluster.neighbour import Answer, Behaviour, Review, neighbour, patch_of
+from tests.pods import plan
 from tests.waiting import wait_for
-from webhook.admission.plan import plan
 from webhook.fleet.fleet import Fleet
 
 SLICE = "nvidia.com/mig-1g.5gb"

@@ -33,8 +33,8 @@ def pod_of(asked: str | None, name: str = "main", limits: Any = None, pool: str 
 def slices(fleet: Fleet) -> list[Any]:
     """A pod for each kind of slice of each pool, which names the pool only where the GPU does not single it out."""
     found = []
-    for pool, offer in fleet.offers():
-        several = sum(other.gpu is pool.gpu and each.name == offer.name for other, each in fleet.offers()) > 1
+    for pool, offer in fleet.offers:
+        several = sum(other.gpu is pool.gpu and str(each) == str(offer) for other, each in fleet.offers) > 1
         pod = pod_of(f"{offer}@{pool.gpu.name}", pool=pool.name if several else None)
         found.append(pytest.param(pod, offer.resource, pool.name, id=f"{offer} of {pool.name}"))
     return found

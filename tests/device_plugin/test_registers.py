@@ -14,7 +14,7 @@ from tests.device_plugin.rendering import container, promised
 from tests.stories import DEFAULT, FLEETS
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import WHOLE_GPU, Pool
+from webhook.fleet.pool import WHOLE_GPU, MigOffer, Pool
 from webhook.render.device_plugin import configurations
 from webhook.slices.catalogue import Gpu
 
@@ -33,7 +33,7 @@ def pool_of(fleet: Fleet, name: str) -> Pool:
 
 def engines(pool: Pool) -> bool:
     """Whether it has slices such as 1g.10gb+me."""
-    return any(offer.name and offer.name.attribute for offer in pool.offers)
+    return any(isinstance(offer, MigOffer) and offer.name.attribute for offer in pool.offers)
 
 
 def nodes(*, with_engines: bool) -> list[Any]:

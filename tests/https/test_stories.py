@@ -13,9 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from tests.oracle import sliced
+from tests.pods import Pod
 from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
 from webhook import documents
-from webhook.admission.pod import Pod
 from webhook.admission.preview import preview
 from webhook.cli import files
 from webhook.cli.demo import Client

@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tests.pods import Pod
 from webhook import documents
-from webhook.admission.pod import Pod
 
 HERE = Path(__file__).parent
 STORIES = sorted(path for path in HERE.iterdir() if path.is_dir() and not path.name.startswith("_"))

@@ -7,9 +7,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
-from tests.pods import ASSIGNED, LIMITED, MIXED, POOLS, SINGLE, container, fleet_of, pod_of
-from webhook.admission.plan import plan
-from webhook.admission.pod import Pod
+from tests.pods import ASSIGNED, LIMITED, MIXED, POOLS, SINGLE, Pod, container, fleet_of, plan, pod_of
 from webhook.errors import Denial
 
 MIG = "nvidia.com/mig-1g.5gb"

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import pods
 from tests.stories import FLEETS
 from webhook.cli import files
 from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet import fleet as fleets
 from webhook.fleet.file import path, schema
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import MigOffer, Offer, Pool, SharedOffer
 from webhook.slices.catalogue import Catalogue
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import parse
@@ -106,7 +107,7 @@ class TestDefaults:
 
     def test_a_namespace_may_use_everything(self) -> None:
         fleet = load()
-        assert all(fleet.policy("any").permits(where, offer) for where, offer in fleet.offers())
+        assert all(fleet.policy("any").permits(where, offer) for where, offer in fleet.offers)
 
     def test_nodes_are_amd64_where_the_instance_types_are(self) -> None:
         assert pool().architecture == "amd64"
@@ -218,8 +219,8 @@ REFUSED = [
     pytest.param(
         "apiVersion: gpu-slice/v1\npools: []\n", "pools", "is empty", "at least one", id="an empty list of pools"
     ),
-    pytest.param("apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "is a map", "list", id="a map of pools"),
-    pytest.param("apiVersion: gpu-slice/v1\npools: [p]\n", "pools[0]", "'p' is a text", "", id="a pool by name only"),
+    pytest.param("apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "is a mapping", "list", id="a map of pools"),
+    pytest.param("apiVersion: gpu-slice/v1\npools: [p]\n", "pools[0]", "'p' is a string", "", id="a pool by name only"),
     pytest.param(text(extra="cluster: my cluster\n"), "cluster", "'my cluster'", "", id="a cluster with a space"),
     # fields that do not exist
     pytest.param(text(extra="namespace: {}\n"), "namespace", "is no field", "'namespaces'", id="a field misspelt"),
@@ -299,7 +300,7 @@ REFUSED = [
         text(pool_text(), pool_text()), "pools[1].name", "'p' is the name of two", "Rename", id="two of a name"
     ),
     pytest.param(text(pool_text(gpu=None)), "pools[0].gpu", "is missing", "Add it", id="no gpu"),
-    pytest.param(text(pool_text(gpu="null")), "pools[0].gpu", "null is nothing", "", id="gpu is null"),
+    pytest.param(text(pool_text(gpu="null")), "pools[0].gpu", "the value is null", "", id="gpu is null"),
     pytest.param(text(pool_text(gpu="a100-40bg")), "pools[0].gpu", "'a100-40bg'", "a100-40gb", id="a gpu misspelt"),
     pytest.param(
         text(pool_text(gpu="quadro")), "pools[0].gpu", "'quadro'", "gpu-slice profiles --all", id="a gpu like no other"
@@ -330,7 +331,7 @@ REFUSED = [
         "Give one",
         id="both ways to share, of which the plugin would ignore one",
     ),
-    pytest.param(text(pool_text(partition="mig")), "pools[0].partition", "'mig' is a text", "", id="a word for it"),
+    pytest.param(text(pool_text(partition="mig")), "pools[0].partition", "'mig' is a string", "", id="a word for it"),
     pytest.param(
         text(pool_text(partition="{mig: {}}")),
         "pools[0].partition.mig",
@@ -347,7 +348,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition='{mig: {1g.5gb: "7"}}')),
         "pools[0].partition.mig[1g.5gb]",
-        "'7' is a text",
+        "'7' is a string",
         "whole number, without quotes",
         id="a count in quotes",
     ),
@@ -423,7 +424,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition='{timeSlicing: {replicas: "4"}}')),
         "pools[0].partition.timeSlicing.replicas",
-        "'4' is a text",
+        "'4' is a string",
         "whole number, without quotes",
         id="replicas in quotes, which the plugin refuses",
     ),
@@ -467,7 +468,11 @@ REFUSED = [
     ),
     # instance types
     pytest.param(
-        text(pool_text(instanceTypes="p4d.24xlarge")), "pools[0].instanceTypes", "is a text", "list", id="one, no list"
+        text(pool_text(instanceTypes="p4d.24xlarge")),
+        "pools[0].instanceTypes",
+        "is a string",
+        "list",
+        id="one, no list",
     ),
     pytest.param(
         text(pool_text(instanceTypes="[]")), "pools[0].instanceTypes", "is empty", "one", id="no instance type"
@@ -1032,22 +1037,23 @@ class TestOffers:
         assert [shape.capacity for shape in found.shapes] == [per_node]
 
     def test_of_a_fleet_are_in_the_order_of_the_file(self, fleet: Fleet) -> None:
-        order = [offer.order for _, offer in fleet.offers()]
+        order = [offer.order for _, offer in fleet.offers]
         assert order == list(range(len(order)))
-        assert [f"{where.name} {offer}" for where, offer in fleet.offers()][:4] == [
+        assert [f"{where.name} {offer}" for where, offer in fleet.offers][:4] == [
             "a100-1g-5gb 1g.5gb",
             "a100-mixed 3g.20gb",
             "a100-mixed 2g.10gb",
             "a100-mixed 1g.5gb",
         ]
 
-    def test_are_found_by_resource_and_choice(self) -> None:
-        mixed = pool(partition="{mig: {2g.10gb: 2, 1g.10gb: 1, 1g.5gb: 1}}")
-        (choice,) = parse("10gb")[0].choices
-        found = mixed.offer("nvidia.com/mig-1g.10gb", choice)
-        assert str(found) == "1g.10gb"
-        assert mixed.offer("nvidia.com/mig-1g.5gb", choice) is None, "too small"
-        assert mixed.offer("nvidia.com/gpu", choice) is None, "no such resource"
+    @pytest.mark.parametrize(
+        "asked", ["10gb", "1/7", "1g.10gb", "2g.10gb@a100", "1g.10gb+me", "shared", "9Gi", "3g.20gb"]
+    )
+    def test_the_candidates_for_a_choice_are_all_that_satisfy_it(self, asked: str) -> None:
+        fleet = pods.fleet_of("built-in")
+        (choice,) = parse(asked)[0].choices
+        right = [str(offer) for _, offer in fleet.offers if offer.satisfies(choice)]
+        assert [str(offer) for _, offer in fleet.candidates(choice) if offer.satisfies(choice)] == right
 
     def test_the_best_of_several_is_the_smallest(self) -> None:
         """Fewest compute slices, then the least memory, then without media, then first in the fleet."""
@@ -1055,7 +1061,7 @@ class TestOffers:
             pool_text(name="a", partition="{mig: {2g.10gb: 1, 1g.10gb: 1, 1g.5gb+me: 1, 1g.5gb: 2}}"),
             pool_text(name="b"),
         )
-        best = sorted((offer for _, offer in fleet.offers()), key=lambda offer: offer.size)
+        best = sorted((offer for _, offer in fleet.offers), key=lambda offer: offer.size)
         assert [(str(offer), offer.order) for offer in best] == [
             ("1g.5gb", 3),
             ("1g.5gb", 4),
@@ -1069,11 +1075,12 @@ def offer(written: str, gpu_name: str) -> Offer:
     """One kind of slice, as a pool's driver prints it; without the rest of the pool."""
     gpu = files.catalogue().gpus[gpu_name]
     if written == "shared":
-        return Offer(gpu, "nvidia.com/gpu.shared", 4, 0)
+        return SharedOffer(gpu, "nvidia.com/gpu.shared", 4, 0)
     name = MigProfile.parse(written)
     found = gpu.profile(name)
     assert found is not None
-    return Offer(gpu, name.resource, 1, 0, name, found)
+    size = (found.compute_slices, name.memory_gb, name.media_extensions)
+    return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 
 @pytest.mark.parametrize(
@@ -1225,7 +1232,7 @@ class TestPolicies:
     def test_by_name(self, namespace: str | None, permitted: list[str]) -> None:
         fleet = self.fleet()
         policy = fleet.policy(namespace)
-        found = [f"{where.name} {each}" for where, each in fleet.offers() if policy.permits(where, each)]
+        found = [f"{where.name} {each}" for where, each in fleet.offers if policy.permits(where, each)]
         assert found == list(permitted)
 
     @pytest.mark.parametrize(
@@ -1240,7 +1247,7 @@ class TestPolicies:
     )
     def test_by_the_star(self, namespace: str | None, may: bool) -> None:
         fleet = self.fleet('namespaces: {"*": {slices: [shared]}, anything: {}, default: {slices: [1g.5gb]}}\n')
-        where, small = next(fleet.offers())
+        where, small = fleet.offers[0]
         assert fleet.policy(namespace).permits(where, small) is may
 
 

@@ -25,18 +25,19 @@ from tests.pods import (
     ODD,
     POOLS,
     REQUIRED,
+    Pod,
     broken,
     cases,
     container,
     fleet_of,
+    plan,
     pod_of,
 )
-from webhook.admission.plan import Plan, plan
-from webhook.admission.pod import Pod
+from webhook.admission.plan import Plan
 from webhook.admission.review import answer
 from webhook.errors import BadReview, Denial
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import MigOffer, Offer, Pool
 from webhook.slices import request
 
 Case = tuple[Pod, str]
@@ -451,7 +452,7 @@ def by_trying_everything(pod: Pod, fleet: Fleet) -> tuple[list[tuple[int, str]],
         )
 
     def size(offer: Offer) -> tuple[int, int, bool]:
-        assert offer.name is not None
+        assert isinstance(offer, MigOffer)
         return offer.name.compute_slices, offer.name.memory_gb, offer.name.attribute == "+me"
 
     for combination in itertools.product(*(range(len(each.choices)) for each in requests)):

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from tests.pods import CORNERS, container, expression, fleet_of, pod_of, required
-from webhook.admission.node_affinity import NodeRules, could_hold, empty, expression_could_hold
-from webhook.admission.plan import plan
+from tests.pods import CORNERS, Pod, container, expression, fleet_of, plan, pod_of, required
+from webhook.admission import node_affinity
+from webhook.admission.node_affinity import ANYWHERE, NodeRules, empty
+from webhook.admission.pod import EMPTY_SPEC, Expression, Term, convert
+from webhook.budget import Budget
 from webhook.errors import Denial
+
+
+def expression_could_hold(part: dict[str, Any], labels: dict[str, str], known: frozenset[str]) -> bool:
+    return node_affinity.expression_could_hold(msgspec.convert(part, Expression), labels, known)
+
+
+def rules_of(pod: Pod) -> NodeRules:
+    return node_affinity.node_rules(convert(pod).spec or EMPTY_SPEC, Budget())
+
 
 LABELS = {"set": "a", "number": "8", "empty": ""}
 KNOWN = frozenset({"set", "number", "empty", "unset"})
@@ -87,8 +99,9 @@ FIELDS = [expression("metadata.name", "In", "node-1")]
     ],
 )
 def test_a_term(term: dict[str, Any], holds: bool) -> None:
-    assert could_hold(term, LABELS, KNOWN) == holds
-    assert empty(term) == (not term.get("matchFields") and not term.get("matchExpressions"))
+    view = msgspec.convert(term, Term)
+    assert node_affinity.could_hold(view, LABELS, KNOWN) == holds
+    assert empty(view) == (not term.get("matchFields") and not term.get("matchExpressions"))
 
 
 class TestPools:
@@ -201,9 +214,9 @@ class TestMalformed:
     @pytest.mark.parametrize("value", [1, True, None, ["a"]], ids=repr)
     def test_a_selector_that_is_no_text_is_denied(self, value: Any) -> None:
         with pytest.raises(Denial) as denied:
-            NodeRules.of(pod_of(nodeSelector={"a": value}))
+            rules_of(pod_of(nodeSelector={"a": value}))
         assert denied.value.field == "spec.nodeSelector[a]"
 
     @pytest.mark.parametrize("empty", [None, {}, {"nodeAffinity": None}, {"nodeAffinity": {}}], ids=repr)
     def test_absent_null_and_empty_demand_nothing(self, empty: Any) -> None:
-        assert NodeRules.of(pod_of(affinity=empty, nodeSelector=None)) == NodeRules({}, None)
+        assert rules_of(pod_of(affinity=empty, nodeSelector=None)) == ANYWHERE

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.pods import CORNERS, MIXED, SINGLE, container, fleet_of, pod_of
-from webhook.admission.plan import Plan, plan
-from webhook.admission.pod import Pod
+from tests.pods import CORNERS, MIXED, SINGLE, Pod, container, fleet_of, plan, pod_of
+from webhook.admission.plan import Plan
 from webhook.errors import Denial
 
 MIG = "nvidia.com/mig-1g.5gb"

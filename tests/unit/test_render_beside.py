@@ -94,7 +94,7 @@ class TestQuotas:
     def test_a_namespace_that_may_use_everything_gets_none(self, fleet: Fleet) -> None:
         assert list(quota.quotas(fleet)) == []
         text = files.default_fleet_text().decode() + "namespaces: {free: {}, all: {slices: [%s]}}\n"
-        slices = ", ".join(dict.fromkeys(str(offer) for _, offer in fleet.offers()))
+        slices = ", ".join(dict.fromkeys(str(offer) for _, offer in fleet.offers))
         assert list(quota.quotas(files.load_fleet((text % slices).encode()))) == []
 
     def test_a_slice_of_two_pools_is_allowed_where_one_of_them_is(self) -> None:
@@ -158,7 +158,7 @@ class TestDeviceClasses:
         found = {each["spec"]["extendedResourceName"] for each in manifests(dra.device_classes(any_fleet))}
         assert found == {
             offer.resource
-            for pool, offer in any_fleet.offers()
+            for pool, offer in any_fleet.offers
             if pool.entry.partition.mig and pool.entry.strategy == "mixed"
         }
 

@@ -9,12 +9,12 @@ import jsonpatch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pods import container, pod_of
+from tests.pods import container, plan, pod_of
 from tests.rendering import documents_of
 from tests.unit import test_render
-from webhook.admission.plan import plan
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import MigOffer
 from webhook.render.boot import layout
 from webhook.slices.catalogue import Gpu, InstanceType
 from webhook.slices.layout import fits
@@ -83,7 +83,7 @@ def test_what_is_rendered_holds_together(fleet: Fleet) -> None:
 def test_each_slice_that_can_be_had_is_provided_by_the_documents_of_the_pools_that_serve_it(fleet: Fleet) -> None:
     pools = {each["metadata"]["name"]: each["spec"] for each in documents_of(fleet, "node-pools")}
     overlays = documents_of(fleet, "node-overlays")
-    for pool, offer in fleet.offers():
+    for pool, offer in fleet.offers:
         pod = pod_of(f"{offer}@{pool.gpu.name}", container())
         made = jsonpatch.apply_patch(pod, list(plan(pod, fleet).patch))
         ((resource, count),) = made["spec"]["containers"][0]["resources"]["limits"].items()
@@ -104,6 +104,6 @@ def test_each_slice_that_can_be_had_is_provided_by_the_documents_of_the_pools_th
 @given(fleets())
 def test_a_boot_script_makes_what_the_overlay_counts(fleet: Fleet) -> None:
     for pool in fleet.pools:
-        assert len(layout(pool)) == sum(offer.per_gpu for offer in pool.offers if offer.profile)
+        assert len(layout(pool)) == sum(offer.per_gpu for offer in pool.offers if isinstance(offer, MigOffer))
         sizes = [profile.size for name in layout(pool) for profile in pool.gpu.profiles if str(profile) == name]
         assert sizes == sorted(sizes, reverse=True)

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.pods import CORNERS, LIMITED, MIXED, SINGLE, container, expression, fleet_of, pod_of, required
-from webhook.admission.plan import plan
+from tests.pods import CORNERS, LIMITED, MIXED, SINGLE, container, expression, fleet_of, plan, pod_of, required
 from webhook.admission.resolve import Resolution
 from webhook.errors import Denial
 

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pods import ASSIGNED, MIXED, container, fleet_of, pod_of
-from webhook.admission.plan import Plan, plan
-from webhook.admission.pod import Pod
+from tests.pods import ASSIGNED, MIXED, Pod, container, fleet_of, plan, pod_of
+from webhook.admission.plan import Plan
 from webhook.admission.review import Answer, answer
 from webhook.errors import BadReview
 

@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pods import CORNERS, MIXED, SINGLE, container, fleet_of, pod_of
-from webhook.admission.plan import plan
-from webhook.admission.pod import Pod
+from tests.pods import CORNERS, MIXED, SINGLE, Pod, container, fleet_of, plan, pod_of
 from webhook.admission.warnings import LONGEST, warning
 
 OWNED = [{"kind": "DaemonSet", "name": "x", "controller": True}]

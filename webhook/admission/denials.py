@@ -1,210 +1,226 @@
 """Why no pool can serve a pod, and what to write instead.
 
-`webhook.admission.resolve` found nothing.  Here one demand after the other is added, in the order in which
-people can do something about them, and the first that leaves no pool is the reason that they read.
+`webhook.admission.resolve` found nothing.  Here one demand after the other is added, in the order in which people can
+do something about them, and the first that leaves no pool is the reason that they read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold, expressions
-from webhook.admission.resolve import Demand, Option, Wanted, allowed_shapes, of_named_architecture, total
+from webhook.admission.containers import Wanted
+from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
+from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, total
+from webhook.admission.search import Option
 from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
+from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import NodeShape, Offer, Pool
 from webhook.slices.request import FIELD
 
 
-def explain(demand: Demand, fleet: Fleet, namespace: str | None) -> Denial:
+def explain(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
     """The reason, as a `Denial` that says what to write instead."""
-    if not permitted_offers(demand, fleet):
-        return _not_permitted(demand.wanted[0], fleet, demand, namespace)
-    for wanted in demand.wanted:
-        serving = list(_serving(wanted, fleet))
-        if not serving:
-            return _not_offered(wanted, fleet, demand)
-        if not any(demand.policy.permits(pool, offer) for pool, offer in serving):
-            return _not_permitted(wanted, fleet, demand, namespace)
-        if not any(_named(pool, wanted, demand) for pool, _ in serving):
-            return _other_architecture(wanted, serving[0][0])
-    pools = [pool for pool in fleet.pools if _serves(pool, demand)]
-    if not pools:
-        return _not_together(demand, fleet)
-    for container, resource, count in demand.others:
-        if not any(offer.resource == resource for pool in pools for offer in pool.offers):
-            names = list(dict.fromkeys(f"'{offer.resource}'" for pool in pools for offer in pool.offers))
-            return Denial(
-                f"{quote(container.name)} asks for {count} of {quote(resource)}, which no pool that serves "
-                f"{_asked(demand)} has",
-                field=f"{container.path}.resources.limits[{resource}]",
-                hint=f"Remove it, or ask for {listed(names, 'or')}",
-                reason="conflict",
-            )
-    shapes = {pool.name: allowed_shapes(pool, demand, fleet) for pool in pools}
-    if not any(shapes.values()):
+    return _Explanation(demand, fleet, namespace, budget).denial()
+
+
+class _Explanation:
+    def __init__(self, demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:
+        self.demand = demand
+        self.fleet = fleet
+        self.namespace = namespace
+        self.budget = budget
+
+    def denial(self) -> Denial:
+        demand, fleet = self.demand, self.fleet
+        if not permitted_offers(demand, fleet):
+            return self.not_permitted(demand.wanted[0])
         for wanted in demand.wanted:
-            for pool, _ in _serving(wanted, fleet):
-                if not _named(pool, wanted, demand) and allowed_shapes(pool, demand, fleet):
-                    return _other_architecture(wanted, pool)
-        return _no_node(demand, pools, fleet)
-    return _too_many(demand, [pool for pool in pools if shapes[pool.name]], shapes)
-
-
-def _serving(wanted: Wanted, fleet: Fleet) -> Iterator[tuple[Pool, Offer]]:
-    for pool, offer in fleet.offers():
-        if any(offer.satisfies(choice) for choice in wanted.request.choices):
-            yield pool, offer
-
-
-def _named(pool: Pool, wanted: Wanted, demand: Demand) -> bool:
-    return of_named_architecture(pool, demand.rules) or any(
-        choice.gpu is not None and pool.gpu.called(choice.gpu) for choice in wanted.request.choices
-    )
-
-
-def _serves(pool: Pool, demand: Demand) -> bool:
-    """Whether *pool* offers each wanted container something, nodes and numbers aside."""
-    return all(
-        any(
-            offer.satisfies(choice)
-            and demand.policy.permits(pool, offer)
-            and (choice.gpu is not None or of_named_architecture(pool, demand.rules))
-            for choice in wanted.request.choices
-            for offer in pool.offers
-        )
-        for wanted in demand.wanted
-    )
-
-
-def _not_offered(wanted: Wanted, fleet: Fleet, demand: Demand) -> Denial:
-    choice = wanted.request.choices[0]
-    problem, hint, reason = unknown(choice, fleet, demand)
-    if len(wanted.request.choices) > 1:
-        problem += f", and no alternative of {quote(str(wanted.request))} is offered either"
-    return Denial(problem, field=FIELD, hint=hint, reason=reason, position=choice.position)
-
-
-def _not_permitted(wanted: Wanted, fleet: Fleet, demand: Demand, namespace: str | None) -> Denial:
-    pools_of: dict[str, list[str]] = {}
-    for pool, offer in permitted_offers(demand, fleet):
-        pools_of.setdefault(f"'{offer}'", []).append(pool.name)
-    may = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
-    return Denial(
-        f"namespace {quote(namespace or 'default')} may not use {quote(_choices(wanted))}",
-        field=FIELD,
-        hint=f"It may use {listed(may)}" if may else "Ask the platform team: it may use no slices",
-        reason="namespace",
-        position=wanted.request.choices[0].position,
-    )
-
-
-def _other_architecture(wanted: Wanted, pool: Pool) -> Denial:
-    return Denial(
-        f"pool {pool.name}, which has {quote(_choices(wanted))}, is {pool.architecture}, "
-        "and the pod names no architecture",
-        field=FIELD,
-        hint=f"If the image runs there, add nodeSelector {ARCHITECTURES[0]}: {pool.architecture}",
-        reason="architecture",
-        position=wanted.request.choices[0].position,
-    )
-
-
-def _not_together(demand: Demand, fleet: Fleet) -> Denial:
-    parts = [
-        f"'{wanted.container.name}' by {listed(list(dict.fromkeys(pool.name for pool, _ in _serving(wanted, fleet))))}"
-        for wanted in demand.wanted[:MOST_LISTED]
-    ]
-    return Denial(
-        f"no single pool serves all of {_asked(demand)}: {'; '.join(parts)}",
-        field=FIELD,
-        hint="A pod runs on one node: choose slices of one pool, or make two pods",
-        reason="several-pools",
-    )
-
-
-def _no_node(demand: Demand, pools: list[Pool], fleet: Fleet) -> Denial:
-    """Some nodeSelector entry or affinity leaves none of *pools*."""
-    shapes = [shape for pool in pools for shape in pool.shapes]
-    names = _pools([pool.name for pool in pools])
-    known = fleet.label_keys
-    for key, value in demand.rules.selector.items():
-        if not any(shape.labels.get(key, None if key in known else value) == value for shape in shapes):
-            has = _values(key, shapes)
-            return Denial(
-                f"{quote(value)} matches no node that serves {_asked(demand)} ({names}), "
-                + (f"where it is {has}" if has else "which lack this label"),
-                field=f"spec.nodeSelector[{key}]",
-                hint=f"Write {has}, or remove it" if has else "Remove it",
-                reason="node-selector",
-            )
-    if demand.rules.terms is not None and all(map(empty, demand.rules.terms)):
-        return Denial(
-            "a required node affinity without expressions matches no node",
-            field=f"{AFFINITY}.nodeSelectorTerms",
-            hint="Give it an expression, or remove it",
-            reason="node-selector",
-        )
-    for term in demand.rules.terms or ():
-        for each in expressions(term):
-            if not any(expression_could_hold(each, shape.labels, known) for shape in shapes):
-                has = _values(str(each.get("key")), shapes)
+            obstacles = {which for _, _, which in self.offers(wanted)}
+            if obstacles <= {Obstacle.NOT_OFFERED}:
+                return self.not_offered(wanted)
+            if obstacles <= {Obstacle.NOT_OFFERED, Obstacle.NOT_PERMITTED}:
+                return self.not_permitted(wanted)
+            if None not in obstacles:
+                return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
+        pools = [pool for pool in fleet.pools if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        if not pools:
+            return self.not_together()
+        for other in demand.others:
+            if not any(offer.resource == other.resource for pool in pools for offer in pool.offers):
+                names = list(dict.fromkeys(f"'{offer.resource}'" for pool in pools for offer in pool.offers))
                 return Denial(
-                    f"{each.get('key')} {each.get('operator')} {quote(each.get('values') or [])} matches no node "
-                    f"that serves {_asked(demand)} ({names})" + (f", where it is {has}" if has else ""),
-                    field=AFFINITY,
-                    hint="Correct it, or remove it",
+                    f"{quote(other.place.name)} asks for {other.count} of {quote(other.resource)}, which no pool that "
+                    f"serves {self.asked()} has",
+                    field=f"{other.place.path}.resources.limits[{other.resource}]",
+                    hint=f"Remove it, or ask for {listed(names, 'or')}",
+                    reason="conflict",
+                )
+        capacities = {pool: self.capacity(pool) for pool in pools}
+        allowed = {pool: capacity for pool, capacity in capacities.items() if capacity is not None}
+        if allowed:
+            return self.too_many(allowed)
+        for wanted in demand.wanted:
+            for pool in self.of_other_architecture(wanted):
+                if self.capacity(pool) is not None:
+                    return self.other_architecture(wanted, pool)
+        return self.no_node(pools)
+
+    def offers(self, wanted: Wanted) -> Iterator[tuple[Pool, Offer, Obstacle | None]]:
+        """Each offer that may be meant, and what keeps it from *wanted*."""
+        for choice in wanted.request.choices:
+            candidates = self.fleet.candidates(choice)
+            self.budget.spend(4 + 2 * len(candidates), FIELD)
+            for pool, offer in candidates:
+                yield pool, offer, obstacle(pool, offer, choice, self.demand)
+
+    def pools_of(self, wanted: Wanted) -> Iterator[Pool]:
+        """The pools that offer what is *wanted*, whoever may use it, in fleet order."""
+        names = {pool.name for pool, _, which in self.offers(wanted) if which is not Obstacle.NOT_OFFERED}
+        return (pool for pool in self.fleet.pools if pool.name in names)
+
+    def of_other_architecture(self, wanted: Wanted) -> list[Pool]:
+        return [pool for pool, _, which in self.offers(wanted) if which is Obstacle.OTHER_ARCHITECTURE]
+
+    def serves(self, pool: Pool, wanted: Wanted) -> bool:
+        """Whether *pool* has something for *wanted*, nodes and numbers aside."""
+        return next(self.served(pool, wanted), None) is not None
+
+    def served(self, pool: Pool, wanted: Wanted) -> Iterator[Option]:
+        """What *pool* has for *wanted*, nodes and numbers aside."""
+        for index, choice in enumerate(wanted.request.choices):
+            self.budget.spend(2 * len(pool.offers), FIELD)
+            for offer in pool.offers:
+                if obstacle(pool, offer, choice, self.demand) is None:
+                    yield index, offer
+
+    def capacity(self, pool: Pool) -> Mapping[str, int] | None:
+        return largest_allowed(pool, self.demand, self.fleet, self.budget)
+
+    def not_offered(self, wanted: Wanted) -> Denial:
+        choice = wanted.request.choices[0]
+        problem, hint, reason = unknown(choice, self.fleet, self.demand, self.budget)
+        if len(wanted.request.choices) > 1:
+            problem += f", and no alternative of {quote(str(wanted.request))} is offered either"
+        return Denial(problem, field=FIELD, hint=hint, reason=reason, position=choice.position)
+
+    def not_permitted(self, wanted: Wanted) -> Denial:
+        pools_of: dict[str, list[str]] = {}
+        for pool, offer in permitted_offers(self.demand, self.fleet):
+            pools_of.setdefault(f"'{offer}'", []).append(pool.name)
+        may = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
+        return Denial(
+            f"namespace {quote(self.namespace or 'default')} may not use {quote(_choices(wanted))}",
+            field=FIELD,
+            hint=f"It may use {listed(may)}" if may else "Ask the platform team: it may use no slices",
+            reason="namespace",
+            position=wanted.request.choices[0].position,
+        )
+
+    def other_architecture(self, wanted: Wanted, pool: Pool) -> Denial:
+        return Denial(
+            f"pool {pool.name}, which has {quote(_choices(wanted))}, is {pool.architecture}, "
+            "and the pod names no architecture",
+            field=FIELD,
+            hint=f"If the image runs there, add nodeSelector {ARCHITECTURES[0]}: {pool.architecture}",
+            reason="architecture",
+            position=wanted.request.choices[0].position,
+        )
+
+    def not_together(self) -> Denial:
+        parts = [
+            f"'{wanted.place.name}' by {listed([pool.name for pool in self.pools_of(wanted)])}"
+            for wanted in self.demand.wanted[:MOST_LISTED]
+        ]
+        return Denial(
+            f"no single pool serves all of {self.asked()}: {'; '.join(parts)}",
+            field=FIELD,
+            hint="A pod runs on one node: choose slices of one pool, or make two pods",
+            reason="several-pools",
+        )
+
+    def no_node(self, pools: Sequence[Pool]) -> Denial:
+        """Some nodeSelector entry or affinity leaves none of *pools*."""
+        rules, known = self.demand.rules, self.fleet.label_keys
+        shapes = [shape for pool in pools for shape in pool.shapes]
+        names = _pools([pool.name for pool in pools])
+        self.budget.spend(rules.cost * len(shapes))
+        for key, value in rules.selector.items():
+            if not any(shape.labels.get(key, None if key in known else value) == value for shape in shapes):
+                has = _values(key, shapes)
+                return Denial(
+                    f"{quote(value)} matches no node that serves {self.asked()} ({names}), "
+                    + (f"where it is {has}" if has else "which lack this label"),
+                    field=f"spec.nodeSelector[{key}]",
+                    hint=f"Write {has}, or remove it" if has else "Remove it",
                     reason="node-selector",
                 )
-    return Denial(
-        f"nodeSelector and required node affinity together match no node that serves {_asked(demand)} ({names})",
-        field="spec",
-        hint="Remove one of them",
-        reason="node-selector",
-    )
+        if rules.terms is not None and all(map(empty, rules.terms)):
+            return Denial(
+                "a required node affinity without expressions matches no node",
+                field=f"{AFFINITY}.nodeSelectorTerms",
+                hint="Give it an expression, or remove it",
+                reason="node-selector",
+            )
+        for term in rules.terms or ():
+            for expression in term.match_expressions or ():
+                if not any(expression_could_hold(expression, shape.labels, known) for shape in shapes):
+                    has = _values(expression.key, shapes)
+                    return Denial(
+                        f"{expression.key} {expression.operator} {quote(expression.values or [])} matches no node "
+                        f"that serves {self.asked()} ({names})" + (f", where it is {has}" if has else ""),
+                        field=AFFINITY,
+                        hint="Correct it, or remove it",
+                        reason="node-selector",
+                    )
+        return Denial(
+            f"nodeSelector and required node affinity together match no node that serves {self.asked()} ({names})",
+            field="spec",
+            hint="Remove one of them",
+            reason="node-selector",
+        )
+
+    def too_many(self, capacities: Mapping[Pool, Mapping[str, int]]) -> Denial:
+        """The pod asks for more than any one node has: say how many that is."""
+
+        def most(resource: str) -> int:
+            return max(capacity.get(resource, 0) for capacity in capacities.values())
+
+        # The best that each container could get; of one container alone, that of which there is the most.
+        wanted = self.demand.wanted
+        options = [
+            sorted((option for pool in capacities for option in self.served(pool, part)), key=_order) for part in wanted
+        ]
+        best = [of_one[0] for of_one in options]
+        if len(wanted) == 1:
+            best = [max(options[0], key=lambda option: most(option[1].resource))]
+        needed = total(self.demand, best)
+        resource = max(needed, key=lambda name: needed[name] - most(name))
+        if needed[resource] <= most(resource):
+            return Denial(
+                f"no one node has everything that {self.asked()} need together",
+                field=FIELD,
+                hint="Ask for fewer slices, or make several pods",
+                reason="capacity",
+            )
+        return Denial(
+            f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most(resource)}",
+            field=FIELD,
+            hint=f"Ask for at most {most(resource)}, or make several pods",
+            reason="capacity",
+            position=wanted[0].request.choices[0].position,
+        )
+
+    def asked(self) -> str:
+        return listed([quote(_choices(wanted)) for wanted in self.demand.wanted])
 
 
 def _values(key: str, shapes: Iterable[NodeShape]) -> str:
     return listed(list(dict.fromkeys(f"'{shape.labels[key]}'" for shape in shapes if key in shape.labels)), "or")
 
 
-def _too_many(demand: Demand, pools: list[Pool], shapes: Mapping[str, Sequence[NodeShape]]) -> Denial:
-    """The pod asks for more than any one node has: say how many that is."""
-
-    def most(resource: str) -> int:
-        return max(shape.capacity.get(resource, 0) for pool in pools for shape in shapes[pool.name])
-
-    # The best that each container could get; of one container alone, that of which there is the most.
-    served = [sorted(_served(each, pools, demand), key=_order) for each in demand.wanted]
-    best = max(served[0], key=lambda option: most(option[1].resource))
-    needed = total(demand, [best] if len(served) == 1 else [each[0] for each in served])
-    resource = max(needed, key=lambda name: needed[name] - most(name))
-    if needed[resource] <= most(resource):
-        return Denial(
-            f"no one node has everything that {_asked(demand)} need together",
-            field=FIELD,
-            hint="Ask for fewer slices, or make several pods",
-            reason="capacity",
-        )
-    return Denial(
-        f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most(resource)}",
-        field=FIELD,
-        hint=f"Ask for at most {most(resource)}, or make several pods",
-        reason="capacity",
-        position=demand.wanted[0].request.choices[0].position,
-    )
-
-
-def _served(wanted: Wanted, pools: list[Pool], demand: Demand) -> Iterator[Option]:
-    for index, choice in enumerate(wanted.request.choices):
-        for pool in pools:
-            for offer in pool.offers:
-                if offer.satisfies(choice) and demand.policy.permits(pool, offer):
-                    yield index, offer
-
-
-def _order(option: Option) -> tuple[int, tuple[int, int, bool], int]:
+def _order(option: Option) -> tuple[object, ...]:
     index, offer = option
     return index, offer.size, offer.order
 
@@ -215,7 +231,3 @@ def _pools(names: list[str]) -> str:
 
 def _choices(wanted: Wanted) -> str:
     return "|".join(map(str, wanted.request.choices))
-
-
-def _asked(demand: Demand) -> str:
-    return listed([quote(_choices(each)) for each in demand.wanted])

@@ -1,58 +1,48 @@
 """Which nodes a pod allows: its nodeSelector and required node affinity, held against nodes to come.
 
-A pool's nodes need not exist yet, and not every label is known beforehand (a zone, what GPU feature
-discovery finds).  So the question is whether a node *could* match: a label that nobody can know rules
-nothing out.  Preferred affinity rules nothing out either.
+A pool's nodes need not exist yet, and not every label is known beforehand (a zone, what GPU feature discovery finds).
+So the question is whether a node *could* match: a label that nobody can know rules nothing out.  Preferred affinity
+rules nothing out either.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from webhook.admission.pod import Pod, malformed, mapping, sequence
-from webhook.fleet.pool import NodeShape
+from msgspec import Struct
+
+from webhook.admission.pod import Expression, Spec, Term
+from webhook.budget import Budget
+from webhook.errors import Denial
+from webhook.fleet.pool import NodeShape, Pool
 
 AFFINITY = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 ARCHITECTURES = ("kubernetes.io/arch", "beta.kubernetes.io/arch")
 
+MOST_EXPRESSIONS = 1_000
+"""Match expressions of a pod that asks for a slice."""
 
-@dataclass(frozen=True, slots=True)
-class NodeRules:
+MOST_DIGITS = 19
+"""Characters of a number that Gt and Lt compare: Kubernetes reads them as 64-bit integers."""
+
+
+class NodeRules(Struct, frozen=True, gc=False):
     """What a pod demands of its node."""
 
-    selector: Mapping[str, Any]
-    terms: Sequence[Mapping[str, Any]] | None
+    selector: Mapping[str, str] = {}
+    terms: Sequence[Term] | None = None
     """Required node affinity: one of them must hold.  None: no such demand."""
     architectures: frozenset[str] = frozenset()
     """Those that the pod names."""
+    cost: int = 0
+    """Steps that it takes to hold them against one kind of node."""
 
-    @classmethod
-    def of(cls, pod: Pod) -> NodeRules:
-        """Read them.  Raises `Denial` where they are malformed."""
-        spec = mapping(pod, "spec", "spec")
-        selector = mapping(spec, "nodeSelector", "spec.nodeSelector")
-        for key, value in selector.items():
-            if not isinstance(value, str):
-                raise malformed(f"spec.nodeSelector[{key}]", value, "a text: put it in quotes")
-        named = {value for key, value in selector.items() if key in ARCHITECTURES}
-        if not spec.get("affinity"):
-            return cls(selector, None, frozenset(named))
-        affinity = mapping(spec, "affinity", "spec.affinity")
-        node = mapping(affinity, "nodeAffinity", "spec.affinity.nodeAffinity")
-        key = AFFINITY.rpartition(".")[2]
-        if node.get(key) is None:
-            return cls(selector, None, frozenset(named))
-        terms = sequence(mapping(node, key, AFFINITY), "nodeSelectorTerms", f"{AFFINITY}.nodeSelectorTerms")
-        for term in terms:
-            for each in expressions(term):
-                key, values = _read(each)
-                if key in ARCHITECTURES and each.get("operator") == "In":
-                    named.update(value for value in values if isinstance(value, str))
-        return cls(selector, terms, frozenset(named))
+    @property
+    def anything(self) -> bool:
+        """Whether any node will do."""
+        return not self.selector and self.terms is None
 
-    def allow(self, shape: NodeShape, known: frozenset[str]) -> bool:
+    def allows(self, shape: NodeShape, known: frozenset[str]) -> bool:
         """Whether a node of *shape* could take the pod.  *known*: label keys that it lacks if it has no value."""
         labels = shape.labels
         for key, value in self.selector.items():
@@ -60,33 +50,78 @@ class NodeRules:
                 return False
         return self.terms is None or any(could_hold(term, labels, known) for term in self.terms)
 
+    def allowed_shapes(self, pool: Pool, known: frozenset[str], budget: Budget) -> Sequence[NodeShape]:
+        """The kinds of node of *pool* that could take the pod."""
+        if self.anything:
+            return pool.shapes
+        budget.spend(self.cost * len(pool.shapes), AFFINITY if self.terms is not None else "spec.nodeSelector")
+        return [shape for shape in pool.shapes if self.allows(shape, known)]
 
-ANYWHERE = NodeRules({}, None)
+
+ANYWHERE = NodeRules()
 """The rules of a pod that has none."""
 
 
-def expressions(term: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The match expressions of a node selector term."""
-    return sequence(term, "matchExpressions", f"{AFFINITY}.nodeSelectorTerms.matchExpressions")
+def node_rules(spec: Spec, budget: Budget) -> NodeRules:
+    """What *spec* demands.  Raises `Denial` where that is too much to look at."""
+    terms = _required(spec)
+    selector = spec.node_selector or {}
+    if not selector and terms is None:
+        return ANYWHERE
+    budget.spend(len(selector), "spec.nodeSelector")
+    named = {value for key, value in selector.items() if key in ARCHITECTURES}
+    cost = len(selector)
+    if terms is not None:
+        cost += 2 * len(terms) + 4 * _count(terms, budget)
+        for term in terms:
+            for expression in term.match_expressions or ():
+                if expression.key in ARCHITECTURES and expression.operator == "In":
+                    named.update(expression.values or ())
+    return NodeRules(selector, terms, frozenset(named), cost)
 
 
-def empty(term: Mapping[str, Any]) -> bool:
+def _required(spec: Spec) -> Sequence[Term] | None:
+    affinity = spec.affinity or None
+    node = affinity.node_affinity or None if affinity else None
+    required = node.required or None if node else None
+    return required.node_selector_terms or () if required else None
+
+
+def _count(terms: Sequence[Term], budget: Budget) -> int:
+    """How many expressions *terms* have; each of their values costs a step, as it may be compared."""
+    budget.spend(len(terms), AFFINITY)
+    count = sum(len(term.match_expressions) for term in terms if term.match_expressions)
+    if count > MOST_EXPRESSIONS:
+        raise Denial(
+            f"there are {count} match expressions",
+            field=AFFINITY,
+            hint=f"A pod that asks for a slice may have at most {MOST_EXPRESSIONS}",
+            reason="too-large",
+        )
+    for term in terms:
+        for expression in term.match_expressions or ():
+            budget.spend(1 + len(expression.values or ()), AFFINITY)
+    return count
+
+
+def empty(term: Term) -> bool:
     """Whether *term* demands nothing, which to Kubernetes means that it matches no node at all."""
-    return not term.get("matchExpressions") and not term.get("matchFields")
+    return not term.match_expressions and not term.match_fields
 
 
-def could_hold(term: Mapping[str, Any], labels: Mapping[str, str], known: frozenset[str]) -> bool:
+def could_hold(term: Term, labels: Mapping[str, str], known: frozenset[str]) -> bool:
     """Whether *term* could hold on a node with *labels*; its matchFields name nodes, which nobody can know."""
-    return not empty(term) and all(expression_could_hold(each, labels, known) for each in expressions(term))
+    return not empty(term) and all(
+        expression_could_hold(expression, labels, known) for expression in term.match_expressions or ()
+    )
 
 
-def expression_could_hold(each: Mapping[str, Any], labels: Mapping[str, str], known: frozenset[str]) -> bool:
+def expression_could_hold(expression: Expression, labels: Mapping[str, str], known: frozenset[str]) -> bool:
     """Whether one match expression could hold."""
-    key, values = _read(each)
-    value = labels.get(key)
-    if value is None and key not in known:
+    value, values = labels.get(expression.key), expression.values or ()
+    if value is None and expression.key not in known:
         return True
-    match each.get("operator"):
+    match expression.operator:
         case "In":
             return value in values
         case "NotIn":
@@ -96,21 +131,15 @@ def expression_could_hold(each: Mapping[str, Any], labels: Mapping[str, str], kn
         case "DoesNotExist":
             return value is None
         case "Gt" | "Lt":
-            return _compare(value, each["operator"], values)
+            return _compare(value or "", expression.operator, values[0] if values else "")
     return True  # an operator that Kubernetes does not know either: the API server will say so
 
 
-def _read(each: Mapping[str, Any]) -> tuple[str, list[Any]]:
-    """The key and the values of a match expression."""
-    key, values = each.get("key"), each.get("values") or []
-    if not isinstance(key, str) or not isinstance(values, list):
-        raise malformed(f"{AFFINITY}.nodeSelectorTerms.matchExpressions", each, "a match expression")
-    return key, values
-
-
-def _compare(value: str | None, operator: str, values: list[Any]) -> bool:
+def _compare(value: str, operator: str, bound: str) -> bool:
+    if len(value) > MOST_DIGITS or len(bound) > MOST_DIGITS + 1:
+        return False
     try:
-        left, right = int(value or ""), int(values[0])
-    except (ValueError, TypeError, IndexError, OverflowError):
+        left, right = int(value), int(bound)
+    except ValueError:
         return False
     return left > right if operator == "Gt" else left < right

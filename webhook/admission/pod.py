@@ -1,146 +1,245 @@
-"""Reading a pod that is a plain dict, as it came over the wire or out of a file.
+"""A pod as a decision sees it: the few fields that it reads, typed, decoded once.
 
-An API server sends well-formed pods; a file, or an attacker, need not.  So each step that takes a value out
-of the pod says what it expects there, and refuses anything else with the path.  Absent, null and empty are
-the same.  Nothing here changes the pod.
+Nothing is ever written from this view, so a field that is not in it cannot be lost.  `UNSET` is a field that is
+absent, which a patch must add; null and empty are there, and are replaced.  What is not shaped like a pod is refused
+with its path.  Source: k8s.io/api ``core/v1/types.go``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from webhook.budget import Budget
 from webhook.errors import Denial, kind_of, quote
 from webhook.fleet.pool import WHOLE_GPU
 
-Pod: TypeAlias = dict[str, Any]
-
 NVIDIA = "nvidia.com/"
-DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
-MIRROR = "kubernetes.io/config.mirror"
-"""The annotation of a mirror pod: the kubelet's image of a static pod."""
 
 MOST_CONTAINERS = 1_000
-"""Containers of a pod.  A node runs some 110 to 737 pods; a review of 7 MiB could name 150,000 containers, and hold
-up all others for half a second."""
+"""Containers of a pod that asks for a slice.  A node runs some 110 to 737 pods in all."""
 
-_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-_QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?(m|k|Ki|M|Mi|G|Gi|[eE][+]?[0-9])?\Z")
+Quantity: TypeAlias = str | int | float | bool | None
+"""What people write for a quantity; only those of GPUs are read."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Container:
-    """One container of a pod: where it stands, and what it asks of a GPU."""
+class View(Struct, frozen=True, gc=False, rename="camel"):
+    """A part of a pod.  Fields that it does not name are passed over."""
 
-    section: str
-    """``containers`` or ``initContainers``."""
+
+class Resources(View, frozen=True):
+    limits: dict[str, Quantity] | UnsetType | None = UNSET
+    requests: dict[str, Quantity] | UnsetType | None = UNSET
+
+
+class SecurityContext(View, frozen=True):
+    privileged: bool | None = None
+
+
+class Variable(View, frozen=True):
+    name: str | None = None
+    value: str | None = None
+
+
+class Container(View, frozen=True):
+    name: Annotated[str, Meta(min_length=1)]
+    resources: Resources | UnsetType | None = UNSET
+    security_context: SecurityContext | None = None
+    restart_policy: str | None = None
+    env: list[Variable] | None = None
+
+
+class Toleration(View, frozen=True):
+    key: str | None = None
+    operator: str | None = None
+    value: str | None = None
+    effect: str | None = None
+    toleration_seconds: int | None = None
+
+
+class Expression(View, frozen=True):
+    key: str
+    operator: str | None = None
+    values: list[str] | None = None
+
+
+class Term(View, frozen=True):
+    match_expressions: list[Expression] | UnsetType | None = UNSET
+    match_fields: list[Expression] | None = None
+
+
+class NodeSelector(View, frozen=True):
+    node_selector_terms: list[Term] | None = None
+
+
+class NodeAffinity(View, frozen=True, rename={"required": "requiredDuringSchedulingIgnoredDuringExecution"}):
+    required: NodeSelector | UnsetType | None = UNSET
+
+
+class Affinity(View, frozen=True):
+    node_affinity: NodeAffinity | UnsetType | None = UNSET
+
+
+class Spec(View, frozen=True):
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    tolerations: list[Toleration] | UnsetType | None = UNSET
+    node_selector: dict[str, str] | UnsetType | None = UNSET
+    affinity: Affinity | UnsetType | None = UNSET
+    node_name: str | None = None
+
+
+class Owner(View, frozen=True):
+    kind: str | None = None
+    controller: bool | None = None
+
+
+class Metadata(View, frozen=True):
+    annotations: dict[str, Any] | None = None
+    owner_references: list[Owner] | None = None
+
+
+class Pod(View, frozen=True):
+    metadata: Metadata | None = None
+    spec: Spec | None = None
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The pod's annotations, empty where there are none.  A file may have values that are not strings."""
+        return (self.metadata.annotations if self.metadata is not None else None) or {}
+
+
+EMPTY_SPEC = Spec()
+
+
+def convert(document: Mapping[str, Any]) -> Pod:
+    """The view of a pod that was read from a file.  Raises `Denial` where it is not shaped like one."""
+    try:
+        return msgspec.convert(document, Pod)
+    except msgspec.ValidationError as error:
+        raise malformed(str(error), document) from None
+
+
+_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
+_STEP = re.compile(r"\.(?P<name>[A-Za-z]+)|\[(?P<index>\d+|\.\.\.)\]")
+_EXPECTED = {
+    "object": "a mapping",
+    "array": "a list",
+    "str": "a string",
+    "bool": "true or false",
+    "int": "a whole number",
+}
+
+
+def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
+    """What msgspec says of *document*, a pod, as a `Denial` with the path and the value.
+
+    msgspec does not name the key of a mapping whose value is wrong: the first such value is looked for.
+    """
+    parts = _PROBLEM.match(problem)
+    what, steps = (parts["what"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
+    if missing := re.fullmatch(r"Object missing required field `(\w+)`", what):
+        steps.append((missing[1], ""))
+    kinds = [kind for kind in _EXPECTED if re.match(rf"Expected `[^`]*\b{kind}\b", what)]
+    expected = _EXPECTED[kinds[0]] if kinds and "float" not in what else "a quantity, such as 1"
+    path = ""
+    value: Any = document
+    for name, index in steps:
+        if name:
+            path, value = f"{path}.{name}", value.get(name) if isinstance(value, Mapping) else None
+        elif index == "..." and isinstance(value, Mapping):
+            wanted = str if expected == "a string" else (str, int, float, type(None))
+            key = next((key for key, inner in value.items() if not isinstance(inner, wanted)), "")
+            path, value = f"{path}[{key}]", value.get(key)
+        elif isinstance(value, list) and index.isdigit():
+            path, value = f"{path}[{index}]", value[int(index)]
+    if path.endswith(".name") and (value == "" or value is None):
+        return Denial(
+            f"{quote(value)} is not a name", field=path[1:], hint="Write the container's name", reason="malformed"
+        )
+    return Denial(
+        kind_of(value),
+        field=path[1:] or "pod",
+        hint=f"Write {expected}" + (": put it in quotes" if expected == "a string" and path[-1:] == "]" else ""),
+        reason="malformed",
+    )
+
+
+class Place(Struct, frozen=True, gc=False):
+    """A container, where it stands in its pod, and what it asks of a GPU."""
+
+    container: Container
     index: int
-    name: str
-    raw: Mapping[str, Any]
+    init: bool
+    """Whether it is an init container, a restartable one among them."""
     asks: Mapping[str, int]
     """GPU resources by name, as limits and requests have them; those of zero left out."""
+
+    @property
+    def name(self) -> str:
+        return self.container.name
+
+    @property
+    def section(self) -> str:
+        return "initContainers" if self.init else "containers"
 
     @property
     def path(self) -> str:
         return f"spec.{self.section}[{self.index}]"
 
     @property
-    def initial(self) -> bool:
-        """Whether it is an init container, a restartable one among them."""
-        return self.section == "initContainers"
-
-    @property
     def sidecar(self) -> bool:
-        """Whether it is an init container that goes on beside the others."""
-        return self.initial and self.raw.get("restartPolicy") == "Always"
+        """Whether it is an init container that keeps running beside the others."""
+        return self.init and self.container.restart_policy == "Always"
 
 
-def malformed(path: str, value: object, expected: str) -> Denial:
-    """A `Denial` for a value of the wrong kind."""
-    return Denial(
-        f"{quote(value)} is {kind_of(value)}" if type(value) is not str else f"{quote(value)} is not {expected}",
-        field=path,
-        hint=f"Write {expected}",
-        reason="malformed",
-    )
-
-
-def mapping(parent: Mapping[str, Any], key: str, path: str) -> dict[str, Any]:
-    """The map at *key*, empty where there is none.  *path* is that of the map, for the message."""
-    value = parent.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise malformed(path, value, "a map")
-    return value
-
-
-def sequence(parent: Mapping[str, Any], key: str, path: str) -> list[dict[str, Any]]:
-    """The list of maps at *key*, empty where there is none."""
-    value = parent.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise malformed(path, value, "a list")
-    for index, item in enumerate(value):
-        if not isinstance(item, dict):
-            raise malformed(f"{path}[{index}]", item, "a map")
-    return value
-
-
-def annotations_of(pod: Pod) -> dict[str, Any]:
-    """The pod's annotations, empty where there are none."""
-    return mapping(mapping(pod, "metadata", "metadata"), "annotations", "metadata.annotations")
-
-
-def containers(pod: Pod) -> list[Container]:
-    """The init containers, then the containers.  Raises `Denial` where there is none, or one has no name."""
-    spec = mapping(pod, "spec", "spec")
-    found = [*_section(spec, "initContainers"), *_section(spec, "containers")]
-    if not found or found[-1].initial:
+def places(spec: Spec, budget: Budget) -> list[Place]:
+    """The init containers, then the containers.  Raises `Denial` where there is none."""
+    result = []
+    for init, containers in ((True, spec.init_containers), (False, spec.containers)):
+        if not containers:
+            continue
+        if len(containers) > MOST_CONTAINERS:
+            raise Denial(
+                f"there are {len(containers)} of them",
+                field="spec.initContainers" if init else "spec.containers",
+                hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
+                reason="too-large",
+            )
+        budget.spend(len(containers))
+        for index, container in enumerate(containers):
+            asks = _asks(container.resources, init, index, budget) if container.resources else {}
+            result.append(Place(container, index, init, asks))
+    if not result or result[-1].init:
         raise Denial("the pod has no containers", field="spec.containers", hint="Add one", reason="malformed")
-    return found
+    return result
 
 
-def _section(spec: Mapping[str, Any], section: str) -> Iterator[Container]:
-    there = sequence(spec, section, f"spec.{section}")
-    if len(there) > MOST_CONTAINERS:
-        raise Denial(
-            f"there are {len(there)} of them",
-            field=f"spec.{section}",
-            hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
-            reason="capacity",
-        )
-    for index, raw in enumerate(there):
-        path = f"spec.{section}[{index}]"
-        name = raw.get("name")
-        if not isinstance(name, str) or not name:
-            raise malformed(f"{path}.name", name, "a name")
-        yield Container(section, index, name, raw, _asks(raw, f"{path}.resources"))
-
-
-def _asks(raw: Mapping[str, Any], path: str) -> dict[str, int]:
-    resources = raw.get("resources")
-    if not resources:
-        return {}
-    found: dict[str, int] = {}
-    resources = mapping(raw, "resources", path)
-    for section in ("limits", "requests"):
-        for name, quantity in mapping(resources, section, f"{path}.{section}").items():
+def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> dict[str, int]:
+    asks: dict[str, int] = {}
+    for section, quantities in (("limits", resources.limits), ("requests", resources.requests)):
+        if not quantities:
+            continue
+        budget.spend(len(quantities))
+        for name, quantity in quantities.items():
             if not name.startswith(NVIDIA) or not is_gpu(name):
                 continue
-            count = whole(quantity, f"{path}.{section}[{name}]")
-            if found.setdefault(name, count) != count:
+            budget.spend(16)  # what it costs to read one, as an attacker would write it
+            field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
+            count = whole(quantity, field)
+            if asks.setdefault(name, count) != count:
                 raise Denial(
-                    f"limit and request differ, {found[name]} and {count}",
-                    field=f"{path}.{section}[{name}]",
+                    f"limit and request differ, {asks[name]} and {count}",
+                    field=field,
                     hint="Write the same number in both, or the limit alone",
                     reason="conflict",
                 )
-    return {name: count for name, count in found.items() if count}
+    return {name: count for name, count in asks.items() if count}
 
 
 def is_gpu(resource: str) -> bool:
@@ -152,15 +251,21 @@ def is_gpu(resource: str) -> bool:
     )
 
 
-def whole(quantity: object, path: str) -> int:
+_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+_QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?(m|k|Ki|M|Mi|G|Gi|[eE][+]?[0-9])?\Z")
+
+
+def whole(quantity: Quantity, field: str) -> int:
     """A Kubernetes quantity that is a whole number, as extended resources must be."""
     if isinstance(quantity, int) and not isinstance(quantity, bool) and 0 <= quantity < 10**12:
         return quantity
-    found = _QUANTITY.match(quantity) if isinstance(quantity, str) else None
-    if found is None:
-        raise _no_number(path, quantity)
-    number = Decimal(f"{found[1]}.{found[2] or '0'}")
-    suffix = found[3] or ""
+    parts = _QUANTITY.match(quantity) if isinstance(quantity, str) else None
+    if parts is None:
+        raise _not_whole(field, quantity)
+    if parts.end(1) == len(parts.string):
+        return int(parts[1])
+    number = Decimal(f"{parts[1]}.{parts[2] or '0'}")
+    suffix = parts[3] or ""
     if suffix == "m":
         number /= 1000
     elif suffix[:1] in ("e", "E"):
@@ -168,17 +273,17 @@ def whole(quantity: object, path: str) -> int:
     else:
         number *= _SUFFIX[suffix]
     if number != int(number):
-        raise _no_number(path, quantity)
+        raise _not_whole(field, quantity)
     return int(number)
 
 
-def _no_number(path: str, quantity: object) -> Denial:
+def _not_whole(field: str, quantity: Quantity) -> Denial:
     hint = "Write a whole number of GPUs, such as 1"
-    return Denial(f"{quote(quantity)} is no whole number", field=path, hint=hint, reason="malformed")
+    return Denial(f"{quote(quantity)} is not a whole number", field=field, hint=hint, reason="malformed")
 
 
-def effective(containers: Iterable[tuple[Container, str, int]]) -> dict[str, int]:
-    """What a node must have for the whole pod, by resource, from (container, resource, count).
+def needed(asks: Iterable[tuple[Place, str, int]]) -> dict[str, int]:
+    """What a node must have for the whole pod, by resource, from (container, resource, count) in the pod's order.
 
     Containers and sidecars run together; each other init container runs alone, with the sidecars before it.
     Source: k8s.io/component-helpers ``resource/helpers.go``.
@@ -186,15 +291,13 @@ def effective(containers: Iterable[tuple[Container, str, int]]) -> dict[str, int
     together: dict[str, int] = {}
     before: dict[str, int] = {}
     largest: dict[str, int] = {}
-    for container, resource, count in containers:  # init containers come first, in order
-        if container.initial and not container.sidecar:
-            alone = count + before.get(resource, 0)
-            largest[resource] = max(largest.get(resource, 0), alone)
+    for place, resource, count in asks:
+        if place.init and not place.sidecar:
+            largest[resource] = max(largest.get(resource, 0), count + before.get(resource, 0))
             continue
         together[resource] = together.get(resource, 0) + count
-        if container.sidecar:
+        if place.sidecar:
             before[resource] = before.get(resource, 0) + count
-            largest[resource] = max(largest.get(resource, 0), before[resource])
     for resource, count in largest.items():
         together[resource] = max(together.get(resource, 0), count)
     return together

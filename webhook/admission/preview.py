@@ -12,9 +12,10 @@ from typing import Any
 
 import jsonpatch
 
-from webhook.admission.plan import Plan, outcome, plan
-from webhook.admission.pod import Pod
-from webhook.admission.workloads import Subject, subjects
+from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
+from webhook.admission.pod import convert
+from webhook.admission.review import annotated
+from webhook.admission.workloads import Document, Subject, subjects
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
 
@@ -27,7 +28,7 @@ class Preview:
 
     subject: Subject
     plan: Plan | None = None
-    pod: Pod | None = None
+    pod: Document | None = None
     """The pod as it would become; None where there is none, or it is denied."""
     denial: Denial | None = None
 
@@ -44,13 +45,20 @@ def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> 
             yield Preview(subject)
             continue
         try:
-            made = plan(
-                subject.pod,
-                fleet,
-                subject.namespace or namespace,
-                controller=subject.kind if subject.template else None,
-            )
+            result = decide(subject, fleet, namespace)
         except Denial as denial:
             yield Preview(subject, denial=denial)
         else:
-            yield Preview(subject, made, jsonpatch.apply_patch(subject.pod, made.patch))
+            yield Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
+
+
+def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
+    """The plan for the pod of *subject*.  Raises `Denial`."""
+    if subject.pod is None or not annotated(subject.pod):
+        return UNANNOTATED
+    return plan(
+        convert(subject.pod),
+        fleet,
+        subject.namespace or namespace,
+        controller=subject.kind if subject.template else None,
+    )

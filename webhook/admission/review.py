@@ -1,8 +1,8 @@
-"""The AdmissionReview envelope: unwrap the pod, ask for a plan, wrap the answer.
+"""The AdmissionReview envelope: bytes in, the pod decided, bytes out.
 
-There are two ways to say no, and they reach different people.  A `Denial` goes into the response, so the API
-server shows it to whoever created the pod.  A `BadReview` becomes HTTP 400, so it reaches whoever runs the
-API server: it counts as a failed call, and the failurePolicy decides.
+There are two ways to say no, and they reach different people.  A `Denial` goes into the response, so the API server
+shows it to whoever created the pod.  A `BadReview` becomes HTTP 400, so it reaches whoever runs the API server: it
+counts as a failed call, and the failurePolicy decides.
 
 Source: k8s.io/api ``admission/v1``; kubernetes/apiserver ``pkg/admission/plugin/webhook/request``.
 """
@@ -10,12 +10,15 @@ Source: k8s.io/api ``admission/v1``; kubernetes/apiserver ``pkg/admission/plugin
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from webhook.admission.plan import Plan, outcome
-from webhook.admission.pod import Pod
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from webhook.admission.plan import UNANNOTATED, Plan, outcome
+from webhook.admission.pod import Pod, malformed
 from webhook.errors import BadReview, Denial, quote
+from webhook.slices.request import ANNOTATION
 
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
@@ -23,15 +26,95 @@ KIND = "AdmissionReview"
 DENIED = 422
 """HTTP code inside a denial, which the API server passes on: the object was understood and is invalid."""
 
+LARGE = 64 * 1024
+"""Bytes of a review whose values are counted before it is decoded.  Most pods have a tenth of it."""
+
+MOST_VALUES = 200_000
+"""Commas and brackets in a review, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
+etcd would store, of 1.5 MiB, has fewer."""
+
 Planner: TypeAlias = Callable[[Pod, str | None], Plan]
 """A pod and its namespace in, a plan out."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class _Wire(Struct, gc=False, rename="camel"):
+    """A part of an AdmissionReview."""
+
+
+class _Kind(_Wire):
+    group: str | None = None
+    kind: str | None = "Pod"
+
+
+class _Envelope(_Wire):
+    """A request without its object."""
+
+    uid: Annotated[str, Meta(min_length=1)]
+    namespace: str | None = None
+    operation: str | None = "CREATE"
+    sub_resource: str | None = None
+    kind: _Kind | None = None
+
+    @property
+    def creates_a_pod(self) -> bool:
+        """Whether the request is one that we answer for; everything else is let through as it is."""
+        kind = self.kind
+        return (
+            self.operation == "CREATE"
+            and not self.sub_resource
+            and (kind is None or (kind.kind == "Pod" and not kind.group))
+        )
+
+
+class _Request(_Envelope):
+    object: Pod | None = None
+
+
+class _Review(_Wire):
+    api_version: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+    request: _Request
+
+
+class _Outside(_Wire):
+    """A review of whose object nothing is decoded."""
+
+    api_version: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+    request: _Envelope
+
+
+class _Status(_Wire):
+    message: str
+    status: str = "Failure"
+    reason: str = "Invalid"
+    code: int = DENIED
+
+
+class _Response(_Wire):
+    uid: str
+    allowed: bool
+    patch: bytes | UnsetType = UNSET  # msgspec writes bytes in base64, as the API server reads them
+    patch_type: Literal["JSONPatch"] | UnsetType = UNSET
+    warnings: tuple[str, ...] | UnsetType = UNSET
+    status: _Status | UnsetType = UNSET
+
+
+class _Answered(_Wire):
+    response: _Response
+    api_version: str = API_VERSION
+    kind: str = KIND
+
+
+_read = msgspec.json.Decoder(_Review).decode
+_read_outside = msgspec.json.Decoder(_Outside).decode
+_write = msgspec.json.Encoder().encode
+
+
+class Answer(Struct, frozen=True, gc=False):
     """What to send, and what was decided, for those who count and log."""
 
-    body: dict[str, Any]
+    body: bytes
     """The AdmissionReview to answer with."""
     uid: str
     namespace: str | None
@@ -44,53 +127,82 @@ class Answer:
         return outcome(self.plan, self.denial)
 
 
-def answer(review: Any, planner: Planner) -> Answer:
-    """Answer one decoded AdmissionReview.  Raises `BadReview` where there is nothing that could be answered."""
-    request = _request(review)
-    uid, namespace = request["uid"], request.get("namespace")
-    response: dict[str, Any] = {"uid": uid, "allowed": True}
-    body = {"apiVersion": API_VERSION, "kind": KIND, "response": response}
-    if not _creates_a_pod(request):
-        return Answer(body, uid, namespace)
-    pod = request.get("object")
-    if not isinstance(pod, dict):
-        raise BadReview("request.object: a pod is created, and none is there")
+def answer(body: bytes, planner: Planner) -> Answer:
+    """Answer one AdmissionReview.  Raises `BadReview` where *body* is none that could be answered."""
     try:
-        plan = planner(pod, namespace)
+        if len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
+            return _too_large(_read_outside(body).request)
+        request = _read(body).request
+    except msgspec.ValidationError as error:
+        return _misshapen(body, error)
+    except msgspec.DecodeError as error:
+        raise BadReview(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadReview("the body is nested too deeply") from None
+    if not request.creates_a_pod:
+        return _admitted(request, Plan())
+    if request.object is None:
+        raise BadReview("request.object: a pod is created, and it is missing")
+    try:
+        return _admitted(request, planner(request.object, request.namespace))
     except Denial as denial:
-        response["allowed"] = False
-        response["status"] = {
-            "status": "Failure", "code": DENIED, "reason": "Invalid", "message": str(denial)
-        }  # fmt: skip
-        return Answer(body, uid, namespace, denial=denial)
+        return _denied(request, denial)
+
+
+def _admitted(request: _Envelope, plan: Plan) -> Answer:
+    response = _Response(request.uid, True)
     if plan.patch:
-        response["patchType"] = "JSONPatch"
-        response["patch"] = plan.encoded
+        response.patch, response.patch_type = _write(plan.patch), "JSONPatch"
     if plan.warnings:
-        response["warnings"] = plan.warnings
-    return Answer(body, uid, namespace, plan=plan)
+        response.warnings = plan.warnings
+    return Answer(_write(_Answered(response)), request.uid, request.namespace, plan)
 
 
-def _request(review: Any) -> dict[str, Any]:
-    """The request in *review*, once it is certain that it can be answered."""
-    if not isinstance(review, dict) or review.get("kind") != KIND or review.get("apiVersion") != API_VERSION:
-        found = f"{review.get('apiVersion')!r} {review.get('kind')!r}" if isinstance(review, dict) else quote(review)
-        raise BadReview(f"expected {API_VERSION} {KIND}, found {found[:200]}")
-    request = review.get("request")
-    if not isinstance(request, dict):
-        raise BadReview("request: an AdmissionReview without a request")
-    if not isinstance(request.get("uid"), str) or not request["uid"]:
-        raise BadReview("request.uid: without it there is nothing to answer to")
-    if not isinstance(request.get("namespace"), str | None):
-        raise BadReview("request.namespace: not a text")
-    return request
+def _denied(request: _Envelope, denial: Denial) -> Answer:
+    response = _Response(request.uid, False, status=_Status(str(denial)))
+    return Answer(_write(_Answered(response)), request.uid, request.namespace, denial=denial)
 
 
-def _creates_a_pod(request: dict[str, Any]) -> bool:
-    """Whether the request is one that we answer for; everything else is let through as it is."""
-    kind = request.get("kind") or {}
-    return (
-        request.get("operation", "CREATE") == "CREATE"
-        and not request.get("subResource")
-        and (not isinstance(kind, dict) or (kind.get("kind", "Pod") == "Pod" and not kind.get("group")))
-    )
+def _too_large(request: _Envelope) -> Answer:
+    if not request.creates_a_pod:
+        return _admitted(request, Plan())
+    problem = f"the pod has more than {MOST_VALUES:,} values, too many to look at"
+    hint = "Make it smaller: move long lists of arguments or variables into a ConfigMap"
+    return _denied(request, Denial(problem, field="pod", hint=hint, reason="too-large"))
+
+
+def _misshapen(body: bytes, error: msgspec.ValidationError) -> Answer:
+    """Answer a review that is not shaped as expected: in its envelope, or in its pod.
+
+    A pod without the annotation is none of our business, whatever its shape.
+    """
+    try:
+        review = msgspec.json.decode(body)
+    except msgspec.DecodeError as problem:
+        raise BadReview(f"the body is not JSON: {problem}") from None
+    except RecursionError:
+        raise BadReview("the body is nested too deeply") from None
+    if not isinstance(review, dict) or (review.get("apiVersion"), review.get("kind")) != (API_VERSION, KIND):
+        parts = (review.get("apiVersion"), review.get("kind")) if isinstance(review, dict) else (review,)
+        raise BadReview(f"expected {API_VERSION} {KIND}, not {' '.join(map(quote, parts))}")
+    try:
+        request = _read_outside(body).request
+    except msgspec.ValidationError as problem:
+        raise BadReview(f"the review cannot be answered: {problem}") from None
+    if not request.creates_a_pod:
+        return _admitted(request, Plan())
+    pod: Any = review["request"].get("object")
+    if not isinstance(pod, dict):
+        raise BadReview("request.object: a pod is created, and it is not a mapping")
+    if not annotated(pod):
+        return _admitted(request, UNANNOTATED)
+    return _denied(request, malformed(str(error).replace("$.request.object", "$"), pod))
+
+
+def annotated(pod: dict[str, Any]) -> bool:
+    """Whether *pod*, of any shape, has the annotation; one whose metadata cannot be read may have it."""
+    metadata = pod.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        return True
+    annotations = metadata.get("annotations") or {}
+    return not isinstance(annotations, dict) or ANNOTATION in annotations

@@ -6,31 +6,34 @@ from collections.abc import Iterable
 from fractions import Fraction as Rational
 
 from webhook.admission.resolve import Demand
+from webhook.budget import Budget
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import MIB_PER_GIB, Offer, Pool
+from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool
 from webhook.slices.profile import MigProfile
-from webhook.slices.request import Choice, Fraction, Memory, Shared
+from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Slice
 from webhook.slices.suggest import distance, nearest
 
 MOST_LISTED = 8
 """Names in one message; an event is cut at 1,024 characters."""
 
 
-def unknown(choice: Choice, fleet: Fleet, demand: Demand) -> tuple[str, str, str]:
+def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tuple[str, str, str]:
     """Why nothing in *fleet* satisfies *choice*: the problem, the hint, and the reason."""
     catalogue, wanted = fleet.catalogue, choice.slice
+    budget.spend(8 * len(fleet.offers) + 8 * len(catalogue.gpus), FIELD)
     permitted = permitted_offers(demand, fleet)
     if choice.gpu is not None and choice.gpu not in catalogue.families():
         here = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
-        like = nearest(choice.gpu, here)
+        like = nearest(choice.gpu, here, budget)
         return (
             f"no GPU is called '{choice.gpu}'",
             f"Write '{wanted}@{like}'" if like else f"This cluster has {listed(here)}",
             "unknown-gpu",
         )
-    if isinstance(wanted, Shared):
+    if wanted == SHARED:
         at = f" of {choice.gpu}" if choice.gpu else ""
-        shares = list(dict.fromkeys(f"'shared@{offer.gpu.name}'" for _, offer in permitted if offer.name is None))
+        shared = [offer for _, offer in permitted if not isinstance(offer, MigOffer)]
+        shares = list(dict.fromkeys(f"'shared@{offer.gpu.name}'" for offer in shared))
         hint = f"Write {listed(shares, 'or')}" if shares else _offered(permitted)
         return f"no pool of this cluster shares a GPU{at}", hint, "not-offered"
     called = [gpu for gpu in catalogue.gpus.values() if choice.gpu is None or gpu.called(choice.gpu)]
@@ -38,19 +41,19 @@ def unknown(choice: Choice, fleet: Fleet, demand: Demand) -> tuple[str, str, str
         return f"{choice.gpu} has no MIG, so no '{wanted}'", f"Write 'shared@{choice.gpu}'", "no-mig"
     if isinstance(wanted, MigProfile):
         return _unknown_profile(wanted, choice.gpu, fleet, permitted)
-    of_gpu = [(pool, offer) for pool, offer in permitted if offer.name and offer.gpu in called]
+    mig = [(pool, offer) for pool, offer in permitted if isinstance(offer, MigOffer)]
+    of_gpu = [(pool, offer) for pool, offer in mig if offer.gpu in called]
     at = f" of {choice.gpu}" if choice.gpu else ""
     if isinstance(wanted, Memory) and wanted.unit == "Gi" and of_gpu:
-        unseen = [offer for _, offer in of_gpu if offer.profile and offer.profile.memory_mib is None]
+        unseen = [offer for _, offer in of_gpu if offer.profile.memory_mib is None]
         if len(unseen) == len(of_gpu):
             return (
                 f"nobody has seen the real memory of the slices{at}, so none is known to have {wanted}",
-                f"Write '{unseen[0].name.memory_gb if unseen[0].name else wanted.amount}gb{at.replace(' of ', '@')}' "
-                "for the profile's number",
+                f"Write '{unseen[0].name.memory_gb}gb{at.replace(' of ', '@')}' for the profile's number",
                 "not-offered",
             )
     size = f"{wanted} of a GPU" if isinstance(wanted, Fraction) else str(wanted)
-    return f"no slice{at} in this cluster has {size}", _largest(wanted, of_gpu or permitted), "not-offered"
+    return f"no slice{at} in this cluster has {size}", _largest(wanted, of_gpu or mig, permitted), "not-offered"
 
 
 def _unknown_profile(
@@ -75,12 +78,10 @@ def _unknown_profile(
 
 def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], gpu: str | None) -> str:
     """A hint with the nearest profile that is offered, and where."""
-    mig = [(pool, offer) for pool, offer in offers if offer.name is not None]
+    mig = [(pool, offer) for pool, offer in offers if isinstance(offer, MigOffer)]
     of_gpu = [(pool, offer) for pool, offer in mig if gpu is None or offer.gpu.called(gpu)]
     pool, offer = min(
-        of_gpu or mig,
-        key=lambda each: (distance(wanted, each[1].name) if each[1].name else (99, 0, True), each[1].order),
-        default=(None, None),
+        of_gpu or mig, key=lambda pair: (distance(wanted, pair[1].name), pair[1].order), default=(None, None)
     )
     if pool is None or offer is None:
         return _offered(offers)
@@ -88,22 +89,20 @@ def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], g
     return f"Write '{offer}{at}', the nearest that is offered (pool {pool.name}, {offer.gpu.name})"
 
 
-def _largest(wanted: Fraction | Memory, offers: Iterable[tuple[Pool, Offer]]) -> str:
+def _largest(wanted: Slice, offers: Iterable[tuple[Pool, MigOffer]], permitted: Iterable[tuple[Pool, Offer]]) -> str:
     """A hint with the largest slice that is offered, in the measure that was asked for."""
 
-    def size(offer: Offer) -> Rational:
-        if offer.profile is None or offer.name is None:
-            return Rational(0)
+    def size(offer: MigOffer) -> Rational:
         if isinstance(wanted, Fraction):
             return Rational(offer.profile.compute_slices, offer.gpu.compute_slices)
-        if wanted.unit == "gb":
+        if isinstance(wanted, Memory) and wanted.unit == "gb":
             return Rational(offer.name.memory_gb)
         return Rational((offer.profile.memory_mib or 0) // MIB_PER_GIB)
 
-    pool, offer = max(offers, key=lambda each: (size(each[1]), -each[1].order), default=(None, None))
+    pool, offer = max(offers, key=lambda pair: (size(pair[1]), -pair[1].order), default=(None, None))
     if pool is None or offer is None or not size(offer):
-        return _offered(offers)
-    unit = "" if isinstance(wanted, Fraction) else wanted.unit
+        return _offered(permitted)
+    unit = wanted.unit if isinstance(wanted, Memory) else ""
     amount = "1/1" if not unit and size(offer) == 1 else f"{size(offer)}{unit}"
     return f"Write '{amount}' or less: '{offer}' is the largest that is offered (pool {pool.name}, {offer.gpu.name})"
 
@@ -115,7 +114,7 @@ def _offered(offers: Iterable[tuple[Pool, Offer]]) -> str:
 
 def permitted_offers(demand: Demand, fleet: Fleet) -> list[tuple[Pool, Offer]]:
     """What the pod's namespace may use."""
-    return [(pool, offer) for pool, offer in fleet.offers() if demand.policy.permits(pool, offer)]
+    return [(pool, offer) for pool, offer in fleet.offers if demand.policy.permits(pool, offer)]
 
 
 def listed(names: list[str], last: str = "and") -> str:

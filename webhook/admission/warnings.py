@@ -5,25 +5,27 @@ The API server cuts a warning at 256 characters and drops those beyond 4,096 in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from webhook.admission.assigned import ASSIGNED, POOLS
-from webhook.admission.excerpt import DEVICES
-from webhook.admission.mutate import lacks_pool, missing_labels, missing_tolerations
-from webhook.admission.pod import Container, Pod, annotations_of, mapping, sequence
-from webhook.admission.resolve import Assignment, Demand, Resolution
+from webhook.admission.containers import Wanted
+from webhook.admission.patch import lacks_pool, missing_labels, missing_tolerations
+from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
+from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.unoffered import unknown
+from webhook.budget import Budget, OutOfSteps
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import POOL_LABEL
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
-from webhook.slices.request import ANNOTATION, Choice, Fraction, Shared
+from webhook.slices.request import ANNOTATION, SHARED, Choice, Fraction
 
 LONGEST = 120
 """Characters of a warning: Dynamic Admission Control, "Response"."""
 
 MOST = 32
 """Warnings about one pod.  An API server drops what is beyond 4,096 characters in all, and then says nothing."""
+
+DEVICES = "NVIDIA_VISIBLE_DEVICES"
 
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
@@ -39,111 +41,150 @@ def warning(text: str, name: str = "") -> str:
     if len(whole) > LONGEST and name:
         kept = max(len(name) - (len(whole) - LONGEST) - 1, 8)
         whole = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
-    whole = "".join(each if each.isprintable() else "?" for each in whole)
+    if not whole.isprintable():
+        whole = "".join(character if character.isprintable() else "?" for character in whole)
     return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
 
 
-def remarks(
+def warnings(
     pod: Pod,
-    containers: Iterable[Container],
+    places: Sequence[Place],
     demand: Demand,
     resolution: Resolution,
+    replaced: Sequence[Assignment],
     fleet: Fleet,
     controller: str | None,
-) -> Iterator[str]:
-    """The warnings about *pod* and the answer that it gets."""
-    for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
-        for choice in wanted.request.choices:
-            if choice is assignment.choice:
+    budget: Budget,
+) -> tuple[str, ...]:
+    """The warnings about *pod* and the answer that it gets, no more than `MOST`.
+
+    *replaced*: the assignments that take the place of a whole GPU.  *controller*: the kind of workload that makes the
+    pod; where absent, the pod's own ownerReferences tell.
+    """
+    result: list[str] = []
+    more = False
+    try:
+        for line in _all(pod, places, demand, resolution, replaced, fleet, controller, budget):
+            if more := len(result) == MOST:
                 break
-            yield from _passed_over(choice, assignment, demand, fleet)
-        yield from _about(assignment, demand, fleet)
-    yield from _about_spec(pod, containers)
-    if (controller or _controller(pod)) == "DaemonSet":
-        yield from _about_daemon_set(mapping(pod, "spec", "spec"), resolution)
-    for key in annotations_of(pod):
-        if key.startswith(ANNOTATION) and key not in _OURS:
-            yield warning("annotation {name} is not read: correct it, or remove it", key)
+            result.append(line)
+    except OutOfSteps:  # the pod has its answer: it is not refused for what is only worth telling
+        more = True
+    if more:
+        result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
+    return tuple(result)
 
 
-def _passed_over(choice: Choice, assignment: Assignment, demand: Demand, fleet: Fleet) -> Iterator[str]:
-    """An alternative that can never be served was most likely misspelt."""
-    problem, _, reason = unknown(choice, fleet, demand)
-    if reason in ("unknown-gpu", "unknown-profile", "no-mig") and not any(
-        offer.satisfies(choice) for _, offer in fleet.offers()
-    ):
-        yield warning(f"{problem}; took '{assignment.choice}'")
-
-
-def _about(assignment: Assignment, demand: Demand, fleet: Fleet) -> Iterator[str]:
-    name, choice, offer = assignment.container.name, assignment.choice, assignment.offer
-    if choice.count > 1 and not isinstance(choice.slice, Shared):
-        yield warning(f"a process in {{name}} sees one of its {choice.count} slices: CUDA uses one MIG device", name)
-    if isinstance(choice.slice, Fraction) and offer.profile is not None:
-        yield from _about_fraction(choice.slice, offer.profile, assignment, demand, fleet)
-
-
-def _about_fraction(
-    share: Fraction, profile: GpuProfile, assignment: Assignment, demand: Demand, fleet: Fleet
+def _all(
+    pod: Pod,
+    places: Sequence[Place],
+    demand: Demand,
+    resolution: Resolution,
+    replaced: Sequence[Assignment],
+    fleet: Fleet,
+    controller: str | None,
+    budget: Budget,
 ) -> Iterator[str]:
+    for wanted in demand.wanted:
+        if wanted.guessed:
+            text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
+            yield warning(text, wanted.place.name)
+    for assignment in replaced:
+        text = f"{WHOLE_GPU}: 1 of {{name}} was replaced by {assignment.resource}: {assignment.count}"
+        yield warning(text, assignment.container.name)
+    for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
+        yield from _passed_over(wanted, assignment, demand, fleet, budget)
+        yield from _about(assignment, demand, fleet, budget)
+    spec = pod.spec or EMPTY_SPEC
+    if spec.node_name:
+        yield warning("spec.nodeName passes the scheduler by: the node must have the slice free, or the pod fails")
+    for place in places:
+        yield from _about_container(place, budget)
+    if (controller or _controller(pod)) == "DaemonSet":
+        yield from _about_daemon_set(spec, resolution, budget)
+    if len(pod.annotations) > 1 and budget.afford(len(pod.annotations)):
+        for key in pod.annotations:
+            if key.startswith(ANNOTATION) and key not in _OURS:
+                yield warning("annotation {name} is not read: correct it, or remove it", key)
+
+
+def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+    """An alternative that can never be served was most likely misspelt."""
+    for choice in wanted.request.choices:
+        if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
+            return
+        if not any(offer.satisfies(choice) for _, offer in fleet.candidates(choice)):
+            problem, _, reason = unknown(choice, fleet, demand, budget)
+            if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
+                yield warning(f"{problem}; took '{assignment.choice}'")
+
+
+def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+    choice, offer = assignment.choice, assignment.offer
+    if choice.count > 1 and choice.slice != SHARED:
+        text = f"a process in {{name}} sees one of its {choice.count} slices: CUDA uses one MIG device"
+        yield warning(text, assignment.container.name)
+    if isinstance(choice.slice, Fraction) and isinstance(offer, MigOffer):
+        yield from _about_fraction(choice.slice, offer, demand, fleet, budget)
+
+
+def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
     """A fraction that is no whole number of slices, or that costs the GPU more than it says."""
-    gpu = assignment.offer.gpu
+    gpu, profile = offer.gpu, offer.profile
     exact = share.numerator * gpu.compute_slices == share.denominator * profile.compute_slices
     if exact and profile.size * share.denominator <= share.numerator * gpu.memory_slices:
         return
-    text = f"{share} of a GPU is {assignment.offer}, {profile.most} on one {gpu.name}"
-    if smaller := _next_smaller(profile, assignment, demand, fleet):
+    text = f"{share} of a GPU is {offer}, {profile.most} on one {gpu.name}"
+    if budget.afford(len(fleet.offers)) and (smaller := _next_smaller(offer, demand, fleet)):
         text += f"; {smaller} would be {smaller.most}"
     yield warning(text)
 
 
-def _next_smaller(profile: GpuProfile, assignment: Assignment, demand: Demand, fleet: Fleet) -> GpuProfile | None:
+def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile | None:
     """The next smaller profile of the same GPU: one that this cluster offers, if there is one."""
-    gpu = assignment.offer.gpu
     smaller = [
-        each
-        for each in gpu.profiles
-        if not each.profile.attribute and (each.compute_slices, each.size) < (profile.compute_slices, profile.size)
+        profile
+        for profile in offer.gpu.profiles
+        if not profile.profile.attribute
+        and (profile.compute_slices, profile.size) < (offer.profile.compute_slices, offer.profile.size)
     ]
-    offered = {
-        id(offer.profile) for pool, offer in fleet.offers() if offer.gpu is gpu and demand.policy.permits(pool, offer)
-    }
+    offered = [
+        candidate.profile
+        for pool, candidate in fleet.offers
+        if isinstance(candidate, MigOffer)
+        and candidate.gpu is offer.gpu
+        and obstacle(pool, candidate, Choice(candidate.name, gpu=candidate.gpu.name), demand) is None
+    ]
     return max(
-        [each for each in smaller if id(each) in offered] or smaller,
-        key=lambda each: (each.compute_slices, each.size),
+        [profile for profile in smaller if profile in offered] or smaller,
+        key=lambda profile: (profile.compute_slices, profile.size),
         default=None,
     )
 
 
-def _about_spec(pod: Pod, containers: Iterable[Container]) -> Iterator[str]:
-    spec = mapping(pod, "spec", "spec")
-    if spec.get("nodeName"):
-        yield warning("spec.nodeName passes the scheduler by: the node must have the slice free, or the pod fails")
-    for container in containers:
-        context = container.raw.get("securityContext")
-        if isinstance(context, dict) and context.get("privileged") is True:
-            yield warning("{name} is privileged, and so sees every GPU of the node", container.name)
-        if _sees_devices(container):
-            yield warning(f"{{name}} sets {DEVICES}, which may show it other slices than its own", container.name)
-
-
-def _sees_devices(container: Container) -> bool:
-    variables = sequence(container.raw, "env", f"{container.path}.env")
-    return any(each.get("name") == DEVICES and each.get("value") not in _NO_DEVICES for each in variables)
+def _about_container(place: Place, budget: Budget) -> Iterator[str]:
+    container = place.container
+    if container.security_context is not None and container.security_context.privileged:
+        yield warning("{name} is privileged, and so sees every GPU of the node", place.name)
+    if container.env and budget.afford(len(container.env)):
+        for variable in container.env:
+            if variable.name == DEVICES and variable.value not in _NO_DEVICES:
+                yield warning(f"{{name}} sets {DEVICES}, which may show it other slices than its own", place.name)
+                break
 
 
 def _controller(pod: Pod) -> str | None:
-    owners = sequence(mapping(pod, "metadata", "metadata"), "ownerReferences", "metadata.ownerReferences")
-    return next((each.get("kind") for each in owners if each.get("controller") is True), None)
+    owners = pod.metadata.owner_references if pod.metadata is not None else None
+    return next((owner.kind for owner in owners or () if owner.controller), None)
 
 
-def _about_daemon_set(spec: Mapping[str, Any], resolution: Resolution) -> Iterator[str]:
+def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
     """Its controller chooses the nodes by the template, before any webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for each in missing_tolerations(spec, resolution.pools):
-        value = f"={each['value']}" if "value" in each else ""
-        effect = f":{each['effect']}" if "effect" in each else ""
-        yield warning(add.format(f"toleration {each['key']}{value}{effect}"))
+    for toleration in missing_tolerations(spec, resolution.pools, budget):
+        value = f"={toleration['value']}" if "value" in toleration else ""
+        effect = f":{toleration['effect']}" if "effect" in toleration else ""
+        yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))
     for key, value in missing_labels(spec, resolution.labels).items():
         yield warning(add.format(f"nodeSelector {key}: {value}"))
     names = resolution.one_of

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from webhook.admission.pod import Pod
 from webhook.errors import quote
 from webhook.slices.request import ANNOTATION
+
+Document: TypeAlias = dict[str, Any]
+"""A pod or another object, as it was read."""
 
 DEEPEST_LIST = 8
 """Lists inside Lists.  Nobody writes two."""
@@ -25,7 +27,7 @@ class Subject:
     kind: str
     name: str
     namespace: str | None
-    pod: Pod | None
+    pod: Document | None
     """The pod, or the one that it makes; None where it makes none."""
     template: str = ""
     """Where the pod template stands, as in ``spec.template``; empty for a pod."""
@@ -63,7 +65,7 @@ def _subject(document: Mapping[str, Any]) -> Subject:
     if template is None:
         return Subject(kind, name, namespace, None)
     inner = _map(template, "metadata")
-    pod: Pod = {
+    pod: Document = {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},

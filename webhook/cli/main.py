@@ -195,7 +195,7 @@ def check(path: Path) -> None:
         for problem in error.problems:
             click.echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    slices = len({str(offer) for _, offer in found.offers()})
+    slices = len({str(offer) for _, offer in found.offers})
     click.echo(f"{path}: good: {len(found.pools)} pools, {slices} kinds of slice", err=True)
 
 

@@ -9,8 +9,8 @@ import click
 
 from webhook import documents
 from webhook.admission.plan import Plan
-from webhook.admission.pod import Pod
 from webhook.admission.preview import Preview
+from webhook.admission.workloads import Document
 from webhook.slices.request import ANNOTATION
 
 CONTEXT = 2
@@ -19,7 +19,7 @@ CONTEXT = 2
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-def diff(before: Pod, after: Pod, title: str) -> Iterator[str]:
+def diff(before: Document, after: Document, title: str) -> Iterator[str]:
     """The pod before and after as a unified diff of its YAML; colours are for a terminal."""
     old, new = (documents.write(pod).splitlines() for pod in (before, after))
     for line in unified_diff(old, new, title, f"{title}, as admitted", n=CONTEXT, lineterm=""):

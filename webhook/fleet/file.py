@@ -200,13 +200,13 @@ _HINTS = {
     RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
 }
 _WANTED = {
-    "string_type": "a text: put it in quotes",
+    "string_type": "a string: put it in quotes",
     "int_type": "a whole number, without quotes",
     "bool_type": "true or false",
     "list_type": "a list",
-    "dict_type": "a map",
-    "model_type": "a map",
-    "model_attributes_type": "a map",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
 }
 
 
@@ -236,7 +236,7 @@ def _problem(error: Any, data: Any) -> FleetProblem:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
     wanted = _WANTED[kind]
-    return FleetProblem(where, f"{quote(value)} is {kind_of(value)}", f"Write {wanted}")
+    return FleetProblem(where, kind_of(value), f"Write {wanted}")
 
 
 def _known(location: tuple[int | str, ...]) -> list[str]:

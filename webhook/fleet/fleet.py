@@ -7,8 +7,9 @@ refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem
@@ -16,8 +17,12 @@ from webhook.fleet import file, pool
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import Offer, Pool, SharedOffer
 from webhook.slices.catalogue import BadCatalogue, Catalogue
+from webhook.slices.profile import MigProfile
+from webhook.slices.request import SHARED, Choice
+
+PoolOffer: TypeAlias = tuple[Pool, Offer]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +36,24 @@ class Fleet:
     label_keys: frozenset[str]
     """Every label key that some pool sets: a node of another pool does not have it."""
     file: FleetFile
+    offers: tuple[PoolOffer, ...]
+    """Every kind of slice with its pool, in fleet order."""
+    by_profile: Mapping[MigProfile, tuple[PoolOffer, ...]]
+    """Those that serve a profile, by each name that some driver prints for it."""
+    shares: tuple[PoolOffer, ...]
+    """Those of time-sliced and MPS GPUs."""
+    by_resource: Mapping[str, tuple[Pool, ...]]
+    """The pools whose nodes have an extended resource."""
 
     def policy(self, namespace: str | None) -> Policy:
         """What pods of *namespace* may use."""
         return self.policies.get(namespace or "default") or self.policies.get("*") or EVERYTHING
 
-    def offers(self) -> Iterator[tuple[Pool, Offer]]:
-        """Every kind of slice with its pool, in fleet order."""
-        return ((each, offer) for each in self.pools for offer in each.offers)
+    def candidates(self, choice: Choice) -> tuple[PoolOffer, ...]:
+        """The offers that may satisfy *choice*: the others do not."""
+        if isinstance(choice.slice, MigProfile):
+            return self.by_profile.get(choice.slice, ())
+        return self.shares if choice.slice == SHARED else self.offers
 
 
 def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fleet:
@@ -71,6 +86,8 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         pools.append(pool.build(entry, catalogue.gpus[entry.gpu], types, order))
     if problems := list(check_slices(fleet_file, pools)):
         raise BadFleet(problems)
+    offers = tuple((each, offer) for each in pools for offer in each.offers)
+    resources = dict.fromkeys(offer.resource for _, offer in offers)
     return Fleet(
         cluster=fleet_file.cluster,
         pools=tuple(pools),
@@ -78,7 +95,21 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         catalogue=catalogue,
         label_keys=frozenset(key for each in pools for key in each.labels),
         file=fleet_file,
+        offers=offers,
+        by_profile={
+            name: tuple(pair for pair in offers if pair[1].satisfies(Choice(name))) for name in _profile_names(offers)
+        },
+        shares=tuple(pair for pair in offers if isinstance(pair[1], SharedOffer)),
+        by_resource={
+            resource: tuple(each for each in pools if resource in each.largest.capacity) for resource in resources
+        },
     )
+
+
+def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
+    """Every name by which somebody may ask for one of *offers*."""
+    gpus = {gpu.name: gpu for gpu in (offer.gpu for _, offer in offers)}
+    return {name for gpu in gpus.values() for name in (*(each.profile for each in gpu.profiles), *gpu.aliases)}
 
 
 def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import MigOffer
 from webhook.slices.catalogue import Catalogue
 
 
@@ -46,13 +47,13 @@ class Known:
 
 def offered(fleet: Fleet) -> Iterator[Offered]:
     """Everything that *fleet* offers, in fleet order."""
-    for pool, offer in fleet.offers():
+    for pool, offer in fleet.offers:
         yield Offered(
             slice=str(offer),
             resource=offer.resource,
             pool=pool.name,
             gpu=pool.gpu.name,
-            memory_mib=offer.profile.memory_mib if offer.profile else None,
+            memory_mib=offer.profile.memory_mib if isinstance(offer, MigOffer) else None,
             per_gpu=offer.per_gpu,
             per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},
         )

@@ -9,6 +9,7 @@ from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import FleetFile, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
+from webhook.slices.request import SHARED, Choice
 from webhook.slices.suggest import nearest
 
 
@@ -17,8 +18,7 @@ class Policy:
     """What pods of a namespace may use.  Advice: a pod that writes the resource by hand is never seen."""
 
     pools: frozenset[str] | None = None
-    slices: tuple[MigProfile | None, ...] | None = None
-    """Profiles; None among them stands for ``shared``."""
+    slices: tuple[Choice, ...] | None = None
 
     def permits(self, where: Pool, offer: Offer) -> bool:
         """Whether the namespace may use *offer* of the pool *where*."""
@@ -26,9 +26,7 @@ class Policy:
             return False
         if self.slices is None:
             return True
-        if offer.name is None:
-            return None in self.slices
-        return any(each is not None and offer.gpu.profile(each) is offer.profile for each in self.slices)
+        return any(offer.satisfies(choice) for choice in self.slices)
 
 
 EVERYTHING = Policy()
@@ -39,7 +37,7 @@ def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
     return {
         name: Policy(
             pools=None if entry.pools is None else frozenset(entry.pools),
-            slices=None if entry.slices is None else tuple(map(_slice, entry.slices)),
+            slices=None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices))),
         )
         for name, entry in fleet_file.namespaces.items()
     }
@@ -65,10 +63,8 @@ def check_slices(fleet_file: FleetFile, pools: list[Pool]) -> Iterator[FleetProb
     known = list(dict.fromkeys(map(str, offers)))
     for namespace, entry in fleet_file.namespaces.items():
         for index, text in enumerate(entry.slices or []):
-            wanted = _slice(text)
-            if wanted is None and text == "shared" and any(offer.name is None for offer in offers):
-                continue
-            if wanted and any(offer.profile is offer.gpu.profile(wanted) for offer in offers if offer.profile):
+            choice = _choice(text)
+            if choice and any(offer.satisfies(choice) for offer in offers):
                 continue
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
@@ -77,9 +73,11 @@ def check_slices(fleet_file: FleetFile, pools: list[Pool]) -> Iterator[FleetProb
             )
 
 
-def _slice(text: str) -> MigProfile | None:
-    """The profile that *text* names; None for ``shared``, and for what `check_slices` refuses."""
+def _choice(text: str) -> Choice | None:
+    """What *text* names; None for what `check_slices` refuses."""
+    if text == str(SHARED):
+        return Choice(SHARED)
     try:
-        return MigProfile.parse(text)
+        return Choice(MigProfile.parse(text))
     except BadProfile:
         return None

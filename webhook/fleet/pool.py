@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
 
 from webhook.fleet.file import PoolEntry, Taint
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
 from webhook.slices.profile import MigProfile
-from webhook.slices.request import Choice, Fraction, Shared
+from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
@@ -19,9 +20,35 @@ SHARED_GPU = "nvidia.com/gpu.shared"
 MIB_PER_GIB = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One kind of slice that a pool serves."""
+Size: TypeAlias = tuple[int, int, bool]
+"""Compute slices, memory by the profile's number, media engines: smaller is better where a choice leaves several."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedOffer:
+    """A share of a GPU that is time-sliced, or shared by MPS."""
+
+    gpu: Gpu
+    resource: str
+    """The extended resource that the device plugin advertises for it."""
+    per_gpu: int
+    """Shares of one GPU of the pool."""
+    order: int
+    """Its place among all the fleet's offers."""
+
+    size: ClassVar[Size] = (0, 0, False)
+
+    def __str__(self) -> str:
+        return str(SHARED)
+
+    def satisfies(self, choice: Choice) -> bool:
+        """Whether one share is what *choice* asks for, its count aside."""
+        return choice.slice == SHARED and (choice.gpu is None or self.gpu.called(choice.gpu))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MigOffer:
+    """A MIG profile that a pool serves."""
 
     gpu: Gpu
     resource: str
@@ -30,35 +57,33 @@ class Offer:
     """Slices of this kind on one GPU of the pool."""
     order: int
     """Its place among all the fleet's offers."""
-    name: MigProfile | None = None
-    """The profile as this pool's driver prints it; None for a share of a GPU."""
-    profile: GpuProfile | None = None
+    name: MigProfile
+    """The profile as this pool's driver prints it."""
+    profile: GpuProfile
     """The same profile in the catalogue."""
+    size: Size
 
     def __str__(self) -> str:
-        return str(self.name) if self.name else "shared"
+        return str(self.name)
 
     def satisfies(self, choice: Choice) -> bool:
         """Whether one slice of this kind is what *choice* asks for, its count aside."""
         if choice.gpu is not None and not self.gpu.called(choice.gpu):
             return False
-        wanted, profile = choice.slice, self.profile
-        if isinstance(wanted, Shared) or profile is None or self.name is None:
-            return isinstance(wanted, Shared) and profile is None
+        wanted = choice.slice
         if isinstance(wanted, MigProfile):
-            return self.gpu.profile(wanted) is profile
+            return self.gpu.profile(wanted) is self.profile
         if isinstance(wanted, Fraction):
-            return profile.compute_slices * wanted.denominator >= wanted.numerator * self.gpu.compute_slices
-        if wanted.unit == "gb":
-            return self.name.memory_gb >= wanted.amount
-        return profile.memory_mib is not None and profile.memory_mib >= wanted.amount * MIB_PER_GIB
+            return self.profile.compute_slices * wanted.denominator >= wanted.numerator * self.gpu.compute_slices
+        if isinstance(wanted, Memory):
+            if wanted.unit == "gb":
+                return self.name.memory_gb >= wanted.amount
+            return self.profile.memory_mib is not None and self.profile.memory_mib >= wanted.amount * MIB_PER_GIB
+        return False
 
-    @property
-    def size(self) -> tuple[int, int, bool]:
-        """Smaller is better where a choice leaves several: compute slices, memory, and media engines."""
-        if self.name is None or self.profile is None:
-            return (0, 0, False)
-        return (self.profile.compute_slices, self.name.memory_gb, self.name.media_extensions)
+
+Offer: TypeAlias = MigOffer | SharedOffer
+"""One kind of slice that a pool serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +108,10 @@ class Pool:
     taints: tuple[Taint, ...]
     architecture: str
     shapes: tuple[NodeShape, ...]
+    largest: NodeShape
+    """The one with the most GPUs: whatever fits on a node of the pool fits on this, as all are cut alike."""
     entry: PoolEntry
     """What the fleet file says of it."""
-
-    def offer(self, resource: str, choice: Choice) -> Offer | None:
-        """The offer of *resource* that satisfies *choice*, if the pool has one."""
-        return next((each for each in self.offers if each.resource == resource and each.satisfies(choice)), None)
 
 
 def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int) -> Pool:
@@ -96,6 +119,15 @@ def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order
     labels = {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
     offers = tuple(_offers(entry, gpu, first_order))
     types = tuple(types)
+    shapes = tuple(
+        NodeShape(
+            instance_type=instance_type,
+            labels=_node_labels(entry, labels, instance_type) | bought,
+            capacity={offer.resource: offer.per_gpu * instance_type.gpus for offer in offers},
+        )
+        for instance_type in types
+        for bought in _bought(entry)
+    )
     return Pool(
         name=entry.name,
         gpu=gpu,
@@ -103,15 +135,8 @@ def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order
         labels=labels,
         taints=tuple(entry.taints),
         architecture=types[0].architecture,
-        shapes=tuple(
-            NodeShape(
-                instance_type=each,
-                labels=_node_labels(entry, labels, each) | bought,
-                capacity={offer.resource: offer.per_gpu * each.gpus for offer in offers},
-            )
-            for each in types
-            for bought in _bought(entry)
-        ),
+        shapes=shapes,
+        largest=max(shapes, key=lambda shape: shape.instance_type.gpus),
         entry=entry,
     )
 
@@ -121,12 +146,16 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None:
-            yield Offer(gpu, SHARED_GPU, sharing.replicas, order)
+            yield SharedOffer(gpu, SHARED_GPU, sharing.replicas, order)
         return
     for index, (text, count) in enumerate(partition.mig.items()):
         name = MigProfile.parse(text)
+        profile = gpu.profile(name)
+        if profile is None:
+            raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` refuses it before
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
-        yield Offer(gpu, resource, count, order + index, name, gpu.profile(name))
+        size = (profile.compute_slices, name.memory_gb, name.media_extensions)
+        yield MigOffer(gpu, resource, count, order + index, name, profile, size)
 
 
 def _bought(entry: PoolEntry) -> list[dict[str, str]]:

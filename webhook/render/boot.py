@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from webhook.fleet.check import bottlerocket_key
-from webhook.fleet.pool import Pool
+from webhook.fleet.pool import MigOffer, Pool
 
 BOUNDARY = "gpu-slice"
 
@@ -73,9 +73,9 @@ def layout(pool: Pool) -> list[str]:
 
     The largest first: the driver takes the next free place, and a small slice in the wrong one leaves no room.
     """
-    sized = [(offer.profile.size, offer.profile.compute_slices, offer) for offer in pool.offers if offer.profile]
-    sized.sort(key=lambda each: (-each[0], -each[1]))
-    return [str(offer) for _, _, offer in sized for _ in range(offer.per_gpu)]
+    offers = [offer for offer in pool.offers if isinstance(offer, MigOffer)]
+    offers.sort(key=lambda offer: (-offer.profile.size, -offer.profile.compute_slices))
+    return [str(offer) for offer in offers for _ in range(offer.per_gpu)]
 
 
 def _bottlerocket(pool: Pool) -> str:

@@ -36,7 +36,7 @@ def values(fleet: Fleet) -> Iterator[Commented]:
     extra = []
     if any(pool.entry.partition.mig for pool in fleet.pools):
         extra.append({"name": "NVIDIA_MIG_MONITOR_DEVICES", "value": "all"})
-    if any(offer.resource == SHARED_GPU for _, offer in fleet.offers()):
+    if any(offer.resource == SHARED_GPU for _, offer in fleet.offers):
         extra += [
             {"name": "NVIDIA_RESOURCE_NAMES", "value": SHARED_GPU},
             {"name": "KUBERNETES_VIRTUAL_GPUS", "value": "true"},

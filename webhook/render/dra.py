@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import WHOLE_GPU, Offer
+from webhook.fleet.pool import WHOLE_GPU, MigOffer
 from webhook.render.manifest import Commented, Path, labels
 
 DRIVER = "gpu.nvidia.com"
@@ -22,9 +22,9 @@ Karpenter launches no node for a claim: this is for nodes that stand there."""
 
 def device_classes(fleet: Fleet) -> Iterator[Commented]:
     """One for each profile that has a resource of its own: under the strategy ``single`` none has."""
-    found: dict[str, Offer] = {}
-    for _, offer in fleet.offers():
-        if offer.name is not None and offer.resource != WHOLE_GPU:
+    found: dict[str, MigOffer] = {}
+    for _, offer in fleet.offers:
+        if isinstance(offer, MigOffer) and offer.resource != WHOLE_GPU:
             found.setdefault(offer.resource, offer)
     for index, (resource, offer) in enumerate(found.items()):
         notes: dict[Path, str] = {
@@ -34,7 +34,7 @@ def device_classes(fleet: Fleet) -> Iterator[Commented]:
         yield Commented(_device_class(resource, offer), notes if index else {(): _HEAD} | notes)
 
 
-def _device_class(resource: str, offer: Offer) -> dict[str, object]:
+def _device_class(resource: str, offer: MigOffer) -> dict[str, object]:
     # A resource may hold a dot where the profile has a plus, and so may the name of a class.
     attributes = f"device.attributes['{DRIVER}']"
     wanted = f"device.driver == '{DRIVER}' && {attributes}.type == 'mig' && {attributes}.profile == '{offer}'"

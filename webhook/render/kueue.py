@@ -68,8 +68,8 @@ def _cluster_queue(fleet: Fleet) -> Manifest:
 
 
 def _job(fleet: Fleet) -> Manifest:
-    policy, offers = fleet.policy(NAMESPACE), [offer for _, offer in fleet.offers()]
-    offer = next((offer for pool, offer in fleet.offers() if policy.permits(pool, offer)), offers[0])
+    policy, offers = fleet.policy(NAMESPACE), [offer for _, offer in fleet.offers]
+    offer = next((offer for pool, offer in fleet.offers if policy.permits(pool, offer)), offers[0])
     container = {
         "name": "main",
         "image": "nvidia/cuda:12.8.0-base-ubuntu24.04",

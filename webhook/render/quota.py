@@ -35,8 +35,8 @@ def quotas(fleet: Fleet) -> Iterator[Commented]:
 def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
     """The resources of the fleet that pods of *namespace* may ask for, and the others."""
     policy = fleet.policy(namespace)
-    known = dict.fromkeys(offer.resource for _, offer in fleet.offers())
-    permitted = {offer.resource for pool, offer in fleet.offers() if policy.permits(pool, offer)}
+    known = dict.fromkeys(offer.resource for _, offer in fleet.offers)
+    permitted = {offer.resource for pool, offer in fleet.offers if policy.permits(pool, offer)}
     return [each for each in known if each in permitted], [each for each in known if each not in permitted]
 
 

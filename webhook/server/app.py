@@ -9,16 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from time import monotonic, perf_counter
+from time import monotonic
 from urllib.parse import parse_qsl
 
-import orjson
-
-from webhook.admission.review import Answer, answer
 from webhook.errors import BadReview
 from webhook.fleet.fleet import Fleet
+from webhook.server.decide import Decide, NoFleet
 from webhook.server.http import JSON, Disconnected, HttpError, Receive, Scope, Send, read_body, require_json, respond
-from webhook.server.memory import Memory
 from webhook.server.metrics import Metrics
 from webhook.server.settings import MOST_BODY
 
@@ -31,10 +28,6 @@ answered.  Most pods have a tenth of it."""
 
 MOST_BIG = 128
 """Big bodies that may wait for their turn: as many as are decided in the second after which others are asked back."""
-
-MOST_VALUES = 200_000
-"""Commas and brackets in a big body, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
-etcd would store, of 1.5 MiB, has fewer."""
 
 _log = logging.getLogger("gpu_slice")
 
@@ -49,7 +42,7 @@ class Webhook:
         """Why nothing more should be sent here; empty while all is well."""
         self.turn = asyncio.Lock()
         self.waiting = 0
-        self.memory: Memory | None = None
+        self.decide_review = Decide(fleet, metrics)
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,21 +70,13 @@ class Webhook:
         require_json(scope)
         begun = monotonic()
         body = await read_body(scope, receive, MOST_BODY)
-        fleet = self.fleet()
-        if fleet is None:
-            # With Retry-After the API server asks again within the same admission.
-            raise HttpError(503, "no fleet yet", close=True, headers=[(b"retry-after", b"1")])
-        if self.memory is None or self.memory.fleet is not fleet:
-            self.memory = Memory(fleet)
-        sent = self.decide(body, self.memory) if len(body) <= BIG else await self.decide_big(body, self.memory)
+        sent = self.decide(body) if len(body) <= BIG else await self.decide_big(body)
         if monotonic() - begun > 1 and late(scope["query_string"], monotonic() - begun):
             raise HttpError(503, "the caller does not wait any more", close=True, headers=[(b"retry-after", b"1")])
         await respond(send, 200, sent, JSON)
 
-    async def decide_big(self, body: bytes, memory: Memory) -> bytes:
+    async def decide_big(self, body: bytes) -> bytes:
         """As `decide`: one at a time, and between two of them everybody else."""
-        if body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
-            raise HttpError(413, f"the body has more than {MOST_VALUES} values", close=True)
         if self.waiting >= MOST_BIG:
             # In a second, on a new connection, and so perhaps another replica.  At once would be a storm: ten times
             # a handshake, and then the API server gives up.
@@ -99,46 +84,21 @@ class Webhook:
         self.waiting += 1
         try:
             async with self.turn:
-                sent = self.decide(body, memory)
+                sent = self.decide(body)
                 await asyncio.sleep(0)
         finally:
             self.waiting -= 1
         return sent
 
-    def decide(self, body: bytes, memory: Memory) -> bytes:
+    def decide(self, body: bytes) -> bytes:
         """The answer to the review in *body*.  Raises `HttpError` where it is none."""
-        start = perf_counter()
         try:
-            decided = answer(orjson.loads(body), memory.plan)
-        except orjson.JSONDecodeError as error:
-            raise HttpError(400, f"the body is not JSON: {error}") from None
+            return self.decide_review(body)
         except BadReview as error:
             raise HttpError(400, str(error)) from None
-        sent = orjson.dumps(decided.body)
-        took = perf_counter() - start
-        self.metrics.duration.observe(took)
-        self.metrics.count(decided)
-        if _log.isEnabledFor(logging.DEBUG):
-            _log_decision(decided, took)
-        return sent
-
-
-def _log_decision(decided: Answer, took: float) -> None:
-    resolution = decided.plan.resolution if decided.plan is not None else None
-    _log.debug(
-        "decided",
-        extra={
-            "fields": {
-                "uid": decided.uid,
-                "namespace": decided.namespace,
-                "outcome": decided.outcome,
-                "reason": decided.denial.reason if decided.denial is not None else None,
-                "resources": [f"{each.resource}:{each.count}" for each in resolution.assignments] if resolution else [],
-                "pools": [pool.name for pool in resolution.pools] if resolution else [],
-                "milliseconds": round(took * 1000, 3),
-            }
-        },
-    )
+        except NoFleet:
+            # With Retry-After the API server asks again within the same admission.
+            raise HttpError(503, "no fleet yet", close=True, headers=[(b"retry-after", b"1")]) from None
 
 
 def late(query: bytes, passed: float) -> bool:

@@ -90,8 +90,9 @@ class Metrics:
         for reason in ("source", "total", "handshake", "headers", "body"):
             self.refused_connections.labels(reason)
 
-    def count(self, answer: Answer) -> None:
-        """Count one answered review."""
+    def count(self, answer: Answer, seconds: float) -> None:
+        """Count one answered review, which took *seconds*."""
+        self.duration.observe(seconds)
         profile = pool = ""
         resolution = answer.plan.resolution if answer.plan is not None else None
         if resolution is not None:

@@ -74,6 +74,8 @@ class Shared:
         return "shared"
 
 
+SHARED = Shared()
+
 Slice: TypeAlias = MigProfile | Fraction | Memory | Shared
 
 
@@ -289,7 +291,7 @@ class _Parser:
 
 def _slice(value: str, start: int, word: str) -> Slice:
     if word == "shared":
-        return Shared()
+        return SHARED
     if fraction := _FRACTION.match(word):
         share = Fraction(int(fraction[1]), int(fraction[2]))
         if share.numerator > share.denominator:

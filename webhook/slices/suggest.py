@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from fractions import Fraction as Rational
 
+from webhook.budget import Budget
 from webhook.slices.profile import RESOURCE_PREFIX, MigProfile
 
 EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
@@ -58,10 +59,21 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
     return None
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The word of *known* that looks most like *word*, if one does."""
-    found = get_close_matches(word[:LONGEST_WORD], list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+COMPARISON = 300
+"""Steps of comparing two words of `LONGEST_WORD` characters."""
+
+
+def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> str | None:
+    """The word of *known* that looks most like *word*, if one does.
+
+    *budget* pays for the comparisons: those that it does not pay for are not made.
+    """
+    words = list(known)
+    if budget is not None:
+        words = words[: budget.left // 2 // COMPARISON]
+        budget.afford(len(words) * COMPARISON)
+    matches = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def distance(wanted: MigProfile, offered: MigProfile) -> tuple[int, int, bool]:

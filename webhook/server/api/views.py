@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from webhook.admission.patch import Operation
 from webhook.admission.preview import Preview
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
@@ -42,7 +43,7 @@ class PreviewView(_View):
     outcome: Literal["sliced", "unchanged", "untouched", "denied"]
     why: str
     """Where nothing changes, why."""
-    patch: list[dict[str, Any]]
+    patch: list[Operation]
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""

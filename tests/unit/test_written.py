@@ -5,13 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import jsonpatch
+import msgspec
 import pytest
 
-from tests.pods import CORNERS, MIXED, REQUIRED, SINGLE, container, expression, fleet_of, pod_of, required
-from webhook.admission.mutate import covers, toleration
-from webhook.admission.plan import plan
-from webhook.admission.pod import Pod
+from tests.pods import CORNERS, MIXED, REQUIRED, SINGLE, Pod, container, expression, fleet_of, plan, pod_of, required
+from webhook.admission import patch as written
+from webhook.admission.patch import toleration_of
+from webhook.admission.pod import Toleration
 from webhook.fleet.file import Taint
+
+
+def covers(toleration: dict[str, Any], taint: Taint) -> bool:
+    return written.covers(msgspec.convert(toleration, Toleration), taint)
+
 
 MIG = "nvidia.com/mig-1g.5gb"
 OURS = {"key": "nvidia.com/gpu-shared", "operator": "Exists"}
@@ -209,8 +215,8 @@ def test_a_toleration_covers_a_taint_as_in_kubernetes(given: dict[str, Any], tai
 @pytest.mark.parametrize("taint", [NO_SCHEDULE, NO_EXECUTE, NO_VALUE, Taint(key="nvidia.com/gpu-shared", value="true")])
 def test_what_we_write_covers_the_taint_and_no_other_key(taint: Taint) -> None:
     """P11."""
-    assert covers(toleration(taint), taint)
-    assert not covers(toleration(taint), Taint(key="other", value=taint.value, effect=taint.effect))
+    assert covers(toleration_of(taint), taint)
+    assert not covers(toleration_of(taint), Taint(key="other", value=taint.value, effect=taint.effect))
 
 
 class TestSelector:

@@ -1,0 +1,155 @@
+"""Which container gets what, and what GPU resources that containers ask for themselves have to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from webhook.admission.pod import Place
+from webhook.budget import Budget
+from webhook.errors import Denial, quote
+from webhook.fleet.pool import WHOLE_GPU
+from webhook.slices.request import ANNOTATION, FIELD, SHARED, Choice, Request
+from webhook.slices.suggest import nearest
+
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+MOST_SLICED = 16
+"""Containers of one pod that may have a slice: the cost of a search grows with them, and no pod is known that has
+more."""
+
+
+class Wanted(Struct, frozen=True, gc=False):
+    """A container that shall get a slice."""
+
+    place: Place
+    request: Request
+    given: tuple[str, int] | None = None
+    """The resource and count that an earlier visit gave it, which are final."""
+    guessed: bool = False
+    """Whether it was chosen only because it is the first."""
+
+
+class Other(Struct, frozen=True, gc=False):
+    """A slice that another container asks for by its resource."""
+
+    place: Place
+    resource: str
+    count: int
+
+
+def refuse_many_shares(requests: Iterable[Request]) -> None:
+    """Raise `Denial` where a container would get several shares of a GPU."""
+    for request in requests:
+        for choice in request.choices:
+            if choice.count > 1 and choice.slice == SHARED:
+                raise Denial(
+                    f"the device plugin gives a container one share of a GPU, not {choice.count}",
+                    field=FIELD,
+                    hint="Write 'shared'; for more, ask for a whole GPU or a larger slice",
+                    reason="conflict",
+                    position=choice.position,
+                )
+
+
+def choose(requests: Sequence[Request], places: Sequence[Place], default: object, budget: Budget) -> list[Wanted]:
+    """Which container each request is for.  *default*: what the annotation `DEFAULT_CONTAINER` says."""
+    if requests[0].container is None:
+        place, guessed = _only(places, default)
+        return [Wanted(place, requests[0], guessed=guessed)]
+    by_name = {place.name: place for place in places}
+    wanted = []
+    for request in requests:
+        named = by_name.get(request.container or "")
+        if named is None:
+            like = nearest(request.container or "", by_name, budget)
+            hint = f"Write '{like}'" if like else f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
+            raise Denial(
+                f"no container is called '{request.container}'",
+                field=FIELD,
+                hint=hint,
+                reason="no-such-container",
+                position=request.position,
+            )
+        wanted.append(Wanted(named, request))
+    return wanted
+
+
+def _only(places: Sequence[Place], default: object) -> tuple[Place, bool]:
+    """The container that gets the slice where none was named, never an init container; and whether it is a guess."""
+    if len(places) == 1:
+        return places[0], False
+    regular = [place for place in places if not place.init]
+    for candidates in (
+        regular,
+        [place for place in regular if WHOLE_GPU in place.asks],
+        [place for place in regular if place.name == default],
+        [place for place in regular if place.asks],  # it has its slice by hand: another one would be a second
+    ):
+        if len(candidates) == 1:
+            return candidates[0], False
+    return regular[0], True
+
+
+def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
+    """What the other containers ask for.  Raises `Denial` for a whole GPU, which a cut node does not have."""
+    sliced = {(entry.place.init, entry.place.index) for entry in wanted}
+    result = []
+    for place in places:
+        if not place.asks or (place.init, place.index) in sliced:
+            continue
+        for resource, count in place.asks.items():
+            if resource == WHOLE_GPU:
+                raise Denial(
+                    f"{quote(place.name)} asks for a whole GPU, and a node that is cut into slices has none",
+                    field=f"{place.path}.resources.limits[{WHOLE_GPU}]",
+                    hint=f"Remove it, or give it a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'",
+                    reason="whole-gpu",
+                )
+            result.append(Other(place, resource, count))
+    if len(wanted) + len(result) > MOST_SLICED:
+        raise Denial(
+            f"{len(wanted) + len(result)} containers ask for slices",
+            field=FIELD,
+            hint=f"Ask for slices in at most {MOST_SLICED} containers",
+            reason="capacity",
+        )
+    return result
+
+
+def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: bool) -> bool:
+    """What becomes of GPU resources that a container with a slice asks for itself: kept, replaced, or refused.
+
+    Returns whether a whole GPU is replaced.  *visited*: what it asks for may be what an earlier visit wrote.
+    """
+    replaced = False
+    for asked, number in place.asks.items():
+        field = f"{place.path}.resources.limits[{asked}]"
+        if asked == resource and number == count and (visited or asked != WHOLE_GPU or number == 1):
+            continue
+        if asked == WHOLE_GPU:
+            if number > 1:
+                raise Denial(
+                    f"{quote(place.name)} asks for {number} whole GPUs and for a slice",
+                    field=field,
+                    hint=f"Remove it for the slice, or the annotation '{ANNOTATION}' for the GPUs",
+                    reason="whole-gpu",
+                )
+            replaced = True
+        elif asked != resource:
+            raise Denial(
+                f"{quote(place.name)} asks for {number} of '{asked}', and the annotation gives it {count} of "
+                f"'{resource}'; one container sees one kind of slice",
+                field=field,
+                hint="Remove one of the two",
+                reason="conflict",
+            )
+        else:
+            raise Denial(
+                f"{quote(place.name)} asks for {number} of '{asked}', and the annotation gives it {count}",
+                field=field,
+                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it here",
+                reason="conflict",
+            )
+    return replaced

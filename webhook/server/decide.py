@@ -1,0 +1,66 @@
+"""A review's bytes in, the answer's bytes out: what the HTTPS port calls for ``POST /mutate``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from time import perf_counter
+
+from webhook.admission.plan import Plan, plan
+from webhook.admission.pod import Pod
+from webhook.admission.review import Answer, answer
+from webhook.fleet.fleet import Fleet
+from webhook.server.metrics import Metrics
+
+_log = logging.getLogger("gpu_slice")
+
+
+class NoFleet(Exception):
+    """There is no fleet yet, so nothing can be decided."""
+
+
+class Decide:
+    """Decides reviews by the fleet in use.  It remembers nothing from one review to the next."""
+
+    def __init__(self, fleet: Callable[[], Fleet | None], metrics: Metrics) -> None:
+        self.fleet = fleet
+        """The fleet in use; None while there is none."""
+        self.metrics = metrics
+
+    def __call__(self, body: bytes) -> bytes:
+        """The answer to the review in *body*.
+
+        Raises `NoFleet`, or `webhook.errors.BadReview` where *body* is not a review.  Anything else is our fault.
+        """
+        fleet = self.fleet()
+        if fleet is None:
+            raise NoFleet
+
+        def planner(pod: Pod, namespace: str | None) -> Plan:
+            return plan(pod, fleet, namespace)
+
+        start = perf_counter()
+        answered = answer(body, planner)
+        took = perf_counter() - start
+        self.metrics.count(answered, took)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log_decision(answered, took)
+        return answered.body
+
+
+def _log_decision(answered: Answer, took: float) -> None:
+    resolution = answered.plan.resolution if answered.plan is not None else None
+    _log.debug(
+        "decided",
+        extra={
+            "fields": {
+                "uid": answered.uid,
+                "namespace": answered.namespace,
+                "outcome": answered.outcome,
+                "reason": answered.denial.reason if answered.denial is not None else None,
+                "resources": [f"{part.resource}:{part.count}" for part in resolution.assignments] if resolution else [],
+                "pools": [pool.name for pool in resolution.pools] if resolution else [],
+                "milliseconds": round(took * 1000, 3),
+            }
+        },
+    )
