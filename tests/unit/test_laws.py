@@ -29,6 +29,7 @@ from tests.pods import (
     cases,
     container,
     fleet_of,
+    fleet_text_of,
     pod_of,
 )
 from webhook.admission.plan import Plan, plan
@@ -73,7 +74,8 @@ class TestPatch:
     def test_another_library_makes_of_the_patch_what_was_meant(self, case: Case) -> None:
         made, patched = admitted(case)
         assert made.resolution is not None
-        assert text(patched) == text(sliced(case[0], case[0]["metadata"]["annotations"]["gpu-slice"], made.resolution))
+        asked = case[0]["metadata"]["annotations"]["gpu-slice"]
+        assert text(patched) == text(sliced(case[0], asked, made.resolution, fleet_text_of(case[1])))
 
     @given(cases())
     def test_only_what_is_ours_is_touched(self, case: Case) -> None:
