@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from certs.authority import service_names
-from certs.cluster import Conflict, Names, Snapshot, Unreachable
+from certs.cluster import Conflict, Document, Names, Snapshot, Unreachable
 from certs.metrics import Metrics
 from certs.outlook import is_overdue
 from certs.policy import Policy
 from certs.rotation import Step, next_step
+from certs.shipped import Shipped, Unreadable
 from certs.stored import BadRecords, Stored
 
 INTERVAL = 60.0
@@ -28,6 +29,9 @@ SOON = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 MOST_STEPS = 32
 """In one turn.  Seven lead from nothing to a leaf; a conflict counts as one."""
+
+MOST_PATHS = 20
+"""Places in a line of the log at which the webhook configuration differs."""
 
 _log = logging.getLogger("gpu_slice")
 
@@ -60,17 +64,24 @@ class Keeper:
         policy: Policy = Policy(),  # noqa: B008  # it is frozen
         interval: float = INTERVAL,
         clock: Callable[[], datetime] = utc_now,
+        shipped: Shipped | None = None,
     ) -> None:
-        """*names*: what the leaf is to be good for; those of *service* where there are none."""
+        """*names*: what the leaf is to be good for; those of *service* where there are none.
+
+        *shipped*: what the webhook configuration is compared with, if it is to be.
+        """
         self.store = store
         self.metrics = metrics
         self.names = tuple(names) or service_names(service, store.names.namespace)
         self.policy = policy
         self.interval = interval
         self.clock = clock
+        self.shipped = shipped
         self.ended = threading.Event()
         self._seen: Stored | None = None
         self._said = ""
+        self._changed: dict[str, object] = {}
+        """What was said last of the webhook configuration."""
 
     def run(self) -> None:
         """Turn after turn, until `stop`."""
@@ -133,6 +144,7 @@ class Keeper:
         """One write, if one is due; whether it was.  Raises as `turn`, and `Conflict` at once."""
         snapshot = self.store.read()
         self._seen = snapshot.stored
+        self._compare(snapshot.configuration)
         step = next_step(snapshot.stored, self.clock(), self.policy, self.names)
         if step is None:
             if snapshot.stored.bundle is None:
@@ -145,6 +157,25 @@ class Keeper:
         self.store.write(snapshot, step.after)
         self._tell(step)
         return True
+
+    def _compare(self, configuration: Document | None) -> None:
+        """Show whether the webhook configuration is as it was shipped, and log it when that changes."""
+        if self.shipped is None:
+            return
+        changed: dict[str, object] = {}
+        try:
+            if paths := self.shipped.differences(configuration):
+                changed = {"at": list(paths[:MOST_PATHS])}
+        except Unreadable as error:
+            changed = {"problem": str(error)}
+        self.metrics.as_shipped.set(not changed)
+        if changed == self._changed:
+            return
+        if changed:
+            _log.error("the webhook configuration is not as shipped", extra={"fields": changed})
+        else:
+            _log.info("the webhook configuration is as shipped again")
+        self._changed = changed
 
     def _tell(self, step: Step) -> None:
         self.metrics.steps.labels(step.kind.value).inc()

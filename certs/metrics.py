@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -54,6 +55,12 @@ class Metrics:
             "1 when something should have been renewed and was not",
             registry=registry,
         )
+        self.as_shipped = Gauge(
+            "gpu_slice_keeper_configuration_as_shipped",
+            "1 while the webhook configuration is as shipped but for caBundle, 0 when not, NaN if it is not compared",
+            registry=registry,
+        )
+        self.as_shipped.set(math.nan)
         self.turned_at = time.monotonic()
         for kind in Kind:
             self.steps.labels(kind.value)

@@ -26,9 +26,14 @@ REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 @lru_cache
 def fleet_of(text: str) -> Fleet:
     """A fleet by its name in `FLEETS`, or by what its file says below the version."""
+    return load_fleet(fleet_text_of(text))
+
+
+def fleet_text_of(text: str) -> bytes:
+    """The file of that fleet."""
     if text == "built-in":
-        return load_fleet(default_fleet_text())
-    return load_fleet(f"apiVersion: gpu-slice/v1\n{FLEETS.get(text, text)}".encode())
+        return default_fleet_text()
+    return f"apiVersion: gpu-slice/v1\n{FLEETS.get(text, text)}".encode()
 
 
 def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, **more: Any) -> Plan:

@@ -23,6 +23,7 @@ from certs.cluster import Conflict, Names, Unreachable
 from certs.keeper import Keeper
 from certs.metrics import Metrics
 from certs.policy import Policy
+from certs.shipped import Shipped
 from certs.situation import Situation
 from certs.stored import certificates
 from tests.cluster.cluster import Cluster, Document
@@ -85,11 +86,12 @@ def _home(cluster: Cluster) -> Iterator[None]:
 def _installed(cluster: Cluster, configuration: str) -> Iterator[str]:
     """What manifests/keeper has, but for the Deployment; its rights are for the configuration of this test."""
     created: list[Document] = []
-    for path in ("serviceaccount.yaml", "secrets.yaml", "rbac.yaml"):
+    for path in ("serviceaccount.yaml", "secrets.yaml", "rbac.yaml", "policy.yaml"):
         for each in documents.read((MANIFESTS / "keeper" / path).read_bytes(), name=path):
             if each.value["kind"] == "ClusterRole":
                 each.value["rules"][0]["resourceNames"] = [configuration]
             created.append(cluster.create(each.value))
+    wait_for("the policy is in force", lambda: ALONE in patched(cluster, {"metadata": {"labels": {"probe": "1"}}}))
     yield configuration
     for each in reversed(created):
         metadata = each["metadata"]
@@ -113,6 +115,19 @@ def _keep(api: ApiClient, installed: str) -> Callable[..., Keeper]:
         return Keeper(store, Metrics(), policy=policy or Policy(), clock=clock or Time())
 
     return keep
+
+
+ALONE = "the account of the keeper may change caBundle and nothing else"
+
+
+def patched(cluster: Cluster, change: Document | list[Document], *options: str) -> str:
+    """What the API server says to a patch by the keeper's account, a merge patch or JSON Patch; nothing is stored."""
+    way = "json" if isinstance(change, list) else "merge"
+    told = cluster.kubectl(
+        "patch", CONFIGURATION, "kept", f"--type={way}", "-p", json.dumps(change), "--dry-run=server",
+        *(options or [f"--as={ROBOT}"]),
+    )  # fmt: skip
+    return told.stdout + told.stderr
 
 
 def entries(cluster: Cluster) -> list[Document]:
@@ -203,6 +218,72 @@ def test_its_rights_are_those_that_it_needs_and_no_others(cluster, installed, ve
     """P36."""
     asked = cluster.kubectl("auth", "can-i", verb, what, f"--as={ROBOT}", "-n", "gpu-slice")
     assert asked.stdout.strip() == allowed, asked.stderr
+
+
+THIEF = {"url": "https://192.0.2.1/"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param([{"op": "add", "path": "/webhooks/1/clientConfig/service/name", "value": "thief"}], id="Service"),
+        pytest.param([{"op": "add", "path": "/webhooks/1/clientConfig/service/path", "value": "/"}], id="path"),
+        pytest.param([{"op": "remove", "path": "/webhooks/1/clientConfig/service/path"}], id="path removed"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/clientConfig", "value": THIEF}], id="URL"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/rules/0/resources", "value": ["*/*"]}], id="rules"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/failurePolicy", "value": "Ignore"}], id="fails open"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/namespaceSelector", "value": {}}], id="all namespaces"),
+        pytest.param([{"op": "remove", "path": "/webhooks/1/matchConditions"}], id="all pods"),
+        pytest.param([{"op": "remove", "path": "/webhooks/1"}], id="a webhook less"),
+        pytest.param([{"op": "copy", "from": "/webhooks/1", "path": "/webhooks/-"},
+                      {"op": "replace", "path": "/webhooks/2/name", "value": "third.gpu-slice.io"}], id="one more"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/name", "value": "third.gpu-slice.io"}], id="name"),
+        pytest.param([{"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "YQ=="},
+                      {"op": "replace", "path": "/webhooks/1/timeoutSeconds", "value": 30}], id="beside caBundle"),
+        pytest.param({"metadata": {"annotations": {"a": "b"}}}, id="annotation"),
+        pytest.param({"metadata": {"finalizers": ["gpu-slice.io/never"]}}, id="finalizer"),
+        pytest.param({"metadata": {"ownerReferences": [
+            {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "0"}]}}, id="owner that is gone"),
+    ],
+)  # fmt: skip
+def test_its_token_changes_nothing_but_ca_bundle(cluster, installed, change: Document | list[Document]) -> None:
+    """P36."""
+    assert ALONE in patched(cluster, change)
+    groups = ["--as=admin", "--as-group=system:masters"]
+    assert patched(cluster, change, *groups).endswith("/kept patched\n")  # so nothing else refuses it
+
+
+def test_its_token_may_empty_ca_bundle_as_the_keeper_may_fill_it(cluster, keep) -> None:
+    """P36."""
+    keep().turn()
+    change = [{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]
+    assert patched(cluster, change).endswith("/kept patched\n")
+
+
+def test_a_configuration_as_an_api_server_stores_it_is_as_shipped_until_it_is_changed(
+    cluster, keep, tmp_path: Path
+) -> None:
+    text = json.dumps({**manifest("webhook/webhook.yaml"), "webhooks": without_status(cluster)})
+    (tmp_path / "webhook.yaml").write_text(text)
+    mine = Shipped(tmp_path / "webhook.yaml")
+    keep().turn()  # which puts caBundle in
+
+    assert mine.differences(keep().store.read().configuration) == ()
+
+    cluster.patch(CONFIGURATION, "kept", {"metadata": {"labels": {"a": "b"}}}, api=ADMISSION)
+    assert mine.differences(keep().store.read().configuration) == ()
+    entry = entries(cluster)
+    entry[1]["failurePolicy"] = "Ignore"
+    cluster.patch(CONFIGURATION, "kept", {"webhooks": entry}, api=ADMISSION)
+    assert mine.differences(keep().store.read().configuration) == ("webhooks[1].failurePolicy",)
+
+
+def test_the_manifest_as_an_api_server_stores_it_is_as_shipped(cluster, ours) -> None:
+    document = manifest("webhook/webhook.yaml")
+    document["metadata"]["name"] = "stored"
+    shipped = Shipped(MANIFESTS / "webhook" / "webhook.yaml")
+
+    assert shipped.differences(cluster.create(document, dry_run=True)) == ()
 
 
 def test_certificates_made_by_hand_are_taken_over_and_go_on_being_served(cluster, keep, tls) -> None:

@@ -83,14 +83,17 @@ def test_the_command_line_agrees(story: Path, tmp_path: Path) -> None:
 def test_the_patch_applied_by_another_library_is_the_previewed_pod_and_the_one_that_was_meant(story: Path) -> None:
     """P5."""
     pod = pod_of(story)
-    fleet = files.fleet_at(FLEETS[fleet_of(story)])
+    path = FLEETS[fleet_of(story)]
+    fleet, fleet_text = files.fleet_at(path), path.read_bytes() if path else files.default_fleet_text()
     patched = jsonpatch.apply_patch(pod, documents.read((story / "patch.yaml").read_bytes())[0].value)
 
     (previewed,) = preview(pod, fleet)
 
     assert text(previewed.pod) == text(patched)
     resolution = previewed.plan.resolution
-    meant = pod if resolution is None else sliced(pod, pod["metadata"]["annotations"]["gpu-slice"], resolution)
+    meant = pod
+    if resolution is not None:
+        meant = sliced(pod, pod["metadata"]["annotations"]["gpu-slice"], resolution, fleet_text)
     assert text(patched) == text(meant)
 
 

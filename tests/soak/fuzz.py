@@ -11,7 +11,6 @@ from webhook import documents
 from webhook.cli import files
 from webhook.server.app import Webhook
 from webhook.server.http import HttpError
-
 from webhook.server.metrics import Metrics
 
 ODD = [

@@ -434,18 +434,22 @@ ONE = {"1g": {"name": "1g.5gb"}}
             {"gpus": {"x": {"like": "h201", "source": "x"}}},
             "gpus.x.like",
             "'h201' is no GPU with an entry of its own",
-            "no 'like'",
+            "Name one that has no 'like'",
             id="like one that is not there",
         ),
         pytest.param(
             {"gpus": {"x": {"like": "a800-40gb", "source": "x"}}},
             "gpus.x.like",
             "'a800-40gb' is no GPU with an entry of its own",
-            "no 'like'",
+            "Name one that has no 'like'",
             id="like one that is itself a copy",
         ),
         pytest.param(
-            {"gpus": {"x": {"like": "x", "source": "x"}}}, "gpus.x.like", "'x' is no GPU", "no 'like'", id="like itself"
+            {"gpus": {"x": {"like": "x", "source": "x"}}},
+            "gpus.x.like",
+            "'x' is no GPU with an entry of its own",
+            "Name one that has no 'like'",
+            id="like itself",
         ),
         pytest.param(
             {"gpus": {"x": {"source": "x", "profiles": ONE}}},
@@ -492,8 +496,8 @@ ONE = {"1g": {"name": "1g.5gb"}}
         pytest.param(
             {"gpus": {"x": {"like": "h200", "source": "x", "aliases": {"1g.17gb": "1g.19gb"}}}},
             "gpus.x.aliases",
-            "1g.19gb",
-            "",
+            "'x' has no profile '1g.19gb'",
+            "Name one that it has",
             id="an alias of a profile that the GPU has not",
         ),
         pytest.param(
@@ -506,15 +510,15 @@ ONE = {"1g": {"name": "1g.5gb"}}
                 }
             },
             "geometries.two.roles.half",
-            "2",
-            "",
+            "an instance of 1 ends behind the last of 2 memory slices",
+            "Correct starts or size",
             id="a start behind the GPU's last memory slice",
         ),
         pytest.param(
             {"instanceTypes": {"x1.large": {"gpu": "h200", "gpus": 1, "gpuName": "h200"}}},
             "instanceTypes.x1.large",
-            "gpuMemory",
-            "",
+            "gpuName and gpuMemory go together",
+            "Give both, or neither",
             id="one of the two labels that go together",
         ),
     ],

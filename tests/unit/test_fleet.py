@@ -199,114 +199,212 @@ class TestValid:
 NOT_MIG = "no MIG profile: expected"
 
 REFUSED = [
-    # the text, the path of the problem, a piece of it, a piece of the hint
+    # the text, the path of the problem, the problem and the hint or the telling part of each
     pytest.param("", "fleet", "has 0 documents", "one fleet", id="an empty file"),
     pytest.param("# nothing\n", "fleet", "has 0 documents", "one fleet", id="a comment"),
     pytest.param(text() + "---\n" + text(), "fleet", "has 2 documents", "one fleet", id="two documents"),
-    pytest.param("- name: p\n", "fleet", "is no fleet", "apiVersion: gpu-slice/v1", id="a list"),
+    pytest.param("- name: p\n", "fleet", "[…] is no fleet", "Begin with 'apiVersion: gpu-slice/v1'", id="a list"),
     pytest.param("fleet\n", "fleet", "'fleet' is no fleet", "apiVersion: gpu-slice/v1", id="a text"),
     pytest.param("pools: [\n", "fleet", "cannot be read", "fleet:", id="no YAML"),
-    pytest.param("apiVersion: a\napiVersion: b\n", "fleet", "", "duplicate key 'apiVersion'", id="a key twice"),
     pytest.param(
-        text(pool_text(labels="{a: x, a: y}")), "fleet", "", "duplicate key 'a'", id="a key twice, further down"
+        "apiVersion: a\napiVersion: b\n",
+        "fleet",
+        "cannot be read",
+        "fleet:2: duplicate key 'apiVersion'. Keep one of them; the first is on line 1",
+        id="a key twice",
+    ),
+    pytest.param(
+        text(pool_text(labels="{a: x, a: y}")),
+        "fleet",
+        "cannot be read",
+        "fleet:3: duplicate key 'a'. Keep one of them; the first is on line 3",
+        id="a key twice, further down",
     ),
     pytest.param(
         text().replace("/v1", "/v2"), "apiVersion", "not 'gpu-slice/v2'", "gpu-slice/v1', or upgrade", id="a newer one"
     ),
-    pytest.param("pools: []\napiVersion: 1\n", "apiVersion", "not 1", "gpu-slice/v1", id="a number for the version"),
+    pytest.param(
+        "pools: []\napiVersion: 1\n",
+        "apiVersion",
+        "this gpu-slice reads gpu-slice/v1, not 1",
+        "Write 'apiVersion: gpu-slice/v1', or upgrade",
+        id="a number for the version",
+    ),
     pytest.param(text().split("\n", 1)[1], "apiVersion", "is missing", "Add it", id="no version"),
     pytest.param("apiVersion: gpu-slice/v1\n", "pools", "is missing", "Add it", id="no pools"),
     pytest.param(
-        "apiVersion: gpu-slice/v1\npools: []\n", "pools", "is empty", "at least one", id="an empty list of pools"
+        "apiVersion: gpu-slice/v1\npools: []\n", "pools", "is empty", "Give at least one", id="an empty list of pools"
     ),
-    pytest.param("apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "is a mapping", "list", id="a map of pools"),
-    pytest.param("apiVersion: gpu-slice/v1\npools: [p]\n", "pools[0]", "'p' is a string", "", id="a pool by name only"),
-    pytest.param(text(extra="cluster: my cluster\n"), "cluster", "'my cluster'", "", id="a cluster with a space"),
+    pytest.param(
+        "apiVersion: gpu-slice/v1\npools: {p: {}}\n", "pools", "{…} is a mapping", "Write a list", id="a map of pools"
+    ),
+    pytest.param(
+        "apiVersion: gpu-slice/v1\npools: [p]\n",
+        "pools[0]",
+        "'p' is a string",
+        "Write a mapping",
+        id="a pool by name only",
+    ),
+    pytest.param(
+        text(extra="cluster: my cluster\n"),
+        "cluster",
+        "'my cluster' is not well formed",
+        "Use letters, digits, '-' and '_', at most 100 characters",
+        id="a cluster with a space",
+    ),
     # fields that do not exist
-    pytest.param(text(extra="namespace: {}\n"), "namespace", "is no field", "'namespaces'", id="a field misspelt"),
     pytest.param(
-        text(extra="xyz: {}\n"), "xyz", "is no field", "apiVersion, cluster, pools", id="a field like no other"
+        text(extra="namespace: {}\n"),
+        "namespace",
+        "is no field that a fleet has",
+        "Write 'namespaces'",
+        id="a field misspelt",
     ),
     pytest.param(
-        text(pool_text(instanceType="[a]")), "pools[0].instanceType", "is no field", "'instanceTypes'", id="in a pool"
+        text(extra="xyz: {}\n"),
+        "xyz",
+        "is no field that a fleet has",
+        "Known are apiVersion, cluster, pools, namespaces, catalogue",
+        id="a field like no other",
+    ),
+    pytest.param(
+        text(pool_text(instanceType="[a]")),
+        "pools[0].instanceType",
+        "is no field that a fleet has",
+        "Write 'instanceTypes'",
+        id="in a pool",
     ),
     pytest.param(
         text(pool_text(instance_types="[a]")),
         "pools[0].instance_types",
-        "is no field",
-        "'instanceTypes'",
+        "is no field that a fleet has",
+        "Write 'instanceTypes'",
         id="as Python spells it",
     ),
     pytest.param(
         text(pool_text(partition="{migs: {1g.5gb: 7}}")),
         "pools[0].partition.migs",
-        "is no field",
-        "'mig'",
+        "is no field that a fleet has",
+        "Write 'mig'",
         id="in a partition",
     ),
     pytest.param(
         text(pool_text(partition="{timeSlicing: {replicas: 4, renameByDefalt: true}}")),
         "pools[0].partition.timeSlicing.renameByDefalt",
-        "is no field",
-        "replicas",
+        "is no field that a fleet has",
+        "Known are replicas",
         id="in time-slicing, where the plugin would ignore it",
     ),
     pytest.param(
         text(pool_text(taints="[{key: a, efect: NoSchedule}]")),
         "pools[0].taints[0].efect",
-        "is no field",
-        "'effect'",
+        "is no field that a fleet has",
+        "Write 'effect'",
         id="in a taint",
     ),
-    pytest.param(text(pool_text(limit="{node: 1}")), "pools[0].limit.node", "is no field", "'nodes'", id="in a limit"),
+    pytest.param(
+        text(pool_text(limit="{node: 1}")),
+        "pools[0].limit.node",
+        "is no field that a fleet has",
+        "Write 'nodes'",
+        id="in a limit",
+    ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{tag: {a: b}}]")),
         "pools[0].capacityReservations[0].tag",
-        "is no field",
-        "'tags'",
+        "is no field that a fleet has",
+        "Write 'tags'",
         id="in a reservation",
     ),
     pytest.param(
-        text(extra="namespaces: {a: {pool: [p]}}\n"), "namespaces.a.pool", "is no field", "'pools'", id="in a namespace"
+        text(extra="namespaces: {a: {pool: [p]}}\n"),
+        "namespaces.a.pool",
+        "is no field that a fleet has",
+        "Write 'pools'",
+        id="in a namespace",
     ),
     pytest.param(
         text(extra="namespaces: {mps: {pool: [p]}}\n"),
         "namespaces.mps.pool",
-        "is no field",
-        "'pools'",
+        "is no field that a fleet has",
+        "Write 'pools'",
         id="in a namespace that is called like a field",
     ),
-    pytest.param(text(extra="catalogue: {gpu: {}}\n"), "catalogue.gpu", "is no field", "'gpus'", id="in the catalogue"),
+    pytest.param(
+        text(extra="catalogue: {gpu: {}}\n"),
+        "catalogue.gpu",
+        "is no field that a fleet has",
+        "Write 'gpus'",
+        id="in the catalogue",
+    ),
     pytest.param(
         text(extra="catalogue: {gpus: {x: {source: a, aliasses: {}}}}\n"),
         "catalogue.gpus.x.aliasses",
-        "is no field",
-        "'aliases'",
+        "is no field that a fleet has",
+        "Write 'aliases'",
         id="in a GPU of its own",
     ),
     pytest.param(
         text(extra="catalogue: {instanceTypes: {x: {gpu: h200, gpus: 1, gpuNam: a}}}\n"),
         "catalogue.instanceTypes.x.gpuNam",
-        "is no field",
-        "'gpuName'",
+        "is no field that a fleet has",
+        "Write 'gpuName'",
         id="in an instance type of its own",
     ),
     # name and gpu
     pytest.param(text(pool_text(name=None)), "pools[0].name", "is missing", "Add it", id="no name"),
-    pytest.param(text(pool_text(name="My_Pool")), "pools[0].name", "'My_Pool'", "lower-case", id="no DNS label"),
-    pytest.param(text(pool_text(name="a" * 64)), "pools[0].name", "aaa", "63", id="a name of 64 letters"),
-    pytest.param(text(pool_text(name="1")), "pools[0].name", "1 is a number", "", id="a number for a name"),
+    pytest.param(
+        text(pool_text(name="My_Pool")),
+        "pools[0].name",
+        "'My_Pool' is not well formed",
+        "Use lower-case letters, digits and '-', at most 63 characters",
+        id="no DNS label",
+    ),
+    pytest.param(
+        text(pool_text(name="a" * 64)),
+        "pools[0].name",
+        "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa' is not well formed",
+        "Use lower-case letters, digits and '-', at most 63 characters",
+        id="a name of 64 letters",
+    ),
+    pytest.param(
+        text(pool_text(name="1")),
+        "pools[0].name",
+        "1 is a number",
+        "Write a string: put it in quotes",
+        id="a number for a name",
+    ),
     pytest.param(
         text(pool_text(), pool_text()), "pools[1].name", "'p' is the name of two", "Rename", id="two of a name"
     ),
     pytest.param(text(pool_text(gpu=None)), "pools[0].gpu", "is missing", "Add it", id="no gpu"),
-    pytest.param(text(pool_text(gpu="null")), "pools[0].gpu", "the value is null", "", id="gpu is null"),
-    pytest.param(text(pool_text(gpu="a100-40bg")), "pools[0].gpu", "'a100-40bg'", "a100-40gb", id="a gpu misspelt"),
     pytest.param(
-        text(pool_text(gpu="quadro")), "pools[0].gpu", "'quadro'", "gpu-slice profiles --all", id="a gpu like no other"
+        text(pool_text(gpu="null")),
+        "pools[0].gpu",
+        "the value is null",
+        "Write a string: put it in quotes",
+        id="gpu is null",
     ),
     pytest.param(
-        text(pool_text(gpu="a100")), "pools[0].gpu", "'a100'", "'a100-40gb' or 'a100-80gb'", id="a family for a gpu"
+        text(pool_text(gpu="a100-40bg")),
+        "pools[0].gpu",
+        "'a100-40bg' is no GPU of the catalogue",
+        "Write a100-40gb",
+        id="a gpu misspelt",
+    ),
+    pytest.param(
+        text(pool_text(gpu="quadro")),
+        "pools[0].gpu",
+        "'quadro' is no GPU of the catalogue",
+        "`gpu-slice profiles --all` lists them",
+        id="a gpu like no other",
+    ),
+    pytest.param(
+        text(pool_text(gpu="a100")),
+        "pools[0].gpu",
+        "'a100' is no GPU of the catalogue",
+        "Write 'a100-40gb' or 'a100-80gb'",
+        id="a family for a gpu",
     ),
     # partition
     pytest.param(text(pool_text(partition=None)), "pools[0].partition", "is missing", "Add it", id="no partition"),
@@ -320,8 +418,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {1g.5gb: 7}, mps: {replicas: 4}}")),
         "pools[0].partition",
-        "mig and mps",
-        "Give one",
+        "mig and mps are given",
+        "Give one of mig, timeSlicing and mps",
         id="two of three",
     ),
     pytest.param(
@@ -331,19 +429,33 @@ REFUSED = [
         "Give one",
         id="both ways to share, of which the plugin would ignore one",
     ),
-    pytest.param(text(pool_text(partition="mig")), "pools[0].partition", "'mig' is a string", "", id="a word for it"),
+    pytest.param(
+        text(pool_text(partition="mig")),
+        "pools[0].partition",
+        "'mig' is a string",
+        "Write a mapping",
+        id="a word for it",
+    ),
     pytest.param(
         text(pool_text(partition="{mig: {}}")),
         "pools[0].partition.mig",
         "is empty",
-        "at least one",
+        "Give at least one",
         id="an empty layout",
     ),
     pytest.param(
-        text(pool_text(partition="{mig: [1g.5gb]}")), "pools[0].partition.mig", "is a list", "", id="a list of profiles"
+        text(pool_text(partition="{mig: [1g.5gb]}")),
+        "pools[0].partition.mig",
+        "['1g.5gb'] is a list",
+        "Write a mapping",
+        id="a list of profiles",
     ),
     pytest.param(
-        text(pool_text(partition="{mig: {1g.5gb: 0}}")), "pools[0].partition.mig[1g.5gb]", "0", "1", id="none of one"
+        text(pool_text(partition="{mig: {1g.5gb: 0}}")),
+        "pools[0].partition.mig[1g.5gb]",
+        "0 is out of range",
+        "Write at least 1",
+        id="none of one",
     ),
     pytest.param(
         text(pool_text(partition='{mig: {1g.5gb: "7"}}')),
@@ -388,7 +500,11 @@ REFUSED = [
         id="room for two, but no placement",
     ),
     pytest.param(
-        text(pool_text(partition="{mig: {1g.5gb: 8}}")), "pools[0].partition.mig", "8 x 1g.5gb", "1g.5gb: 7", id="eight"
+        text(pool_text(partition="{mig: {1g.5gb: 8}}")),
+        "pools[0].partition.mig",
+        "8 x 1g.5gb does not fit on one a100-40gb, which has 7 compute and 8 memory slices",
+        "Alone at most 1g.5gb: 7 fit; put fewer together",
+        id="eight",
     ),
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
@@ -407,19 +523,23 @@ REFUSED = [
     pytest.param(
         text(pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.2xlarge]")),
         "pools[0].partition.mig",
-        "rtx-pro-4500",
-        "timeSlicing",
+        "rtx-pro-4500 has no MIG: MIG is possible; its profiles, their placements and whether EC2 allows it are not",
+        "Write 'timeSlicing: {replicas: 4}', and let pods ask for 'shared@rtx-pro-4500'",
         id="mig on a gpu whose profiles nobody knows",
     ),
     pytest.param(
         text(pool_text(partition="{timeSlicing: {replicas: 1}}")),
         "pools[0].partition.timeSlicing.replicas",
-        "1",
-        "2",
+        "1 is out of range",
+        "Write at least 2",
         id="one replica",
     ),
     pytest.param(
-        text(pool_text(partition="{mps: {replicas: 1}}")), "pools[0].partition.mps.replicas", "1", "2", id="one of mps"
+        text(pool_text(partition="{mps: {replicas: 1}}")),
+        "pools[0].partition.mps.replicas",
+        "1 is out of range",
+        "Write at least 2",
+        id="one of mps",
     ),
     pytest.param(
         text(pool_text(partition='{timeSlicing: {replicas: "4"}}')),
@@ -431,8 +551,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mps: {replicas: true}}")),
         "pools[0].partition.mps.replicas",
-        "true",
-        "whole number, without quotes",
+        "true is a boolean",
+        "Write a whole number, without quotes",
         id="true is not 1",
     ),
     pytest.param(
@@ -464,18 +584,26 @@ REFUSED = [
         id="a strategy misspelt",
     ),
     pytest.param(
-        text(pool_text(strategy="none")), "pools[0].strategy", "'none'", "'single'", id="the plugin's own default"
+        text(pool_text(strategy="none")),
+        "pools[0].strategy",
+        "'none' is not known",
+        "Write 'mixed' or 'single'",
+        id="the plugin's own default",
     ),
     # instance types
     pytest.param(
         text(pool_text(instanceTypes="p4d.24xlarge")),
         "pools[0].instanceTypes",
-        "is a string",
-        "list",
+        "'p4d.24xlarge' is a string",
+        "Write a list",
         id="one, no list",
     ),
     pytest.param(
-        text(pool_text(instanceTypes="[]")), "pools[0].instanceTypes", "is empty", "one", id="no instance type"
+        text(pool_text(instanceTypes="[]")),
+        "pools[0].instanceTypes",
+        "is empty",
+        "Give at least one",
+        id="no instance type",
     ),
     pytest.param(
         text(pool_text(instanceTypes="[p4d.24xlrge]")),
@@ -524,14 +652,40 @@ REFUSED = [
     ),
     # labels and taints
     pytest.param(
-        text(pool_text(labels='{"a b": x}')), "pools[0].labels[a b]", "'a b'", "'nvidia.com/gpu'", id="a bad label key"
+        text(pool_text(labels='{"a b": x}')),
+        "pools[0].labels[a b]",
+        "'a b' is not well formed",
+        "Write a label key, such as 'nvidia.com/gpu'",
+        id="a bad label key",
     ),
-    pytest.param(text(pool_text(labels="{a: x y}")), "pools[0].labels.a", "'x y'", "letters", id="a bad label value"),
     pytest.param(
-        text(pool_text(labels="{a: 1g.5gb+me}")), "pools[0].labels.a", "'1g.5gb+me'", "letters", id="a plus in a label"
+        text(pool_text(labels="{a: x y}")),
+        "pools[0].labels.a",
+        "'x y' is not well formed",
+        "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
+        id="a bad label value",
     ),
-    pytest.param(text(pool_text(labels="{a: 1}")), "pools[0].labels.a", "1 is a number", "", id="a number in a label"),
-    pytest.param(text(pool_text(labels="{a: yes}")), "pools[0].labels.a", "true", "", id="yes is true"),
+    pytest.param(
+        text(pool_text(labels="{a: 1g.5gb+me}")),
+        "pools[0].labels.a",
+        "'1g.5gb+me' is not well formed",
+        "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
+        id="a plus in a label",
+    ),
+    pytest.param(
+        text(pool_text(labels="{a: 1}")),
+        "pools[0].labels.a",
+        "1 is a number",
+        "Write a string: put it in quotes",
+        id="a number in a label",
+    ),
+    pytest.param(
+        text(pool_text(labels="{a: yes}")),
+        "pools[0].labels.a",
+        "true is a boolean",
+        "Write a string: put it in quotes",
+        id="yes is true",
+    ),
     *(
         pytest.param(
             text(pool_text(labels=f"{{{key}: x}}")),
@@ -550,7 +704,11 @@ REFUSED = [
         )
     ),
     pytest.param(
-        text(pool_text(taints="[]")), "pools[0].taints", "any pod", "'untainted: true'", id="no taint by error"
+        text(pool_text(taints="[]")),
+        "pools[0].taints",
+        "without a taint any pod may land on these nodes",
+        "Remove 'taints' for the default, or add 'untainted: true'",
+        id="no taint by error",
     ),
     pytest.param(
         text(pool_text(untainted="true")), "pools[0].untainted", "default taint", "'taints: []'", id="untainted alone"
@@ -563,16 +721,20 @@ REFUSED = [
         id="untainted with taints",
     ),
     pytest.param(
-        text(pool_text(taints="[{value: a}]")), "pools[0].taints[0].key", "missing", "Add", id="a taint's key"
+        text(pool_text(taints="[{value: a}]")), "pools[0].taints[0].key", "is missing", "Add it", id="a taint's key"
     ),
     pytest.param(
-        text(pool_text(taints="[{key: a b}]")), "pools[0].taints[0].key", "'a b'", "label key", id="a taint's bad key"
+        text(pool_text(taints="[{key: a b}]")),
+        "pools[0].taints[0].key",
+        "'a b' is not well formed",
+        "Write a label key, such as 'nvidia.com/gpu'",
+        id="a taint's bad key",
     ),
     pytest.param(
         text(pool_text(taints="[{key: a, value: true}]")),
         "pools[0].taints[0].value",
-        "true",
-        "",
+        "true is a boolean",
+        "Write a string: put it in quotes",
         id="a taint's value without quotes",
     ),
     pytest.param(
@@ -585,10 +747,18 @@ REFUSED = [
     # nodes
     pytest.param(text(pool_text(nodes="eks")), "pools[0].nodes", "'eks' is not known", "'existing'", id="nodes of eks"),
     pytest.param(
-        text(pool_text(capacityTypes="[sport]")), "pools[0].capacityTypes[0]", "'sport'", "'spot'", id="spot misspelt"
+        text(pool_text(capacityTypes="[sport]")),
+        "pools[0].capacityTypes[0]",
+        "'sport' is not known",
+        "Write 'spot', 'on-demand' or 'reserved'",
+        id="spot misspelt",
     ),
     pytest.param(
-        text(pool_text(capacityTypes="[]")), "pools[0].capacityTypes", "is empty", "one", id="no capacity type"
+        text(pool_text(capacityTypes="[]")),
+        "pools[0].capacityTypes",
+        "is empty",
+        "Give at least one",
+        id="no capacity type",
     ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]")),
@@ -607,22 +777,22 @@ REFUSED = [
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1, tags: {a: b}}]")),
         "pools[0].capacityReservations[0]",
-        "id and tags",
-        "exactly one",
+        "one of id and tags is needed",
+        "Give exactly one",
         id="a reservation by id and tags",
     ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1}, {}]")),
         "pools[0].capacityReservations[1]",
-        "id and tags",
-        "exactly one",
+        "one of id and tags is needed",
+        "Give exactly one",
         id="a reservation by nothing",
     ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: i-1}]")),
         "pools[0].capacityReservations[0].id",
-        "'i-1'",
-        "cr-",
+        "'i-1' is not well formed",
+        "Write an id such as 'cr-0123456789abcdef0'",
         id="an id of something else",
     ),
     pytest.param(text(pool_text(limit="{}")), "pools[0].limit", "nothing is given", "slices or nodes", id="no limit"),
@@ -633,24 +803,84 @@ REFUSED = [
         "slices or nodes",
         id="two limits",
     ),
-    pytest.param(text(pool_text(limit="{nodes: 0}")), "pools[0].limit.nodes", "0", "1", id="a limit of nothing"),
-    pytest.param(text(pool_text(limit="10")), "pools[0].limit", "10 is a number", "", id="a limit of what"),
-    pytest.param(text(pool_text(emptyFor="5 minutes")), "pools[0].emptyFor", "'5 minutes'", "'300s'", id="minutes"),
-    pytest.param(text(pool_text(emptyFor="300")), "pools[0].emptyFor", "300 is a number", "", id="seconds or what"),
-    pytest.param(text(pool_text(expireAfter="30d")), "pools[0].expireAfter", "'30d'", "", id="days"),
     pytest.param(
-        text(pool_text(consolidation="Never")), "pools[0].consolidation", "'Never'", "'WhenEmpty'", id="consolidation"
+        text(pool_text(limit="{nodes: 0}")),
+        "pools[0].limit.nodes",
+        "0 is out of range",
+        "Write at least 1",
+        id="a limit of nothing",
     ),
-    pytest.param(text(pool_text(weight="0")), "pools[0].weight", "0", "1", id="no weight"),
-    pytest.param(text(pool_text(weight="101")), "pools[0].weight", "101", "100", id="too much weight"),
-    pytest.param(text(pool_text(disk="200")), "pools[0].disk", "200 is a number", "", id="a disk of what"),
-    pytest.param(text(pool_text(disk="200GB")), "pools[0].disk", "'200GB'", "Gi", id="a disk in GB"),
-    pytest.param(text(pool_text(ami="al2@v1")), "pools[0].ami", "'al2@v1'", "al2023", id="an image of before"),
-    pytest.param(text(pool_text(ami="ami-0123")), "pools[0].ami", "'ami-0123'", "al2023", id="an image by its id"),
+    pytest.param(text(pool_text(limit="10")), "pools[0].limit", "10 is a number", "Write a mapping", id="of what"),
+    pytest.param(
+        text(pool_text(emptyFor="5 minutes")),
+        "pools[0].emptyFor",
+        "'5 minutes' is not well formed",
+        "Write a duration such as '300s', '15m' or '720h'",
+        id="minutes",
+    ),
+    pytest.param(
+        text(pool_text(emptyFor="300")),
+        "pools[0].emptyFor",
+        "300 is a number",
+        "Write a string: put it in quotes",
+        id="seconds or what",
+    ),
+    pytest.param(
+        text(pool_text(expireAfter="30d")),
+        "pools[0].expireAfter",
+        "'30d' is not well formed",
+        "Write a duration such as '720h', or 'Never'",
+        id="days",
+    ),
+    pytest.param(
+        text(pool_text(consolidation="Never")),
+        "pools[0].consolidation",
+        "'Never' is not known",
+        "Write 'WhenEmpty' or 'WhenEmptyOrUnderutilized'",
+        id="consolidation",
+    ),
+    pytest.param(
+        text(pool_text(weight="0")), "pools[0].weight", "0 is out of range", "Write at least 1", id="no weight"
+    ),
+    pytest.param(
+        text(pool_text(weight="101")),
+        "pools[0].weight",
+        "101 is out of range",
+        "Write at most 100",
+        id="too much weight",
+    ),
+    pytest.param(
+        text(pool_text(disk="200")),
+        "pools[0].disk",
+        "200 is a number",
+        "Write a string: put it in quotes",
+        id="a disk of what",
+    ),
+    pytest.param(
+        text(pool_text(disk="200GB")),
+        "pools[0].disk",
+        "'200GB' is not well formed",
+        "Write a size such as '200Gi'",
+        id="a disk in GB",
+    ),
+    pytest.param(
+        text(pool_text(ami="al2@v1")),
+        "pools[0].ami",
+        "'al2@v1' is not well formed",
+        "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
+        id="an image of before",
+    ),
+    pytest.param(
+        text(pool_text(ami="ami-0123")),
+        "pools[0].ami",
+        "'ami-0123' is not well formed",
+        "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
+        id="an image by its id",
+    ),
     pytest.param(
         text(pool_text(ami="bottlerocket@1.57.0")),
         "pools[0].strategy",
-        "'single'",
+        "Bottlerocket's own device plugin runs the strategy 'single'",
         "Write 'strategy: single', or an al2023 ami",
         id="bottlerocket with mixed",
     ),
@@ -715,8 +945,8 @@ REFUSED = [
     pytest.param(
         text(extra="namespaces: {Team_A: {}}\n"),
         "namespaces.Team_A",
-        "'Team_A'",
-        "lower-case",
+        "'Team_A' is not well formed",
+        "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
         id="no namespace's name",
     ),
     pytest.param(
@@ -755,11 +985,19 @@ REFUSED = [
         id="shared misspelt",
     ),
     pytest.param(
-        text(extra="namespaces: {a: {slices: [1/7]}}\n"), "namespaces.a.slices[0]", "'1/7'", "1g.5gb", id="a fraction"
+        text(extra="namespaces: {a: {slices: [1/7]}}\n"),
+        "namespaces.a.slices[0]",
+        "'1/7' is no slice of this fleet",
+        "Known are 1g.5gb",
+        id="a fraction",
     ),
     # the catalogue of its own
     pytest.param(
-        text(extra="catalogue: {gpus: {x: {family: f}}}\n"), "catalogue.gpus.x.source", "missing", "Add", id="no source"
+        text(extra="catalogue: {gpus: {x: {family: f}}}\n"),
+        "catalogue.gpus.x.source",
+        "is missing",
+        "Add it",
+        id="no source",
     ),
     pytest.param(
         text(extra="catalogue: {gpus: {x: {like: h201, source: s}}}\n"),
@@ -778,8 +1016,8 @@ REFUSED = [
     pytest.param(
         text(extra="catalogue: {instanceTypes: {x1: {gpu: h200, gpus: -1}}}\n"),
         "catalogue.instanceTypes.x1.gpus",
-        "-1",
-        "0",
+        "-1 is out of range",
+        "Write at least 0",
         id="an instance type with less than none",
     ),
     pytest.param(

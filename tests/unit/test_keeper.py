@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -16,16 +17,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from certs import keeper as loop
 from certs import metrics as ports
 from certs.cluster import Conflict, Names, Snapshot, Unreachable
 from certs.keeper import Keeper
 from certs.metrics import Metrics, serve
+from certs.shipped import DEFAULTS, Shipped
 from certs.stored import Stored
 from webhook.server.logs import JsonFormatter
+
+CONFIGURATION = Path(__file__).parents[2] / "manifests" / "webhook" / "webhook.yaml"
 
 
 class Memory:
@@ -37,11 +43,12 @@ class Memory:
         self.stored = Stored(bundle=b"")
         self.failures = list(failures)
         self.unreadable: Exception | None = None
+        self.configuration: dict[str, Any] | None = {}
 
     def read(self) -> Snapshot:
         if self.unreadable:
             raise self.unreadable
-        return Snapshot(self.stored, {}, {}, {})
+        return Snapshot(self.stored, {}, {}, self.configuration)
 
     def write(self, snapshot: Snapshot, after: Stored) -> None:
         if self.failures:
@@ -175,6 +182,51 @@ def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
     assert not keeper.try_turn()
     assert value(keeper.metrics, "last_success_timestamp_seconds") == 0
     assert store.stored.leaf is not None  # for servers that wait for it
+
+
+def test_a_changed_configuration_shows_and_is_said_once_with_the_place(caplog: pytest.LogCaptureFixture) -> None:
+    store = Memory()
+    keeper = Keeper(store, Metrics(), shipped=Shipped(CONFIGURATION))
+    store.configuration = yaml.safe_load(CONFIGURATION.read_text())
+    store.configuration["webhooks"] = [{**DEFAULTS, **webhook} for webhook in store.configuration["webhooks"]]
+
+    def said_by(turns: int) -> list[dict[str, object]]:
+        caplog.clear()
+        with caplog.at_level("INFO", "gpu_slice"):
+            assert all(keeper.try_turn() for _ in range(turns))
+        return [json.loads(JsonFormatter().format(each)) for each in caplog.records if "shipped" in each.getMessage()]
+
+    assert said_by(2) == []
+    assert value(keeper.metrics, "configuration_as_shipped") == 1
+
+    store.configuration["webhooks"][0]["clientConfig"]["service"]["name"] = "thief"
+    [line] = said_by(2)
+    assert line["message"] == "the webhook configuration is not as shipped"
+    assert line["at"] == ["webhooks[0].clientConfig.service.name"]
+    assert value(keeper.metrics, "configuration_as_shipped") == 0
+
+    store.configuration["webhooks"][0]["clientConfig"]["service"]["name"] = "webhook"
+    [line] = said_by(2)
+    assert line["message"] == "the webhook configuration is as shipped again"
+    assert value(keeper.metrics, "configuration_as_shipped") == 1
+
+
+def test_a_file_that_is_missing_is_no_change_and_yet_no_silence(caplog: pytest.LogCaptureFixture) -> None:
+    keeper = Keeper(Memory(), Metrics(), shipped=Shipped(Path("/no/such/file")))
+
+    assert keeper.try_turn(), "certificates are kept all the same"
+
+    [problem] = [each.fields["problem"] for each in caplog.records if "shipped" in each.getMessage()]
+    assert problem == "/no/such/file: cannot be read (FileNotFoundError). Apply manifests/webhook again."
+    assert value(keeper.metrics, "configuration_as_shipped") == 0
+
+
+def test_where_nothing_is_compared_the_metric_claims_nothing() -> None:
+    keeper = Keeper(Memory(), Metrics())
+
+    assert keeper.try_turn()
+
+    assert math.isnan(value(keeper.metrics, "configuration_as_shipped"))
 
 
 @pytest.fixture(name="port")

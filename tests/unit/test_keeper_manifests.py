@@ -87,6 +87,36 @@ def test_two_of_it_do_not_run_at_once_by_plan() -> None:
     assert (DEPLOYMENT["spec"]["replicas"], DEPLOYMENT["spec"]["strategy"]) == (1, {"type": "Recreate"})
 
 
+def test_it_compares_the_configuration_with_the_file_that_is_applied() -> None:
+    kustomization = yaml.safe_load((MANIFESTS / "webhook" / "kustomization.yaml").read_text())
+    [made] = [each for each in kustomization["configMapGenerator"] if each["name"] == "webhook-configuration"]
+    [mount], [volume] = CONTAINER["volumeMounts"], POD["spec"]["volumes"]
+
+    assert CONTAINER["args"] == ["certs", "keep", f"--configuration={mount['mountPath']}/{made['files'][0]}"]
+    assert (volume["name"], volume["configMap"]["name"]) == (mount["name"], made["name"])
+    assert (made["namespace"], made["options"]) == (
+        DEPLOYMENT["metadata"]["namespace"],
+        {"disableNameSuffixHash": True},
+    )
+    assert volume["configMap"]["optional"], "certificates are kept without it too"
+    assert mount["readOnly"]
+    assert "subPath" not in mount
+
+
+def test_the_api_server_lets_its_account_change_ca_bundle_alone() -> None:
+    """P36."""
+    policy, binding = the("keeper", "ValidatingAdmissionPolicy"), the("keeper", "ValidatingAdmissionPolicyBinding")
+    [condition], [rule] = policy["spec"]["matchConditions"], policy["spec"]["matchConstraints"]["resourceRules"]
+    [cluster_role], account = the("keeper", "ClusterRole")["rules"], the("keeper", "ServiceAccount")["metadata"]
+
+    assert (rule["apiGroups"], rule["resources"]) == (cluster_role["apiGroups"], cluster_role["resources"])
+    user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert condition["expression"] == f"request.userInfo.username == '{user}'"
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"]["policyName"] == policy["metadata"]["name"]
+    assert "Deny" in binding["spec"]["validationActions"]
+
+
 def test_cert_manager_fills_the_same_secret_for_the_same_names() -> None:
     leaf = next(each for each in documents("cert-manager", "Certificate") if not each["spec"].get("isCA"))
     mounted = the("webhook", "Deployment")["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"]

@@ -8,16 +8,17 @@ import sys
 
 JAIL = """
 import json, sys
-from webhook.admission.review import answer
 from webhook.cli import files
-from webhook.server.memory import Memory
+from webhook.server.decide import Decide
+from webhook.server.metrics import Metrics
 
-memory = Memory(files.fleet_at(None))
-reviews = json.loads(sys.stdin.read())
-answer(reviews[0], memory.plan)  # whatever is imported late is imported now
+fleet = files.fleet_at(None)
+decide = Decide(lambda: fleet, Metrics())
+reviews = [json.dumps(review).encode() for review in json.loads(sys.stdin.read())]
+decide(reviews[0])  # whatever is imported late is imported now
 seen = []
 sys.addaudithook(lambda event, _: seen.append(event))
-answers = [answer(review, memory.plan).body for review in reviews]
+answers = [json.loads(decide(review)) for review in reviews]
 print(json.dumps({"seen": sorted(set(seen)), "answers": answers}))
 """
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-import orjson
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pods import ASSIGNED, MIXED, Pod, container, fleet_of, plan, pod_of
 from webhook.admission.plan import Plan
+from webhook.admission.plan import plan as plan_of_view
 from webhook.admission.review import Answer, answer
 from webhook.errors import BadReview
 
@@ -37,11 +38,17 @@ def review_of(**request: Any) -> dict[str, Any]:
 
 
 def answered(review: Any) -> Answer:
-    return answer(review, lambda pod, namespace: plan(pod, fleet_of(MIXED), namespace))
+    body = review if isinstance(review, bytes) else msgspec.json.encode(review)
+    return answer(body, lambda pod, namespace: plan_of_view(pod, fleet_of(MIXED), namespace))
+
+
+def whole(review: Any) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.json.decode(answered(review).body)
+    return body
 
 
 def response(review: Any) -> dict[str, Any]:
-    found: dict[str, Any] = answered(review).body["response"]
+    found: dict[str, Any] = whole(review)["response"]
     return found
 
 
@@ -49,7 +56,7 @@ def response(review: Any) -> dict[str, Any]:
 def test_any_uid_comes_back(uid: str) -> None:
     """P3."""
     for pod in (pod_of(), pod_of("no slice"), {}):
-        body = orjson.loads(orjson.dumps(answered(review_of(uid=uid, object=pod)).body))
+        body = whole(review_of(uid=uid, object=pod))
         assert body["response"]["uid"] == uid
         assert (body["apiVersion"], body["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
 
@@ -60,13 +67,13 @@ class TestAdmitted:
         assert set(found) == {"uid", "allowed", "patchType", "patch"}
         assert found["allowed"] is True
         assert found["patchType"] == "JSONPatch"
-        operations = orjson.loads(base64.b64decode(found["patch"], validate=True))
+        operations = msgspec.json.decode(base64.b64decode(found["patch"], validate=True))
         assert operations == list(plan(pod_of(), fleet_of(MIXED)).patch)
 
     def test_a_patch_may_hold_any_character(self) -> None:
         pod = pod_of("1g.5gb", container(), container("é…"), annotations={"ключ": "値"})
         pod["spec"]["nodeSelector"] = None
-        assert orjson.loads(base64.b64decode(response(review_of(object=pod))["patch"]))
+        assert msgspec.json.decode(base64.b64decode(response(review_of(object=pod))["patch"]))
 
     def test_no_patch_comes_without_a_type(self) -> None:
         assert set(response(review_of(object={}))) == {"uid", "allowed"}
@@ -93,12 +100,15 @@ class TestAdmitted:
             "1g.5gb",
             main,
             annotations={ASSIGNED: "1g.5gb -> main=nvidia.com/mig-1g.5gb:1", "gpu-slice/pools": "small, several"},
-            tolerations=[{"operator": "Exists"}],
+            tolerations=[
+                {"operator": "Exists"},
+                {"key": "nvidia.com/mig-1g.5gb", "operator": "Exists", "effect": "NoSchedule"},
+            ],
             nodeSelector={"nvidia.com/gpu": "a100"},
         )
         found = answered(review_of(object=pod))
         assert found.outcome == "unchanged"
-        assert set(found.body["response"]) == {"uid", "allowed"}
+        assert set(response(review_of(object=pod))) == {"uid", "allowed"}
 
 
 class TestDenied:
@@ -148,7 +158,7 @@ class TestLetThrough:
         def planner(pod: Pod, namespace: str | None) -> Plan:
             raise AssertionError("asked")
 
-        assert answer(review_of(operation="UPDATE"), planner).outcome == "untouched"
+        assert answer(msgspec.json.encode(review_of(operation="UPDATE")), planner).outcome == "untouched"
 
     @pytest.mark.parametrize(
         "request_",

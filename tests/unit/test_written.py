@@ -21,6 +21,7 @@ def covers(toleration: dict[str, Any], taint: Taint) -> bool:
 
 MIG = "nvidia.com/mig-1g.5gb"
 OURS = {"key": "nvidia.com/gpu-shared", "operator": "Exists"}
+RESOURCE = {"key": MIG, "operator": "Exists", "effect": "NoSchedule"}
 EXPRESSION = expression("gpu-slice/pool", "In", "one")
 ABSENT = object()
 
@@ -44,7 +45,7 @@ class TestResources:
         [
             pytest.param(ABSENT, [("add", "")], id="none"),
             pytest.param(None, [("replace", "")], id="null"),
-            pytest.param({}, [("replace", "")], id="empty"),
+            pytest.param({}, [("add", "/limits"), ("add", "/requests")], id="empty"),
             pytest.param({"limits": None}, [("replace", "/limits"), ("add", "/requests")], id="limits null"),
             pytest.param({"limits": {}}, [("replace", "/limits"), ("add", "/requests")], id="limits empty"),
             pytest.param({"requests": {}}, [("add", "/limits"), ("replace", "/requests")], id="requests empty"),
@@ -138,37 +139,63 @@ class TestTolerations:
             pytest.param(ABSENT, [("add", "")], id="none"),
             pytest.param(None, [("replace", "")], id="null"),
             pytest.param([], [("replace", "")], id="empty"),
-            pytest.param([{"key": "x"}], [("add", "/-")], id="another"),
-            pytest.param([OURS], [], id="there"),
-            pytest.param([{"key": "x"}, {"operator": "Exists"}], [], id="everything is tolerated"),
+            pytest.param([{"key": "x"}], [("add", "/-"), ("add", "/-")], id="another"),
+            pytest.param([OURS], [("add", "/-")], id="there"),
+            pytest.param([{"key": "x"}, {"operator": "Exists"}], [("add", "/-")], id="everything is tolerated"),
+            pytest.param([RESOURCE], [("add", "/-")], id="that of the resource is there"),
+            pytest.param([OURS, RESOURCE], [], id="both are there"),
         ],
     )
-    def test_the_toleration_is_added_where_it_is_missing(self, there: Any, expected: list[tuple[str, str]]) -> None:
+    def test_tolerations_are_added_where_they_are_missing(self, there: Any, expected: list[tuple[str, str]]) -> None:
+        """That of the resource is added unless it is there to the letter, as the API server's plugin adds it."""
         pod = pod_of(**({} if there is ABSENT else {"tolerations": there}))
         assert operations(pod, "/spec/tolerations") == expected
-        assert patched(pod)["spec"]["tolerations"] == [*(there if isinstance(there, list) else [])] + [OURS] * bool(
-            expected
-        )
+        existing = there if isinstance(there, list) else []
+        ours = [] if OURS in existing or {"operator": "Exists"} in existing else [OURS]
+        resource = [] if RESOURCE in existing else [RESOURCE]
+        assert patched(pod)["spec"]["tolerations"] == [*existing, *ours, *resource]
+
+    @pytest.mark.parametrize(
+        "almost",
+        [
+            pytest.param({"key": MIG, "operator": "Exists"}, id="any effect"),
+            pytest.param({"key": MIG, "operator": "Exists", "effect": "NoExecute"}, id="another effect"),
+            pytest.param({"key": MIG, "effect": "NoSchedule"}, id="the empty value"),
+            pytest.param({**RESOURCE, "tolerationSeconds": 9}, id="for a while"),
+            pytest.param({**RESOURCE, "value": "x"}, id="with a value"),
+        ],
+    )
+    def test_what_is_almost_the_toleration_of_the_resource_is_another(self, almost: dict[str, Any]) -> None:
+        assert patched(pod_of(tolerations=[almost, OURS]))["spec"]["tolerations"] == [almost, OURS, RESOURCE]
+
+    def test_each_resource_is_tolerated_once(self) -> None:
+        pod = pod_of("a=1g.5gb,b=2g.10gb,c=1g.5gb", container("a"), container("b"), container("c"))
+        keys = [each["key"] for each in patched(pod)["spec"]["tolerations"]]
+        assert keys == ["nvidia.com/gpu-shared", MIG, "nvidia.com/mig-2g.10gb"]
 
     def test_a_taint_of_others_is_tolerated_exactly(self) -> None:
         pod = pod_of("2g.10gb")
         assert patched(pod, CORNERS)["spec"]["tolerations"] == [
             {"key": "dedicated", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
             {"key": "cut", "operator": "Exists", "effect": "NoExecute"},
+            {"key": "nvidia.com/mig-2g.10gb", "operator": "Exists", "effect": "NoSchedule"},
         ]
 
     def test_only_the_missing_one_of_two_is_added(self) -> None:
         pod = pod_of("2g.10gb", tolerations=[{"key": "dedicated", "operator": "Exists"}])
-        assert operations(pod, "/spec/tolerations", CORNERS) == [("add", "/-")]
+        assert operations(pod, "/spec/tolerations", CORNERS) == [("add", "/-"), ("add", "/-")]
+        assert [each["key"] for each in patched(pod, CORNERS)["spec"]["tolerations"]] == [
+            "dedicated", "cut", "nvidia.com/mig-2g.10gb"
+        ]  # fmt: skip
 
     def test_the_taints_of_every_serving_pool_are_tolerated_once(self) -> None:
         tolerations = patched(pod_of("1g.10gb"), CORNERS)["spec"]["tolerations"]
-        assert tolerations == [OURS]
-        assert len(patched(pod_of("1g.5gb"), CORNERS)["spec"]["tolerations"]) == 2
+        assert tolerations == [OURS, {**RESOURCE, "key": "nvidia.com/mig-1g.10gb"}]
+        assert len(patched(pod_of("1g.5gb"), CORNERS)["spec"]["tolerations"]) == 3
 
-    def test_an_untainted_pool_needs_none(self) -> None:
+    def test_an_untainted_pool_needs_none_but_that_of_the_resource(self) -> None:
         pod = pod_of(nodeSelector={"gpu-slice/pool": "bare"})
-        assert "tolerations" not in patched(pod, CORNERS)["spec"]
+        assert patched(pod, CORNERS)["spec"]["tolerations"] == [RESOURCE]
 
 
 NO_SCHEDULE = Taint(key="k", value="v", effect="NoSchedule")
@@ -254,10 +281,10 @@ class TestExpression:
         [
             pytest.param(ABSENT, ("add", ""), id="no affinity"),
             pytest.param(None, ("replace", ""), id="null"),
-            pytest.param({}, ("replace", ""), id="empty"),
+            pytest.param({}, ("add", "/nodeAffinity"), id="empty"),
             pytest.param({"podAffinity": {}}, ("add", "/nodeAffinity"), id="another kind"),
             pytest.param({"nodeAffinity": None}, ("replace", "/nodeAffinity"), id="nodeAffinity null"),
-            pytest.param({"nodeAffinity": {}}, ("replace", "/nodeAffinity"), id="nodeAffinity empty"),
+            pytest.param({"nodeAffinity": {}}, ("add", f"/nodeAffinity/{REQUIRED}"), id="nodeAffinity empty"),
             pytest.param({"nodeAffinity": {"x": 1}}, ("add", f"/nodeAffinity/{REQUIRED}"), id="nothing required"),
             pytest.param(
                 {"nodeAffinity": {REQUIRED: None}}, ("replace", f"/nodeAffinity/{REQUIRED}"), id="required null"

@@ -201,8 +201,9 @@ def _misshapen(body: bytes, error: msgspec.ValidationError) -> Answer:
 
 def annotated(pod: dict[str, Any]) -> bool:
     """Whether *pod*, of any shape, has the annotation; one whose metadata cannot be read may have it."""
-    metadata = pod.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        return True
-    annotations = metadata.get("annotations") or {}
-    return not isinstance(annotations, dict) or ANNOTATION in annotations
+    inner: Any = pod
+    for key in ("metadata", "annotations"):
+        inner = inner.get(key)
+        if not isinstance(inner, dict):
+            return inner is not None
+    return ANNOTATION in inner

@@ -65,7 +65,12 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
 )
 @click.option("--port", default=8080, show_default=True, help="Plain HTTP: /metrics and /healthz.")
 @click.option("--host", default="", help="Address of that port.  Default: all of them.")
-def keep(service: str, namespace: str, interval: float, port: int, host: str) -> None:
+@click.option(
+    "--configuration",
+    type=click.Path(path_type=Path),
+    help="The manifest of the webhook configuration.  A metric tells when the one in the cluster differs from it.",
+)
+def keep(service: str, namespace: str, interval: float, port: int, host: str, configuration: Path | None) -> None:
     """Make, publish and renew the certificates of a cluster, for as long as this runs.
 
     The CA goes into caBundle of the webhook configuration a day before it is used, and leaves when the last certificate
@@ -73,6 +78,7 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str) ->
     """
     from certs.keeper import Keeper
     from certs.metrics import Metrics, serve
+    from certs.shipped import Shipped
     from webhook.server import logs
 
     logger = logs.configure(sys.stderr, "info")
@@ -80,7 +86,8 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str) ->
         # At once, also in the middle of a request: it is made to be killed between any two writes.
         signal.signal(number, lambda *_: sys.exit(0))
     metrics = Metrics()
-    keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval)
+    shipped = Shipped(configuration) if configuration else None
+    keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval, shipped=shipped)
     try:
         server = serve(metrics, host, port, interval)
     except OSError as error:

@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from webhook.admission.patch import Operation
 from webhook.admission.preview import Preview
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
@@ -43,7 +42,7 @@ class PreviewView(_View):
     outcome: Literal["sliced", "unchanged", "untouched", "denied"]
     why: str
     """Where nothing changes, why."""
-    patch: list[Operation]
+    patch: list[dict[str, Any]]
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""
@@ -71,7 +70,7 @@ def view(each: Preview) -> PreviewView:
         template=each.subject.template,
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
         why=each.plan.why if each.plan else "" if denial else "it makes no pods",
-        patch=list(each.plan.patch) if each.plan else [],
+        patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=each.pod,
         warnings=list(each.plan.warnings) if each.plan else [],
         advice=list(each.subject.advice),

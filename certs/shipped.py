@@ -1,0 +1,76 @@
+"""Where the webhook configuration of a cluster is not the one that was shipped, ``caBundle`` aside.
+
+What was shipped is the manifest, mounted as a file.  The API server stores it with its defaults filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Document = dict[str, Any]
+
+DEFAULTS: Mapping[str, Any] = {
+    "failurePolicy": "Fail",
+    "matchPolicy": "Equivalent",
+    "namespaceSelector": {},
+    "objectSelector": {},
+    "reinvocationPolicy": "Never",
+    "timeoutSeconds": 10,
+}
+"""What the API server fills into a webhook.  Source: k8s.io/kubernetes ``pkg/apis/admissionregistration/v1``."""
+
+
+class Unreadable(Exception):
+    """What was shipped cannot be read.  The text says what to do."""
+
+
+class Shipped:
+    """The manifest of the webhook configuration, read anew each time: the kubelet renews it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def differences(self, live: Document | None) -> tuple[str, ...]:
+        """The paths at which *live* is another than what was shipped, in order.  Raises `Unreadable`."""
+        if live is None:
+            return ("webhooks",)
+        shipped, stored = self._webhooks(), _without_bundles(live.get("webhooks") or [])
+        return tuple(_differences(shipped, stored, "webhooks"))
+
+    def _webhooks(self) -> list[Document]:
+        try:
+            webhooks = _without_bundles(yaml.safe_load(self.path.read_bytes())["webhooks"])
+            return [_with_defaults(webhook) for webhook in webhooks]
+        except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
+            reason = type(error).__name__
+            raise Unreadable(f"{self.path}: cannot be read ({reason}). Apply manifests/webhook again.") from None
+
+
+def _without_bundles(webhooks: list[Document]) -> list[Document]:
+    return [
+        {**webhook, "clientConfig": {key: each for key, each in webhook["clientConfig"].items() if key != "caBundle"}}
+        for webhook in webhooks
+    ]
+
+
+def _with_defaults(webhook: Document) -> Document:
+    client = webhook["clientConfig"]
+    if "service" in client:
+        client = {**client, "service": {"port": 443, **client["service"]}}
+    rules = [{"scope": "*", **rule} for rule in webhook.get("rules") or ()]
+    return {**DEFAULTS, **webhook, "clientConfig": client, "rules": rules}
+
+
+def _differences(shipped: Any, stored: Any, path: str) -> Iterator[str]:
+    if isinstance(shipped, dict) and isinstance(stored, dict):
+        for key in sorted({*shipped, *stored}):
+            yield from _differences(shipped.get(key), stored.get(key), f"{path}.{key}")
+    elif isinstance(shipped, list) and isinstance(stored, list) and len(shipped) == len(stored):
+        for index, pair in enumerate(zip(shipped, stored, strict=True)):
+            yield from _differences(*pair, f"{path}[{index}]")
+    elif shipped != stored:
+        yield path
