@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from msgspec.structs import replace
 from functools import cache
 from typing import Any
 

@@ -1287,11 +1287,11 @@ class TestOffers:
     @pytest.mark.parametrize(
         "asked", ["10gb", "1/7", "1g.10gb", "2g.10gb@a100", "1g.10gb+me", "shared", "9Gi", "3g.20gb"]
     )
-    def test_the_candidates_for_a_choice_are_all_that_satisfy_it(self, asked: str) -> None:
+    def test_those_that_satisfy_a_choice_are_found(self, asked: str) -> None:
         fleet = pods.fleet_of("built-in")
         (choice,) = parse(asked)[0].choices
         right = [str(offer) for _, offer in fleet.offers if offer.satisfies(choice)]
-        assert [str(offer) for _, offer in fleet.candidates(choice) if offer.satisfies(choice)] == right
+        assert [str(offer) for _, offer in fleet.satisfying(choice)] == right
 
     def test_the_best_of_several_is_the_smallest(self) -> None:
         """Fewest compute slices, then the least memory, then without media, then first in the fleet."""

@@ -498,7 +498,7 @@ class TestResolution:
         assert found is not None
         requests = request.parse(pod["metadata"]["annotations"]["gpu-slice"])
         chosen = [
-            (next(index for index, choice in enumerate(asked.choices) if choice is each.choice), each.resource)
+            (next(index for index, choice in enumerate(asked.choices) if choice == each.choice), each.resource)
             for asked, each in zip(requests, found.assignments, strict=True)
         ]
         assert (chosen, [pool.name for pool in found.pools], bool(found.one_of)) == expected

@@ -12,7 +12,7 @@ from tests.pods import CORNERS, MIXED, REQUIRED, SINGLE, Pod, container, express
 from webhook.admission import patch as written
 from webhook.admission.patch import toleration_of
 from webhook.admission.pod import Toleration
-from webhook.fleet.file import Taint
+from webhook.fleet.pool import Taint
 
 
 def covers(toleration: dict[str, Any], taint: Taint) -> bool:
@@ -200,7 +200,8 @@ class TestTolerations:
 
 NO_SCHEDULE = Taint(key="k", value="v", effect="NoSchedule")
 NO_EXECUTE = Taint(key="k", value="v", effect="NoExecute")
-NO_VALUE = Taint(key="k", effect="NoSchedule")
+OUR_TAINT = Taint(key="nvidia.com/gpu-shared", value="true", effect="NoSchedule")
+NO_VALUE = Taint(key="k", value="", effect="NoSchedule")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +240,7 @@ def test_a_toleration_covers_a_taint_as_in_kubernetes(given: dict[str, Any], tai
     assert covers(given, taint) == covered
 
 
-@pytest.mark.parametrize("taint", [NO_SCHEDULE, NO_EXECUTE, NO_VALUE, Taint(key="nvidia.com/gpu-shared", value="true")])
+@pytest.mark.parametrize("taint", [NO_SCHEDULE, NO_EXECUTE, NO_VALUE, OUR_TAINT])
 def test_what_we_write_covers_the_taint_and_no_other_key(taint: Taint) -> None:
     """P11."""
     assert covers(toleration_of(taint), taint)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from webhook.admission.containers import Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
-from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, total
+from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, satisfying, total
 from webhook.admission.search import Option
 from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
 from webhook.budget import Budget
@@ -38,9 +38,9 @@ class _Explanation:
             return self.not_permitted(demand.wanted[0])
         for wanted in demand.wanted:
             obstacles = {which for _, _, which in self.offers(wanted)}
-            if obstacles <= {Obstacle.NOT_OFFERED}:
+            if not obstacles:
                 return self.not_offered(wanted)
-            if obstacles <= {Obstacle.NOT_OFFERED, Obstacle.NOT_PERMITTED}:
+            if obstacles == {Obstacle.NOT_PERMITTED}:
                 return self.not_permitted(wanted)
             if None not in obstacles:
                 return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
@@ -68,16 +68,14 @@ class _Explanation:
         return self.no_node(pools)
 
     def offers(self, wanted: Wanted) -> Iterator[tuple[Pool, Offer, Obstacle | None]]:
-        """Each offer that may be meant, and what keeps it from *wanted*."""
+        """Each offer that satisfies a choice of *wanted*, and what keeps it from serving it."""
         for choice in wanted.request.choices:
-            candidates = self.fleet.candidates(choice)
-            self.budget.spend(4 + 2 * len(candidates), FIELD)
-            for pool, offer in candidates:
+            for pool, offer in satisfying(choice, self.fleet, self.budget):
                 yield pool, offer, obstacle(pool, offer, choice, self.demand)
 
     def pools_of(self, wanted: Wanted) -> Iterator[Pool]:
         """The pools that offer what is *wanted*, whoever may use it, in fleet order."""
-        names = {pool.name for pool, _, which in self.offers(wanted) if which is not Obstacle.NOT_OFFERED}
+        names = {pool.name for pool, _, _ in self.offers(wanted)}
         return (pool for pool in self.fleet.pools if pool.name in names)
 
     def of_other_architecture(self, wanted: Wanted) -> list[Pool]:
@@ -92,7 +90,7 @@ class _Explanation:
         for index, choice in enumerate(wanted.request.choices):
             self.budget.spend(2 * len(pool.offers), FIELD)
             for offer in pool.offers:
-                if obstacle(pool, offer, choice, self.demand) is None:
+                if offer.satisfies(choice) and obstacle(pool, offer, choice, self.demand) is None:
                     yield index, offer
 
     def capacity(self, pool: Pool) -> Mapping[str, int] | None:

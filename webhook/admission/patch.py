@@ -19,8 +19,8 @@ from webhook.admission.node_affinity import empty
 from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, Toleration, whole
 from webhook.admission.resolve import Assignment, Resolution
 from webhook.budget import Budget
-from webhook.fleet.file import TAINT_KEY, Taint
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.fleet.file import TAINT_KEY
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool, Taint
 
 
 class Operation(TypedDict):

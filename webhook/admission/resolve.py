@@ -18,9 +18,10 @@ from webhook.admission.node_affinity import NodeRules
 from webhook.admission.pod import Place, needed
 from webhook.admission.search import Option, first_fit
 from webhook.budget import Budget
-from webhook.fleet.fleet import Fleet
+from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
+from webhook.slices.profile import MigProfile
 from webhook.slices.request import FIELD, Choice
 
 DEFAULT_ARCHITECTURE = "amd64"
@@ -66,17 +67,14 @@ class Resolution(Struct, frozen=True, gc=False):
 
 
 class Obstacle(Enum):
-    """Why an offer does not serve a choice of a pod, whatever its nodes and numbers."""
+    """What keeps an offer that satisfies a choice from serving it, nodes and numbers aside."""
 
-    NOT_OFFERED = auto()
     NOT_PERMITTED = auto()
     OTHER_ARCHITECTURE = auto()
 
 
 def obstacle(pool: Pool, offer: Offer, choice: Choice, demand: Demand) -> Obstacle | None:
-    """Why *offer* of *pool* does not serve *choice*; None where it does.  The one place that says so."""
-    if not offer.satisfies(choice):
-        return Obstacle.NOT_OFFERED
+    """Why *offer* of *pool*, which satisfies *choice*, does not serve it; None where it does."""
     if not demand.policy.permits(pool, offer):
         return Obstacle.NOT_PERMITTED
     if (
@@ -127,9 +125,7 @@ def _options(demand: Demand, fleet: Fleet, budget: Budget) -> dict[Pool, list[li
         for index, choice in enumerate(wanted.request.choices):
             if wanted.given is not None and wanted.given[1] != choice.count:
                 continue
-            candidates = fleet.candidates(choice)
-            budget.spend(4 + 2 * len(candidates), FIELD)
-            for pool, offer in candidates:
+            for pool, offer in satisfying(choice, fleet, budget):
                 if wanted.given is not None and wanted.given[0] != offer.resource:
                     continue
                 if obstacle(pool, offer, choice, demand) is None:
@@ -143,6 +139,14 @@ def _options(demand: Demand, fleet: Fleet, budget: Budget) -> dict[Pool, list[li
         if len(of_container) > 1:
             of_container.sort(key=_preference)
     return complete
+
+
+def satisfying(choice: Choice, fleet: Fleet, budget: Budget) -> Sequence[PoolOffer]:
+    """As `Fleet.satisfying`, paid for."""
+    wanted = choice.slice
+    candidates = fleet.by_profile.get(wanted, ()) if isinstance(wanted, MigProfile) else fleet.offers
+    budget.spend(4 + 2 * len(candidates), FIELD)
+    return fleet.satisfying(choice)
 
 
 def _preference(option: Option) -> tuple[object, ...]:
@@ -166,7 +170,9 @@ def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
 def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -> Resolution:
     """Every pool that serves the *chosen* resources, and what tells them from those that do not."""
     counts = total(demand, chosen)
-    serving: list[tuple[Pool, list[Offer]]] = []
+    parts = list(zip(demand.wanted, chosen, strict=True))
+    same = [_same_resource(wanted, option, demand, fleet, budget) for wanted, option in parts]
+    serving: list[Pool] = []
     mistakable: list[Pool] = []
     candidates = fleet.by_resource[chosen[0][1].resource]
     budget.spend(4 * len(candidates) * len(chosen))
@@ -174,12 +180,8 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
         capacity = largest_allowed(pool, demand, fleet, budget)
         if capacity is None or any(capacity.get(resource, 0) < count for resource, count in counts.items()):
             continue
-        offers = _same_offers(pool, chosen, demand)
-        if offers is None:
-            mistakable.append(pool)
-        else:
-            serving.append((pool, offers))
-    pools = tuple(pool for pool, _ in serving)
+        (serving if all(pool in offers for offers in same) else mistakable).append(pool)
+    pools = tuple(serving)
     labels = pools[0].labels
     if len(pools) > 1:
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
@@ -192,8 +194,8 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
     )
     return Resolution(
         assignments=tuple(
-            Assignment(wanted.place, wanted.request.choices[index], offer)
-            for wanted, (index, _), offer in zip(demand.wanted, chosen, serving[0][1], strict=True)
+            Assignment(wanted.place, wanted.request.choices[index], offers[pools[0]])
+            for (wanted, (index, _)), offers in zip(parts, same, strict=True)
         ),
         pools=pools,
         labels=labels,
@@ -201,15 +203,13 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
     )
 
 
-def _same_offers(pool: Pool, chosen: list[Option], demand: Demand) -> list[Offer] | None:
-    """The offers by which *pool* serves the very resources that were *chosen*, or None."""
-    offers = []
-    for wanted, (index, offer) in zip(demand.wanted, chosen, strict=True):
-        choice = wanted.request.choices[index]
-        for candidate in pool.offers:
-            if candidate.resource == offer.resource and obstacle(pool, candidate, choice, demand) is None:
-                offers.append(candidate)
-                break
-        else:
-            return None
-    return offers
+def _same_resource(
+    wanted: Wanted, option: Option, demand: Demand, fleet: Fleet, budget: Budget
+) -> Mapping[Pool, Offer]:
+    """The pools that serve *wanted* by the resource of *option*, with their offer."""
+    choice = wanted.request.choices[option[0]]
+    return {
+        pool: offer
+        for pool, offer in satisfying(choice, fleet, budget)
+        if offer.resource == option[1].resource and obstacle(pool, offer, choice, demand) is None
+    }

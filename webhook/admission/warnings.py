@@ -113,7 +113,7 @@ def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: 
     for choice in wanted.request.choices:
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
-        if not any(offer.satisfies(choice) for _, offer in fleet.candidates(choice)):
+        if not fleet.satisfying(choice):
             problem, _, reason = unknown(choice, fleet, demand, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
                 yield warning(f"{problem}; took '{assignment.choice}'")

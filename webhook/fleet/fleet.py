@@ -7,7 +7,7 @@ refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,10 +17,10 @@ from webhook.fleet import file, pool
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import Offer, Pool, SharedOffer
+from webhook.fleet.pool import Offer, Pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
-from webhook.slices.request import SHARED, Choice
+from webhook.slices.request import Choice
 
 PoolOffer: TypeAlias = tuple[Pool, Offer]
 
@@ -40,8 +40,6 @@ class Fleet:
     """Every kind of slice with its pool, in fleet order."""
     by_profile: Mapping[MigProfile, tuple[PoolOffer, ...]]
     """Those that serve a profile, by each name that some driver prints for it."""
-    shares: tuple[PoolOffer, ...]
-    """Those of time-sliced and MPS GPUs."""
     by_resource: Mapping[str, tuple[Pool, ...]]
     """The pools whose nodes have an extended resource."""
 
@@ -49,11 +47,15 @@ class Fleet:
         """What pods of *namespace* may use."""
         return self.policies.get(namespace or "default") or self.policies.get("*") or EVERYTHING
 
-    def candidates(self, choice: Choice) -> tuple[PoolOffer, ...]:
-        """The offers that may satisfy *choice*: the others do not."""
+    def satisfying(self, choice: Choice) -> Sequence[PoolOffer]:
+        """The offers that satisfy *choice*, in fleet order."""
         if isinstance(choice.slice, MigProfile):
-            return self.by_profile.get(choice.slice, ())
-        return self.shares if choice.slice == SHARED else self.offers
+            offers = self.by_profile.get(choice.slice, ())
+            if choice.gpu is None:
+                return offers
+        else:
+            offers = self.offers
+        return [pair for pair in offers if pair[1].satisfies(choice)]
 
 
 def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fleet:
@@ -99,7 +101,6 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         by_profile={
             name: tuple(pair for pair in offers if pair[1].satisfies(Choice(name))) for name in _profile_names(offers)
         },
-        shares=tuple(pair for pair in offers if isinstance(pair[1], SharedOffer)),
         by_resource={
             resource: tuple(each for each in pools if resource in each.largest.capacity) for resource in resources
         },

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
-from webhook.fleet.file import PoolEntry, Taint
+from webhook.fleet.file import PoolEntry
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
@@ -86,6 +86,14 @@ Offer: TypeAlias = MigOffer | SharedOffer
 """One kind of slice that a pool serves."""
 
 
+class Taint(NamedTuple):
+    """A taint of a pool's nodes."""
+
+    key: str
+    value: str
+    effect: str
+
+
 @dataclass(frozen=True, slots=True)
 class NodeShape:
     """One kind of node that a pool may have: an instance type, bought in one way."""
@@ -133,7 +141,7 @@ def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order
         gpu=gpu,
         offers=offers,
         labels=labels,
-        taints=tuple(entry.taints),
+        taints=tuple(Taint(taint.key, taint.value, taint.effect) for taint in entry.taints),
         architecture=types[0].architecture,
         shapes=shapes,
         largest=max(shapes, key=lambda shape: shape.instance_type.gpus),

@@ -33,7 +33,7 @@ def _node_pool(pool: Pool) -> Manifest:
                 "spec": {
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
                     "expireAfter": entry.expire_after,
-                    **({"taints": [_taint(each.model_dump()) for each in pool.taints]} if pool.taints else {}),
+                    **({"taints": [_taint(each._asdict()) for each in pool.taints]} if pool.taints else {}),
                     "requirements": [
                         _one_of("node.kubernetes.io/instance-type", entry.instance_types),
                         _one_of("kubernetes.io/arch", [pool.architecture]),

@@ -13,18 +13,21 @@ Source: NVIDIA/go-nvlib ``pkg/nvlib/device/mig_profile.go``; NVIDIA/k8s-device-p
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 RESOURCE_PREFIX = "nvidia.com/mig-"
 
 _NUMBER = r"[1-9][0-9]{0,3}"
+_ATTRIBUTE = r"[+.](?:me\.all|me|gfx)|-me"
+_WHOLE = re.compile(rf"(?:({_NUMBER})c\.)?({_NUMBER})g\.({_NUMBER})gb({_ATTRIBUTE})?\Z")
 _PIECES: tuple[tuple[str, re.Pattern[str]], ...] = (
     # What to say is missing, and how to know it when it is there.
-    ("", re.compile(rf"(?:(?P<compute_instance>{_NUMBER})c\.)?")),
-    ("compute slices such as '1g'", re.compile(rf"(?P<compute>{_NUMBER})g")),
+    ("", re.compile(rf"(?:{_NUMBER}c\.)?")),
+    ("compute slices such as '1g'", re.compile(rf"{_NUMBER}g")),
     ("a dot", re.compile(r"\.")),
-    ("memory such as '5gb'", re.compile(rf"(?P<memory>{_NUMBER})gb")),
-    ("", re.compile(r"(?P<attribute>[+.](?:me\.all|me|gfx)|-me)?")),
+    ("memory such as '5gb'", re.compile(rf"{_NUMBER}gb")),
+    ("", re.compile(rf"(?:{_ATTRIBUTE})?")),
     ("nothing more", re.compile(r"\Z")),
 )
 
@@ -41,8 +44,7 @@ class BadProfile(ValueError):
         """What would have fitted there, as a phrase."""
 
 
-@dataclass(frozen=True, slots=True)
-class MigProfile:
+class MigProfile(Struct, frozen=True, gc=False):
     """A kind of MIG device by its name.  Equal names are equal values; ``str`` gives the name back."""
 
     compute_slices: int
@@ -55,23 +57,32 @@ class MigProfile:
     """The ``c`` number, where a compute instance takes only a part of its GPU instance."""
 
     @classmethod
+    def read(cls, text: str) -> MigProfile | None:
+        """The profile that *text* names; None where it names none."""
+        parts = _WHOLE.match(text)
+        if parts is None:
+            return None
+        compute_instance, compute, memory, attribute = parts.groups()
+        return cls(
+            compute_slices=int(compute),
+            memory_gb=int(memory),
+            attribute=attribute.replace(".", "+", 1) if attribute and attribute[0] == "." else attribute or "",
+            compute_instance_slices=int(compute_instance) if compute_instance else None,
+        )
+
+    @classmethod
     def parse(cls, text: str) -> MigProfile:
         """Read a name.  Raises `BadProfile` with the position of the first character that does not fit."""
+        profile = cls.read(text)
+        if profile is not None:
+            return profile
         position = 0
-        found: dict[str, str] = {}
         for expected, pattern in _PIECES:
             piece = pattern.match(text, position)
             if piece is None:
                 raise BadProfile(text, position, expected)
-            found.update((name, value) for name, value in piece.groupdict().items() if value)
             position = piece.end()
-        attribute = found.get("attribute", "")
-        return cls(
-            compute_slices=int(found["compute"]),
-            memory_gb=int(found["memory"]),
-            attribute="+" + attribute[1:] if attribute.startswith(".") else attribute,
-            compute_instance_slices=int(found["compute_instance"]) if "compute_instance" in found else None,
-        )
+        raise BadProfile(text, position, "nothing more")
 
     def __str__(self) -> str:
         part = f"{self.compute_instance_slices}c." if self.compute_instance_slices else ""

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from webhook.errors import Denial, quote
 from webhook.slices.profile import BadProfile, MigProfile
@@ -44,8 +44,7 @@ _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Fraction:
+class Fraction(Struct, frozen=True, gc=False):
     """At least this share of a GPU's compute slices; never more than the whole."""
 
     numerator: int
@@ -55,8 +54,7 @@ class Fraction:
         return f"{self.numerator}/{self.denominator}"
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(Struct, frozen=True, gc=False):
     """At least this much: in the number of a profile's name (``gb``), or in real memory (``Gi``)."""
 
     amount: int
@@ -66,8 +64,7 @@ class Memory:
         return f"{self.amount}{self.unit}"
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True, gc=False):
     """One share of a GPU that is time-sliced, or shared by MPS."""
 
     def __str__(self) -> str:
@@ -79,8 +76,7 @@ SHARED = Shared()
 Slice: TypeAlias = MigProfile | Fraction | Memory | Shared
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True, gc=False):
     """One way to serve a container."""
 
     slice: Slice
@@ -95,8 +91,7 @@ class Choice:
         return f"{count}{self.slice}{'@' + self.gpu if self.gpu else ''}"
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True, gc=False):
     """What one container asks for: choices in order of preference, and its name where it was named."""
 
     choices: tuple[Choice, ...]
@@ -108,24 +103,16 @@ class Request:
         return f"{self.container}={choices}" if self.container else choices
 
 
-LONGEST_REMEMBERED = 128
-"""Characters.  A Deployment's pods all carry the same text; a long one is not worth the memory."""
-
-
 def parse(value: str) -> tuple[Request, ...]:
     """Read an annotation: one `Request` without a container, or one or more with.
 
     Raises `Denial` with the position of the first character that does not fit.
     """
-    if len(value) <= LONGEST_REMEMBERED:
-        return _remembered(value)
+    profile = MigProfile.read(value)
+    if profile is not None:  # what most pods ask for
+        return (Request((Choice(profile),)),)
     if len(value) > LONGEST_VALUE:
         raise bad(f"the value has {len(value)} characters, more than {LONGEST_VALUE}", 0, "Write a shorter one")
-    return _Parser(value).value()
-
-
-@lru_cache(maxsize=1024)
-def _remembered(value: str) -> tuple[Request, ...]:
     return _Parser(value).value()
 
 
