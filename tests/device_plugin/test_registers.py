@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from msgspec.structs import replace
 from functools import cache
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.device_plugin.node import Container, Machine, node, node_of
 from tests.device_plugin.rendering import container, promised

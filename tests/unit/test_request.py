@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from msgspec.structs import replace
 
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from webhook.errors import Denial
 from webhook.slices.profile import MigProfile

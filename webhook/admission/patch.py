@@ -20,7 +20,7 @@ from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, Toleration, whole
 from webhook.admission.resolve import Assignment, Resolution
 from webhook.budget import Budget
 from webhook.fleet.file import TAINT_KEY
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool, Taint
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Taint
 
 
 class Operation(TypedDict):
@@ -90,7 +90,7 @@ def _give(patch: Patch, assignment: Assignment) -> None:
 
 
 def _tolerate(patch: Patch, spec: Spec, resolution: Resolution, budget: Budget) -> None:
-    missing = missing_tolerations(spec, resolution.pools, budget)
+    missing = missing_tolerations(spec, resolution.taints, budget)
     missing += _of_resources(spec, resolution.assignments, budget)
     if not missing:
         return
@@ -116,10 +116,10 @@ def _of_resources(spec: Spec, assignments: Iterable[Assignment], budget: Budget)
     return list(missing.values())
 
 
-def missing_tolerations(spec: Spec, pools: Sequence[Pool], budget: Budget) -> list[dict[str, str]]:
-    """What *spec* must add to tolerate every taint of *pools*."""
+def missing_tolerations(spec: Spec, taints: Iterable[Taint], budget: Budget) -> list[dict[str, str]]:
+    """What *spec* must add to tolerate every one of *taints*."""
     existing, missing = list(spec.tolerations or ()), []
-    for taint in dict.fromkeys(taint for pool in pools for taint in pool.taints):
+    for taint in taints:
         budget.spend(1 + 2 * len(existing), "spec.tolerations")
         if not any(covers(toleration, taint) for toleration in existing):
             missing.append(toleration_of(taint))

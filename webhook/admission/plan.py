@@ -10,7 +10,7 @@ from webhook.admission.denials import explain
 from webhook.admission.node_affinity import node_rules
 from webhook.admission.patch import Operation, write
 from webhook.admission.pod import EMPTY_SPEC, Pod, places
-from webhook.admission.resolve import Demand, Resolution, resolve
+from webhook.admission.resolve import Demand, Plain, Resolution, resolve
 from webhook.admission.warnings import warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
@@ -49,11 +49,12 @@ def plan(
     *,
     controller: str | None = None,
     budget: Budget | None = None,
+    plain: Plain | None = None,
 ) -> Plan:
     """Decide about *pod*, which is created in *namespace*.  Raises `Denial`.
 
     *controller* is the kind of the workload that makes the pod; where absent, the pod's own ownerReferences tell.
-    *budget*: the steps that it may take; where absent, those of one review.
+    *budget*: the steps that it may take; where absent, those of one review.  *plain*: what `prepare` made of *fleet*.
     """
     annotations = pod.annotations
     if ANNOTATION not in annotations:
@@ -78,7 +79,7 @@ def plan(
     recalled = assigned.recall(asked, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
-    resolution = resolve(demand, fleet, budget)
+    resolution = resolve(demand, fleet, budget, plain)
     if resolution is None:
         if recalled is not None:
             raise assigned.outdated(recalled, fleet)

@@ -7,22 +7,24 @@ Then every pool that serves those resources may take the pod.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from itertools import chain
+from typing import TypeAlias
 
 from msgspec import Struct
 
 from webhook.admission.containers import Other, Wanted
-from webhook.admission.node_affinity import NodeRules
-from webhook.admission.pod import Place, needed
+from webhook.admission.node_affinity import ANYWHERE, NodeRules
+from webhook.admission.pod import Container, Place, needed
 from webhook.admission.search import Option, first_fit
 from webhook.budget import Budget
 from webhook.fleet.fleet import Fleet, PoolOffer
-from webhook.fleet.policy import Policy
-from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
+from webhook.fleet.policy import EVERYTHING, Policy
+from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool, Taint
 from webhook.slices.profile import MigProfile
-from webhook.slices.request import FIELD, Choice
+from webhook.slices.request import FIELD, Choice, Request
 
 DEFAULT_ARCHITECTURE = "amd64"
 """What an image is built for if nobody says otherwise: another one serves only pods that name it, or the GPU."""
@@ -64,6 +66,12 @@ class Resolution(Struct, frozen=True, gc=False):
     """Those that all of the pools share."""
     one_of: tuple[str, ...] = ()
     """Names of the pools, where resource and labels do not single them out."""
+    taints: tuple[Taint, ...] = ()
+    """Those of the pools, each once."""
+
+
+Plain: TypeAlias = Mapping[MigProfile, Resolution]
+"""For each profile the answer to the plainest pod: see `prepare`."""
 
 
 class Obstacle(Enum):
@@ -86,8 +94,27 @@ def obstacle(pool: Pool, offer: Offer, choice: Choice, demand: Demand) -> Obstac
     return None
 
 
-def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
+def prepare(fleet: Fleet) -> Plain:
+    """The answers that hang on *fleet* alone, worked out once: to a container that asks for one slice of a profile.
+
+    They are for pods that demand nothing of their node, in a namespace that may use everything.
+    """
+    place = Place(Container("any"), 0, False, {})
+    plain = {}
+    for profile in fleet.by_profile:
+        wanted = Wanted(place, Request((Choice(profile),)))
+        resolution = resolve(Demand((wanted,), (), ANYWHERE, EVERYTHING), fleet, Budget(sys.maxsize))
+        if resolution is not None:
+            plain[profile] = resolution
+    return plain
+
+
+def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = None) -> Resolution | None:
     """The answer, or None where no pool can serve the pod (`webhook.admission.denials` says why)."""
+    if plain and demand.rules is ANYWHERE and demand.policy is EVERYTHING and not demand.others:
+        known = _plain(demand.wanted, plain)
+        if known is not None:
+            return known
     best: tuple[tuple[object, ...], list[Option]] | None = None
     for pool, options in _options(demand, fleet, budget).items():
         capacity = largest_allowed(pool, demand, fleet, budget)
@@ -104,6 +131,18 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
         if best is None or key < best[0]:
             best = key, result
     return None if best is None else _widen(best[1], demand, fleet, budget)
+
+
+def _plain(wanted: Sequence[Wanted], plain: Plain) -> Resolution | None:
+    first = wanted[0]
+    choice = first.request.choices[0]
+    if len(wanted) > 1 or choice.count > 1 or choice.gpu is not None or first.given is not None:
+        return None
+    known = plain.get(choice.slice) if isinstance(choice.slice, MigProfile) else None
+    if known is None:
+        return None
+    assignment = Assignment(first.place, choice, known.assignments[0].offer)
+    return Resolution((assignment,), known.pools, known.labels, known.one_of, known.taints)
 
 
 def largest_allowed(pool: Pool, demand: Demand, fleet: Fleet, budget: Budget) -> Mapping[str, int] | None:
@@ -200,6 +239,7 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
         pools=pools,
         labels=labels,
         one_of=tuple(pool.name for pool in pools) if mistaken else (),
+        taints=tuple(dict.fromkeys(taint for pool in pools for taint in pool.taints)),
     )
 
 

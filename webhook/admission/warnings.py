@@ -181,7 +181,7 @@ def _controller(pod: Pod) -> str | None:
 def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
     """Its controller chooses the nodes by the template, before any webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for toleration in missing_tolerations(spec, resolution.pools, budget):
+    for toleration in missing_tolerations(spec, resolution.taints, budget):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
         yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))

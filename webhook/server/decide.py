@@ -8,6 +8,7 @@ from time import perf_counter
 
 from webhook.admission.plan import Plan, plan
 from webhook.admission.pod import Pod
+from webhook.admission.resolve import Plain, prepare
 from webhook.admission.review import Answer, answer
 from webhook.fleet.fleet import Fleet
 from webhook.server.metrics import Metrics
@@ -26,6 +27,14 @@ class Decide:
         self.fleet = fleet
         """The fleet in use; None while there is none."""
         self.metrics = metrics
+        self.prepared: Fleet | None = None
+        self.plain: Plain = {}
+
+    def plan(self, pod: Pod, namespace: str | None) -> Plan:
+        """The decision about one pod, by the fleet that is prepared."""
+        if self.prepared is None:
+            raise NoFleet
+        return plan(pod, self.prepared, namespace, plain=self.plain)
 
     def __call__(self, body: bytes) -> bytes:
         """The answer to the review in *body*.
@@ -35,12 +44,11 @@ class Decide:
         fleet = self.fleet()
         if fleet is None:
             raise NoFleet
-
-        def planner(pod: Pod, namespace: str | None) -> Plan:
-            return plan(pod, fleet, namespace)
+        if fleet is not self.prepared:
+            self.prepared, self.plain = fleet, prepare(fleet)
 
         start = perf_counter()
-        answered = answer(body, planner)
+        answered = answer(body, self.plan)
         took = perf_counter() - start
         self.metrics.count(answered, took)
         if _log.isEnabledFor(logging.DEBUG):

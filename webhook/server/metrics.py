@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from webhook.admission.review import Answer
 
@@ -15,6 +21,28 @@ SEVERAL = "several"
 would be too many series."""
 
 
+class _Admissions(Collector):
+    """What is counted for each review: plain numbers, because a counter with a lock takes as long as a decision."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        counted = CounterMetricFamily(
+            "gpu_slice_admissions",
+            "Reviews that were answered: sliced, unchanged, untouched or denied",
+            labels=["outcome", "profile", "pool"],
+        )
+        for labels, count in list(self.metrics.admissions.items()):
+            counted.add_metric(labels, count)
+        yield counted
+        sums = accumulate(self.metrics.took)
+        buckets = list(zip([*map(str, BUCKETS), "+Inf"], sums, strict=True))
+        duration = HistogramMetricFamily("gpu_slice_admission_duration_seconds", "From the whole body to the answer")
+        duration.add_metric([], buckets, self.metrics.took_in_all)
+        yield duration
+
+
 class Metrics:
     """The metrics of one server, in a registry of their own."""
 
@@ -24,12 +52,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
-        self.admissions = Counter(
-            "gpu_slice_admissions",
-            "Reviews that were answered: sliced, unchanged, untouched or denied",
-            ["outcome", "profile", "pool"],
-            registry=self.registry,
-        )
+        self.admissions: dict[tuple[str, str, str], int] = {}
+        """Answered reviews by outcome, profile and pool."""
+        self.took = [0] * (len(BUCKETS) + 1)
+        """Answered reviews by the bucket of their duration."""
+        self.took_in_all = 0.0
+        self.registry.register(_Admissions(self))
         self.denials = Counter(
             "gpu_slice_denials", "Pods that were denied, by reason", ["reason"], registry=self.registry
         )
@@ -37,12 +65,6 @@ class Metrics:
             "gpu_slice_refused_requests",
             "HTTP requests that were no review, or that failed, by status code",
             ["code"],
-            registry=self.registry,
-        )
-        self.duration = Histogram(
-            "gpu_slice_admission_duration_seconds",
-            "From the whole body to the answer",
-            buckets=BUCKETS,
             registry=self.registry,
         )
         self.fleet_loaded = Gauge(
@@ -82,7 +104,6 @@ class Metrics:
         self.draining = Gauge(
             "gpu_slice_draining", "1 from SIGTERM on, while callers are sent to other replicas", registry=self.registry
         )
-        self._admissions: dict[tuple[str, str, str], Counter] = {}
         for result in ("taken", "refused"):
             self.fleet_reloads.labels(result)
             self.certificate_reloads.labels(result)
@@ -92,7 +113,8 @@ class Metrics:
 
     def count(self, answer: Answer, seconds: float) -> None:
         """Count one answered review, which took *seconds*."""
-        self.duration.observe(seconds)
+        self.took[bisect_left(BUCKETS, seconds)] += 1
+        self.took_in_all += seconds
         profile = pool = ""
         resolution = answer.plan.resolution if answer.plan is not None else None
         if resolution is not None:
@@ -101,10 +123,7 @@ class Metrics:
                 profile = SEVERAL
             pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
         key = answer.outcome, profile, pool
-        counter = self._admissions.get(key)
-        if counter is None:
-            counter = self._admissions[key] = self.admissions.labels(*key)
-        counter.inc()
+        self.admissions[key] = self.admissions.get(key, 0) + 1
         if answer.denial is not None:
             self.denials.labels(answer.denial.reason).inc()
 
