@@ -36,9 +36,10 @@ class Budget:
 
     def spend(self, steps: int, field: str = "spec") -> None:
         """Take *steps*.  Raises `OutOfSteps` where fewer are left; *field* is what the message points at."""
-        self.left -= steps
-        if self.left < 0:
+        if self.left < steps:
+            self.left = 0
             raise OutOfSteps(field)
+        self.left -= steps
 
     def afford(self, steps: int) -> bool:
         """Take *steps* if they are left: for what can be left out."""

@@ -72,7 +72,7 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
     named = {value for key, value in selector.items() if key in ARCHITECTURES}
     cost = len(selector)
     if terms is not None:
-        cost += 2 * len(terms) + 4 * _count(terms, budget)
+        cost += len(terms) + 2 * _count(terms, budget)
         for term in terms:
             for expression in term.match_expressions or ():
                 if expression.key in ARCHITECTURES and expression.operator == "In":

@@ -73,7 +73,7 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
-    requests = request.parse(asked)
+    requests = request.parse(asked, budget)
     refuse_many_shares(requests)
     containers = places(spec, budget)
     recalled = assigned.recall(asked, annotations, requests, containers)

@@ -116,13 +116,28 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = 
         if known is not None:
             return known
     best: tuple[tuple[object, ...], list[Option]] | None = None
-    for pool, options in _options(demand, fleet, budget).items():
+    most: list[int] | None = None
+    alike: dict[object, list[int] | None] = {}
+    serving = _Serving(demand, fleet, budget)
+    for pool, options in _options(demand, serving, budget).items():
         capacity = largest_allowed(pool, demand, fleet, budget)
         if capacity is None:
             continue
-        result = first_fit(demand.wanted, demand.others, options, capacity, budget)
-        if result is None:
+        if len(options) == 1 and not demand.others:
+            places = first_fit(demand.wanted, demand.others, options, capacity, budget, most)
+        else:
+            # Many pools are cut alike, and what fits on one of them fits on the others.
+            budget.spend(2 * sum(map(len, options)), FIELD)
+            shape = (
+                tuple(capacity.items()),
+                tuple(tuple((i, offer.resource) for i, offer in part) for part in options),
+            )
+            if shape not in alike:
+                alike[shape] = first_fit(demand.wanted, demand.others, options, capacity, budget, most)
+            places = alike[shape]
+        if places is None:
             continue
+        result = [part[place] for part, place in zip(options, places, strict=True)]
         key = (
             [index for index, _ in result],
             [offer.size for _, offer in result],
@@ -130,7 +145,8 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = 
         )
         if best is None or key < best[0]:
             best = key, result
-    return None if best is None else _widen(best[1], demand, fleet, budget)
+            most = key[0]
+    return None if best is None else _widen(best[1], demand, serving)
 
 
 def _plain(wanted: Sequence[Wanted], plain: Plain) -> Resolution | None:
@@ -157,17 +173,37 @@ def _gpus(shape: NodeShape) -> int:
     return shape.instance_type.gpus
 
 
-def _options(demand: Demand, fleet: Fleet, budget: Budget) -> dict[Pool, list[list[Option]]]:
+class _Serving:
+    """The offers that serve a choice of one pod, worked out once for choices that are alike."""
+
+    def __init__(self, demand: Demand, fleet: Fleet, budget: Budget) -> None:
+        self.demand = demand
+        self.fleet = fleet
+        self.budget = budget
+        self._offers: dict[object, list[PoolOffer]] = {}
+
+    def offers(self, choice: Choice) -> list[PoolOffer]:
+        """In fleet order, nodes and numbers aside."""
+        kind = (choice.slice, choice.gpu)
+        if kind not in self._offers:
+            self._offers[kind] = [
+                (pool, offer)
+                for pool, offer in satisfying(choice, self.fleet, self.budget)
+                if obstacle(pool, offer, choice, self.demand) is None
+            ]
+        self.budget.spend(2 + len(self._offers[kind]), FIELD)
+        return self._offers[kind]
+
+
+def _options(demand: Demand, serving: _Serving, budget: Budget) -> dict[Pool, list[list[Option]]]:
     """The pools that have something for each wanted container, and what: by choice, and of a choice the best first."""
     result: dict[Pool, list[list[Option]]] = {}
     for number, wanted in enumerate(demand.wanted):
         for index, choice in enumerate(wanted.request.choices):
             if wanted.given is not None and wanted.given[1] != choice.count:
                 continue
-            for pool, offer in satisfying(choice, fleet, budget):
-                if wanted.given is not None and wanted.given[0] != offer.resource:
-                    continue
-                if obstacle(pool, offer, choice, demand) is None:
+            for pool, offer in serving.offers(choice):
+                if wanted.given is None or wanted.given[0] == offer.resource:
                     options = result.setdefault(pool, [])
                     if len(options) == number:
                         options.append([])
@@ -184,7 +220,7 @@ def satisfying(choice: Choice, fleet: Fleet, budget: Budget) -> Sequence[PoolOff
     """As `Fleet.satisfying`, paid for."""
     wanted = choice.slice
     candidates = fleet.by_profile.get(wanted, ()) if isinstance(wanted, MigProfile) else fleet.offers
-    budget.spend(4 + 2 * len(candidates), FIELD)
+    budget.spend(4 + 3 * len(candidates), FIELD)
     return fleet.satisfying(choice)
 
 
@@ -206,12 +242,20 @@ def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
     return needed(sorted(asks, key=lambda ask: (not ask[0].init, ask[0].index)))
 
 
-def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -> Resolution:
+def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolution:
     """Every pool that serves the *chosen* resources, and what tells them from those that do not."""
+    fleet, budget = serving.fleet, serving.budget
     counts = total(demand, chosen)
     parts = list(zip(demand.wanted, chosen, strict=True))
-    same = [_same_resource(wanted, option, demand, fleet, budget) for wanted, option in parts]
-    serving: list[Pool] = []
+    same = [
+        {
+            pool: other
+            for pool, other in serving.offers(wanted.request.choices[index])
+            if other.resource == offer.resource
+        }
+        for wanted, (index, offer) in parts
+    ]
+    pools: list[Pool] = []
     mistakable: list[Pool] = []
     candidates = fleet.by_resource[chosen[0][1].resource]
     budget.spend(4 * len(candidates) * len(chosen))
@@ -219,8 +263,7 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
         capacity = largest_allowed(pool, demand, fleet, budget)
         if capacity is None or any(capacity.get(resource, 0) < count for resource, count in counts.items()):
             continue
-        (serving if all(pool in offers for offers in same) else mistakable).append(pool)
-    pools = tuple(serving)
+        (pools if all(pool in offers for offers in same) else mistakable).append(pool)
     labels = pools[0].labels
     if len(pools) > 1:
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
@@ -236,20 +279,8 @@ def _widen(chosen: list[Option], demand: Demand, fleet: Fleet, budget: Budget) -
             Assignment(wanted.place, wanted.request.choices[index], offers[pools[0]])
             for (wanted, (index, _)), offers in zip(parts, same, strict=True)
         ),
-        pools=pools,
+        pools=tuple(pools),
         labels=labels,
         one_of=tuple(pool.name for pool in pools) if mistaken else (),
         taints=tuple(dict.fromkeys(taint for pool in pools for taint in pool.taints)),
     )
-
-
-def _same_resource(
-    wanted: Wanted, option: Option, demand: Demand, fleet: Fleet, budget: Budget
-) -> Mapping[Pool, Offer]:
-    """The pools that serve *wanted* by the resource of *option*, with their offer."""
-    choice = wanted.request.choices[option[0]]
-    return {
-        pool: offer
-        for pool, offer in satisfying(choice, fleet, budget)
-        if offer.resource == option[1].resource and obstacle(pool, offer, choice, demand) is None
-    }

@@ -24,18 +24,21 @@ def first_fit(
     options: Sequence[Sequence[Option]],
     capacity: Mapping[str, int],
     budget: Budget,
-) -> list[Option] | None:
+    most: Sequence[int] | None = None,
+) -> list[int] | None:
     """The first combination of choices, left to right, that fits; of its offers the best that fit, left to right.
 
-    *options*: for each of *wanted*, by choice, and of a choice the best first.  None where no combination fits.
+    *options*: for each of *wanted*, by choice, and of a choice the best first.  Returns the place of one option for
+    each.  None where no combination fits, or only
+    one that comes after *most*, the choices that another pool can serve.
     """
     if len(wanted) == 1 and not others:
         choices = wanted[0].request.choices
-        for option in options[0]:
-            if choices[option[0]].count <= capacity[option[1].resource]:
-                return [option]
-        return None
-    return _Search(wanted, others, options, capacity, budget).run()
+        fitting = (place for place, (i, o) in enumerate(options[0]) if choices[i].count <= capacity[o.resource])
+        first = next(fitting, None)
+        return None if first is None else [first]
+    result = _Search(wanted, others, options, capacity, budget, most).run()
+    return None if result is None else [part.index(option) for part, option in zip(options, result, strict=True)]
 
 
 class _Search:
@@ -51,11 +54,13 @@ class _Search:
         options: Sequence[Sequence[Option]],
         capacity: Mapping[str, int],
         budget: Budget,
+        most: Sequence[int] | None,
     ) -> None:
         self.wanted = wanted
         self.options = options
         self.capacity = capacity
         self.budget = budget
+        self.most = most
         self.resources = {name: index for index, name in enumerate(capacity)}
         moments = _moments([*(entry.place for entry in wanted), *(entry.place for entry in others)])
         self.moments, other_moments = moments[: len(wanted)], moments[len(wanted) :]
@@ -72,8 +77,7 @@ class _Search:
         greedy = self._greedy(start)
         if greedy is not None:
             return greedy
-        dead: set[tuple[int, frozenset[Usage]]] = set()
-        return self._choose([], frozenset([start]), dead)
+        return self._choose([], frozenset([start]), set())
 
     def _too_much(self, start: Usage) -> bool:
         """Whether the least that the containers can take is more than all that is free: no search is needed."""
@@ -104,7 +108,7 @@ class _Search:
     def _take(self, usage: Usage, number: int, option: Option) -> Usage | None:
         """*usage* after container *number* took *option*."""
         index, offer = option
-        self.budget.spend(4 + len(usage) // 4 + len(self.moments[number]), FIELD)
+        self.budget.spend(8 + len(usage) // 2 + 2 * len(self.moments[number]), FIELD)
         return self._use(usage, offer.resource, self.wanted[number].request.choices[index].count, self.moments[number])
 
     def _greedy(self, usage: Usage | None) -> list[Option] | None:
@@ -128,7 +132,8 @@ class _Search:
             return self._fill(chosen)
         if (number, usages) in dead:
             return None
-        for index in dict.fromkeys(index for index, _ in self.options[number]):
+        last = self.most[number] if self.most is not None and chosen == list(self.most[:number]) else None
+        for index in dict.fromkeys(index for index, _ in self.options[number] if last is None or index <= last):
             after = frozenset(
                 taken
                 for option in self.options[number]
@@ -138,7 +143,8 @@ class _Search:
             )
             if after and (result := self._choose([*chosen, index], after, dead)) is not None:
                 return result
-        dead.add((number, usages))
+        if last is None:  # else more than what was tried may lead somewhere
+            dead.add((number, usages))
         return None
 
     def _fill(self, chosen: Sequence[int]) -> list[Option] | None:

@@ -15,11 +15,13 @@ fleet's question.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import EXAMPLES, LIKE_A_PROFILE, likely
@@ -35,6 +37,8 @@ MOST_CHOICES = 32
 
 _HOWTO = f"Write {EXAMPLES}"
 
+_SPACES = re.compile(" *")
+_SEPARATORS = frozenset(",|=@")
 _WORD = re.compile(r"[^\s,|=@]+")
 _CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
 _GPU = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,61}[a-z0-9])?\Z")
@@ -103,17 +107,17 @@ class Request(Struct, frozen=True, gc=False):
         return f"{self.container}={choices}" if self.container else choices
 
 
-def parse(value: str) -> tuple[Request, ...]:
+def parse(value: str, budget: Budget | None = None) -> tuple[Request, ...]:
     """Read an annotation: one `Request` without a container, or one or more with.
 
-    Raises `Denial` with the position of the first character that does not fit.
+    Raises `Denial` with the position of the first character that does not fit.  *budget* pays for long values.
     """
     profile = MigProfile.read(value)
     if profile is not None:  # what most pods ask for
         return (Request((Choice(profile),)),)
     if len(value) > LONGEST_VALUE:
         raise bad(f"the value has {len(value)} characters, more than {LONGEST_VALUE}", 0, "Write a shorter one")
-    return _Parser(value).value()
+    return _Parser(value, budget or Budget(sys.maxsize)).value()
 
 
 def text(requests: Iterable[Request]) -> str:
@@ -129,8 +133,9 @@ def bad(problem: str, position: int, hint: str) -> Denial:
 class _Parser:
     """Reads from left to right; each method is a rule of the grammar and leaves `position` behind it."""
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, budget: Budget) -> None:
         self.text = value
+        self.budget = budget
         self.position = 0
 
     def value(self) -> tuple[Request, ...]:
@@ -198,6 +203,7 @@ class _Parser:
         return Request(tuple(choices), container, start)
 
     def choice(self) -> Choice:
+        self.budget.spend(16, FIELD)
         start = self.skip()
         word = self.word("a slice")
         spaced = _SPACED_COUNT.match(self.text, start)
@@ -222,16 +228,19 @@ class _Parser:
 
     def skip(self) -> int:
         """Past the spaces that may follow a separator; none may stand at the very beginning."""
-        while self.position and self.text.startswith(" ", self.position):
-            self.position += 1
+        if self.position:
+            self.position = self.behind_spaces()
         return self.position
+
+    def behind_spaces(self) -> int:
+        spaces = _SPACES.match(self.text, self.position)
+        return spaces.end() if spaces else self.position
 
     def peek(self) -> str:
         """The separator that comes next, after spaces; empty where none does."""
-        ahead = self.position
-        while self.text.startswith(" ", ahead):
-            ahead += 1
-        return self.text[ahead : ahead + 1] if self.text[ahead : ahead + 1] in (",", "|", "=", "@") else ""
+        ahead = self.behind_spaces()
+        character = self.text[ahead : ahead + 1]
+        return character if character in _SEPARATORS else ""
 
     def separator(self) -> str:
         """Move past the separator that comes next, if one does, and return it."""

@@ -59,20 +59,16 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
     return None
 
 
-COMPARISON = 300
-"""Steps of comparing two words of `LONGEST_WORD` characters."""
-
-
 def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> str | None:
     """The word of *known* that looks most like *word*, if one does.
 
-    *budget* pays for the comparisons: those that it does not pay for are not made.
+    *budget* pays for the comparisons, each of which may be quadratic; those that it does not pay for are not made.
     """
-    words = list(known)
-    if budget is not None:
-        words = words[: budget.left // 2 // COMPARISON]
-        budget.afford(len(words) * COMPARISON)
-    matches = get_close_matches(word[:LONGEST_WORD], words, n=1, cutoff=0.6)
+    word = word[:LONGEST_WORD]
+    words = [
+        candidate for candidate in known if budget is None or budget.afford(8 + len(word) * min(len(candidate), 128))
+    ]
+    matches = get_close_matches(word, words, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 
