@@ -338,6 +338,9 @@ def test_it_ends_at_once_when_told_to_in_the_middle_of_a_request(tmp_path: Path,
         with asking:
             asking.recv(1)
             keeper.send_signal(number)
+            try:
+                assert keeper.wait(30) == 0
+            finally:
+                keeper.kill()
             said = [json.loads(line)["message"] for line in keeper.stderr]
-            assert keeper.wait(10) == 0
     assert said == ["keeping certificates", "stopped"], "the request was not waited for, nor given up"
