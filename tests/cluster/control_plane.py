@@ -36,6 +36,7 @@ CONTROLLERS = (
     "resourcequota-controller",
     "namespace-controller",
     "garbage-collector-controller",
+    "validatingadmissionpolicy-status-controller",  # checks the types of expressions
 )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from kubernetes.dynamic.exceptions import DynamicApiError
+from prometheus_client.parser import text_string_to_metric_families
 
 from certs import authority, directory
 from tests.cluster.cluster import Cluster, Document, said
@@ -242,6 +243,40 @@ def test_pods_that_ask_are_refused_and_all_others_are_created(
             cluster.create(ASKING, namespace)
     assert in_order(message, said(refused.value)), said(refused.value)
     assert [each["metadata"]["name"] for each in cluster.list("Pod", namespace)] == ["plain"]
+
+
+@pytest.mark.parametrize(
+    ("place", "code"),
+    [
+        pytest.param(nobody, "503", id="nobody listens"),
+        pytest.param(answering(hang_up), "503", id="hangs up"),
+        pytest.param(certified("someone else", LOOPBACK), "503", id="a certificate of another CA"),
+        pytest.param(http(400, "no review"), "400", id="400"),
+        pytest.param(http(413, "too large"), "413", id="413, which a pod can bring about"),
+        pytest.param(http(500, "a fault"), "500", id="500, which another alert is about"),
+    ],
+)
+def test_a_call_that_came_to_nothing_is_counted_apart_from_one_that_was_answered_so(
+    cluster, ours, namespace, tmp_path, place: Place, code: str
+) -> None:
+    """What the alert GpuSliceCallsFail stands on."""
+
+    def failed() -> dict[str, float]:
+        samples = [
+            sample
+            for family in text_string_to_metric_families(cluster.plane.metrics())
+            if family.name == "apiserver_admission_webhook_rejection_count"
+            for sample in family.samples
+            if (sample.labels["name"], sample.labels["error_type"]) == ("pods.gpu-slice.io", "calling_webhook_error")
+        ]
+        return {sample.labels["rejection_code"]: sample.value for sample in samples}
+
+    with place(ours, tmp_path):
+        before = failed()
+        with pytest.raises(DynamicApiError):
+            cluster.create(ASKING, namespace)
+        after = failed()
+    assert after == before | {code: before.get(code, 0) + 1}
 
 
 def in_order(parts: str, text: str) -> bool:

@@ -1,19 +1,23 @@
-"""Alerts and dashboard, held to the metrics that the code registers and to the page that says what to do."""
+"""Alerts and dashboard, held to the metrics that the code registers and to the page that says what to do.
+
+PromQL is read by a parser that follows Prometheus' own.
+"""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import promql_parser
 import pytest
 import yaml
+from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
-from webhook.server.metrics import Metrics
+from certs.metrics import Metrics as KeeperMetrics
+from webhook.server.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "manifests" / "monitoring"
@@ -32,204 +36,175 @@ EXPRESSIONS = [pytest.param(rule["expr"], id=f"{rule['alert']} {rule['labels']['
     for target in panel["targets"]
 ]
 
-Labels = frozenset[str]
-
-PARTS = {"Counter": {"_total": ()}, "Gauge": {"": ()}, "Histogram": {"_bucket": ("le",), "_sum": (), "_count": ()}}
-"""What a metric is called where it is read, and the labels that come with that."""
-
 FROM_THE_SCRAPE = frozenset({"job", "namespace", "pod"})
 """What the operator adds to whatever a PodMonitor finds."""
 
 OTHERS = {
     # https://kubernetes.io/docs/reference/instrumentation/metrics/
     "apiserver_admission_webhook_admission_duration_seconds_bucket": {"name", "type", "operation", "rejected", "le"},
+    "apiserver_admission_webhook_admission_duration_seconds_count": {"name", "type", "operation", "rejected"},
     "apiserver_admission_webhook_rejection_count": {"name", "type", "operation", "error_type", "rejection_code"},
     "apiserver_admission_webhook_fail_open_count": {"name", "type"},
     # https://karpenter.sh/docs/reference/metrics/; the labels are those of Karpenter v1.14.1
     "operator_nodeclaim_status_condition_current_status_seconds": {
         "namespace", "name", "type", "status", "reason", "karpenter_sh_nodepool",
     },
-    # https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics
-    "process_resident_memory_bytes": set(),
 }  # fmt: skip
 
+PARTS: dict[str, dict[str, set[str]]] = {
+    "counter": {"_total": set()},
+    "gauge": {"": set()},
+    "histogram": {"_bucket": {"le"}, "_sum": set(), "_count": set()},
+}
+"""What a metric is called where it is read, and the labels that come with that."""
 
-def _made(path: Path) -> Iterator[tuple[str, str, Labels]]:
-    """Kind, name and labels of each of our metrics that a file makes."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        kind = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else ""
-        if not isinstance(node, ast.Call) or kind not in PARTS:
-            continue
-        name = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
-        if isinstance(name, str) and name.startswith("gpu_slice_"):
-            given = [*node.args[2:3], *(each.value for each in node.keywords if each.arg == "labelnames")]
-            yield kind, name, frozenset(ast.literal_eval(given[0]) if given else ())
+REGISTRIES = (ServerMetrics().registry, KeeperMetrics().registry)
+FAMILIES = {family.name: family.type for registry in REGISTRIES for family in registry.collect()}
+MADE = sorted(name for name in FAMILIES if name.startswith("gpu_slice_"))
 
 
-SOURCES = [path for package in ("webhook", "certs") for path in sorted((ROOT / package).rglob("*.py"))]
-MADE = [metric for path in SOURCES for metric in _made(path)]
-OURS = {name + suffix: labels | set(more) for kind, name, labels in MADE for suffix, more in PARTS[kind].items()}
+def labels_of(name: str) -> set[str]:
+    """The labels of the metric of that family, which may have no series yet; those of the process have none."""
+    collectors = [registry._names_to_collectors.get(name) for registry in REGISTRIES]
+    return {label for collector in collectors for label in getattr(collector, "_labelnames", ())}
+
+
+OURS = {
+    name + suffix: labels_of(name) | more for name, kind in FAMILIES.items() for suffix, more in PARTS[kind].items()
+}
 KNOWN = {**OURS, **OTHERS}
-
-# PromQL, as far as it is used here.  What the tokens do not cover, or the words do not name, is an error: a misspelt
-# function is taken for a metric, and a misspelt metric is found by its name.
-TOKEN = re.compile(
-    r"""(?P<space>\s+)
-    | (?P<number>\d+(?:\.\d+)?(?![\w.]))
-    | (?P<duration>\d+[smhd](?!\w))
-    | (?P<text>"[^"]*")
-    | (?P<word>[A-Za-z_:][\w:]*)
-    | (?P<sign>=~|!~|!=|==|>=|<=|[-+*/%^><=(){}\[\],])""",
-    re.VERBOSE,
-)
-FUNCTIONS = {"absent", "histogram_quantile", "increase", "max_over_time", "rate", "time", "vector"}
-AGGREGATIONS = {"avg", "count", "max", "min", "sum"}
-OPERATORS = {"and", "bool", "by", "offset", "or", "unless"}
-CLOSES = {")": "(", "}": "{", "]": "["}
-
-
-def _tokens(expression: str) -> list[tuple[str, str]]:
-    text, position, found = expression.replace("$__rate_interval", "5m"), 0, []
-    while position < len(text):
-        match = TOKEN.match(text, position)
-        assert match is not None, f"not PromQL: {text[position : position + 20]!r}"
-        if match.lastgroup != "space":
-            found.append((str(match.lastgroup), match.group()))
-        position = match.end()
-    return found
-
-
-def _brackets(tokens: list[tuple[str, str]]) -> None:
-    open_ones: list[str] = []
-    for _, text in tokens:
-        if text in CLOSES.values():
-            open_ones.append(text)
-        elif text in CLOSES:
-            assert open_ones, f"{text} closes nothing"
-            assert open_ones.pop() == CLOSES[text], text
-    assert open_ones == [], "not closed"
 
 
 @cache
-def _read(expression: str) -> tuple[dict[str, set[str]], set[str], list[tuple[str, str, str]]]:
-    """Of an expression: its metrics with the labels that each is selected by, the labels of all ``by``, and the
-    matchers as metric, label and value."""
-    tokens = _tokens(expression)
-    _brackets(tokens)
-    metrics: dict[str, set[str]] = {}
-    grouped: set[str] = set()
-    matchers: list[tuple[str, str, str]] = []
-    place = 0
-    while place < len(tokens):
-        kind, text = tokens[place]
-        after = tokens[place + 1][1] if place + 1 < len(tokens) else ""
-        place += 1
-        if kind != "word" or text in OPERATORS - {"by"}:
-            continue
-        if text == "by" or after == "{":
-            end = next(i for i in range(place, len(tokens)) if tokens[i][1] in (")", "}"))
-            inner = tokens[place + 1 : end]
-            place = end + 1
-            if text == "by":
-                grouped |= {each for kind, each in inner if kind == "word"}
-                continue
-            parts = [inner[i : i + 4] for i in range(0, len(inner), 4)]
-            for part in parts:
-                assert [each[0] for each in part[:3]] == ["word", "sign", "text"], part
-                assert part[1][1] in ("=", "!=", "=~", "!~"), part
-                assert part[3:] in ([], [("sign", ",")]), part
-                matchers.append((text, part[0][1], part[2][1].strip('"')))
-            metrics.setdefault(text, set()).update(part[0][1] for part in parts)
-        elif after == "(" or (text in AGGREGATIONS and after == "by"):
-            assert text in FUNCTIONS | AGGREGATIONS, f"no function {text}"
-        else:
-            metrics.setdefault(text, set())
-    return metrics, grouped, matchers
+def parsed(expression: str) -> Expr:
+    """Raises ValueError where it is no PromQL, or its types do not fit."""
+    return promql_parser.parse(expression.replace("$__rate_interval", "5m"))
 
 
-def _all() -> list[tuple[dict[str, set[str]], set[str], list[tuple[str, str, str]]]]:
-    return [_read(str(case.values[0])) for case in EXPRESSIONS]
+def nodes(expression: str) -> list[Expr]:
+    found: list[Expr] = []
+    promql_parser.walk(parsed(expression), found.append)
+    return found
 
 
-def test_the_metrics_in_the_source_are_those_that_the_server_registers() -> None:
-    registered = {
-        sample.name
-        for family in Metrics().registry.collect()
-        if family.name.startswith("gpu_slice_")
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    }
-    described = {family.name for family in Metrics().registry.collect() if family.name.startswith("gpu_slice_")}
-    server = {name for _, name, _ in _made(ROOT / "webhook" / "server" / "metrics.py")}
+def selectors(expression: str) -> list[VectorSelector]:
+    """Each place where an expression asks for a metric."""
+    found = [each.vector_selector if isinstance(each, MatrixSelector) else each for each in nodes(expression)]
+    return [each for each in found if isinstance(each, VectorSelector)]
 
-    assert server == described
-    assert registered - OURS.keys() == set()
+
+def joined_by(expression: str) -> set[str]:
+    """The labels that an expression groups by, or matches series by."""
+    labels: set[str] = set()
+    for each in nodes(expression):
+        if isinstance(each, AggregateExpr) and each.modifier:
+            labels |= set(each.modifier.labels)
+        if isinstance(each, BinaryExpr) and each.modifier:
+            labels |= set(each.modifier.matching.labels if each.modifier.matching else ())
+            labels |= set(each.modifier.group_labels or ())
+    return labels
+
+
+def unknown(expression: str) -> set[str]:
+    """The metrics and labels that an expression asks for and that nobody has."""
+    metrics = {str(each.name) for each in selectors(expression)}
+    wrong = metrics - KNOWN.keys()
+    for each in selectors(expression):
+        labels = {matcher.name for matcher in each.matchers.matchers}
+        wrong |= labels - KNOWN.get(str(each.name), set()) - FROM_THE_SCRAPE
+    return wrong | joined_by(expression) - set().union(*(KNOWN.get(name, set()) for name in metrics)) - FROM_THE_SCRAPE
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_a_query_asks_for_metrics_and_labels_that_there_are(expression: str) -> None:
-    metrics, grouped, _ = _read(expression)
+    assert selectors(expression)
+    assert unknown(expression) == set()
 
-    assert metrics
-    assert {name for name in metrics if name not in KNOWN} == set()
-    for name, labels in metrics.items():
-        assert labels - KNOWN[name] - FROM_THE_SCRAPE == set(), name
-    assert grouped - set().union(*(KNOWN[name] for name in metrics)) - FROM_THE_SCRAPE == set()
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_a_rate_is_that_of_something_that_only_grows(expression: str) -> None:
+    for call in nodes(expression):
+        if isinstance(call, Call) and call.func.name in ("rate", "increase"):
+            [name] = [each.vector_selector.name for each in call.args]
+            assert name in OTHERS or name.endswith(("_total", "_bucket", "_count", "_sum")), name
 
 
 @pytest.mark.parametrize(
-    "expression",
+    ("expression", "wrong"),
     [
-        pytest.param("sum(increase(a[5m])", id="a bracket that is not closed"),
-        pytest.param("sum(a]", id="a bracket that closes another"),
-        pytest.param("incraese(a[5m]) > 0", id="a function that there is not"),
-        pytest.param('a{b="c" d="e"} > 0', id="no comma"),
-        pytest.param("a > 0 ; b", id="a sign that there is not"),
-        pytest.param('a{b>"c"}', id="no way to match"),
+        pytest.param("sum(rate(gpu_slice_gone_total[5m])) / 2", {"gpu_slice_gone_total"}, id="a metric"),
+        pytest.param("max_over_time(gpu_slice_draining[1h:5m] offset 1d)", set(), id="a subquery"),
+        pytest.param('increase(gpu_slice_denials_total{team="a"}[5m])', {"team"}, id="a label that selects"),
+        pytest.param("sum by (pod, colour) (gpu_slice_draining)", {"colour"}, id="a label that groups"),
+        pytest.param("gpu_slice_draining / on (pod, a) group_left (b) gpu_slice_connections", {"a", "b"}, id="a join"),
     ],
 )
-def test_what_is_no_query_is_seen(expression: str) -> None:
-    with pytest.raises(AssertionError):
-        _read(expression)
-
-
-def test_a_metric_or_label_that_there_is_not_is_seen() -> None:
-    metrics, grouped, matchers = _read('sum by (pod, colour) (rate(gpu_slice_gone_total{pool=~"a|b"}[5m])) / 2')
-
-    assert metrics == {"gpu_slice_gone_total": {"pool"}}
-    assert grouped == {"pod", "colour"}
-    assert matchers == [("gpu_slice_gone_total", "pool", "a|b")]
-    assert "gpu_slice_gone_total" not in KNOWN
+def test_a_metric_or_label_that_there_is_not_is_seen(expression: str, wrong: set[str]) -> None:
+    assert unknown(expression) == wrong
 
 
 def test_every_metric_of_ours_is_asked_for_or_told_of() -> None:
-    used = {metric for metrics, _, _ in _all() for metric in metrics}
+    used = {each.name for case in EXPRESSIONS for each in selectors(str(case.values[0]))}
     told = set(re.findall(r"gpu_slice_\w+", PAGE))
-    shown = {name for _, name, _ in MADE if any(name + suffix in used | told for suffix in ("", "_total", "_bucket"))}
+    names = {name: {name, *(name + suffix for suffix in PARTS[FAMILIES[name]])} for name in MADE}
 
-    assert {name for _, name, _ in MADE} - shown == set()
-    assert {name for name in told if name not in OURS and name not in {name for _, name, _ in MADE}} == set()
+    assert [name for name in MADE if not names[name] & (used | told)] == []
+    assert told - set().union(*names.values()) == set()
 
 
 def test_values_that_are_asked_for_are_values_that_there_are() -> None:
     counted = {
         (sample.name, label, value)
-        for family in Metrics().registry.collect()
+        for registry in REGISTRIES
+        for family in registry.collect()
         for sample in family.samples
         for label, value in sample.labels.items()
     }
-    monitors = _monitors()
-    jobs = {f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in monitors}
-    [webhook] = yaml.safe_load((ROOT / "manifests" / "webhook" / "webhook.yaml").read_text())["webhooks"]
-    for _, _, matchers in _all():
-        for metric, label, values in matchers:
-            for value in values.split("|"):
-                if label == "job":
-                    assert value in jobs
-                elif metric.startswith("apiserver_") and label == "name":
-                    assert value == webhook["name"]
-                elif (metric, label) == ("gpu_slice_refused_connections_total", "reason"):
-                    assert (metric, label, value) in counted
+    jobs = {f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in _monitors()}
+    webhooks = yaml.safe_load((ROOT / "manifests" / "webhook" / "webhook.yaml").read_text())["webhooks"]
+    for case in EXPRESSIONS:
+        for selector in selectors(str(case.values[0])):
+            for matcher in selector.matchers.matchers:
+                for value in matcher.value.split("|"):
+                    if matcher.name == "job":
+                        assert value in jobs
+                    elif str(selector.name).startswith("apiserver_") and matcher.name == "name":
+                        assert value in {webhook["name"] for webhook in webhooks}
+                    elif selector.name == "gpu_slice_refused_connections_total":
+                        assert (selector.name, matcher.name, value) in counted
+
+
+STATE = {
+    "gpu_slice_draining",
+    "gpu_slice_certificate_not_after_seconds",
+    "gpu_slice_fleet_loaded",
+    "gpu_slice_fleet_generation",
+    "gpu_slice_keeper_configuration_as_shipped",
+}
+"""What follows from files, signals and the keeper's own view, and from no request."""
+
+CALLS = {"apiserver_admission_webhook_rejection_count", "apiserver_admission_webhook_admission_duration_seconds_count"}
+
+
+@pytest.mark.parametrize("rule", [case for case in ALERTS if case.values[0]["labels"]["severity"] == "critical"])
+def test_no_sender_of_a_pod_or_request_can_wake_somebody_up(rule: dict[str, Any]) -> None:
+    assert {each.name for each in selectors(rule["expr"])} <= STATE | CALLS
+    failing = [
+        {matcher.name: matcher.value for matcher in each.matchers.matchers}
+        for each in selectors(rule["expr"])
+        if 'error_type="calling_webhook_error"' in str(each)
+    ]
+    for matchers in failing:
+        answered = matchers["rejection_code"]
+        assert all(re.fullmatch(answered, code) for code in ("400", "413", "429", "431", "500"))
+        assert not re.fullmatch(answered, "503"), "what the API server counts where nobody answers"
+        assert "unless" in rule["expr"], "while others are answered it is no outage"
+
+
+def test_what_anybody_could_bring_about_is_a_warning_and_not_nothing() -> None:
+    severities = {rule["labels"]["severity"] for rule in RULES if rule["alert"] == "GpuSliceInternalErrors"}
+
+    assert severities == {"warning"}
 
 
 def _monitors() -> list[dict[str, Any]]:
