@@ -16,7 +16,7 @@ BEGIN, END = "<!-- promises -->", "<!-- end of promises -->"
 
 PROMISES = {
     1: "Pods without the annotation never reach the webhook",
-    2: "`kube-system`, our own namespace and mirror pods are never matched; a webhook that is down cannot block its own pods",
+    2: "`kube-system`, our own namespace and mirror pods are never matched; a dead webhook cannot block its own pods",
     3: "The answer echoes `uid`, `apiVersion` and `kind`, for any uid",
     4: "The answer is a valid AdmissionReview or a clean 4xx, for any bytes: never a 5xx, never a stack trace",
     5: "Every patch applies in the API server's own library, and the result is the previewed object",
@@ -36,8 +36,8 @@ PROMISES = {
     19: "Deeply nested or malformed JSON gets a 400",
     20: "No redirects, no docs, no files: only the four paths are served",
     21: "TLS 1.3 only; certificates satisfy OpenSSL's strict mode and Go; wrong names fail",
-    22: "A leaf rotation under load fails no handshake and loses no review",
-    23: "A CA rotation under load fails and loses none either, with 100 s of lag and the keeper killed between any steps",
+    22: "A leaf rotation completes under load without a failed handshake or a lost review",
+    23: "So does a CA rotation, with 100 s of lag and the keeper killed between any two steps",
     24: "A torn, expired or foreign pair is refused, the old one stays in use, and a metric and a log line report it",
     25: "Two keepers at once use one CA at a time and lose no update",
     26: "Installing again neither creates a new CA nor wipes `caBundle`",
@@ -65,7 +65,7 @@ OPEN = {
     5: "tested with a real API server, which contains that library, and not with the library alone",
     17: "`python -m tests.soak slow` measures the ratio of p99; no test asserts it, because machines are noisy",
     30: "no cluster with a network was drained or scaled; many stops of single replicas stand in for it",
-    33: "1,800 reviews at once are too many for one replica: some answers come too late, during and shortly after (see above)",
+    33: "1,800 reviews at once are too many for one replica: some come too late, during and shortly after (see above)",
     34: "[bench/README.md](../bench/README.md) has figures; no test asserts a time, because machines are noisy",
     37: "the policy's text is checked; no network plugin was available to enforce it",
     38: "the ports are checked; no EKS cluster was available to dial them",
