@@ -1,9 +1,9 @@
-"""An authority, and the leaf certificates that it issues.  The clock is an argument; nothing is kept.
+"""A certificate authority, and the leaf certificates that it issues.  The clock is an argument; nothing is stored.
 
-The extensions are what the strictest reader asks for: OpenSSL's ``X509_V_FLAG_X509_STRICT``, which Python
-3.13 and later turn on by default, refuses an authority that limits its path length without ``keyCertSign``,
-or a certificate without key identifiers.  Go, with which the API server verifies, takes a name only from the
-subject alternative names.
+The extensions satisfy the strictest verifiers.  OpenSSL's ``X509_V_FLAG_X509_STRICT``, which Python 3.13 and
+later turn on by default, refuses an authority that limits its path length without ``keyCertSign``, and a
+certificate without key identifiers.  Go, which the API server verifies with, reads names only from the subject
+alternative names.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 AUTHORITY_LIFETIME = timedelta(days=3 * 365)
-"""Three years.  A new one is due after one year, and then stands beside the old for all the life of the last
-leaf that the old one issued: two years would do, the third is for whoever did not renew in time."""
+"""Three years.  A successor is due after one year.  Both are then trusted until the last leaf of the old one has
+expired.  Two years would be enough; the third allows for a late renewal."""
 
 LEAF_LIFETIME = timedelta(days=365)
-"""One year, to be renewed every month: whoever renews may be dead for eleven months before it shows."""
+"""One year, renewed every month: the keeper may be down for eleven months before a leaf expires."""
 
 BACKDATE = timedelta(hours=1)
-"""How long before its making a certificate is already valid, because the verifier's clock may be behind ours.
-Skews of 5 to 30 seconds were met (istio#32176); OPA's cert-controller backdates by the same hour."""
+"""A certificate is valid from this long before it was issued, because the verifier's clock may be behind ours.
+Skews of 5 to 30 seconds were observed (istio#32176); OPA's cert-controller also backdates by an hour."""
 
 LONGEST_AUTHORITY_NAME = 47
-"""Characters.  RFC 5280 gives a common name 64 (ub-common-name); 17 go to a space and the key identifier."""
+"""Characters.  RFC 5280 allows 64 in a common name (ub-common-name); a space and the key identifier take 17."""
 
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DNS_NAME = re.compile(rf"(?=.{{1,253}}\Z)(?:\*\.)?{_LABEL}(?:\.{_LABEL})*", re.IGNORECASE)
@@ -57,20 +57,20 @@ _NO_KEY_USAGE = {
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A certificate and its private key, each PEM."""
+    """A certificate and its private key, both PEM."""
 
     certificate: bytes
 
     key: bytes = field(repr=False)
-    """PKCS #8, not encrypted.  Left out of the repr, so that no log or traceback shows it."""
+    """PKCS #8, not encrypted.  The repr omits it, so that no log or traceback shows it."""
 
     def parsed(self) -> x509.Certificate:
-        """The certificate, for whoever asks when it ends or what it is for.  ValueError if it is no PEM."""
+        """The parsed certificate.  ValueError if it is not PEM."""
         return x509.load_pem_x509_certificate(self.certificate)
 
 
 def service_names(service: str, namespace: str) -> tuple[str, str]:
-    """The names by which a Service is called.  The API server uses the first, pods often the second.
+    """The DNS names of a Service.  The API server uses the first, pods often the second.
 
     >>> service_names("webhook", "gpu-slice")
     ('webhook.gpu-slice.svc', 'webhook.gpu-slice.svc.cluster.local')
@@ -80,14 +80,14 @@ def service_names(service: str, namespace: str) -> tuple[str, str]:
 
 
 def create_authority(name: str, *, now: datetime, lifetime: timedelta = AUTHORITY_LIFETIME) -> KeyPair:
-    """A new authority, which may sign leaves and nothing below them.
+    """A new authority, which may sign leaves but no other authority.
 
-    *now* needs a time zone; the authority is valid from an hour before it until *lifetime* after it.
+    *now* needs a time zone.  The authority is valid from an hour before *now* until *lifetime* after it.
 
-    Its subject is *name* and the beginning of its key's identifier, so that no two generations share one:
-    where both are trusted, a verifier that looks up issuers by subject cannot settle on the wrong one.
+    Its subject is *name* and the beginning of its key's identifier, so no two generations have the same subject.
+    While both are trusted, a verifier that finds issuers by subject cannot pick the wrong one.
 
-    ValueError: an empty or too long name, a time without zone, a lifetime that is not above zero.
+    ValueError: the name is empty or too long, the time has no zone, or the lifetime is not above zero.
     """
     if not 1 <= len(name) <= LONGEST_AUTHORITY_NAME:
         raise ValueError(
@@ -110,18 +110,18 @@ def create_authority(name: str, *, now: datetime, lifetime: timedelta = AUTHORIT
 def issue_leaf(
     authority: KeyPair, names: Sequence[str], *, now: datetime, lifetime: timedelta = LEAF_LIFETIME
 ) -> KeyPair:
-    """A certificate with which a server answers to *names*: DNS names and IP addresses, in the order given.
+    """A serving certificate for *names*: DNS names and IP addresses, in the order given.
 
-    *now* needs a time zone; the leaf is valid from an hour before it until *lifetime* after it.  It has no
-    subject, as a Service's name may be longer than the 64 characters of a common name, and nobody reads that;
-    RFC 5280, 4.2.1.6 then wants the alternative names critical.
+    *now* needs a time zone.  The leaf is valid from an hour before *now* until *lifetime* after it.  It has no
+    subject, because a Service's name may be longer than the 64 characters of a common name, and no verifier
+    reads it.  RFC 5280, 4.2.1.6 then requires the alternative names to be critical.
 
-    ValueError: no names, or one that is neither DNS name nor address; a time without zone; a lifetime that is
-    not above zero, or that ends after the authority's own; an authority that is none, or has another key.
+    ValueError: there are no names, or one is neither a DNS name nor an address; the time has no zone; the lifetime
+    is not above zero, or ends after the authority's; the authority may not sign, or its key is another one's.
     """
     issuer, issuer_key = _open_authority(authority)
     if isinstance(names, str) or not names:
-        raise ValueError(f"leaf: {names!r} is no list of names. Give at least one DNS name or IP address.")
+        raise ValueError(f"leaf: {names!r} is not a list of names. Give at least one DNS name or IP address.")
 
     key = ec.generate_private_key(ec.SECP256R1())
     builder = _builder(key, subject=x509.Name([]), issuer=issuer.subject, now=now, lifetime=lifetime)
@@ -130,7 +130,7 @@ def issue_leaf(
         raise ValueError(
             f"leaf: it would be valid until {end:%Y-%m-%d %H:%M} UTC, its authority only until "
             f"{issuer.not_valid_after_utc:%Y-%m-%d %H:%M} UTC. "
-            f"Give it a shorter life, or create a new authority."
+            f"Give it a shorter lifetime, or create a new authority."
         )
 
     identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
@@ -155,7 +155,7 @@ def _open_authority(authority: KeyPair) -> tuple[x509.Certificate, ec.EllipticCu
     if not is_authority or not isinstance(key, ec.EllipticCurvePrivateKey):
         raise ValueError("authority: the certificate may not sign others. Use one made by create_authority.")
     if key.public_key() != certificate.public_key():
-        raise ValueError("authority: the key is not the certificate's. Give the two that were made together.")
+        raise ValueError("authority: the key is not the certificate's. Give the key that belongs to it.")
     return certificate, key
 
 
@@ -170,7 +170,7 @@ def _builder(
     if now.tzinfo is None:
         raise ValueError(f"certificate: the time {now} has no zone. Give one, as in datetime.now(UTC).")
     if lifetime <= timedelta(0):
-        raise ValueError(f"certificate: a life of {lifetime} ends before it begins. Give one above zero.")
+        raise ValueError(f"certificate: a lifetime of {lifetime} is not above zero. Give a longer one.")
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -183,7 +183,7 @@ def _builder(
 
 
 def _end(now: datetime, lifetime: timedelta) -> datetime:
-    return (now.astimezone(UTC) + lifetime).replace(microsecond=0)  # X.509 knows whole seconds only
+    return (now.astimezone(UTC) + lifetime).replace(microsecond=0)  # X.509 has whole seconds only
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -191,7 +191,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    is_mistyped_address = name.rpartition(".")[2].isdigit()  # as 127.0.0.256: no top-level domain is a number
+    is_mistyped_address = name.rpartition(".")[2].isdigit()  # such as 127.0.0.256: no top-level domain is a number
     if is_mistyped_address or not _DNS_NAME.fullmatch(name):
         raise ValueError(f"leaf: {name[:80]!r} is neither a DNS name nor an IP address. Write a.b.svc or 127.0.0.1.")
     return x509.DNSName(name)

@@ -1,8 +1,8 @@
 """The three objects in a cluster, as one value: read together, written one at a time.
 
-They stay the JSON that the API server speaks, as the typed models of the client would lose fields that they do not
-know.  Each write carries the ``resourceVersion`` of what was read, so that it fails where somebody was faster: two
-keepers need no lock, they only read again.
+They are kept as the API server's JSON, because the client's typed models would drop unknown fields.  Each write carries
+the ``resourceVersion`` that was read, so it fails if another client wrote first.  Two keepers need no lock: the slower
+one reads again.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ TIMEOUT = 10.0
 """Seconds for a request to the API server."""
 
 _BY_NAME = "application/strategic-merge-patch+json"
-"""The patch that finds a webhook in its list by name."""
+"""This kind of patch finds a webhook in its list by name."""
 
 
 class Conflict(Exception):
-    """Somebody else wrote in the meantime.  Read again, and decide again."""
+    """Another client wrote in the meantime.  Read again, and decide again."""
 
 
 class Unreachable(Exception):
-    """What is needed cannot be read or written.  The text says what to do."""
+    """An object cannot be read or written.  The message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the objects are called.  The manifests say the same."""
+    """The names of the objects, as in the manifests."""
 
     namespace: str = "gpu-slice"
     authorities: str = "webhook-ca"
@@ -48,12 +48,12 @@ class Names:
     """Secret."""
     configuration: str = "gpu-slice"
     webhook: str = "pods.gpu-slice.io"
-    """In the configuration."""
+    """Name of the webhook in the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was read, and with which versions."""
+    """What was read, with the objects' versions."""
 
     stored: Stored
     authorities: Document
@@ -62,7 +62,10 @@ class Snapshot:
 
 
 class Cluster:
-    """Reads and writes the three objects.  It neither creates nor deletes: that right cannot be limited to a name."""
+    """Reads and writes the three objects.
+
+    It never creates or deletes an object, because a right to create cannot be limited to a name.
+    """
 
     def __init__(self, api: ApiClient, names: Names = Names()) -> None:
         self.core = CoreV1Api(api)
@@ -70,11 +73,12 @@ class Cluster:
         self.names = names
 
     def read(self) -> Snapshot:
-        """All three.  Raises `Unreachable`, or `BadRecords`.
+        """Read all three objects.  Raises `Unreachable` or `BadRecords`.
 
-        The authorities first.  Whatever another keeper puts into the other two it has recorded before: so where they
-        show an authority that is new, the records read here are old, and taking it in for a stranger's is a conflict.
-        The other way round an authority that was retired in between would be taken in anew.
+        The authorities are read first.  Another keeper records an authority before it writes it to the other two
+        objects.  So if they show an authority that is missing in the records read here, these records are out of date,
+        and an attempt to adopt the authority is a conflict.  In the opposite order, an authority that was retired
+        between two reads would be adopted again.
         """
         authorities, leaf = self._secret(self.names.authorities), self._secret(self.names.leaf)
         configuration = self._configuration()
@@ -89,7 +93,7 @@ class Cluster:
         return Snapshot(stored, authorities, leaf, configuration)
 
     def write(self, snapshot: Snapshot, after: Stored) -> None:
-        """The one object in which *after* differs.  Raises `Conflict` or `Unreachable`."""
+        """Write the one object in which *after* differs.  Raises `Conflict` or `Unreachable`."""
         before = snapshot.stored
         if after.bundle != before.bundle:
             self._write_bundle(snapshot, after.bundle or b"")
@@ -115,7 +119,7 @@ class Cluster:
         )
 
     def _write_bundle(self, snapshot: Snapshot, bundle: bytes) -> None:
-        assert snapshot.configuration is not None  # else nothing is published
+        assert snapshot.configuration is not None  # without it nothing is published
         body = {
             "metadata": {"resourceVersion": snapshot.configuration["metadata"]["resourceVersion"]},
             "webhooks": [{"name": self.names.webhook, "clientConfig": {"caBundle": base64.b64encode(bundle).decode()}}],
@@ -140,7 +144,7 @@ class Cluster:
         )
         if found is None:
             raise Unreachable(
-                f"Secret {name}: is not in namespace {self.names.namespace}. Apply manifests/keeper again."
+                f"Secret {name}: it does not exist in namespace {self.names.namespace}. Apply manifests/keeper again."
             )
         return found
 
@@ -165,7 +169,7 @@ def _decoded(secret: Document, key: str) -> bytes:
 
 
 def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
-    """The answer; None where there is no such object.  No answer's body gets into an error: it may hold a key."""
+    """The answer; None if the object does not exist.  No error quotes the answer's body: it may contain a key."""
     try:
         found: Document = json.loads(ask().data)
     except ApiException as error:
@@ -173,9 +177,9 @@ def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
             return None
         if error.status == 409:
             raise Conflict(what) from None
-        cure = "Apply manifests/keeper again." if error.status == 403 else "Is the API server well?"
+        cure = "Apply manifests/keeper again." if error.status == 403 else "Check the API server."
         raise Unreachable(f"{what}: the API server says {error.status} {error.reason}. {cure}") from None
-    except Exception as error:  # urllib3 has many; whatever it was, it is tried again
+    except Exception as error:  # urllib3 has many kinds; the caller retries after any of them
         pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error
         where = f" at {pool.host}:{pool.port}" if pool else ""
         raise Unreachable(f"{what}: {type(reason).__name__}{where}. Can the API server be reached?") from None
@@ -183,5 +187,5 @@ def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
 
 
 def _wrote(what: str, ask: Callable[[], Any]) -> None:
-    if _asked(what, ask) is None:  # deleted in the meantime: whoever reads again says what to do
+    if _asked(what, ask) is None:  # deleted in the meantime: the next read says what to do
         raise Conflict(what)

@@ -1,7 +1,7 @@
-"""The loop that keeps the certificates of a cluster: reads, decides, writes one step, and reads again.
+"""The loop that maintains the certificates of a cluster: it reads, decides, writes one step, and reads again.
 
-What to do is `certs.rotation`'s, how it is stored `certs.cluster`'s.  Nothing is remembered between two turns, so a
-keeper may be killed at any moment, and two of them do no harm.
+`certs.rotation` decides what to do, and `certs.cluster` stores it.  The keeper remembers nothing between two turns, so
+it may be killed at any moment, and two keepers do no harm.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ INTERVAL = 60.0
 """Seconds between two turns."""
 
 SOON = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds until a turn that failed is tried again; from then on `INTERVAL`."""
+"""Seconds until a failed turn is retried; after these, `INTERVAL`."""
 
 MOST_STEPS = 32
-"""In one turn.  Seven lead from nothing to a leaf; a conflict counts as one."""
+"""Steps in one turn.  A new cluster needs seven until it has a leaf; a conflict counts as a step."""
 
 MOST_PATHS = 20
 """Places in a line of the log at which the webhook configuration differs."""
@@ -37,7 +37,7 @@ _log = logging.getLogger("gpu_slice")
 
 
 class Store(Protocol):
-    """What is kept in order: `certs.cluster.Cluster`."""
+    """Where the certificates are stored: `certs.cluster.Cluster`."""
 
     names: Names
 
@@ -47,12 +47,12 @@ class Store(Protocol):
 
 
 def utc_now() -> datetime:
-    """The wall clock: a timer would not count the time that a machine slept."""
+    """The wall clock: a timer would not count the time that a machine is suspended."""
     return datetime.now(UTC)
 
 
 class Keeper:
-    """Keeps one store in order."""
+    """Maintains the certificates of one store."""
 
     def __init__(
         self,
@@ -66,9 +66,9 @@ class Keeper:
         clock: Callable[[], datetime] = utc_now,
         shipped: Shipped | None = None,
     ) -> None:
-        """*names*: what the leaf is to be good for; those of *service* where there are none.
+        """*names*: the names of the leaf; by default those of *service*.
 
-        *shipped*: what the webhook configuration is compared with, if it is to be.
+        *shipped*: what the webhook configuration is compared with, if anything.
         """
         self.store = store
         self.metrics = metrics
@@ -84,7 +84,7 @@ class Keeper:
         """What was said last of the webhook configuration."""
 
     def run(self) -> None:
-        """Turn after turn, until `stop`."""
+        """Take turns until `stop` is called."""
         failures = 0
         while not self.ended.is_set():
             failures = 0 if self.try_turn() else failures + 1
@@ -93,26 +93,24 @@ class Keeper:
             self.ended.wait(wait)
 
     def stop(self) -> None:
-        """End `run` after the step that is being taken."""
+        """End `run` after the current step."""
         self.ended.set()
 
     def try_turn(self) -> bool:
-        """One turn; whether it came to its end.  What went wrong is logged, once while it stays the same."""
+        """Take one turn, and return whether it succeeded.  A problem is logged once while it stays the same."""
         try:
             self.turn()
         except (Unreachable, BadRecords, Conflict) as error:
             self._fail(str(error))
             return False
-        except (
-            Exception
-        ) as error:  # a fault of ours; a restart would not cure it, and metrics tell of it only while we live
+        except Exception as error:  # our bug: a restart would not fix it, and metrics report it only while we run
             self._fail(type(error).__name__, exc_info=True)
             return False
         finally:
-            self._show()  # also after a failure: time passes, and what is not renewed gets overdue
+            self._show()  # even after a failure: a renewal becomes overdue as time passes
         self.metrics.last_success.set(self.clock().timestamp())
         if self._said:
-            _log.info("the certificates are looked after again")
+            _log.info("the certificates are maintained again")
             self._said = ""
         return True
 
@@ -120,7 +118,7 @@ class Keeper:
         self.metrics.failures.inc()
         level = logging.DEBUG if problem == self._said else logging.ERROR
         fields = {"problem": problem}
-        _log.log(level, "the certificates could not be looked after", extra={"fields": fields}, exc_info=exc_info)
+        _log.log(level, "the certificates cannot be maintained", extra={"fields": fields}, exc_info=exc_info)
         self._said = problem
 
     def _show(self) -> None:
@@ -129,7 +127,7 @@ class Keeper:
             self.metrics.show(self._seen, self.clock(), overdue=overdue)
 
     def turn(self) -> None:
-        """Steps until nothing is left to do.  Raises `Unreachable`, `BadRecords`, or `Conflict` after many of them."""
+        """Take steps until none is left.  Raises `Unreachable`, `BadRecords`, or `Conflict` after many conflicts."""
         for _ in range(MOST_STEPS):
             try:
                 if not self.step():
@@ -138,10 +136,10 @@ class Keeper:
                 self.metrics.conflicts.inc()
             if self.ended.is_set():
                 return
-        raise Conflict("Somebody else writes the same objects, again and again. Let nobody but the keeper own them.")
+        raise Conflict("Another client keeps writing the same objects. Let only the keeper own them.")
 
     def step(self) -> bool:
-        """One write, if one is due; whether it was.  Raises as `turn`, and `Conflict` at once."""
+        """Write one step if one is due, and return whether it was.  Raises as `turn` does, and `Conflict` at once."""
         snapshot = self.store.read()
         self._seen = snapshot.stored
         self._compare(snapshot.configuration)
@@ -150,8 +148,8 @@ class Keeper:
             if snapshot.stored.bundle is None:
                 names = self.store.names
                 raise Unreachable(
-                    f"MutatingWebhookConfiguration {names.configuration}: it, or its webhook {names.webhook}, is not "
-                    f"there. Apply manifests/webhook again."
+                    f"MutatingWebhookConfiguration {names.configuration}: it or its webhook {names.webhook} does not "
+                    f"exist. Apply manifests/webhook again."
                 )
             return False
         self.store.write(snapshot, step.after)

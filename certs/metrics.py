@@ -1,4 +1,4 @@
-"""What the keeper counts, and the port on which it is read."""
+"""The keeper's metrics, and the port that serves them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from certs.situation import Situation
 from certs.stored import Stored, certificates, made
 
 TURNS_MISSED = 5
-"""Turns after which the loop is believed to hang."""
+"""Missed turns after which the loop counts as hanging."""
 
 LONGEST_TURN = 60.0
-"""Seconds that a turn may take: some requests, of which each may take ten."""
+"""Seconds that a turn may take: several requests of up to ten seconds."""
 
 
 class Metrics:
@@ -34,25 +34,27 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         registry = self.registry
-        self.steps = Counter("gpu_slice_keeper_steps", "Writes, by what for", ["step"], registry=registry)
-        self.failures = Counter("gpu_slice_keeper_failures", "Turns that did not come to their end", registry=registry)
+        self.steps = Counter("gpu_slice_keeper_steps", "Writes, by step", ["step"], registry=registry)
+        self.failures = Counter("gpu_slice_keeper_failures", "Turns that failed", registry=registry)
         self.conflicts = Counter(
-            "gpu_slice_keeper_conflicts", "Writes in which somebody else was faster", registry=registry
+            "gpu_slice_keeper_conflicts", "Writes that failed because another client wrote first", registry=registry
         )
         self.last_success = Gauge(
-            "gpu_slice_keeper_last_success_timestamp_seconds", "End of the last good turn", registry=registry
+            "gpu_slice_keeper_last_success_timestamp_seconds", "End of the last successful turn", registry=registry
         )
         self.leaf_not_after = Gauge(
             "gpu_slice_keeper_leaf_not_after_seconds", "When the leaf in the Secret expires", registry=registry
         )
-        self.leaf_issued = Gauge("gpu_slice_keeper_leaf_issued_seconds", "When it was issued", registry=registry)
+        self.leaf_issued = Gauge("gpu_slice_keeper_leaf_issued_seconds", "When the leaf was issued", registry=registry)
         self.authority_not_after = Gauge(
-            "gpu_slice_keeper_authority_not_after_seconds", "When the CA that issued it expires", registry=registry
+            "gpu_slice_keeper_authority_not_after_seconds",
+            "When the CA that issued the leaf expires",
+            registry=registry,
         )
         self.authorities = Gauge("gpu_slice_keeper_authorities", "CAs in caBundle", registry=registry)
         self.overdue = Gauge(
             "gpu_slice_keeper_renewal_overdue",
-            "1 when something should have been renewed and was not",
+            "1 when a renewal is overdue",
             registry=registry,
         )
         self.as_shipped = Gauge(
@@ -66,11 +68,11 @@ class Metrics:
             self.steps.labels(kind.value)
 
     def turned(self) -> None:
-        """A turn ended, well or not."""
+        """Record that a turn ended, successful or not."""
         self.turned_at = time.monotonic()
 
     def show(self, stored: Stored, now: datetime, *, overdue: bool) -> None:
-        """What was stored when it was last read; zeros for a leaf that is not there."""
+        """Show what was last read; a missing leaf is shown as 0."""
         at = Situation(stored, now, Policy(), ())
         self.authorities.set(len(certificates(stored.bundle or b"")))
         self.overdue.set(overdue)

@@ -1,4 +1,4 @@
-"""What comes next, when, and what should have come already.  Asked of rotation itself, so that they cannot disagree."""
+"""The next step and its time, and what is overdue.  Both come from `certs.rotation`, so that they cannot disagree."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Outlook:
 
 
 def next_look(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> Outlook:
-    """The next thing that happens while nothing else changes; *now* where it is due already."""
+    """The next step if nothing else changes.  If it is already due, its time is *now*."""
     for when in [now, *sorted(each for each in _moments(Situation(stored, now, policy, names)) if each > now)]:
-        # A second later, as some steps are due at a moment and others after it.
+        # A second later, because some steps are due at a moment and others only after it.
         if (step := next_step(stored, when + _SECOND, policy, names)) is not None:
             return Outlook(when, step.kind, step.why)
-    raise AssertionError("certificates end, and so something is always to come")
+    raise AssertionError("every certificate expires, so there is always a next step")
 
 
 def _moments(at: Situation) -> Iterator[datetime]:
-    """When something may become due."""
+    """The times at which a step may become due."""
     policy = at.policy
     for each in at.stored.authorities:
         certificate = each.parsed()
@@ -58,31 +58,31 @@ def _moments(at: Situation) -> Iterator[datetime]:
 
 
 def problems(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> tuple[str, ...]:
-    """What does not work now, and what should have been renewed by now and was not; a sentence each."""
+    """What is broken and what is overdue, one sentence for each."""
     at = Situation(stored, now, policy, names)
     return (*_broken(at), *_late(at))
 
 
 def is_overdue(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> bool:
-    """Whether something should have been renewed by now and was not: a CA, or a leaf that is there."""
+    """Whether the renewal of a CA or of an existing leaf is overdue."""
     at = Situation(stored, now, policy, names)
     return any(_late(at)) or (stored.leaf is not None and at.flaw is not None)
 
 
 def _broken(at: Situation) -> Iterator[str]:
     if at.bundle is None:
-        yield "webhook configuration: is not there, so nobody calls the webhook. Apply the manifests."
+        yield "webhook configuration: it does not exist, so the webhook is not called. Apply the manifests."
     elif at.flaw is None and at.leaf_issuer is not None and at.leaf_issuer.parsed() not in at.bundle:
-        yield "caBundle: lacks the CA of the leaf, so the API servers refuse it. A running keeper adds it."
+        yield "caBundle: it lacks the CA of the leaf, so the API servers refuse the leaf. A running keeper adds the CA."
     if at.flaw is not None:
         yield f"leaf: {at.flaw}. A running keeper issues another."
 
 
 def _late(at: Situation) -> Iterator[str]:
-    """A leaf is due when it is old *and* there was an authority to issue another: a while after it was made."""
+    """A leaf is due when it is old *and* an authority could issue another, which is some time after that was made."""
     policy = at.policy
     if not at.issuers:
-        yield "CA: none may issue. A running keeper makes another."
+        yield "CA: no CA may issue. A running keeper makes one."
         return
     successor = made(at.issuers[-1].parsed()) + policy.authority_renewal
     if at.now > successor + policy.grace:

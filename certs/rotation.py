@@ -1,16 +1,16 @@
-"""What to do now, so that every leaf that anybody serves is trusted by everybody, at every moment.
+"""The next step of a rotation.  At every moment, every served leaf is trusted by every API server.
 
-    publish   a new authority goes into ``caBundle`` beside the old
+    publish   a new authority is added to ``caBundle`` beside the old one
     wait      until every API server knows it: a day
-    issue     a leaf by the new authority; the kubelets bring it to the servers when they please
-    retire    the old authority leaves when the last leaf that it can have issued has expired
+    issue     the new authority issues a leaf; the kubelets deliver it to the servers at any time
+    retire    the old authority is removed when the last leaf that it can have issued has expired
 
-Both leaves are good under every bundle in between, so lagging kubelets and API servers do no harm.  Each step is one
-write to one object: whoever takes them may be killed between any two, and the next one goes on from what is stored.
-What an authority of ours did not issue, or whose records were lost, is taken in without a key, so that it stays
-trusted while a leaf of it may be served.
+Both leaves are valid under every bundle in between, so lagging kubelets and API servers do no harm.  Each step is one
+write to one object.  The keeper may be killed between any two steps, and the next keeper continues from what is stored.
+An authority that is not in the records, because it is foreign or the records were lost, is adopted without a key, so
+that it stays trusted while a leaf of it may be served.
 
-Nothing here knows a cluster or a clock.
+This module uses no cluster and no clock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from certs.stored import Authority, Stored, bundled, certificates, identifier, m
 __all__ = ["AUTHORITY_NAME", "Authority", "Kind", "Policy", "Step", "Stored", "next_step", "rotated"]
 
 AUTHORITY_NAME = "gpu-slice"
-"""The beginning of the subject of each authority."""
+"""The subject of every authority begins with this."""
 
 
 class Kind(StrEnum):
-    """The steps, as metrics and logs call them."""
+    """The steps, with their names in metrics and logs."""
 
     ADOPT = "adopt"
     NEW_AUTHORITY = "new_authority"
@@ -47,7 +47,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One write: *after* differs from what is stored in the authorities, or in the leaf, or in the bundle."""
+    """One write: *after* differs from the stored state in the authorities, in the leaf, or in the bundle."""
 
     kind: Kind
     why: str
@@ -55,9 +55,9 @@ class Step:
 
 
 def next_step(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> Step | None:
-    """What is to be written next; None when there is nothing to do.
+    """The next write; None if there is nothing to do.
 
-    *names*: those that the leaf is to be good for, DNS names or addresses.  *now* needs a time zone.
+    *names*: the names of the leaf, DNS names or addresses.  *now* needs a time zone.
     """
     at = Situation(stored, now, policy, names)
     for find in (_adopt, _new_authority, _forget_published, _publish, _mark_published, _issue, _supersede, _retire):
@@ -69,9 +69,9 @@ def next_step(stored: Stored, now: datetime, policy: Policy, names: Sequence[str
 def rotated(
     authorities: tuple[Authority, ...], now: datetime, policy: Policy, *, compromised: bool = False
 ) -> tuple[Authority, ...]:
-    """*authorities* and a new one, of which the next leaf will be.
+    """*authorities* and a new one, which will issue the next leaf.
 
-    *compromised*: the others lose their keys, and their trust as soon as no replica can need it any more.
+    *compromised*: the others lose their keys, and are no longer trusted as soon as no replica can need them.
     """
     others = authorities
     if compromised:
@@ -89,8 +89,8 @@ def _records(at: Situation, kind: Kind, why: str, authorities: Sequence[Authorit
 
 
 def _adopt(at: Situation) -> Step | None:
-    """Take in whoever is trusted already, or issued the leaf.  Of the ``ca.crt`` beside it no more than that: it may
-    be older than the end of those in it."""
+    """Adopt authorities that are already trusted, or that issued the leaf.  Other certificates in the ``ca.crt`` beside
+    the leaf are not adopted: the file may be older than their retirement."""
     issuer = vouching(at.chain, certificates(at.stored.leaf_bundle))
     known = {each.parsed() for each in at.stored.authorities}
     found = (at.bundle or frozenset()) | ({issuer} if issuer is not None else frozenset())
@@ -111,21 +111,21 @@ def _adopt(at: Situation) -> Step | None:
 
 
 def _new_authority(at: Situation) -> Step | None:
-    why = "none may issue"
+    why = "no CA may issue"
     if at.issuers:
         newest = at.issuers[-1].parsed()
         if at.now >= made(newest) + at.policy.authority_renewal:
-            why = f"{identifier(newest)}: due for its successor"
+            why = f"{identifier(newest)}: its successor is due"
         elif newest.not_valid_after_utc < at.now + at.policy.leaf_lifetime:
-            why = f"{identifier(newest)}: ends before a leaf of it would"
+            why = f"{identifier(newest)}: it expires before a new leaf would"
         else:
             return None
     return _records(at, Kind.NEW_AUTHORITY, why, [*at.stored.authorities, _created(at.now, at.policy)])
 
 
 def _forget_published(at: Situation) -> Step | None:
-    """Somebody took it out of the bundle, so that the wait begins anew.  First this, then `_publish`: the other way
-    round, whoever is killed between the two would leave a time that is too early."""
+    """An authority was removed from the bundle by another client, so its wait starts again.  This step comes before
+    `_publish`: in the opposite order, a keeper killed between the two would leave a time that is too early."""
     if at.bundle is None:
         return None
     gone = [each for each in at.trusted if each.published is not None and each.parsed() not in at.bundle]
@@ -146,7 +146,7 @@ def _publish(at: Situation) -> Step | None:
 
 
 def _mark_published(at: Situation) -> Step | None:
-    # A time that has not come yet is from a clock that was wrong, and would keep it from issuing.
+    # A time in the future comes from a wrong clock, and would keep the authority from issuing.
     seen = [
         each
         for each in at.stored.authorities
@@ -154,7 +154,7 @@ def _mark_published(at: Situation) -> Step | None:
     ]
     if not seen:
         return None
-    why = f"{', '.join(each.id for each in seen)}: stands in caBundle"
+    why = f"{', '.join(each.id for each in seen)}: in caBundle"
     after = [replace(each, published=at.now) if each in seen else each for each in at.stored.authorities]
     return _records(at, Kind.MARK_PUBLISHED, why, after)
 
@@ -162,7 +162,7 @@ def _mark_published(at: Situation) -> Step | None:
 def _issue(at: Situation) -> Step | None:
     issuer: Authority | None
     why: str | None
-    if at.flaw is not None:  # nothing to lose: the one that most API servers know, or any
+    if at.flaw is not None:  # nothing to lose: use the authority that most API servers know, or any
         published = next((each for each in at.issuers if each.published is not None), None)
         issuer, why = at.ripe or published or at.issuers[0], at.flaw
     elif at.fading is not None:
@@ -174,22 +174,23 @@ def _issue(at: Situation) -> Step | None:
     lifetime = min(at.policy.leaf_lifetime, issuer.parsed().not_valid_after_utc - at.now)
     leaf = issue_leaf(issuer.pair(), at.names, now=at.now, lifetime=lifetime)
     after = replace(at.stored, leaf=leaf, leaf_bundle=bundled(at.trusted))
-    return Step(Kind.ISSUE_LEAF, f"by {issuer.id}, as to the present one: {why}", after)
+    return Step(Kind.ISSUE_LEAF, f"by {issuer.id}; the current leaf: {why}", after)
 
 
 def _due(at: Situation) -> str | None:
-    """Why a leaf that serves well is replaced all the same."""
+    """Why a leaf is replaced although it can serve."""
     if at.now >= made(at.chain[0]) + at.policy.leaf_renewal:
         return "it is due for renewal"
     if at.ripe is not None and at.leaf_issuer not in at.issuers[at.issuers.index(at.ripe) :]:
         return "there is a newer CA"
     if names_of(at.chain[0]) != frozenset(at.names):
-        return "it has names that are not asked for"
+        return "it has other names than required"
     return None
 
 
 def _supersede(at: Situation) -> Step | None:
-    """Who will issue no more needs no key that could be stolen.  The last leaf of it is at most as young as now."""
+    """An authority that no longer issues loses its key, so that it cannot be stolen.  Its last leaf was issued before
+    *now*."""
     if at.flaw is not None or at.leaf_issuer not in at.issuers:
         return None
     older = at.stored.authorities[: at.stored.authorities.index(at.leaf_issuer)]
@@ -198,12 +199,12 @@ def _supersede(at: Situation) -> Step | None:
         return None
     retire = at.now + at.policy.leaf_lifetime + at.policy.margin
     after = [replace(each, key=None, retire=retire) if each in past else each for each in at.stored.authorities]
-    return _records(at, Kind.SUPERSEDE, f"{', '.join(each.id for each in past)}: issues no more", after)
+    return _records(at, Kind.SUPERSEDE, f"{', '.join(each.id for each in past)}: no longer issues", after)
 
 
 def _retire(at: Situation) -> Step | None:
-    """Forget those that are trusted no more; a while later than that, so that a bundle which somebody puts back from
-    a copy is not adopted."""
+    """Forget authorities that are no longer trusted.  This happens some time after they left ``caBundle``, so that an
+    old bundle restored from a copy is not adopted."""
     if at.bundle is None:
         return None
     over = [
@@ -215,4 +216,4 @@ def _retire(at: Situation) -> Step | None:
     if not over:
         return None
     after = [each for each in at.stored.authorities if each not in over]
-    return _records(at, Kind.RETIRE, f"{', '.join(each.id for each in over)}: trusted no more", after)
+    return _records(at, Kind.RETIRE, f"{', '.join(each.id for each in over)}: no longer trusted", after)

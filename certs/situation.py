@@ -1,4 +1,4 @@
-"""What is true of what is stored, at one moment: who is trusted, who may issue, what is wrong with the leaf."""
+"""The stored state at one moment: which authorities are trusted, which may issue, what is wrong with the leaf."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from certs.stored import Authority, Stored, certificates, made
 
 @dataclass(frozen=True)
 class Situation:
-    """*names*: those that the leaf is to be good for."""
+    """*names*: the names that the leaf must have."""
 
     stored: Stored
     now: datetime
@@ -26,23 +26,23 @@ class Situation:
 
     @cached_property
     def bundle(self) -> frozenset[x509.Certificate] | None:
-        """Whom the API servers are told to trust; None where nobody asks us."""
+        """The certificates that API servers are told to trust; None if there is no such webhook."""
         return None if self.stored.bundle is None else frozenset(certificates(self.stored.bundle))
 
     @cached_property
     def chain(self) -> tuple[x509.Certificate, ...]:
-        """The leaf, and what follows it in its file."""
+        """The leaf, and the certificates after it in its file."""
         return certificates(self.stored.leaf.certificate) if self.stored.leaf is not None else ()
 
     @cached_property
     def leaf_issuer(self) -> Authority | None:
-        """The authority that vouches for the leaf, trusted or not."""
+        """The authority that issued the leaf, trusted or not."""
         found = vouching(self.chain, [each.parsed() for each in reversed(self.stored.authorities)])
         return next((each for each in self.stored.authorities if each.parsed() == found), None)
 
     @cached_property
     def trusted(self) -> tuple[Authority, ...]:
-        """Those that are to stand in ``caBundle``."""
+        """The authorities that belong in ``caBundle``."""
         return tuple(each for each in self.stored.authorities if self._is_trusted(each))
 
     def _is_trusted(self, authority: Authority) -> bool:
@@ -50,7 +50,7 @@ class Situation:
             return False
         if authority.retire is None or self.now < authority.retire:
             return True
-        # A keeper that was away may find its time passed before the leaf was replaced, or before all replicas know.
+        # If the keeper was down, this time may pass before the leaf was replaced or the new one reached all replicas.
         if not self.chain or self.bundle is None or authority.parsed() not in self.bundle:
             return False
         leaf = self.chain[0]
@@ -62,7 +62,7 @@ class Situation:
 
     @cached_property
     def issuers(self) -> tuple[Authority, ...]:
-        """Those whose leaves are worth having, published or not."""
+        """The authorities that may issue, published or not."""
         return tuple(
             each
             for each in self.stored.authorities
@@ -73,12 +73,12 @@ class Situation:
 
     @cached_property
     def ripe(self) -> Authority | None:
-        """The newest of them that every API server knows."""
+        """The newest issuer that every API server knows."""
         return next((each for each in reversed(self.issuers) if self._known_for(each, urgent=False)), None)
 
     @cached_property
     def nearly_ripe(self) -> Authority | None:
-        """The oldest that they should know, where there is no time to be sure."""
+        """If none is ripe, the oldest issuer that API servers should know, for when there is no time to be sure."""
         return self.ripe or next((each for each in self.issuers if self._known_for(each, urgent=True)), None)
 
     def _known_for(self, authority: Authority, *, urgent: bool) -> bool:
@@ -87,7 +87,7 @@ class Situation:
 
     @cached_property
     def flaw(self) -> str | None:
-        """Why the leaf cannot serve."""
+        """Why the leaf cannot serve; None if it can."""
         if self.stored.leaf is None:
             return "there is none"
         if not self.chain or not _fits(self.chain[0], self.stored.leaf.key):
@@ -100,27 +100,27 @@ class Situation:
         if missing := [name for name in self.names if name not in names_of(leaf)]:
             return f"it is not for {missing[0]}"
         if self.leaf_issuer not in self.trusted:
-            return "nobody who is trusted issued it"
+            return "no trusted CA issued it"
         beside = certificates(self.stored.leaf_bundle)
         if self.stored.leaf_bundle.strip() and vouching(self.chain, beside) is None:
-            return "nobody in the ca.crt beside it issued it"  # the server would refuse it
+            return "no CA in the ca.crt beside it issued it"  # the server would refuse it
         return None
 
     @cached_property
     def fading(self) -> str | None:
-        """Why a leaf that can serve will not for long."""
+        """Why a leaf that can serve now will not for long; None if it will."""
         if self.flaw is not None or self.leaf_issuer is None:
             return None
         soon = self.now + self.policy.wait
         if self.chain[0].not_valid_after_utc <= soon:
             return "it expires soon"
         if self.leaf_issuer.retire is not None and self.leaf_issuer.retire <= soon:
-            return "its CA is not to be trusted much longer"
+            return "its CA will soon no longer be trusted"
         return None
 
 
 def vouching(chain: Sequence[x509.Certificate], trusted: Iterable[x509.Certificate]) -> x509.Certificate | None:
-    """Who in *trusted* issued the first of *chain*, at once or through the others in it."""
+    """The certificate in *trusted* that issued the first of *chain*, directly or through the others in it."""
     trusted, between = tuple(trusted), list(chain)
     subject = between.pop(0) if between else None
     while subject is not None:
@@ -150,7 +150,7 @@ def _fits(certificate: x509.Certificate, key: bytes) -> bool:
 
 
 def names_of(certificate: x509.Certificate) -> frozenset[str]:
-    """Its alternative names, DNS names and addresses."""
+    """The alternative names of *certificate*: DNS names and addresses."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (x509.ExtensionNotFound, ValueError):

@@ -1,8 +1,8 @@
-"""What a cluster holds of our certificates, as values, and the authorities as text.
+"""The certificates that a cluster stores, as values, and the format of the authorities' records.
 
 Secret webhook-ca                    authorities.json: a list of {certificate, key, published, retire}
-Secret webhook-tls                   tls.crt and tls.key, the leaf; ca.crt, whom its readers may trust
-MutatingWebhookConfiguration         caBundle, whom the API servers trust
+Secret webhook-tls                   tls.crt and tls.key, the leaf; ca.crt, the CAs that its readers may trust
+MutatingWebhookConfiguration         caBundle, the CAs that the API servers trust
 """
 
 from __future__ import annotations
@@ -20,59 +20,59 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 from certs.authority import BACKDATE, KeyPair
 
 RECORDS = "authorities.json"
-"""The key in the Secret of the authorities: one, so that nobody ever sees half of a change."""
+"""The only key in the Secret of the authorities: with one key, a reader never sees half of a change."""
 
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class BadRecords(Exception):
-    """The authorities in the Secret cannot be read.  The text says what to do, and quotes nothing of them."""
+    """The authorities in the Secret cannot be read.  The message says what to do, and quotes nothing from them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """An authority, ours or somebody's, and what we know of it."""
+    """An authority, ours or foreign, and what is recorded about it."""
 
     certificate: bytes
     """PEM."""
 
     key: bytes | None = field(default=None, repr=False)
-    """PEM; None where it is not ours, or may not issue any more."""
+    """PEM; None if the authority is not ours, or may not issue any more."""
 
     published: datetime | None = None
     """When it was first seen in ``caBundle``, without a break since."""
 
     retire: datetime | None = None
-    """From when on it need not be trusted.  None while it may issue."""
+    """When it need no longer be trusted.  None while it may issue."""
 
     def parsed(self) -> x509.Certificate:
         return x509.load_pem_x509_certificate(self.certificate)
 
     def pair(self) -> KeyPair:
-        """To issue with.  ValueError where it has no key."""
+        """The pair to issue with.  ValueError if the key is missing."""
         if self.key is None:
             raise ValueError(f"authority {self.id}: it has no key, and may not issue.")
         return KeyPair(self.certificate, self.key)
 
     @property
     def id(self) -> str:
-        """As in the subject of those that we make: the beginning of the key's identifier."""
+        """The beginning of the key's identifier, as in the subject of our own authorities."""
         return identifier(self.parsed())
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """All three objects, as they were at one moment."""
+    """The contents of all three objects at one moment."""
 
     authorities: tuple[Authority, ...] = ()
-    """The oldest first."""
+    """Oldest first."""
 
     leaf: KeyPair | None = None
     leaf_bundle: bytes = b""
     """``ca.crt`` beside the leaf."""
 
     bundle: bytes | None = None
-    """``caBundle``; None where there is no such webhook."""
+    """``caBundle``; None if there is no such webhook."""
 
 
 def identifier(certificate: x509.Certificate) -> str:
@@ -80,12 +80,12 @@ def identifier(certificate: x509.Certificate) -> str:
 
 
 def made(certificate: x509.Certificate) -> datetime:
-    """When it was issued, to the second; of somebody else's, an hour after it became valid."""
+    """When it was issued, to the second.  For a foreign certificate: an hour after it became valid."""
     return certificate.not_valid_before_utc + BACKDATE
 
 
 def certificates(bundle: bytes) -> tuple[x509.Certificate, ...]:
-    """Those in a bundle of PEM, each once.  What is no certificate is passed over, as the API server does."""
+    """The certificates in a PEM bundle, without duplicates.  Other content is skipped, as the API server does."""
     found: dict[x509.Certificate, None] = {}
     for each in _PEM.findall(bundle):
         try:
@@ -98,12 +98,12 @@ def certificates(bundle: bytes) -> tuple[x509.Certificate, ...]:
 
 
 def bundled(authorities: Iterable[Authority]) -> bytes:
-    """A bundle of PEM."""
+    """The authorities as a PEM bundle."""
     return b"".join(each.parsed().public_bytes(Encoding.PEM) for each in authorities)
 
 
 def write_records(authorities: Iterable[Authority]) -> bytes:
-    """The authorities as the Secret holds them."""
+    """The authorities in the format of the Secret."""
     rows = [
         {
             "certificate": each.certificate.decode(),
@@ -117,19 +117,19 @@ def write_records(authorities: Iterable[Authority]) -> bytes:
 
 
 def read_records(text: bytes) -> tuple[Authority, ...]:
-    """The authorities in *text*; none in an empty one.
+    """The authorities in *text*; none if it is empty.
 
-    BadRecords: they cannot be read.  Going on as if there were none would throw away keys that may still be good.
+    BadRecords: they cannot be read.  To continue as if there were none would discard keys that may still be valid.
     """
     if not text:
         return ()
     try:
         return tuple(_authority(row) for row in json.loads(text))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # Without the cause: it might quote a key.
+        # The cause is left out, because it might quote a key.
         raise BadRecords(
-            f"{RECORDS}: cannot be read ({type(error).__name__}). Put a good copy back; or remove this key from the "
-            f"Secret: then a new authority is made, and the one that is trusted now stays so while its leaf lives."
+            f"{RECORDS}: cannot be read ({type(error).__name__}). Restore a good copy, or remove this key from the "
+            f"Secret: then a new CA is made, and the current one stays trusted until its leaf expires."
         ) from None
 
 
@@ -145,5 +145,5 @@ def _authority(row: dict[str, str | None]) -> Authority:
 def _time(text: str | None) -> datetime | None:
     found = datetime.fromisoformat(text) if text is not None else None
     if found is not None and found.tzinfo is None:
-        raise ValueError("a time without zone")
+        raise ValueError("the time has no zone")
     return found

@@ -156,15 +156,15 @@ def test_a_leaf_that_would_outlive_its_authority_is_refused_with_both_ends() -> 
         issue_leaf(authority, NAMES, now=NOON + timedelta(seconds=1), lifetime=timedelta(days=7, minutes=1))
     assert str(refusal.value) == (
         "leaf: it would be valid until 2026-07-31 12:01 UTC, its authority only until 2026-07-31 12:00 UTC. "
-        "Give it a shorter life, or create a new authority."
+        "Give it a shorter lifetime, or create a new authority."
     )
 
 
 @pytest.mark.parametrize(
     ("names", "complaint"),
     [
-        pytest.param([], "no list of names", id="a leaf without names serves nobody"),
-        pytest.param("localhost", "no list of names", id="a lone text would be read letter by letter"),
+        pytest.param([], "is not a list of names", id="a leaf without names serves nobody"),
+        pytest.param("localhost", "is not a list of names", id="a lone text would be read letter by letter"),
         pytest.param([""], "neither a DNS name nor", id="empty"),
         pytest.param(["https://webhook"], "neither a DNS name nor", id="a URL is no name"),
         pytest.param(["webhook:443"], "neither a DNS name nor", id="nor is a port part of one"),
@@ -195,7 +195,7 @@ def test_a_time_without_zone_is_refused() -> None:
 
 @pytest.mark.parametrize("lifetime", [timedelta(0), timedelta(days=-1)])
 def test_a_life_that_ends_before_it_begins_is_refused(lifetime: timedelta) -> None:
-    with pytest.raises(ValueError, match="ends before it begins"):
+    with pytest.raises(ValueError, match="is not above zero"):
         create_authority("gpu-slice", now=NOON, lifetime=lifetime)
 
 

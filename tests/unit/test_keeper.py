@@ -121,8 +121,8 @@ def test_what_fails_again_and_again_is_said_once(caplog: pytest.LogCaptureFixtur
         for _ in range(4):
             keeper.try_turn()
     said = [each.getMessage() for each in caplog.records]
-    assert said.count("the certificates could not be looked after") == 1
-    assert said.count("the certificates are looked after again") == 1
+    assert said.count("the certificates cannot be maintained") == 1
+    assert said.count("the certificates are maintained again") == 1
 
 
 def test_a_renewal_that_is_late_shows_though_nothing_can_be_written_and_no_longer_when_it_was_done() -> None:

@@ -86,10 +86,10 @@ def test_an_old_leaf_made_by_hand_is_not_overdue_before_an_authority_could_have_
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        pytest.param({"bundle": None}, "webhook configuration: is not there", id="no configuration"),
-        pytest.param({"bundle": b""}, "caBundle: lacks the CA of the leaf", id="emptied bundle"),
+        pytest.param({"bundle": None}, "webhook configuration: it does not exist", id="no configuration"),
+        pytest.param({"bundle": b""}, "caBundle: it lacks the CA of the leaf", id="emptied bundle"),
         pytest.param({"leaf": None}, "leaf: there is none", id="no leaf"),
-        pytest.param({"authorities": ()}, "CA: none may issue", id="no records"),
+        pytest.param({"authorities": ()}, "CA: no CA may issue", id="no records"),
     ],
 )
 def test_what_is_broken_is_said_in_a_sentence(changes: dict[str, object], said: str) -> None:

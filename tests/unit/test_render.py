@@ -86,7 +86,7 @@ def test_one_subject_is_printed_alone(only: list[str], kinds: set[str]) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        pytest.param(["--only", "node-pool"], "'node-pool' is no subject. Known are device-plugin,", id="unknown"),
+        pytest.param(["--only", "node-pool"], "'node-pool' is not a subject. Use one of: device-plugin,", id="unknown"),
         pytest.param(["--check"], "--check needs --output-dir", id="nothing to check"),
         pytest.param(["--cluster", "a b"], "use letters, digits", id="no name of a cluster"),
     ],

@@ -264,7 +264,7 @@ FLAWS = {
     "empty": (lambda _: KeyPair(b"", b""), UNREADABLE),
     "other key": (lambda world: replace(world.stored.leaf, key=by_hand()[1].key), UNREADABLE),
     "key is no key": (lambda world: replace(world.stored.leaf, key=b"none"), UNREADABLE),
-    "other CA": (lambda _: by_hand()[1], "nobody who is trusted issued it"),
+    "other CA": (lambda _: by_hand()[1], "no trusted CA issued it"),
     "other names": (lambda _: _other_names(), f"it is not for {NAMES[0]}"),
     "of tomorrow": (lambda world: _of_tomorrow(world), "it is not valid yet"),
 }

@@ -56,7 +56,7 @@ def test_broken_records_are_refused_with_a_cure_and_nothing_of_them_is_quoted(te
 
     said = str(refused.value)
     assert said.startswith("authorities.json: cannot be read (")
-    assert "Put a good copy back; or remove this key from the Secret" in said
+    assert "Restore a good copy, or remove this key from the Secret" in said
     assert "PRIVATE" not in said
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__

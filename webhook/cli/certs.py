@@ -1,4 +1,4 @@
-"""``gpu-slice certs``: certificates, in a folder or kept in a cluster."""
+"""``gpu-slice certs``: make certificates in a folder, or keep those of a cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def certs() -> None:
-    """Make certificates, and keep those of a cluster."""
+    """Make certificates, and manage those of a cluster."""
 
 
 _NAMESPACE = click.option(
@@ -29,15 +29,15 @@ _SERVICE = click.option("--service", default="webhook", show_default=True, help=
 
 
 @certs.command()
-@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Where to write them.")
+@click.option("--dir", "directory", type=click.Path(path_type=Path), required=True, help="Folder to write them to.")
 @click.option("--service", default="webhook", show_default=True, help="Name of the Service.")
 @click.option("--namespace", default="gpu-slice", show_default=True, help="Namespace of the Service.")
-@click.option("--name", "names", multiple=True, help="DNS name or IP address, instead of the Service's names.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--name", "names", multiple=True, help="DNS name or IP address to use instead of the Service's names.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], force: bool) -> None:
     """Make a CA and a serving certificate: ca.crt, tls.crt and tls.key.
 
-    The CA's key is not kept: nobody can use it to make another certificate that the cluster trusts.
+    The CA's key is not kept, so it cannot sign another certificate that the cluster trusts.
     """
     from datetime import UTC, datetime
 
@@ -45,7 +45,7 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     from certs.directory import ForeignDirectory, write
 
     if not force and (directory / "tls.crt").exists():
-        raise click.UsageError(f"{directory}: has a certificate already. Add --force to replace it")
+        raise click.UsageError(f"{directory}: it already has a certificate. Add --force to replace it")
     now = datetime.now(UTC)
     try:
         root = authority.create_authority("gpu-slice", now=now)
@@ -61,20 +61,21 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
 @_SERVICE
 @_NAMESPACE
 @click.option(
-    "--interval", default=60.0, show_default=True, type=click.FloatRange(min=1), help="Seconds between looks."
+    "--interval", default=60.0, show_default=True, type=click.FloatRange(min=1), help="Seconds between checks."
 )
-@click.option("--port", default=8080, show_default=True, help="Plain HTTP: /metrics and /healthz.")
-@click.option("--host", default="", help="Address of that port.  Default: all of them.")
+@click.option("--port", default=8080, show_default=True, help="Plain HTTP port: /metrics and /healthz.")
+@click.option("--host", default="", help="Address to listen on.  Default: all addresses.")
 @click.option(
     "--configuration",
     type=click.Path(path_type=Path),
     help="The manifest of the webhook configuration.  A metric tells when the one in the cluster differs from it.",
 )
 def keep(service: str, namespace: str, interval: float, port: int, host: str, configuration: Path | None) -> None:
-    """Make, publish and renew the certificates of a cluster, for as long as this runs.
+    """Make, publish and renew the certificates of a cluster until stopped.
 
-    The CA goes into caBundle of the webhook configuration a day before it is used, and leaves when the last certificate
-    that it issued has ended.  The Secrets webhook-ca and webhook-tls must be there: manifests/keeper has them.
+    A new CA is added to caBundle of the webhook configuration a day before it is used, and removed when the last
+    certificate that it issued has expired.  The Secrets webhook-ca and webhook-tls must exist: manifests/keeper creates
+    them.
     """
     from certs.keeper import Keeper
     from certs.metrics import Metrics, serve
@@ -83,7 +84,7 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
 
     logger = logs.configure(sys.stderr, "info")
     for number in (signal.SIGTERM, signal.SIGINT):
-        # At once, also in the middle of a request: it is made to be killed between any two writes.
+        # Stops at once, even in the middle of a request: the keeper may be killed between any two writes.
         signal.signal(number, lambda *_: sys.exit(0))
     metrics = Metrics()
     shipped = Shipped(configuration) if configuration else None
@@ -105,7 +106,7 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
 @_NAMESPACE
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def status(service: str, namespace: str, output: str) -> None:
-    """Say how the certificates of a cluster are, and what happens next.  Exit 1: something is broken or late."""
+    """Show the state of a cluster's certificates, and the next step.  Exit code 1: something is broken or late."""
     from certs.authority import service_names
     from certs.keeper import utc_now
     from certs.outlook import next_look, problems
@@ -173,11 +174,12 @@ def _day(text: str | None) -> str:
 
 @certs.command()
 @_NAMESPACE
-@click.option("--compromised", is_flag=True, help="A key was stolen: end the trust in all others as soon as may be.")
+@click.option("--compromised", is_flag=True, help="Use this if a key was stolen: end trust in all other CAs quickly.")
 def rotate(namespace: str, compromised: bool) -> None:
-    """Make a new CA now.  The keeper publishes it, waits, and issues the next certificate by it.
+    """Make a new CA now.  The keeper publishes it, waits, and then issues the next certificate with it.
 
-    With --compromised the others lose their keys, and leave caBundle as soon as the replicas have a new certificate.
+    With --compromised all other CAs lose their keys, and are removed from caBundle as soon as the replicas have a new
+    certificate.
     """
     from dataclasses import replace
 
@@ -198,19 +200,19 @@ def rotate(namespace: str, compromised: bool) -> None:
         except Unreachable as error:
             raise click.ClickException(str(error)) from None
     else:
-        raise click.ClickException("somebody else writes the same Secret, again and again. Try again")
+        raise click.ClickException("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
-    click.echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute, and issues by it {wait} after that.")
+    click.echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
     if compromised:
         handover = _words(policy.handover)
         click.echo(
-            f"The others have lost their keys, and leave caBundle {handover} after the new certificate was issued."
+            f"The other CAs have lost their keys. They leave caBundle {handover} after the new certificate was issued."
         )
-    click.echo("Follow it with: gpu-slice certs status", err=True)
+    click.echo("To follow the rotation, run: gpu-slice certs status", err=True)
 
 
 def _words(time: timedelta) -> str:
-    """As in ``24 hours``.
+    """A time span in words, such as ``24 hours``.
 
     >>> from datetime import timedelta
     >>> _words(timedelta(days=1)), _words(timedelta(minutes=1)), _words(timedelta(minutes=15))
@@ -223,15 +225,15 @@ def _words(time: timedelta) -> str:
 
 
 def _cluster(namespace: str) -> Cluster:
-    """The cluster of ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; where there is neither, of the pod
-    that this is."""
+    """The cluster of ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; without either, the one that this pod
+    runs in."""
     from kubernetes import client, config
     from yaml import YAMLError
 
     from certs.cluster import Cluster, Names
 
     settings = client.Configuration()
-    settings.retries = 0  # or each time-out is waited for four times; what fails is tried again by whoever asked
+    settings.retries = 0  # The client would wait for each timeout four times; the caller retries instead.
     paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
         if os.environ.get("KUBECONFIG") or Path(paths).expanduser().exists():

@@ -1,4 +1,4 @@
-"""The main job once, for real: certificates, the server as a process of its own, and reviews over HTTPS."""
+"""``gpu-slice demo``: certificates, the server as a separate process, and reviews over HTTPS."""
 
 from __future__ import annotations
 
@@ -32,15 +32,13 @@ LOOPBACK = "127.0.0.1"
 
 
 def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet: Fleet) -> int:
-    """Tell the story on stdout.  Returns 0 where every answer came back."""
+    """Print what happens to each pod on stdout.  Returns 0 when every review was answered."""
     with tempfile.TemporaryDirectory(prefix="gpu-slice-") as folder:
         tls = Path(folder) / "tls"
         certify(tls, "gpu-slice demo")
         with server(tls, fleet_path) as port:
-            click.echo(f"The webhook serves on https://{LOOPBACK}:{port}/mutate with a certificate made just now.")
-            click.echo(
-                "Each example below was sent to it as an API server would, by a client that trusts that CA alone."
-            )
+            click.echo(f"The webhook serves https://{LOOPBACK}:{port}/mutate with a new certificate.")
+            click.echo("Each example below was sent to it as an API server would, by a client that trusts only its CA.")
             client = Client(port, tls / "ca.crt")
             counts = {"sliced": 0, "denied": 0, "left alone": 0}
             for path, document in documents:
@@ -51,7 +49,8 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
     click.echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
     name = sys.argv[0] if sys.argv[0].endswith("gpu-slice") else "gpu-slice"
     name = os.path.relpath(name)
-    click.echo(f"Your own pod: {name} preview FILE.  What this fleet offers: {name} profiles.")
+    click.echo(f"To try your own pod, run: {name} preview FILE")
+    click.echo(f"To see what this fleet offers, run: {name} profiles")
     return 0
 
 

@@ -1,6 +1,6 @@
 """The command line, ``gpu-slice``.
 
-Results go to stdout, remarks to stderr.  Exit 0: yes.  1: no.  2: called wrongly.  The docstring of a
+Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 called wrongly.  The docstring of a
 command is its help text.
 """
 
@@ -23,7 +23,7 @@ from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
 
-# A command imports what the others do not need, so that the server does not hold it in memory.
+# A command imports what only it needs inside its function, so that the server does not hold it in memory.
 
 _FLEET = click.option(
     "--fleet",
@@ -37,9 +37,9 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
-    """Give a Kubernetes pod a slice of a GPU by one annotation.
+    """Give a Kubernetes pod a slice of a GPU with one annotation.
 
-    Every option can also be set by an environment variable, as in GPU_SLICE_PREVIEW_FLEET.
+    Every option can also be set by an environment variable, such as GPU_SLICE_PREVIEW_FLEET.
     """
 
 
@@ -47,15 +47,15 @@ def main() -> None:
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @click.option(
     "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json"]), default="diff", show_default=True,
-    help="What to print: a diff, the JSON patch, the pod as it becomes, or everything for a program.",
+    help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON.",
 )  # fmt: skip
 @_FLEET
-@click.option("-n", "--namespace", default="default", show_default=True, help="For objects that name none.")
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
 def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
-    """Show what the webhook would do to pods.  Needs no cluster and changes nothing.
+    """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
-    FILE is YAML or JSON, a folder of such files, or - for stdin: pods, anything with a pod template, Lists.
-    What the pods become goes to stdout, what happened and why to stderr.  Exit 1: something is denied.
+    FILE is YAML or JSON, a folder of such files, or - for stdin.  It may hold pods, objects with a pod template, and
+    Lists of them.  The resulting pods go to stdout, the remarks and reasons to stderr.  Exit code 1: a pod is denied.
     """
     from webhook.admission.preview import preview as preview_document
     from webhook.cli import show
@@ -84,7 +84,7 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
 
 
 @main.command()
-@click.option("--all", "everything", is_flag=True, help="The whole catalogue: every profile of every GPU.")
+@click.option("--all", "everything", is_flag=True, help="List the whole catalogue: every profile of every GPU.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @_FLEET
 def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
@@ -99,7 +99,7 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     head = _KNOWN if everything else _OFFERED
     click.echo("\n".join(show.table([head, *map(_cells, rows)])))
     if everything:
-        click.echo("-o json tells the source of each, and what nobody has verified on hardware.", err=True)
+        click.echo("-o json also shows the source of each row, and which rows are not verified on hardware.", err=True)
 
 
 _OFFERED = ("SLICE", "RESOURCE", "GPU", "MEMORY", "PER GPU", "PER NODE", "INSTANCE TYPES", "POOL")
@@ -140,31 +140,31 @@ def _mib(value: int | None) -> str:
 @main.command(name="render")
 @_FLEET
 @click.option(
-    "--only", multiple=True, metavar="SUBJECT", help="Such as karpenter or node-pools; more than once if need be."
+    "--only", multiple=True, metavar="SUBJECT", help="Render only this, such as karpenter or node-pools.  Repeatable."
 )
-@click.option("--cluster", help="The EKS cluster, in place of the one that the fleet file names.")
+@click.option("--cluster", help="Name of the EKS cluster.  Default: the one in the fleet file.")
 @click.option(
     "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help="Write files there: a folder for each tool, with a kustomization.",
+    help="Write files to DIR: a folder for each tool, with a kustomization.",
 )  # fmt: skip
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 when files in DIR differ.")
+@click.option("--check", is_flag=True, help="Write nothing.  Exit code 1: files in DIR differ.")
 def render_fleet(
     fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, output_dir: Path | None, check: bool
 ) -> None:
-    """Print what makes the nodes of the fleet, ready for kubectl apply -f -.
+    """Print the manifests for the fleet's nodes, ready for kubectl apply -f -.
 
-    NVIDIA's device plugin, and Karpenter's NodePools, EC2NodeClasses (with the script that cuts the GPUs at boot) and
-    NodeOverlays: all from the fleet file.
+    They are NVIDIA's device plugin, and Karpenter's NodePools, EC2NodeClasses (with the script that cuts the GPUs at
+    boot) and NodeOverlays.  All follow from the fleet file.
     """
     from webhook.cli import render
 
     for name in only:
         if name not in render.NAMES:
             raise click.BadParameter(
-                f"'{name}' is no subject. Known are {', '.join(render.NAMES)}", param_hint="--only"
+                f"'{name}' is not a subject. Use one of: {', '.join(render.NAMES)}", param_hint="--only"
             )
     if check and output_dir is None:
-        raise click.UsageError("--check needs --output-dir, the files to hold against the fleet")
+        raise click.UsageError("--check needs --output-dir, the folder to compare with the fleet")
     found = files.fleet_at(fleet_path)
     if cluster is not None:
         if not re.fullmatch(CLUSTER, cluster):
@@ -182,13 +182,13 @@ def render_fleet(
 
 @main.group()
 def fleet() -> None:
-    """Check a fleet file."""
+    """Check a fleet file, or print its schema or the built-in one."""
 
 
 @fleet.command()
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
-    """Say everything that is wrong with a fleet file.  Exit 1: something is."""
+    """List everything that is wrong with a fleet file.  Exit code 1: something is wrong."""
     try:
         found = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
@@ -207,7 +207,7 @@ def print_schema() -> None:
 
 @fleet.command()
 def default() -> None:
-    """Print the built-in fleet file, to begin one's own with."""
+    """Print the built-in fleet file, as a start for your own."""
     click.echo(files.default_fleet_text(), nl=False)
 
 
@@ -215,32 +215,35 @@ def default() -> None:
 @click.option("--tls-dir", type=click.Path(path_type=Path), required=True, help="Folder with tls.crt and tls.key.")
 @click.option(
     "--fleet", "fleet_path", type=click.Path(path_type=Path),
-    help="Fleet file, read anew when it changes.  Default: the built-in one.",
+    help="Fleet file.  It is reloaded when it changes.  Default: the built-in one.",
 )  # fmt: skip
-@click.option("--host", default=Settings.host, help="Address to listen on.  Default: all of them.")
-@click.option("--port", default=Settings.port, show_default=True, help="HTTPS: POST /mutate, health.")
-@click.option("--ops-port", default=Settings.ops_port, show_default=True, help="Plain HTTP: metrics, health.")
+@click.option("--host", default=Settings.host, help="Address to listen on.  Default: all addresses.")
+@click.option("--port", default=Settings.port, show_default=True, help="HTTPS port: POST /mutate and health.")
+@click.option("--ops-port", default=Settings.ops_port, show_default=True, help="Plain HTTP port: metrics and health.")
 @click.option(
-    "--preview", "doors", is_flag=True, help="Also /preview, /catalogue, /fleet and /openapi.json on the ops port."
+    "--preview",
+    "doors",
+    is_flag=True,
+    help="Also serve /preview, /catalogue, /fleet and /openapi.json on the ops port.",
 )
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default=Settings.log_level,
     show_default=True,
-    help="debug writes a line for each decision.",
+    help="The level debug writes a line for each decision.",
 )
 @click.option(
     "--tls-name", "names", multiple=True,
-    help="Serve a certificate only if it is good for this host name, as in webhook.gpu-slice.svc.",
+    help="Serve a certificate only if it is valid for this host name, such as webhook.gpu-slice.svc.",
 )  # fmt: skip
 @click.option(
     "--poll", default=Settings.poll, show_default=True, type=click.FloatRange(min=0, min_open=True),
-    help="Seconds between two looks at the certificate and the fleet file.",
+    help="Seconds between checks for a new certificate or fleet file.",
 )  # fmt: skip
 @click.option(
     "--settle", default=Settings.settle, show_default=True, type=click.FloatRange(min=0),
-    help="Seconds after SIGTERM in which new connections are still answered.",
+    help="Seconds after SIGTERM during which new connections are still answered.",
 )  # fmt: skip
 def serve(
     tls_dir: Path,
@@ -256,7 +259,8 @@ def serve(
 ) -> None:
     """Serve the admission webhook over HTTPS.
 
-    SIGTERM ends it when no caller holds a connection any more, after 95 seconds at most; SIGINT (Ctrl-C) at once.
+    SIGTERM starts a graceful shutdown: the server stops when no caller holds a connection any more, after 95 seconds at
+    the latest.  SIGINT (Ctrl-C) stops it at once.
     """
     from webhook.server import logs, run
     from webhook.server.tls import BadCertificate
@@ -277,9 +281,10 @@ main.add_command(certs)
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @_FLEET
 def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
-    """Run the main job once, for real: an HTTPS server on loopback, and a review for every pod in FILE.
+    """Send a review for every pod in FILE to a webhook on loopback.
 
-    A client that trusts the new CA alone sends what an API server would send, and shows what comes back.
+    The command starts a real HTTPS server with a new certificate.  Its client trusts only the new CA, sends what an API
+    server would send, and shows each answer.
     """
     from webhook.cli.demo import run
 

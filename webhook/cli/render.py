@@ -1,4 +1,4 @@
-"""Companions as text, as files, or held against files."""
+"""Renders the companions of a fleet as text or as files, and compares them with files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KUSTOMIZATION = "kustomization.yaml"
 
 
 def boot_files() -> BootFiles:
-    """The boot script and its unit, as they ship with the package."""
+    """The boot script and its systemd unit, as shipped with the package."""
     folder = package_files("webhook.render")
     return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
 
@@ -42,7 +42,7 @@ def tree(fleet: Fleet, only: tuple[str, ...]) -> dict[Path, str | None]:
 
 
 def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
-    """Write the files, and remove those of ours that this fleet does not need."""
+    """Write the files, and remove rendered files that this fleet does not need."""
     for path, content in tree(fleet, only).items():
         target = directory / path
         if content is None:
@@ -53,11 +53,11 @@ def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
 
 
 def differences(fleet: Fleet, only: tuple[str, ...], directory: Path) -> Iterator[str]:
-    """A line for each file that is not what this fleet renders to."""
+    """One line for each file that differs from what this fleet renders to."""
     for path, content in tree(fleet, only).items():
         target = directory / path
-        there = target.read_text() if target.is_file() else None
-        if there == content:
+        existing = target.read_text() if target.is_file() else None
+        if existing == content:
             continue
-        what = "is missing" if there is None else "is not needed" if content is None else "differs"
+        what = "is missing" if existing is None else "is not needed" if content is None else "differs"
         yield f"{click.format_filename(target)}: {what}"

@@ -1,7 +1,7 @@
-"""The shape of the fleet file, field by field: names, types, defaults and why.
+"""The schema of the fleet file, field by field: names, types, defaults and why.
 
-What one field can say about itself is checked here; what needs the catalogue or another field is checked by
-`webhook.fleet.fleet`.  `schema` is the same shape for editors.
+This module checks what concerns a single field.  `webhook.fleet.fleet` checks what needs the catalogue or another
+field.  `schema` gives the same schema to editors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from webhook.slices.suggest import nearest
 API_VERSION = "gpu-slice/v1"
 
 TAINT_KEY = "nvidia.com/gpu-shared"
-"""Our convention; with a hyphen.  ``nvidia.com/gpu.shared``, with a dot, is a resource of the device plugin."""
+"""Our convention, with a hyphen.  ``nvidia.com/gpu.shared``, with a dot, is a resource of the device plugin."""
 
 # Kubernetes' own limits: k8s.io/apimachinery pkg/util/validation.
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
@@ -39,7 +39,7 @@ Positive = Annotated[int, Field(ge=1)]
 
 
 class Model(BaseModel):
-    """An object of the file: frozen, in camelCase, without unknown fields; ``"4"`` is no number."""
+    """An object of the file: frozen, in camelCase, without unknown fields; ``"4"`` is not a number."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, alias_generator=to_camel, strict=True, use_attribute_docstrings=True
@@ -54,7 +54,7 @@ class Replicas(Model):
 
 
 class Partition(Model):
-    """What is done to each GPU of the pool: exactly one of the three."""
+    """How each GPU of the pool is divided: exactly one of the three."""
 
     mig: Annotated[dict[str, Positive], Field(min_length=1)] | None = None
     """One GPU's layout, a count for each MIG profile: {1g.5gb: 7}.  Checked against real placements."""
@@ -65,7 +65,7 @@ class Partition(Model):
 
 
 class Taint(Model):
-    """A taint on the pool's nodes, which the webhook makes its pods tolerate."""
+    """A taint on the pool's nodes.  The webhook adds a toleration for it to the pods."""
 
     key: LabelKey
     value: LabelValue = ""
@@ -73,10 +73,10 @@ class Taint(Model):
 
 
 class Limit(Model):
-    """How far Karpenter may grow the pool: exactly one of the two."""
+    """How large Karpenter may make the pool: exactly one of the two."""
 
     slices: Positive | None = None
-    """Slices of the pool in all."""
+    """Number of slices in the whole pool."""
     nodes: Positive | None = None
 
 
@@ -100,34 +100,34 @@ class PoolEntry(Model):
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
     labels: dict[LabelKey, LabelValue] | None = None
-    """On the nodes, and in the nodeSelector of the pods.  Default {nvidia.com/gpu: <the GPU's family>}."""
+    """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
     untainted: bool = False
-    """Says that `taints: []` is meant: any pod may then land on the pool's nodes."""
+    """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
-    """existing: node groups or the GPU Operator make the nodes, and label them gpu-slice/pool."""
+    """existing: node groups or the GPU Operator create the nodes and label them gpu-slice/pool."""
     capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
-    """Spot is cheaper and may be taken away at two minutes' notice, so it must be asked for."""
+    """spot is cheaper, but AWS may reclaim it at two minutes' notice, so it is not the default."""
     capacity_reservations: list[CapacityReservation] = []
     """Which reservations `reserved` may use."""
     empty_for: Annotated[str, Field(pattern=DURATION)] = "300s"
-    """How long a node stays when nothing runs on it."""
+    """How long an empty node is kept."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
     limit: Limit = Limit(nodes=10)
-    """A p4d costs some 30 $ an hour: a mistake must end somewhere."""
+    """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Karpenter tries a larger weight first."""
     ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
-    """Pinned, so that a new image is a change that somebody makes."""
+    """Pinned, so that a new image is a deliberate change."""
     node_role: str | None = None
-    """IAM role of the nodes.  Default KarpenterNodeRole-<cluster>."""
+    """IAM role of the nodes.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
 
 
 class NamespaceEntry(Model):
-    """What pods of a namespace may use; what is not given is not limited."""
+    """What pods of a namespace may use.  A field that is not set limits nothing."""
 
     pools: list[str] | None = None
     slices: list[str] | None = None
@@ -145,17 +145,17 @@ class FleetFile(Model):
 
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
-    """The EKS cluster: fills karpenter.sh/discovery and the role's name."""
+    """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
-    """In order of preference, where a request leaves a choice."""
+    """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
-    """By name; "*" for those without an entry of their own.  A namespace without either may use everything."""
+    """By name; "*" is for namespaces without an entry of their own.  A namespace without either may use everything."""
     catalogue: CatalogueFile = CatalogueFile()
-    """GPUs and instance types of your own, in the shape of the built-in catalogue."""
+    """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
 
 def read(data: Any) -> FleetFile:
-    """Check the shape of *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
+    """Validate *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
     if not isinstance(data, dict):
         raise BadFleet([FleetProblem("fleet", f"{quote(data)} is no fleet", f"Begin with 'apiVersion: {API_VERSION}'")])
     try:
@@ -174,7 +174,7 @@ def schema() -> dict[str, Any]:
 
 
 def path(location: tuple[int | str, ...]) -> str:
-    """A place in the file as people write it.
+    """A location in the file, written the way users write it.
 
     >>> path(("pools", 0, "labels", "nvidia.com/gpu"))
     'pools[0].labels[nvidia.com/gpu]'
@@ -211,7 +211,7 @@ _WANTED = {
 
 
 def _problem(error: Any, data: Any) -> FleetProblem:
-    # pydantic says '[key]' behind a map's key that is wrong.
+    # pydantic appends '[key]' where the key of a mapping is wrong.
     location = tuple(step for step in error["loc"] if step != "[key]")
     where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
@@ -240,7 +240,7 @@ def _problem(error: Any, data: Any) -> FleetProblem:
 
 
 def _known(location: tuple[int | str, ...]) -> list[str]:
-    """The fields of the object that *location* is in."""
+    """The fields of the object that contains *location*."""
     owner: type[BaseModel] = FleetFile
     key_is_next = False
     for step in location[:-1]:
@@ -257,7 +257,7 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: itself, or in a list or a map."""
+    """The model that a field holds: directly, or in a list or a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -1,11 +1,11 @@
 """What a node does when it boots, before its kubelet starts: ``userData`` of an EC2NodeClass.
 
-A GPU is cut at boot, since slices do not outlive one.  On AL2023 a script does it (``cut-gpus.sh``).  cloud-init
-runs the parts of ``userData`` once in an instance's life and blocks ``nodeadm-run.service``, which starts the
-kubelet; the systemd unit that the part leaves behind does the same on every later boot.  Source: awslabs
+GPUs are cut at every boot, because slices do not survive a reboot.  On AL2023 a script does it (``cut-gpus.sh``).
+cloud-init runs the parts of ``userData`` once in an instance's life and blocks ``nodeadm-run.service``, which starts
+the kubelet.  The part installs a systemd unit that does the same on every later boot.  Source: awslabs
 amazon-eks-ami ``templates/al2023/runtime/rootfs/etc/systemd/system/nodeadm-run.service``.
 
-Bottlerocket cuts its GPUs itself, and time-sliced GPUs need no cut.
+Bottlerocket cuts its GPUs itself, and time-sliced GPUs are not cut.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ Content-Type: text/x-shellscript; charset="us-ascii"
 
 @dataclass(frozen=True, slots=True)
 class BootFiles:
-    """The two files of an AL2023 node, as they lie beside this one."""
+    """The two files that an AL2023 node gets, from this folder."""
 
     script: str
     unit: str
 
 
 def user_data(pool: Pool, files: BootFiles) -> str | None:
-    """What the nodes of *pool* are started with; None where an image needs nothing from us."""
+    """The ``userData`` of the nodes of *pool*; None if their image needs none."""
     if pool.entry.ami.startswith("bottlerocket"):
         return _bottlerocket(pool)
     if pool.entry.partition.mig is None:
@@ -69,9 +69,9 @@ def user_data(pool: Pool, files: BootFiles) -> str | None:
 
 
 def layout(pool: Pool) -> list[str]:
-    """The profiles of one GPU, each as often as it is wanted.
+    """The profiles of one GPU, each repeated by its count, the largest first.
 
-    The largest first: the driver takes the next free place, and a small slice in the wrong one leaves no room.
+    The driver uses the next free placement, and a small slice in the wrong placement leaves no room for a large one.
     """
     offers = [offer for offer in pool.offers if isinstance(offer, MigOffer)]
     offers.sort(key=lambda offer: (-offer.profile.size, -offer.profile.compute_slices))
@@ -79,7 +79,7 @@ def layout(pool: Pool) -> list[str]:
 
 
 def _bottlerocket(pool: Pool) -> str:
-    """Settings for its own device plugin.  Source: Bottlerocket, ``settings.kubelet-device-plugins``, 1.34 and 1.54."""
+    """Settings for Bottlerocket's own device plugin.  Source: ``settings.kubelet-device-plugins``, 1.34 and 1.54."""
     partition = pool.entry.partition
     nvidia = "settings.kubelet-device-plugins.nvidia"
     if partition.mig is not None:

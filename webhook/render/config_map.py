@@ -1,4 +1,4 @@
-"""The fleet itself, as the webhook reads it: for clusters where the ConfigMap is not made by kustomize."""
+"""The fleet file as the ConfigMap that the webhook mounts, for clusters where kustomize does not create it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NAMESPACE = "gpu-slice"
 
 
 def config_map(fleet: Fleet) -> Iterator[Commented]:
-    """One, called as the webhook's Deployment mounts it."""
+    """One ConfigMap, with the name that the webhook's Deployment mounts."""
     file = fleet.file.model_dump(by_alias=True, exclude_unset=True) | {"cluster": fleet.cluster}
     metadata = {"name": "fleet", "namespace": NAMESPACE, "labels": labels("webhook")}
     yield Commented(

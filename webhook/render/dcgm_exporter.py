@@ -1,4 +1,4 @@
-"""Values for the Helm chart of NVIDIA's dcgm-exporter, which tells Prometheus how busy each slice is, and whose it is.
+"""Values for the Helm chart of NVIDIA's dcgm-exporter: the usage of each slice, and its pod, for Prometheus.
 
 Source: NVIDIA/dcgm-exporter 4.8.2 ``deployment/values.yaml``, ``pkg/cmd/app.go``.
 """
@@ -15,8 +15,8 @@ CHART = "4.8.2"
 COUNTERS = "/etc/dcgm-exporter/default-counters.csv"
 
 _HEAD = f"""\
-The chart dcgm-exporter, {CHART} or later.  Each metric carries GPU_I_PROFILE and GPU_I_ID of its slice, and the pod,
-namespace and container that have it.  Of a slice DCGM_FI_DEV_GPU_UTIL says nothing; this does:
+For the chart dcgm-exporter, {CHART} or later.  Each metric carries GPU_I_PROFILE and GPU_I_ID of its slice, and the
+pod, namespace and container that use it.  DCGM_FI_DEV_GPU_UTIL says nothing about a slice.  Use this instead:
   avg by (namespace, pod, GPU_I_PROFILE) (DCGM_FI_PROF_GR_ENGINE_ACTIVE)"""
 
 
@@ -29,9 +29,11 @@ def values(fleet: Fleet) -> Iterator[Commented]:
     }
     notes: dict[Path, str] = {
         (): _HEAD,
-        ("arguments",): "-d f: of a GPU that is cut its slices, of another the whole.",
-        ("serviceMonitor",): "Else pod is the exporter's own, and the pod with the slice exported_pod.",
-        ("affinity",): "Nodes of the fleet; the default is every node, with a GPU or without.",
+        ("arguments",): "-d f: the slices of a GPU that is cut; otherwise the whole GPU.",
+        ("serviceMonitor",): (
+            "Without it the label pod is the exporter's own pod, and the pod with the slice is exported_pod."
+        ),
+        ("affinity",): "The nodes of the fleet.  The default is every node, with or without a GPU.",
     }
     extra = []
     if any(pool.entry.partition.mig for pool in fleet.pools):
@@ -49,9 +51,9 @@ def values(fleet: Fleet) -> Iterator[Commented]:
 
 _WHY = {
     "NVIDIA_MIG_MONITOR_DEVICES": (
-        "The slices of others are shown to whoever has this and SYS_ADMIN, which the chart gives.\n"
-        "Not verified on hardware; harmless on nodes whose GPUs are whole."
+        "With this and SYS_ADMIN, which the chart grants, the exporter sees the slices of other pods.\n"
+        "Not verified on hardware.  It does no harm on nodes with whole GPUs."
     ),
-    "NVIDIA_RESOURCE_NAMES": "Without it a pod with a share of a GPU is in no metric.",
-    "KUBERNETES_VIRTUAL_GPUS": "One GPU has several pods: each of its metrics is there once for each of them.",
+    "NVIDIA_RESOURCE_NAMES": "Without it no metric names a pod that has a share of a GPU.",
+    "KUBERNETES_VIRTUAL_GPUS": "Several pods share one GPU: each metric of the GPU appears once for each pod.",
 }

@@ -1,7 +1,7 @@
 """NVIDIA's device plugin, which tells the kubelet what slices a node has: one DaemonSet for each configuration.
 
-One each, because a plugin that chooses among several configurations needs a sidecar with access to the API; and
-generated, because the plugin ignores what it does not know in its configuration, and advertises whole GPUs then.
+There are several DaemonSets, because a plugin that chooses among configurations needs a sidecar with access to the API.
+They are generated, because the plugin ignores unknown fields in its configuration and then advertises whole GPUs.
 Source: NVIDIA/k8s-device-plugin v0.19.0 ``deployments/helm/nvidia-device-plugin/templates``.
 """
 
@@ -15,32 +15,34 @@ from webhook.fleet.pool import WHOLE_GPU, Pool
 from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_karpenter, on_nodes_of
 
 IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
-"""Older ones count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
+"""Older versions count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
 NAMESPACE = "kube-system"
-"""Its pods mount folders of the node, which our own namespace does not allow."""
+"""The plugin's pods mount folders of the node, which our own namespace does not allow."""
 
 MPS_ROOT = "/run/nvidia/mps"
 CONFIG = "config.yaml"
 
 
 def device_plugins(fleet: Fleet) -> Iterator[Commented]:
-    """For each configuration that the fleet needs: its file, and a DaemonSet on the nodes of its pools."""
+    """For each configuration that the fleet needs: a ConfigMap, and a DaemonSet on the nodes of its pools."""
     for name, pools in configurations(fleet).items():
         config = {CONFIG: write_yaml(configuration(pools[0]))}
         yield Commented(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name), "data": config},
-            {(): f"The device plugin of {_names(pools)}."},
+            {(): f"Device plugin on the nodes of {_names(pools)}."},
         )
         yield Commented(_daemon_set(name, pools), _notes(pools))
         if pools[0].entry.partition.mps is not None:
-            yield Commented(_mps_daemon(name, pools), {(): "Without it the plugin lives, and registers nothing."})
+            yield Commented(
+                _mps_daemon(name, pools), {(): "Without this daemon the plugin runs but registers nothing."}
+            )
 
 
 def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
     """Pools by the name of the configuration that their nodes' device plugin needs.
 
-    None of those that exist already, since whoever makes the nodes runs a plugin on them; none of Bottlerocket,
-    which has its own.
+    Pools with existing nodes are left out, because a plugin already runs on those nodes.  So is Bottlerocket, which has
+    its own plugin.
     """
     found: dict[str, list[Pool]] = {}
     for pool in made_by_karpenter(fleet.pools):
@@ -57,7 +59,7 @@ def configuration(pool: Pool) -> Manifest:
     kind, shared = ("timeSlicing", partition.time_slicing) if partition.time_slicing else ("mps", partition.mps)
     assert shared is not None
     sharing: Manifest = {"renameByDefault": True, "resources": [{"name": WHOLE_GPU, "replicas": shared.replicas}]}
-    if kind == "timeSlicing":  # of MPS it is true in any case
+    if kind == "timeSlicing":  # always true for MPS
         sharing = {"failRequestsGreaterThanOne": True} | sharing
     return {"version": "v1", "flags": {"migStrategy": "none"}, "sharing": {kind: sharing}}
 
@@ -189,10 +191,10 @@ def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
 def _notes(pools: list[Pool]) -> dict[Path, str]:
     spec = ("spec", "template", "spec")
     notes: dict[Path, str] = {
-        (*spec, "automountServiceAccountToken"): "It talks to the kubelet alone.",
-        (*spec, "affinity"): ("The nodes of these pools alone.  Two plugins on one node would count its GPUs twice."),
+        (*spec, "automountServiceAccountToken"): "The plugin talks only to the kubelet.",
+        (*spec, "affinity"): "Only the nodes of these pools.  Two plugins on one node would count its GPUs twice.",
     }
     if pools[0].entry.partition.mig is not None:
         container = (*spec, "containers", 0)
-        notes[*container, "securityContext"] = "SYS_ADMIN: the driver shows MIG devices to nobody else."
+        notes[*container, "securityContext"] = "The driver shows MIG devices only to processes with SYS_ADMIN."
     return notes

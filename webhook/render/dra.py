@@ -1,6 +1,6 @@
-"""DeviceClasses for clusters where NVIDIA's DRA driver hands out slices, in place of the device plugin.
+"""DeviceClasses for clusters where NVIDIA's DRA driver allocates slices, instead of the device plugin.
 
-A pod stays as it is: with ``extendedResourceName`` the scheduler makes a claim of ``nvidia.com/mig-1g.5gb: 1``.
+The pod does not change: with ``extendedResourceName`` the scheduler turns ``nvidia.com/mig-1g.5gb: 1`` into a claim.
 Source: kubernetes-sigs/dra-driver-nvidia-gpu ``demo/specs/extended-resources/mig-1g-12gb.yaml``, KEP-5004.
 """
 
@@ -15,27 +15,27 @@ from webhook.render.manifest import Commented, Path, labels
 DRIVER = "gpu.nvidia.com"
 
 _HEAD = """\
-Needs Kubernetes with DRAExtendedResource (beta from 1.36; on in 1.37), NVIDIA's DRA driver, GPUs that are cut already,
-and nodes without the device plugin: nobody must offer one resource twice.
-Karpenter launches no node for a claim: this is for nodes that stand there."""
+This needs Kubernetes with DRAExtendedResource (beta from 1.36; on in 1.37), NVIDIA's DRA driver, GPUs that are already
+cut, and nodes without the device plugin: a resource must not be offered twice.
+Karpenter launches no node for a claim, so this is for existing nodes."""
 
 
 def device_classes(fleet: Fleet) -> Iterator[Commented]:
-    """One for each profile that has a resource of its own: under the strategy ``single`` none has."""
+    """One for each profile with a resource of its own.  Under the strategy ``single`` no profile has one."""
     found: dict[str, MigOffer] = {}
     for _, offer in fleet.offers:
         if isinstance(offer, MigOffer) and offer.resource != WHOLE_GPU:
             found.setdefault(offer.resource, offer)
     for index, (resource, offer) in enumerate(found.items()):
         notes: dict[Path, str] = {
-            ("spec", "selectors"): f"A slice of that name on any GPU, as {resource} is.",
-            ("spec", "extendedResourceName"): "Of two classes with one name, one would win.",
+            ("spec", "selectors"): f"A slice with this profile on any GPU, like {resource}.",
+            ("spec", "extendedResourceName"): "If two classes had the same name here, one would win.",
         }
         yield Commented(_device_class(resource, offer), notes if index else {(): _HEAD} | notes)
 
 
 def _device_class(resource: str, offer: MigOffer) -> dict[str, object]:
-    # A resource may hold a dot where the profile has a plus, and so may the name of a class.
+    # Where the profile has a plus, the resource has a dot.  The name of a class may contain a dot, too.
     attributes = f"device.attributes['{DRIVER}']"
     wanted = f"device.driver == '{DRIVER}' && {attributes}.type == 'mig' && {attributes}.profile == '{offer}'"
     return {

@@ -1,4 +1,4 @@
-"""Values for the Helm chart of NVIDIA's device plugin, for those who would rather run that than our DaemonSets.
+"""Values for the Helm chart of NVIDIA's device plugin, as an alternative to our DaemonSets.
 
 Source: NVIDIA/k8s-device-plugin v0.20.0 ``deployments/helm/nvidia-device-plugin``: ``values.yaml``, ``templates``.
 """
@@ -14,12 +14,13 @@ from webhook.render.device_plugin import NAMESPACE, configuration, configuration
 from webhook.render.manifest import Commented, Manifest, Path, on_nodes_of
 
 CHART = "0.20.0"
-"""Its application, too, is of that version."""
+"""The chart and its application have the same version."""
 ONLY = "default"
-"""Name of a release's one configuration."""
+"""Name of the only configuration of a release."""
 
 _HEAD = f"""\
-The chart nvidia-device-plugin, {CHART} or later, in {NAMESPACE}; in place of our own DaemonSets, not beside them."""
+For the chart nvidia-device-plugin, {CHART} or later, in {NAMESPACE}.
+Use it instead of our own DaemonSets, not beside them."""
 
 
 def helm_values(fleet: Fleet) -> Iterator[Commented]:
@@ -46,12 +47,12 @@ def _values(name: str, pools: list[Pool]) -> Manifest:
 def _notes(pool: Pool, head: str) -> dict[Path, str]:
     notes: dict[Path, str] = {
         (): head,
-        ("affinity",): "In place of the chart's own, which waits for labels of node-feature-discovery.",
+        ("affinity",): "Replaces the chart's own affinity, which needs labels of node-feature-discovery.",
     }
     if pool.entry.partition.mig is not None:
-        notes["migStrategy",] = "The chart's default is none, with which every GPU seems to be whole."
+        notes["migStrategy",] = "The chart's default is none, which advertises every GPU as whole."
     else:
-        notes["config",] = "Beside the plugin a sidecar runs then, which reads the labels of nodes."
+        notes["config",] = "With this the chart also runs a sidecar that reads the labels of nodes."
     if pool.entry.partition.mps is not None:
-        notes["gfd",] = "Sets nvidia.com/mps.capable, without which the chart's MPS daemon goes to no node."
+        notes["gfd",] = "Sets nvidia.com/mps.capable.  Without that label the chart's MPS daemon runs on no node."
     return notes

@@ -1,4 +1,4 @@
-"""An example for Kueue: queues that share the fleet's slices, and a Job that waits in one.
+"""An example for Kueue: queues that share the fleet's slices, and a Job that waits in a queue.
 
 Source: kubernetes-sigs/kueue ``apis/kueue/v1beta2`` and ``site/static/examples``.
 """
@@ -17,30 +17,30 @@ NAMESPACE = "default"
 QUEUE = "kueue.x-k8s.io/queue-name"
 
 _COUNTED = """\
-Both, the annotation and the limit.  Kueue counts the template, long before a pod of it exists and the webhook
-sees that: without the limit it would count nothing, and every Job would be let in at once.  The webhook finds the
-limit there, keeps it, and adds the rest.  Where they disagree, the pod is refused."""
+Write both, the annotation and the limit.  Kueue counts what the template asks for, before a pod exists and before the
+webhook sees it.  Without the limit Kueue would count nothing and admit every Job at once.  The webhook keeps the limit
+and adds the rest.  If the annotation and the limit disagree, the pod is denied."""
 
 
 def queues(fleet: Fleet) -> Iterator[Commented]:
-    """A flavor, a cluster's queue over all slices of the fleet, a namespace's queue, and a Job."""
+    """A ResourceFlavor, a ClusterQueue over all slices of the fleet, a LocalQueue, and a Job."""
     yield Commented(
         _kueue("ResourceFlavor", {"labels": labels("kueue")}, {}),
         {
             (): "An example for Kueue 0.15 or later.",
-            ("spec",): "No nodeLabels: which pool a pod goes to is for the webhook and Karpenter to say.",
+            ("spec",): "No nodeLabels: the webhook and Karpenter decide which pool a pod runs in.",
         },
     )
     yield Commented(_cluster_queue(fleet), _QUOTAS)
     yield Commented(
         _kueue("LocalQueue", {"namespace": NAMESPACE, "labels": labels("kueue")}, {"clusterQueue": NAME}),
-        {("metadata", "namespace"): "One for each namespace that sends work."},
+        {("metadata", "namespace"): "Create one for each namespace that queues Jobs."},
     )
     template = ("spec", "template")
     yield Commented(
         _job(fleet),
         {
-            ("spec", "suspend"): "Kueue starts it when there is room.",
+            ("spec", "suspend"): "Kueue starts the Job when the quota has room.",
             (*template, "metadata", "annotations"): _COUNTED,
         },
     )
@@ -50,10 +50,10 @@ _GROUP: Path = ("spec", "resourceGroups", 0)
 _QUOTAS: dict[Path, str] = {
     ("spec", "namespaceSelector"): "Every namespace that has a LocalQueue.",
     (*_GROUP, "coveredResources"): (
-        "A Job that asks for something else waits for ever: add cpu and memory here, or name them in Kueue's own\n"
+        "A Job that asks for another resource waits for ever.  Add cpu and memory here, or list them in Kueue's own\n"
         "configuration, under resources.excludeResourcePrefixes."
     ),
-    (*_GROUP, "flavors", 0, "resources"): "As many as one node of each pool has: an example.",
+    (*_GROUP, "flavors", 0, "resources"): "An example: the slices of one node of each pool.",
 }
 
 

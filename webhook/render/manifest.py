@@ -1,4 +1,4 @@
-"""What a companion is: documents for a cluster, with comments for whoever reads them there."""
+"""The parts of a companion: documents for a cluster, with comments for their readers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Path = tuple[int | str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Commented:
-    """One document, and comments by the path of the key that they stand above; () is the top."""
+    """One document, and its comments by the path of the key below them; () is the top of the document."""
 
     manifest: Manifest
     notes: Mapping[Path, str] = field(default_factory=dict)
@@ -25,12 +25,12 @@ class Commented:
 
 
 def write(documents: Iterable[Commented]) -> str:
-    """All of them as one YAML file."""
+    """All documents as one YAML file."""
     return "---\n".join(map(str, documents))
 
 
 def labels(component: str) -> dict[str, str]:
-    """What every object of ours is labelled with."""
+    """The labels of every object of ours."""
     return {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/component": component}
 
 
@@ -40,7 +40,7 @@ def made_by_karpenter(pools: Iterable[Pool]) -> list[Pool]:
 
 
 def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
-    """What sends the pods of a DaemonSet to the nodes of *pools*, past their taints."""
+    """Affinity and tolerations that send the pods of a DaemonSet to the nodes of *pools*."""
     pools = list(pools)
     here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
     taints = {(WHOLE_GPU, "NoSchedule"): None} | {

@@ -1,4 +1,4 @@
-"""The pools' layouts for those who run NVIDIA's GPU Operator, whose MIG manager cuts the GPUs then.
+"""The pools' layouts for NVIDIA's GPU Operator, whose MIG manager then cuts the GPUs.
 
 Source of the format: NVIDIA/mig-parted ``api/spec/v1/spec.go``, ``deployments/systemd/config-default.yaml``.
 """
@@ -17,19 +17,19 @@ NAMESPACE = "gpu-operator"
 CONFIG = "config.yaml"
 """The key that the operator reads."""
 DISABLED = "all-disabled"
-"""What the operator's ``migManager.config.default`` names, so it must be there."""
+"""The operator's ``migManager.config.default`` names this configuration, so it must exist."""
 
 _HEAD = """\
 For the GPU Operator: migManager.config.name: {name}, mig.strategy: {strategies}.
-A node is cut as its label nvidia.com/mig.config says: the name of its pool.
-For nodes that Karpenter makes, put that label under the NodePool's spec.template.metadata.labels.  Leave away the
-userData of the EC2NodeClass, as of two that cut one GPU the second takes the slices of the first, and our device
-plugin, as the operator brings one.
-On AL2023 the restart of the kubelet by the MIG manager has left nodes NotReady (NVIDIA/gpu-operator issue 2415)."""
+A node's label nvidia.com/mig.config selects its layout: set it to the name of the pool.
+For nodes that Karpenter launches, put that label under the NodePool's spec.template.metadata.labels.  Remove the
+userData from the EC2NodeClass: if two programs cut one GPU, the second deletes the slices of the first.  Do not apply
+our device plugin either, because the operator brings its own.
+On AL2023, nodes have stayed NotReady after the MIG manager restarted the kubelet (NVIDIA/gpu-operator issue 2415)."""
 
 
 def mig_configs(fleet: Fleet) -> Iterator[Commented]:
-    """One ConfigMap with a configuration for each pool that is cut, by the pool's name."""
+    """One ConfigMap with a configuration for each pool with MIG, by the pool's name."""
     pools = [each for each in fleet.pools if each.entry.partition.mig and not each.entry.ami.startswith("bottlerocket")]
     if not pools:
         return
@@ -37,7 +37,7 @@ def mig_configs(fleet: Fleet) -> Iterator[Commented]:
     config = {"version": "v1", "mig-configs": disabled | {pool.name: [_devices(pool)] for pool in pools}}
     strategies = " or ".join(dict.fromkeys(pool.entry.strategy for pool in pools))
     if " or " in strategies:
-        strategies += ", which is one for the whole cluster: this fleet has pools of both"
+        strategies += ", but the operator has one strategy for the whole cluster, and this fleet has pools of both"
     yield Commented(
         {
             "apiVersion": "v1",

@@ -14,7 +14,7 @@ from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_k
 
 
 def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
-    """One for each pool that Karpenter makes nodes for."""
+    """One for each pool whose nodes Karpenter launches."""
     for pool in made_by_karpenter(fleet.pools):
         yield Commented(_node_class(fleet, pool, files), _notes(pool))
 
@@ -52,7 +52,7 @@ def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
 
 
 def _data_device(ami: str) -> str:
-    """The disk that holds images and containers: Bottlerocket keeps its system on another one."""
+    """The disk that holds images and containers.  Bottlerocket keeps its system on another disk."""
     return "/dev/xvdb" if ami.startswith("bottlerocket") else "/dev/xvda"
 
 
@@ -61,8 +61,8 @@ def _notes(pool: Pool) -> dict[Path, str]:
         (
             "spec",
             "amiSelectorTerms",
-        ): "Of its family Karpenter takes the image with NVIDIA's driver, as the types have GPUs.",
-        ("spec", "instanceStorePolicy"): "Where the type has local NVMe disks, images and containers live there.",
+        ): "Karpenter uses the image of this family with NVIDIA's driver, because the instance types have GPUs.",
+        ("spec", "instanceStorePolicy"): "If the type has local NVMe disks, images and containers are stored there.",
     }
     if pool.entry.ami.startswith("bottlerocket"):
         notes["spec", "userData"] = (
@@ -70,7 +70,7 @@ def _notes(pool: Pool) -> dict[Path, str]:
         )
     elif pool.entry.partition.mig is not None:
         notes["spec", "userData"] = (
-            "Cuts the GPUs before the kubelet starts.  A node that stays away said why on its console:\n"
+            "Cuts the GPUs before the kubelet starts.  If a node does not join, its console says why:\n"
             "aws ec2 get-console-output --latest --instance-id ID"
         )
     return notes

@@ -1,8 +1,8 @@
-"""Karpenter's NodeOverlays: what it must know of slices before a node exists.
+"""Karpenter's NodeOverlays: what Karpenter must know about slices before a node exists.
 
 Without them a pod that asks for ``nvidia.com/mig-1g.5gb`` waits for ever: "no instance type has enough
-resources".  An overlay changes what Karpenter believes, not what a node has: the boot script and the device
-plugin make it true.
+resources".  An overlay changes what Karpenter expects, not what a node has: the boot script and the device
+plugin provide the slices.
 
 Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.7.0 or later.
 Source of the rules: Karpenter v1.14.1 ``pkg/apis/v1alpha1/nodeoverlay_validation.go`` and
@@ -28,7 +28,7 @@ def node_overlays(fleet: Fleet) -> Iterator[Commented]:
 
 
 def _by_gpus(pool: Pool) -> dict[int, list[str]]:
-    """Instance types by their number of GPUs: an overlay says one amount for all that it selects."""
+    """Instance types by their number of GPUs: an overlay has one capacity for all types that it selects."""
     found: dict[int, list[str]] = {}
     for shape in pool.shapes:
         types = found.setdefault(shape.instance_type.gpus, [])
@@ -38,8 +38,8 @@ def _by_gpus(pool: Pool) -> dict[int, list[str]]:
 
 
 def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
-    # It replaces what Karpenter knows of the type, so zero takes the whole GPUs away: else a booting node would
-    # seem to have them beside its slices, and a pod that wants one would be sent there, and never start.
+    # The overlay replaces the type's capacity, so "0" removes the whole GPUs.  Otherwise a booting node would seem to
+    # have them beside its slices, and a pod that wants a whole GPU would be bound to it and never start.
     capacity = {WHOLE_GPU: "0"} | {offer.resource: str(offer.per_gpu * gpus) for offer in pool.offers}
     one = gpus == 1
     manifest = {
@@ -59,15 +59,17 @@ def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
     return Commented(
         manifest,
         {
-            ("spec", "weight"): "Each its own: of two with one weight that meet, Karpenter drops one without a word.",
-            ("spec", "requirements"): (
-                "Labels that Karpenter knows.  With one that it does not, the overlay is Ready and applies to nothing."
+            ("spec", "weight"): (
+                "Unique: if two overlays with the same weight overlap, Karpenter silently drops one of them."
             ),
-            ("spec", "capacity"): f"Of a node with {gpus} GPU{'' if one else 's'}.",
+            ("spec", "requirements"): (
+                "Only labels that Karpenter knows.  With an unknown label the overlay is Ready but applies to nothing."
+            ),
+            ("spec", "capacity"): f"The capacity of a node with {gpus} GPU{'' if one else 's'}.",
             ("spec", "capacity", WHOLE_GPU): (
-                "No whole GPUs: until a node has registered its own, Karpenter would see them beside the slices."
+                "No whole GPUs: until the node has registered, Karpenter would expect them beside the slices."
                 if whole
-                else "Slices are called so under the device plugin's strategy `single`."
+                else "The name of a slice under the device plugin's strategy `single`."
             ),
         },
     )

@@ -1,4 +1,4 @@
-"""Karpenter's NodePools: which nodes are launched for a pool, what they carry, when they go.
+"""Karpenter's NodePools: which nodes are launched for a pool, what they carry, and when they are removed.
 
 Source of the fields: Karpenter v1.14.1 ``pkg/apis/v1/nodepool.go`` and ``nodeclaim.go``.
 """
@@ -13,7 +13,7 @@ from webhook.render.manifest import Commented, Manifest, labels, made_by_karpent
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
-    """One for each pool that Karpenter makes nodes for."""
+    """One for each pool whose nodes Karpenter launches."""
     for pool in made_by_karpenter(fleet.pools):
         yield Commented(_node_pool(pool), _notes(pool))
 
@@ -50,30 +50,30 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
     spec = ("spec", "template", "spec")
     notes: dict[tuple[int | str, ...], str] = {
         (): f"{pool.name}: {pool.gpu.name}, {cut(pool)}.",
-        ("spec", "weight"): "Of two pools that serve a pod, the one with the larger weight is launched.",
-        ("spec", "limits"): "Reached: pods wait, and an event of this NodePool says so.",
+        ("spec", "weight"): "If several pools can serve a pod, Karpenter launches the one with the largest weight.",
+        ("spec", "limits"): "When the limit is reached, pods wait, and an event on this NodePool says so.",
         ("spec", "template", "metadata", "labels", POOL_LABEL): (
             "Selects this pool's device plugin.  A node without it advertises no slices."
         ),
-        (*spec, "expireAfter"): "A node older than this is replaced, and with it what runs on it.",
+        (*spec, "expireAfter"): "A node older than this is replaced, and its pods are evicted.",
         (
             *spec,
             "requirements",
-        ): "Types with another layout or GPU do not belong here: the overlay promises their slices.",
+        ): "Only types with this GPU and layout: the overlay promises their slices.",
     }
     if pool.entry.consolidation == "WhenEmpty":
-        notes["spec", "disruption"] = (
-            "Running pods are never moved.  Slices scatter, so a node with one small pod stays."
-        )
+        notes["spec", "disruption"] = "Consolidation never moves running pods, so a node with only one small pod stays."
     else:
-        notes["spec", "disruption"] = "Running pods are moved to fewer nodes: only for work that survives that."
+        notes["spec", "disruption"] = (
+            "Consolidation moves running pods to fewer nodes: only for work that survives that."
+        )
     if pool.taints:
-        notes[*spec, "taints"] = "Not startupTaints: those are taken away, and nobody would."
+        notes[*spec, "taints"] = "Not startupTaints: Karpenter waits until those are removed, and nothing removes them."
     return notes
 
 
 def cut(pool: Pool) -> str:
-    """What is done to each GPU of the pool, in words."""
+    """How each GPU of the pool is divided, in words."""
     partition = pool.entry.partition
     if partition.mig is not None:
         layout = " + ".join(f"{count} x {name}" for name, count in partition.mig.items())
@@ -84,7 +84,7 @@ def cut(pool: Pool) -> str:
 
 
 def _limits(pool: Pool) -> dict[str, str]:
-    """Karpenter counts capacity, overlays included; a limit on `nvidia.com/gpu` would count nothing."""
+    """Karpenter counts capacity including overlays, so a limit on `nvidia.com/gpu` would count nothing."""
     limit = pool.entry.limit
     if limit.slices is None:
         return {"nodes": str(limit.nodes)}

@@ -1,8 +1,8 @@
-"""ResourceQuotas that hold what the fleet file only advises: a namespace gets none of a slice that it may not use.
+"""ResourceQuotas that enforce what the fleet file only advises: a namespace gets 0 of each slice that it may not use.
 
-The webhook tells a pod's author at once, and sees no pod that writes the resource by hand; the API server counts
-those too.  Of extended resources a quota knows only ``requests.``.  A quota sees resources, not pools: where a
-namespace may use a slice in one pool and not in another, this allows both.
+The webhook tells a pod's author at once, but does not see a pod that names the resource by hand.  The API server counts
+that pod, too.  For extended resources a quota supports only ``requests.``.  A quota sees resources, not pools: if a
+namespace may use a slice in one pool but not in another, the quota allows both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAME = "gpu-slice"
 
 
 def quotas(fleet: Fleet) -> Iterator[Commented]:
-    """One for each namespace of the fleet file that may not use every slice; "*" stands for none in particular."""
+    """One for each namespace of the fleet file that may not use every slice.  "*" is skipped: it is not a namespace."""
     for namespace in fleet.policies:
         if namespace == "*":
             continue
@@ -42,13 +42,13 @@ def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
 
 def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[Path, str]:
     example = (allowed or forbidden)[0]
-    some = f'To allow some, and no more:  requests.{example}: "4"\nDaemonSets and waiting pods are counted too.'
+    some = f'To allow some, and no more:  requests.{example}: "4"\nPods of DaemonSets and waiting pods are counted too.'
     notes: dict[Path, str] = {
-        (): f"What {namespace} may not use.  A quota knows no pools: what is allowed in one is allowed in all.",
+        (): f"Slices that {namespace} may not use.  A quota has no pools: what one pool allows, all allow.",
         ("spec", "hard"): some,
     }
     if WHOLE_GPU in forbidden:
         notes["spec", "hard", f"requests.{WHOLE_GPU}"] = (
-            "Under the strategy `single` a slice is called so, and so is a whole GPU elsewhere: this forbids both."
+            "Under the strategy `single` a slice has the same name as a whole GPU elsewhere: this forbids both."
         )
     return notes
