@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from webhook import documents
+from webhook.cli.terminal import echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
@@ -44,7 +45,7 @@ def fleet_at(path: Path | None) -> Fleet:
         return load_fleet(read(path), path.name)
     except BadFleet as error:
         for problem in error.problems:
-            click.echo(f"{path}: {problem}", err=True)
+            echo(f"{path}: {problem}", err=True)
         raise click.exceptions.Exit(2) from None
 
 
