@@ -3,8 +3,8 @@
     tls.crt -> ..data/tls.crt       stays as it is
     tls.key -> ..data/tls.key
     ca.crt  -> ..data/ca.crt
-    ..data  -> ..generation-k3v0x   replaced by rename, and so all three files at once
-    ..generation-k3v0x/             written whole and synced before anything points at it
+    ..data  -> ..generation-1f4a90c2  replaced by rename, and so all three files at once
+    ..generation-1f4a90c2/            written whole and synced before anything points at it
 
 A reader that resolves ``..data`` once and opens the files there gets a pair that belongs together.  If a
 write falls between, it may find that generation gone; it then resolves again, as it must under the kubelet.
@@ -12,13 +12,14 @@ write falls between, it may find that generation gone; it then resolves again, a
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from certs.authority import KeyPair
@@ -31,6 +32,7 @@ AUTHORITY = "ca.crt"
 _DATA = "..data"
 _NEXT_DATA = "..data_tmp"
 _GENERATION = "..generation-"
+_OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _MODES = {CERTIFICATE: 0o644, KEY: 0o600, AUTHORITY: 0o644}
 
 
@@ -44,24 +46,26 @@ def write(directory: Path, pair: KeyPair, authority: bytes) -> None:
     *authority* is one PEM certificate or several.  The directory is made if need be, for its owner only; one
     that exists keeps its mode.  Writers take turns.  When this returns, the files are on the disk.
 
-    ForeignDirectory: one of the names is taken by a file of someone else, or others may write here.
+    ForeignDirectory: one of the names is taken by a file of someone else, the directory is reached through a symbolic
+    link, or someone else owns it or may write here.
     OSError: as the file system says; what was there before is then still in place.
     """
     _make(directory)
-    with _locked(directory) as descriptor:
-        _refuse_what_is_not_ours(directory)
-        generation = _write_generation(directory, {CERTIFICATE: pair.certificate, KEY: pair.key, AUTHORITY: authority})
-        following = directory / _NEXT_DATA
-        following.unlink(missing_ok=True)
-        following.symlink_to(generation.name)
-        following.replace(directory / _DATA)
+    with _locked(directory) as folder:
+        _refuse_what_is_not_ours(directory, folder)
+        files = {CERTIFICATE: pair.certificate, KEY: pair.key, AUTHORITY: authority}
+        generation = _write_generation(folder, files)
+        with suppress(FileNotFoundError):
+            os.unlink(_NEXT_DATA, dir_fd=folder)
+        os.symlink(generation, _NEXT_DATA, dir_fd=folder)
+        os.replace(_NEXT_DATA, _DATA, src_dir_fd=folder, dst_dir_fd=folder)
         for name in _MODES:  # after the swap, so that they never point at nothing
-            if not (directory / name).is_symlink():
-                (directory / name).symlink_to(f"{_DATA}/{name}")
-        os.fsync(descriptor)
-        for old in directory.glob(f"{_GENERATION}*"):  # also what a writer left that was killed
-            if old != generation:
-                shutil.rmtree(old)
+            if _target(name, folder) is None:
+                os.symlink(f"{_DATA}/{name}", name, dir_fd=folder)
+        os.fsync(folder)
+        for name in os.listdir(folder):  # also what a writer left that was killed
+            if name.startswith(_GENERATION) and name != generation:
+                shutil.rmtree(name, dir_fd=folder)
 
 
 def _make(directory: Path) -> None:
@@ -70,13 +74,28 @@ def _make(directory: Path) -> None:
     except FileExistsError:
         return
     directory.chmod(0o700)  # mkdir's mode goes through the umask
-    _sync(directory.parent)
+    descriptor = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)  # a new name is only on the disk when its directory is
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[int]:
-    """The directory's descriptor.  Closing it, or dying, gives the lock back."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """The directory's descriptor, by which everything else here is done: a path may lead elsewhere a moment later.
+
+    Closing it, or dying, gives the lock back.
+    """
+    try:
+        descriptor = os.open(directory, _OPEN_DIRECTORY)
+    except OSError:
+        if not directory.is_symlink():
+            raise
+        raise ForeignDirectory(
+            f"{directory}: is a symbolic link, and who may change it could put another key in place. "
+            f"Name the directory itself."
+        ) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
@@ -84,47 +103,65 @@ def _locked(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _refuse_what_is_not_ours(directory: Path) -> None:
-    if directory.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+def _refuse_what_is_not_ours(directory: Path, folder: int) -> None:
+    status = os.fstat(folder)
+    if status.st_uid != os.geteuid():
+        raise ForeignDirectory(
+            f"{directory}: belongs to another user (uid {status.st_uid}), who could put another key in place. "
+            f"Run this as that user, or name a directory that does not exist yet."
+        )
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ForeignDirectory(
             f"{directory}: not only its owner may write here, so anyone could put another key in place. "
             f"Run chmod go-w on it, or name a directory that does not exist yet."
         )
     for name in (_DATA, *_MODES):
-        path = directory / name
-        if not os.path.lexists(path):
+        target = _target(name, folder)
+        if target is None:
             continue
-        target = os.readlink(path) if path.is_symlink() else ""
         ours = target.startswith(_GENERATION) if name == _DATA else target == f"{_DATA}/{name}"
         if not ours:
             raise ForeignDirectory(
-                f"{path}: exists and was not written by us. Move it away, or name another directory."
+                f"{directory / name}: exists and was not written by us. Move it away, or name another directory."
             )
 
 
-def _write_generation(directory: Path, files: dict[str, bytes]) -> Path:
-    generation = Path(tempfile.mkdtemp(prefix=_GENERATION, dir=directory))
-    generation.chmod(0o700)
+def _target(name: str, folder: int) -> str | None:
+    """Where the link *name* points; empty for what is not a link, None where nothing has that name."""
     try:
-        for name, content in files.items():
-            # Not readable by others even for a moment: the mode is given at creation, then again past umask.
-            descriptor = os.open(generation / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODES[name])
-            with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, _MODES[name])
-                file.write(content)
-                file.flush()
-                os.fsync(descriptor)
-        _sync(generation)
+        return os.readlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return ""
+
+
+def _write_generation(folder: int, files: dict[str, bytes]) -> str:
+    name = f"{_GENERATION}{secrets.token_hex(4)}"
+    os.mkdir(name, 0o700, dir_fd=folder)
+    try:
+        os.chmod(name, 0o700, dir_fd=folder)  # mkdir's mode goes through the umask
+        generation = os.open(name, _OPEN_DIRECTORY, dir_fd=folder)
+        try:
+            for file, content in files.items():
+                _write_file(generation, file, content)
+            os.fsync(generation)
+        finally:
+            os.close(generation)
     except BaseException:  # a full disk must not fill up further with every attempt
-        shutil.rmtree(generation)
+        shutil.rmtree(name, dir_fd=folder)
         raise
-    return generation
+    return name
 
 
-def _sync(directory: Path) -> None:
-    """A new name is only on the disk when its directory is."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
+def _write_file(generation: int, name: str, content: bytes) -> None:
+    # Not readable by others even for a moment: the mode is given at creation, then again past umask.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(name, flags, _MODES[name], dir_fd=generation)
+    with open(descriptor, "wb") as file:
+        os.fchmod(descriptor, _MODES[name])
+        file.write(content)
+        file.flush()
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -89,10 +89,18 @@ def sentence(where: str, problem: str, hint: str) -> str:
 
 
 def _line(text: str) -> str:
-    """*text* without line breaks and other unprintable characters, and not too long."""
-    if not text.isprintable():
-        text = "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    """*text* on one line, and not too long."""
+    text = printable(text[: LONGEST_PART + 1])
     return text if len(text) <= LONGEST_PART else text[:LONGEST_PART] + "…"
+
+
+def printable(text: str) -> str:
+    """*text* with line breaks, and whatever else is not seen as itself, written as escapes.
+
+    >>> printable("a\\x1b[32m\\n\\u202eb")
+    'a\\\\x1b[32m\\\\n\\\\u202eb'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def quote(text: object) -> str:

@@ -459,6 +459,63 @@ def test_a_directory_that_others_may_write_to_gets_no_key(authority: KeyPair, le
     assert list((tmp_path / "open").iterdir()) == []
 
 
+def test_a_directory_of_another_user_gets_no_key(
+    authority: KeyPair, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+
+    with pytest.raises(directory.ForeignDirectory) as refusal:
+        directory.write(tmp_path, leaf, authority.certificate)
+    assert str(refusal.value) == (
+        f"{tmp_path}: belongs to another user (uid {owner}), who could put another key in place. "
+        f"Run this as that user, or name a directory that does not exist yet."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("exists", [True, False], ids=["to a directory", "to nothing"])
+def test_no_key_is_written_through_a_symbolic_link(
+    exists: bool, authority: KeyPair, leaf: KeyPair, tmp_path: Path
+) -> None:
+    if exists:
+        (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "tls").symlink_to("real")
+
+    with pytest.raises(directory.ForeignDirectory, match=r"tls: is a symbolic link, .* Name the directory itself"):
+        directory.write(tmp_path / "tls", leaf, authority.certificate)
+    assert not exists or list((tmp_path / "real").iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_directory_is_an_error_of_the_system(
+    authority: KeyPair, leaf: KeyPair, tmp_path: Path
+) -> None:
+    (tmp_path / "tls").write_text("mine")
+    with pytest.raises(NotADirectoryError):
+        directory.write(tmp_path / "tls", leaf, authority.certificate)
+
+
+def test_files_land_in_the_directory_that_was_looked_at(
+    authority: KeyPair, leaf: KeyPair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another stands in its place a moment later."""
+    target, other = tmp_path / "tls", tmp_path / "other"
+    other.mkdir()
+    fchmod = os.fchmod
+
+    def swap(descriptor: int, mode: int) -> None:
+        if target.exists() and not target.is_symlink():
+            target.rename(tmp_path / "moved")
+            target.symlink_to(other)
+        fchmod(descriptor, mode)
+
+    monkeypatch.setattr(os, "fchmod", swap)
+    directory.write(target, leaf, authority.certificate)
+
+    assert (tmp_path / "moved" / "tls.key").read_bytes() == leaf.key
+    assert list(other.iterdir()) == []
+
+
 def test_an_existing_directory_keeps_its_mode_and_its_other_files(
     authority: KeyPair, leaf: KeyPair, tmp_path: Path
 ) -> None:

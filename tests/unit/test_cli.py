@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from pathlib import Path
 
@@ -159,6 +160,30 @@ def test_a_folder_is_its_yaml_and_json_files(tmp_path: Path) -> None:
     (tmp_path / "b.json").write_text(json.dumps(documents.read(POD)[0].value))
     (tmp_path / "c.txt").write_text("not looked at")
     assert len(json.loads(run("preview", str(tmp_path), "-o", "json").stdout)) == 2
+
+
+def test_a_folder_may_hold_what_is_not_a_file(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be read for ever."""
+    (tmp_path / "a.yaml").write_text(POD)
+    (tmp_path / "linked.yaml").symlink_to("a.yaml")
+    os.mkfifo(tmp_path / "b.yaml")
+    (tmp_path / "c.json").mkdir()
+    assert len(json.loads(run("preview", str(tmp_path), "-o", "json").stdout)) == 2
+
+    (tmp_path / "d.yaml").symlink_to("b.yaml")
+    assert f"{tmp_path / 'd.yaml'}: is not a regular file." in run("preview", str(tmp_path)).stderr
+
+
+@pytest.mark.parametrize("command", [["preview"], ["preview", "-", "--fleet"], ["fleet", "check"], ["demo"]])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_is_refused_by_name(tmp_path: Path, kind: str, command: list[str]) -> None:
+    path = tmp_path / "a.yaml" if kind == "pipe" else Path("/dev/zero")
+    if kind == "pipe":
+        os.mkfifo(path)
+    result = run(*command, str(path), text=POD)
+    assert result.exit_code == 2
+    assert f"{path}: is not a regular file. To read from a pipe, name - instead" in result.stderr
+    assert result.stdout == ""
 
 
 def test_the_namespace_option_is_for_pods_that_name_none() -> None:

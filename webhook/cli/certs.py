@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from webhook.cli.terminal import echo
+
 if TYPE_CHECKING:
     from datetime import timedelta
 
@@ -54,7 +56,7 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     except (ValueError, ForeignDirectory, OSError) as error:
         raise click.UsageError(str(error)) from None
     valid = leaf.parsed().not_valid_after_utc
-    click.echo(f"{directory}: ca.crt, tls.crt, tls.key; valid until {valid:%Y-%m-%d}", err=True)
+    echo(f"{directory}: ca.crt, tls.crt, tls.key; valid until {valid:%Y-%m-%d}", err=True)
 
 
 @certs.command()
@@ -142,9 +144,9 @@ def status(service: str, namespace: str, output: str) -> None:
         "problems": list(wrong),
     }
     if output == "json":
-        click.echo(json.dumps(found, indent=2))
+        echo(json.dumps(found, indent=2))
     else:
-        click.echo("\n".join(_told(found)))
+        echo("\n".join(_told(found)))
     if wrong:
         raise click.exceptions.Exit(1)
 
@@ -202,13 +204,13 @@ def rotate(namespace: str, compromised: bool) -> None:
     else:
         raise click.ClickException("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
-    click.echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
+    echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
     if compromised:
         handover = _words(policy.handover)
-        click.echo(
+        echo(
             f"The other CAs have lost their keys. They leave caBundle {handover} after the new certificate was issued."
         )
-    click.echo("To follow the rotation, run: gpu-slice certs status", err=True)
+    echo("To follow the rotation, run: gpu-slice certs status", err=True)
 
 
 def _words(time: timedelta) -> str:

@@ -25,6 +25,7 @@ from certs import authority
 from certs.directory import write
 from webhook.admission.workloads import Subject, subjects
 from webhook.cli import show
+from webhook.cli.terminal import echo, line
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION
 
@@ -37,8 +38,8 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
         tls = Path(folder) / "tls"
         certify(tls, "gpu-slice demo")
         with server(tls, fleet_path) as port:
-            click.echo(f"The webhook serves https://{LOOPBACK}:{port}/mutate with a new certificate.")
-            click.echo("Each example below was sent to it as an API server would, by a client that trusts only its CA.")
+            echo(f"The webhook serves https://{LOOPBACK}:{port}/mutate with a new certificate.")
+            echo("Each example below was sent to it as an API server would, by a client that trusts only its CA.")
             client = Client(port, tls / "ca.crt")
             counts = {"sliced": 0, "denied": 0, "left alone": 0}
             for path, document in documents:
@@ -46,11 +47,11 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
                     if subject.pod is not None:
                         counts[_tell(path, subject, client)] += 1
             client.close()
-    click.echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
+    echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
     name = sys.argv[0] if sys.argv[0].endswith("gpu-slice") else "gpu-slice"
     name = os.path.relpath(name)
-    click.echo(f"To try your own pod, run: {name} preview FILE")
-    click.echo(f"To see what this fleet offers, run: {name} profiles")
+    echo(f"To try your own pod, run: {name} preview FILE")
+    echo(f"To see what this fleet offers, run: {name} profiles")
     return 0
 
 
@@ -109,7 +110,7 @@ def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
                     yield int(found["port"])
                     break
                 if found.get("message") != "fleet taken":
-                    click.echo(line.rstrip(), err=True)
+                    echo(line.rstrip(), err=True)
             else:
                 raise click.ClickException("the server did not start")
         finally:
@@ -119,14 +120,15 @@ def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
 def _tell(path: Path, subject: Subject, client: Client) -> str:
     pod = subject.pod or {}
     asked = ((pod.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION)
-    click.echo(f"\n{click.style(path.name, bold=True)}: {subject.title} asks for {asked!r}")
+    echo("")
+    echo(line(line(path.name, bold=True), f": {subject.title} asks for {asked!r}"))
     response = client.review(pod, subject.namespace or "default")
     if not response["allowed"]:
-        click.echo(f"{click.style('denied', fg='red', bold=True)}: {response['status']['message']}")
+        echo(line(line("denied", fg="red", bold=True), f": {response['status']['message']}"))
         return "denied"
     operations = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    for line in show.diff(pod, jsonpatch.apply_patch(pod, operations), subject.title):
-        click.echo(line)
+    for change in show.diff(pod, jsonpatch.apply_patch(pod, operations), subject.title):
+        echo(change)
     for warning in response.get("warnings", ()):
-        click.echo(f"{click.style('warning', fg='yellow')}: {warning}")
+        echo(line(line("warning", fg="yellow"), f": {warning}"))
     return "sliced" if operations else "left alone"

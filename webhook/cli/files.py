@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -11,6 +13,7 @@ from pathlib import Path
 import click
 
 from webhook import documents
+from webhook.cli.terminal import echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
@@ -44,7 +47,7 @@ def fleet_at(path: Path | None) -> Fleet:
         return load_fleet(read(path), path.name)
     except BadFleet as error:
         for problem in error.problems:
-            click.echo(f"{path}: {problem}", err=True)
+            echo(f"{path}: {problem}", err=True)
         raise click.exceptions.Exit(2) from None
 
 
@@ -53,7 +56,10 @@ def read(path: Path) -> bytes:
     try:
         if str(path) == "-":
             return sys.stdin.buffer.read(documents.MOST_BYTES + 1)
-        with path.open("rb") as file:
+        # Without waiting: to open a pipe that nobody writes to would last for ever.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise click.UsageError(f"{path}: is not a regular file. To read from a pipe, name - instead")
             return file.read(documents.MOST_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
@@ -62,13 +68,22 @@ def read(path: Path) -> bytes:
 def each_document(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
     """Every document in *paths*; of a folder, those in its YAML and JSON files."""
     for path in paths:
-        inside = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES) if path.is_dir() else [path]
-        if not inside:
-            raise click.UsageError(f"{path}: no {', '.join(SUFFIXES)} file is in it")
-        for each in inside:
+        for file in _files_in(path) if path.is_dir() else [path]:
             try:
-                found = documents.read(read(each), name=str(each) if str(each) != "-" else "stdin")
+                inside = documents.read(read(file), name=str(file) if str(file) != "-" else "stdin")
             except BadDocument as error:
                 raise click.UsageError(str(error)) from None
-            for document in found:
-                yield each, document.value
+            for document in inside:
+                yield file, document.value
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Its regular files by their suffix, and links, which are refused later if they lead to something else."""
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+    except OSError as error:
+        raise click.UsageError(f"{folder}: {error.strerror}") from None
+    regular = [path for path in inside if path.is_file() or path.is_symlink()]
+    if not regular:
+        raise click.UsageError(f"{folder}: no {', '.join(SUFFIXES)} file is in it")
+    return regular

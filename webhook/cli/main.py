@@ -13,11 +13,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-import orjson
 
 from webhook import __version__, documents
 from webhook.cli import files
 from webhook.cli.certs import certs
+from webhook.cli.terminal import Group, echo
 from webhook.errors import BadFleet
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
@@ -34,7 +34,7 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.
@@ -69,16 +69,18 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
         raise click.UsageError(f"{', '.join(map(str, paths))}: no objects are in it")
     for index, each in enumerate(found):
         if output == "diff" and each.outcome == "sliced":
-            click.echo("\n".join(show.diff(each.subject.pod or {}, each.pod or {}, each.subject.title)))
+            for line in show.diff(each.subject.pod or {}, each.pod or {}, each.subject.title):
+                echo(line)
         elif output == "patch" and each.plan is not None:
-            click.echo(json.dumps(each.plan.patch, indent=2))
+            echo(json.dumps(each.plan.patch, indent=2))
         elif output == "yaml" and each.pod is not None:
-            click.echo(("---\n" if index else "") + documents.write(each.pod), nl=False)
+            echo(("---\n" if index else "") + documents.write(each.pod), nl=False)
         sys.stdout.flush()
         if output != "json":
-            click.echo("\n".join(show.remarks(each)), err=True)
+            for line in show.remarks(each):
+                echo(line, err=True)
     if output == "json":
-        click.echo(json.dumps([view(each).model_dump() for each in found], indent=2))
+        echo(json.dumps([view(each).model_dump() for each in found], indent=2))
     if any(each.denial is not None for each in found):
         raise click.exceptions.Exit(1)
 
@@ -94,12 +96,12 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     fleet = files.fleet_at(fleet_path)
     rows = known(fleet.catalogue) if everything else offered(fleet)
     if output == "json":
-        click.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2))
+        echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     head = _KNOWN if everything else _OFFERED
-    click.echo("\n".join(show.table([head, *map(_cells, rows)])))
+    echo("\n".join(show.table([head, *map(_cells, rows)])))
     if everything:
-        click.echo("-o json also shows the source of each row, and which rows are not verified on hardware.", err=True)
+        echo("-o json also shows the source of each row, and which rows are not verified on hardware.", err=True)
 
 
 _OFFERED = ("SLICE", "RESOURCE", "GPU", "MEMORY", "PER GPU", "PER NODE", "INSTANCE TYPES", "POOL")
@@ -171,10 +173,10 @@ def render_fleet(
             raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
         found = replace(found, cluster=cluster)
     if output_dir is None:
-        click.echo(render.text(found, only), nl=False)
+        echo(render.text(found, only), nl=False)
     elif check:
         if lines := list(render.differences(found, only, output_dir)):
-            click.echo("\n".join(lines), err=True)
+            echo("\n".join(lines), err=True)
             raise click.exceptions.Exit(1)
     else:
         render.save(found, only, output_dir)
@@ -193,22 +195,22 @@ def check(path: Path) -> None:
         found = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
         for problem in error.problems:
-            click.echo(str(problem))
+            echo(str(problem))
         raise click.exceptions.Exit(1) from None
     slices = len({str(offer) for _, offer in found.offers})
-    click.echo(f"{path}: good: {len(found.pools)} pools, {slices} kinds of slice", err=True)
+    echo(f"{path}: good: {len(found.pools)} pools, {slices} kinds of slice", err=True)
 
 
 @fleet.command("schema")
 def print_schema() -> None:
     """Print the JSON Schema of the fleet file, for editors."""
-    click.echo(json.dumps(schema(), indent=2))
+    echo(json.dumps(schema(), indent=2))
 
 
 @fleet.command()
 def default() -> None:
     """Print the built-in fleet file, as a start for your own."""
-    click.echo(files.default_fleet_text(), nl=False)
+    echo(files.default_fleet_text().decode(), nl=False)
 
 
 @main.command()

@@ -6,17 +6,19 @@ is true, ``0123`` and ``0o17`` are octal, ``1_000`` is a number, ``1:30`` and ``
 each of these, so we take only its events and do the rest here.
 
 Stricter than Kubernetes, because these are mistakes more often than meant: a key that is there twice, where
-one would silently win; a tag other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map``
-and ``!!seq``.
+one would silently win; a key such as ``3.14159265`` or ``1e39``, of which Kubernetes silently drops digits; a tag
+other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map`` and ``!!seq``.
 """
 
 from __future__ import annotations
 
-from webhook.documents.commented import write_commented
-from webhook.documents.document import Document
+from contextlib import suppress
+
+import msgspec
+
+from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, Problem, line_of
 from webhook.documents.json_reader import read_json
-from webhook.documents.problem import DEEPEST, MOST_BYTES, MOST_COPIES, Problem, line_of
-from webhook.documents.writer import write
+from webhook.documents.writer import write, write_commented
 from webhook.documents.yaml_reader import read_yaml
 from webhook.errors import BadDocument, sentence
 
@@ -29,33 +31,28 @@ def read(text: str | bytes, *, name: str = "input") -> list[Document]:
     *name* is what messages call the text.  Raises `BadDocument`.
     """
     try:
-        characters = decode(text)
+        characters = _decode(text)
         if characters.lstrip(" \t\r\n").startswith(("{", "[")):
-            return list(read_json(characters))
+            with suppress(msgspec.DecodeError, RecursionError):  # then it may be YAML: so kubectl reads it too
+                return list(read_json(characters))
         return list(read_yaml(characters))
     except Problem as problem:
         raise BadDocument(sentence(f"{name}:{problem.line}", problem.problem, problem.hint)) from None
 
 
-_BYTE_ORDER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\0\0\xfe\xff": "UTF-32"}
-
-
-def decode(text: str | bytes) -> str:
+def _decode(text: str | bytes) -> str:
     try:
+        size = len(text if isinstance(text, bytes) or len(text) > MOST_BYTES else text.encode())
+        if size > MOST_BYTES:
+            problem = f"{size:,} bytes, and the API server takes at most {MOST_BYTES:,}"
+            raise Problem(1, problem, "Split it into smaller files")
         if isinstance(text, bytes):
-            size = len(text)
-            for mark, encoding in _BYTE_ORDER_MARKS.items():
-                if text.startswith(mark):
-                    raise Problem(1, f"the text is {encoding}", "Save it as UTF-8")
-            text = text.decode() if size <= MOST_BYTES else ""
-        else:
-            size = len(text) if len(text) > MOST_BYTES else len(text.encode())
+            if text.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise Problem(1, "the text is UTF-16", "Save it as UTF-8")
+            text = text.decode()
     except UnicodeDecodeError as bad:
         line = 1 + bad.object.count(b"\n", 0, bad.start)
         raise Problem(line, f"byte 0x{bad.object[bad.start]:02x} is not UTF-8", "Save the text as UTF-8") from None
     except UnicodeEncodeError as bad:
         raise Problem(line_of(bad.object, bad.start), "half a character (a lone surrogate)", "Remove it") from None
-    if size > MOST_BYTES:
-        problem = f"{size:,} bytes, and the API server takes at most {MOST_BYTES:,}"
-        raise Problem(1, problem, "Split it into smaller files")
     return text.removeprefix("\ufeff")

@@ -1,9 +1,21 @@
-"""One document of a text."""
+"""What reading a text comes to: documents, or a problem; and the limits on a text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from webhook.errors import quote
+
+MOST_BYTES = 3 * 1024 * 1024
+"""What the API server takes in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
+
+DEEPEST = 100
+"""Levels of nesting.  A pod needs about 15, a CRD about 40; Python's own stack ends at 1,000 calls."""
+
+MOST_COPIES = 100_000
+"""Values that aliases may add in one text.  They take memory that the text did not pay for: nine lines of nine
+aliases stand for 387 million.  Kubernetes begins to refuse at 400,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +26,23 @@ class Document:
     """dict, list, str, int, float or bool, all the way down; None too, but not at the top."""
     line: int
     """Where it begins, from 1."""
+
+
+class Problem(Exception):
+    """Something wrong, before it is known what the text is called."""
+
+    def __init__(self, line: int, problem: str, hint: str) -> None:
+        super().__init__(line, problem, hint)
+        self.line, self.problem, self.hint = line, problem, hint
+
+
+def duplicate(line: int, key: str, first: int) -> Problem:
+    return Problem(line, f"duplicate key {quote(key)}", f"Keep one of them; the first is on line {first}")
+
+
+def too_deep(line: int) -> Problem:
+    return Problem(line, f"nested deeper than {DEEPEST} levels", "Write it flatter")
+
+
+def line_of(text: str, index: int) -> int:
+    return 1 + text.count("\n", 0, index)

@@ -1,21 +1,28 @@
-"""Values as YAML that every reader takes for the same."""
+"""Values as YAML that every reader takes for the same, with comments where people read it."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_STRING = "tag:yaml.org,2002:str"
+Path = tuple[int | str, ...]
+
+_MISREAD_WORDS = frozenset(
+    ["", "~", "=", "<<", "null", "y", "n", "yes", "no", "on", "off", "true", "false"]
+    + [sign + word for sign in ("", "+", "-") for word in (".inf", ".nan")]
+)
+_MISREAD = re.compile("[-+]?[.0-9_][-+0-9A-Fa-fxXoO_.,:TtZz ]*")
+"""Numbers, times and dates of all readers, and a few strings beside them, such as 1.2.3."""
 
 
 def write(value: Any) -> str:
     """*value* as YAML: block style, keys in their order, no string that some reader takes for something else.
 
-    Raises `ValueError` for a float that JSON does not have.
+    No character of it steers a terminal.  Raises `ValueError` for a float that JSON does not have.
 
     >>> print(write({"gpus": "1e3", "on": ["a b", 1]}), end="")
     gpus: "1e3"
@@ -26,40 +33,68 @@ def write(value: Any) -> str:
     written: str = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=2**31 - 1
     )
-    return written
+    return "\n".join(map(_escaped, written.split("\n")))
 
 
-_MISREAD_WORDS = frozenset(
-    ["", "~", "=", "<<", "null", "y", "n", "yes", "no", "on", "off", "true", "false"]
-    + [sign + word for sign in ("", "+", "-") for word in (".inf", ".nan")]
-)
-_MISREAD = re.compile("[-+]?[.0-9_][-+0-9A-Fa-fxXoO_.,:TtZz ]*")
-"""Numbers, times and dates of all readers, and a few strings beside them, such as 1.2.3."""
-_SEPARATOR = re.compile("[\\u2028\\u2029]")
-"""Line breaks in YAML 1.1, letters in YAML 1.2."""
+def _escaped(line: str) -> str:
+    """Whatever is not printable stands in double quotes here, and to YAML some of it is printable: U+202E, U+00A0."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in line)
 
 
-class _Dumper(DUMPER):  # type: ignore[misc, valid-type]
+def write_commented(value: Any, notes: Mapping[Path, str]) -> str:
+    """*value* as YAML, each note as a comment above the key or list item at its path; () is the top.
+
+    Raises `KeyError` for a note on a place that *value* does not have.
+
+    >>> print(write_commented({"a": [{"b": 1}]}, {("a",): "why a", ("a", 0, "b"): "why b"}), end="")
+    # why a
+    a:
+    # why b
+    - b: 1
+    """
+    lines = write(value).splitlines()
+    root = yaml.compose("\n".join(lines), Loader=yaml.CSafeLoader)
+    places = [(*_place(root, path), path) for path in notes]
+    for line, column, path in sorted(places, reverse=True):
+        # An item's first key stands on the line of its dash, so the comment goes above that.
+        indent = min(column, len(lines[line]) - len(lines[line].lstrip(" ")))
+        lines[line:line] = [f"{' ' * indent}# {text}".rstrip() for text in notes[path].splitlines()]
+    return "\n".join(lines) + "\n"
+
+
+def _place(node: Any, path: Path) -> tuple[int, int]:
+    line, column = 0, 0
+    for step in path:
+        if isinstance(node, yaml.SequenceNode):
+            mark, node = node.value[step].start_mark, node.value[step]
+        else:
+            pairs = {key.value: (key.start_mark, value) for key, value in node.value}
+            if step not in pairs:
+                raise KeyError(path)
+            mark, node = pairs[step]
+        line, column = mark.line, mark.column
+    return line, column
+
+
+class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _represent_string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = None
-    if text.lower() in _MISREAD_WORDS or _MISREAD.fullmatch(text) or _SEPARATOR.search(text):
+    if text.lower() in _MISREAD_WORDS or _MISREAD.fullmatch(text) or not text.replace("\n", "").isprintable():
         style = '"'
     elif "\n" in text:
         # The emitter falls back to quotes where a block cannot hold the text, but ends the document behind a "|+".
         style = '"' if text.startswith("\n") or text.endswith("\n\n") else "|"
-    node: yaml.ScalarNode = dumper.represent_scalar(_STRING, text, style=style)
-    return node
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _represent_float(dumper: _Dumper, number: float) -> yaml.ScalarNode:
     if not math.isfinite(number):
         raise ValueError(f"JSON has no {number}")
-    node: yaml.ScalarNode = dumper.represent_float(number)
-    return node
+    return dumper.represent_float(number)
 
 
 _Dumper.add_representer(str, _represent_string)

@@ -1,0 +1,55 @@
+"""What the commands print, and the one place where it leaves them.
+
+Names, values and messages come from files, objects and clusters that others wrote.  On a terminal an escape sequence
+or a bidirectional character in them could move the cursor, set the clipboard, or draw a verdict of ours.  So nothing
+unprintable leaves but line breaks and the colours that `line` was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from webhook.errors import printable
+
+
+class Line(str):
+    """One line, safe to print as it is."""
+
+    __slots__ = ()
+
+
+def line(*parts: str, **style: Any) -> Line:
+    """*parts* as one line, in a style of `click.style`; a part that is a `Line` keeps its own style."""
+    text = "".join(part if isinstance(part, Line) else printable(part) for part in parts)
+    return Line(click.style(text, **style) if style else text)
+
+
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print *text*, which may have several lines unless it is a `Line`."""
+    safe = text if isinstance(text, Line) else "\n".join(map(printable, text.split("\n")))
+    click.echo(safe, err=err, nl=nl)
+
+
+class Group(click.Group):
+    """Commands whose errors, too, are printed safely: they name files and repeat arguments."""
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _printable_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _printable_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = printable(error.message)  # type: ignore[misc]
+        raise
