@@ -66,7 +66,8 @@ MADE = sorted(name for name in FAMILIES if name.startswith("gpu_slice_"))
 def labels_of(name: str) -> set[str]:
     """The labels of the metric of that family, which may have no series yet; those of the process have none."""
     collectors = [registry._names_to_collectors.get(name) for registry in REGISTRIES]
-    return {label for collector in collectors for label in getattr(collector, "_labelnames", ())}
+    families = [family for registry in REGISTRIES for family in registry.collect() if family.name == name]
+    return {label for made in (*collectors, *families) for label in getattr(made, "_labelnames", ())}
 
 
 OURS = {

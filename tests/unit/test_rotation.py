@@ -487,8 +487,8 @@ def test_a_time_of_publication_that_has_not_come_yet_is_put_right() -> None:
 # The policy
 
 
-ORDER = "Let urgent_wait <= wait < leaf_renewal < leaf_lifetime hold."
-LONG_ENOUGH = "Let authority_lifetime be longer by 1 day, 0:00:00, the margin."
+ORDER = "Choose urgent_wait <= wait < leaf_renewal < leaf_lifetime."
+LONG_ENOUGH = "Make authority_lifetime at least 732 days, 0:00:00, which includes the margin."
 
 
 @pytest.mark.parametrize(
