@@ -10,7 +10,7 @@ Source: k8s.io/api ``admission/v1``; kubernetes/apiserver ``pkg/admission/plugin
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -108,6 +108,7 @@ class _Answered(_Wire):
 
 _read = msgspec.json.Decoder(_Review).decode
 _read_outside = msgspec.json.Decoder(_Outside).decode
+_read_anything = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
 
 
@@ -131,14 +132,10 @@ def answer(body: bytes, planner: Planner) -> Answer:
     """Answer one AdmissionReview.  Raises `BadReview` where *body* is none that could be answered."""
     try:
         if len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
-            return _too_large(_read_outside(body).request)
-        request = _read(body).request
+            return _too_large(_decoded(_read_outside, body).request)
+        request = _decoded(_read, body).request
     except msgspec.ValidationError as error:
         return _misshapen(body, error)
-    except msgspec.DecodeError as error:
-        raise BadReview(f"the body is not JSON: {error}") from None
-    except RecursionError:
-        raise BadReview("the body is nested too deeply") from None
     if not request.creates_a_pod:
         return _admitted(request, Plan())
     if request.object is None:
@@ -147,6 +144,21 @@ def answer(body: bytes, planner: Planner) -> Answer:
         return _admitted(request, planner(request.object, request.namespace))
     except Denial as denial:
         return _denied(request, denial)
+
+
+_Value = TypeVar("_Value")
+
+
+def _decoded(decode: Callable[[bytes], _Value], body: bytes) -> _Value:
+    """*body* as JSON.  Raises `BadReview` where it is none, and `msgspec.ValidationError` where its shape is another."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadReview(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise BadReview("the body is nested too deeply") from None
 
 
 def _admitted(request: _Envelope, plan: Plan) -> Answer:
@@ -177,16 +189,14 @@ def _misshapen(body: bytes, error: msgspec.ValidationError) -> Answer:
     A pod without the annotation is none of our business, whatever its shape.
     """
     try:
-        review = msgspec.json.decode(body)
-    except msgspec.DecodeError as problem:
+        review = _decoded(_read_anything, body)
+    except msgspec.ValidationError as problem:  # a number that is out of range
         raise BadReview(f"the body is not JSON: {problem}") from None
-    except RecursionError:
-        raise BadReview("the body is nested too deeply") from None
     if not isinstance(review, dict) or (review.get("apiVersion"), review.get("kind")) != (API_VERSION, KIND):
         parts = (review.get("apiVersion"), review.get("kind")) if isinstance(review, dict) else (review,)
         raise BadReview(f"expected {API_VERSION} {KIND}, not {' '.join(map(quote, parts))}")
     try:
-        request = _read_outside(body).request
+        request = _decoded(_read_outside, body).request
     except msgspec.ValidationError as problem:
         raise BadReview(f"the review cannot be answered: {problem}") from None
     if not request.creates_a_pod:
