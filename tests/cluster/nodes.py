@@ -21,7 +21,7 @@ def nodes(fleet: Fleet) -> list[Node]:
 def node(pool: Pool, shape: NodeShape, name: str) -> Node:
     """One node.  It advertises slices, and no whole GPU but where a slice is called that."""
     capacity = {resource: str(count) for resource, count in shape.capacity.items()}
-    taints = [taint.model_dump() for taint in pool.taints]
+    taints = [taint._asdict() for taint in pool.taints]
     return _node(name, dict(shape.labels) | {"topology.kubernetes.io/zone": "us-east-1a"}, taints, capacity)
 
 
