@@ -14,9 +14,9 @@ from typing import Protocol
 
 from certs.authority import service_names
 from certs.cluster import Conflict, Document, Names, Snapshot, Unreachable
-from certs.metrics import Metrics
+from certs.metrics import KeeperMetrics
 from certs.outlook import is_overdue
-from certs.policy import Policy
+from certs.policy import RotationPolicy
 from certs.rotation import Step, next_step
 from certs.shipped import Shipped, Unreadable
 from certs.stored import BadRecords, Stored
@@ -57,11 +57,11 @@ class Keeper:
     def __init__(
         self,
         store: Store,
-        metrics: Metrics,
+        metrics: KeeperMetrics,
         *,
         service: str = "webhook",
         names: Sequence[str] = (),
-        policy: Policy = Policy(),  # noqa: B008  # it is frozen
+        policy: RotationPolicy = RotationPolicy(),  # noqa: B008  # it is frozen
         interval: float = INTERVAL,
         clock: Callable[[], datetime] = utc_now,
         shipped: Shipped | None = None,

@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector, make_wsgi_app
 
-from certs.policy import Policy
+from certs.policy import RotationPolicy
 from certs.rotation import Kind
 from certs.situation import Situation
 from certs.stored import Stored, certificates, made
@@ -26,7 +26,7 @@ LONGEST_TURN = 60.0
 """Seconds that a turn may take: several requests of up to ten seconds."""
 
 
-class Metrics:
+class KeeperMetrics:
     """The metrics of one keeper.  Times are Unix times, in seconds."""
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class Metrics:
 
     def show(self, stored: Stored, now: datetime, *, overdue: bool) -> None:
         """Show what was last read; a missing leaf is shown as 0."""
-        at = Situation(stored, now, Policy(), ())
+        at = Situation(stored, now, RotationPolicy(), ())
         self.authorities.set(len(certificates(stored.bundle or b"")))
         self.overdue.set(overdue)
         self.leaf_not_after.set(at.chain[0].not_valid_after_utc.timestamp() if at.chain else 0)
@@ -106,7 +106,7 @@ class _Quiet(WSGIRequestHandler):
         """Probes and Prometheus come again and again."""
 
 
-def serve(metrics: Metrics, host: str, port: int, interval: float) -> WSGIServer:
+def serve(metrics: KeeperMetrics, host: str, port: int, interval: float) -> WSGIServer:
     """``/metrics`` and ``/healthz`` on a thread of its own.  OSError where the port cannot be had.
 
     *host*: an address, or an empty one for all.

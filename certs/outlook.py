@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from certs.policy import Policy
+from certs.policy import RotationPolicy
 from certs.rotation import Kind, next_step
 from certs.situation import Situation
 from certs.stored import Stored, made
@@ -23,7 +23,7 @@ class Outlook:
     why: str
 
 
-def next_look(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> Outlook:
+def next_look(stored: Stored, now: datetime, policy: RotationPolicy, names: Sequence[str]) -> Outlook:
     """The next step if nothing else changes.  If it is already due, its time is *now*."""
     for when in [now, *sorted(each for each in _moments(Situation(stored, now, policy, names)) if each > now)]:
         # A second later, because some steps are due at a moment and others only after it.
@@ -57,13 +57,13 @@ def _moments(at: Situation) -> Iterator[datetime]:
         yield made(at.chain[0]) + policy.handover
 
 
-def problems(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> tuple[str, ...]:
+def problems(stored: Stored, now: datetime, policy: RotationPolicy, names: Sequence[str]) -> tuple[str, ...]:
     """What is broken and what is overdue, one sentence for each."""
     at = Situation(stored, now, policy, names)
     return (*_broken(at), *_late(at))
 
 
-def is_overdue(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> bool:
+def is_overdue(stored: Stored, now: datetime, policy: RotationPolicy, names: Sequence[str]) -> bool:
     """Whether the renewal of a CA or of an existing leaf is overdue."""
     at = Situation(stored, now, policy, names)
     return any(_late(at)) or (stored.leaf is not None and at.flaw is not None)

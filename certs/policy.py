@@ -9,7 +9,7 @@ from certs.authority import AUTHORITY_LIFETIME, LEAF_LIFETIME
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RotationPolicy:
     """Times that fit together.  ValueError if they do not."""
 
     wait: timedelta = timedelta(days=1)

@@ -23,7 +23,7 @@ from enum import StrEnum
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import create_authority, issue_leaf
-from certs.policy import Policy
+from certs.policy import RotationPolicy
 from certs.situation import Situation, names_of, vouching
 from certs.stored import Authority, Stored, bundled, certificates, identifier, made
 
@@ -54,7 +54,7 @@ class Step:
     after: Stored = field(repr=False)
 
 
-def next_step(stored: Stored, now: datetime, policy: Policy, names: Sequence[str]) -> Step | None:
+def next_step(stored: Stored, now: datetime, policy: RotationPolicy, names: Sequence[str]) -> Step | None:
     """The next write; None if there is nothing to do.
 
     *names*: the names of the leaf, DNS names or addresses.  *now* needs a time zone.
@@ -67,7 +67,7 @@ def next_step(stored: Stored, now: datetime, policy: Policy, names: Sequence[str
 
 
 def rotated(
-    authorities: tuple[Authority, ...], now: datetime, policy: Policy, *, compromised: bool = False
+    authorities: tuple[Authority, ...], now: datetime, policy: RotationPolicy, *, compromised: bool = False
 ) -> tuple[Authority, ...]:
     """*authorities* and a new one, which will issue the next leaf.
 
@@ -79,7 +79,7 @@ def rotated(
     return (*others, _created(now, policy))
 
 
-def _created(now: datetime, policy: Policy) -> Authority:
+def _created(now: datetime, policy: RotationPolicy) -> Authority:
     pair = create_authority(AUTHORITY_NAME, now=now, lifetime=policy.authority_lifetime)
     return Authority(pair.certificate, pair.key)
 

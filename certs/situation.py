@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from certs.policy import Policy
+from certs.policy import RotationPolicy
 from certs.stored import Authority, Stored, certificates, made
 
 
@@ -21,7 +21,7 @@ class Situation:
 
     stored: Stored
     now: datetime
-    policy: Policy
+    policy: RotationPolicy
     names: Sequence[str]
 
     @cached_property

@@ -21,8 +21,8 @@ from kubernetes.client import ApiClient
 from certs.cluster import Cluster as Store
 from certs.cluster import Conflict, Names, Unreachable
 from certs.keeper import Keeper
-from certs.metrics import Metrics
-from certs.policy import Policy
+from certs.metrics import KeeperMetrics
+from certs.policy import RotationPolicy
 from certs.shipped import Shipped
 from certs.situation import Situation
 from certs.stored import certificates
@@ -33,7 +33,7 @@ from webhook import documents
 
 ROBOT = "system:serviceaccount:gpu-slice:keeper"
 NAMES = ("webhook.gpu-slice.svc", "webhook.gpu-slice.svc.cluster.local")
-QUICK = Policy(
+QUICK = RotationPolicy(
     wait=timedelta(seconds=2),
     urgent_wait=timedelta(seconds=1),
     handover=timedelta(seconds=3),
@@ -110,9 +110,9 @@ def _api(cluster: Cluster) -> Iterator[ApiClient]:
 def _keep(api: ApiClient, installed: str) -> Callable[..., Keeper]:
     """A keeper with the rights of its manifests."""
 
-    def keep(clock: Callable[[], datetime] | None = None, policy: Policy | None = None) -> Keeper:
+    def keep(clock: Callable[[], datetime] | None = None, policy: RotationPolicy | None = None) -> Keeper:
         store = Store(api, Names(configuration=installed))
-        return Keeper(store, Metrics(), policy=policy or Policy(), clock=clock or Time())
+        return Keeper(store, KeeperMetrics(), policy=policy or RotationPolicy(), clock=clock or Time())
 
     return keep
 
@@ -147,7 +147,7 @@ def test_from_nothing_to_a_leaf_that_the_api_server_is_told_to_trust(cluster, ke
     keeper.turn()
 
     found = keeper.store.read().stored
-    at = Situation(found, keeper.clock(), Policy(), NAMES)
+    at = Situation(found, keeper.clock(), RotationPolicy(), NAMES)
     assert at.flaw is None
     assert at.leaf_issuer.parsed() in certificates(found.bundle)
     # The CA's key is nowhere but in its own Secret, and nothing else of the configuration changed.
@@ -304,10 +304,10 @@ def test_certificates_made_by_hand_are_taken_over_and_go_on_being_served(cluster
     found = keep().store.read().stored
     assert found.leaf.certificate == (tls / "tls.crt").read_bytes()
     assert set(certificates((tls / "ca.crt").read_bytes())) < set(certificates(found.bundle))
-    time.now += Policy().wait + timedelta(minutes=1)
+    time.now += RotationPolicy().wait + timedelta(minutes=1)
     keep(time).turn()
     found = keep().store.read().stored
-    assert Situation(found, time(), Policy(), NAMES).leaf_issuer == found.authorities[-1]
+    assert Situation(found, time(), RotationPolicy(), NAMES).leaf_issuer == found.authorities[-1]
     assert set(certificates((tls / "ca.crt").read_bytes())) < set(certificates(found.bundle))
 
 
@@ -379,11 +379,11 @@ def test_a_keeper_killed_after_any_write_is_followed_by_one_that_goes_on(cluster
 
 
 def test_without_its_objects_it_says_what_to_do_and_goes_on_when_they_are_there(cluster, api, installed) -> None:
-    keeper = Keeper(Store(api, Names(configuration=installed, leaf="missing")), Metrics(), clock=Time())
+    keeper = Keeper(Store(api, Names(configuration=installed, leaf="missing")), KeeperMetrics(), clock=Time())
     with pytest.raises(Unreachable, match="Apply manifests/keeper again"):
         keeper.turn()
     cluster.delete(CONFIGURATION, installed, api_version=ADMISSION)
-    keeper = Keeper(Store(api, Names(configuration=installed)), Metrics(), clock=Time())
+    keeper = Keeper(Store(api, Names(configuration=installed)), KeeperMetrics(), clock=Time())
     assert not keeper.try_turn()
     document = {**manifest("webhook/webhook.yaml"), "metadata": {"name": "kept"}}
     document["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kept": "never"}}

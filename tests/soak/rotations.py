@@ -27,8 +27,8 @@ from certs import directory
 from certs.authority import KeyPair, service_names
 from certs.cluster import Cluster, Conflict, Names, Snapshot
 from certs.keeper import Keeper, Store
-from certs.metrics import Metrics
-from certs.policy import Policy
+from certs.metrics import KeeperMetrics
+from certs.policy import RotationPolicy
 from certs.stored import Stored
 from tests.cluster.control_plane import control_plane
 from tests.cluster.install import MANIFESTS
@@ -41,7 +41,7 @@ INFORMER_LAG = 0.3
 KUBELET_LAG = 1.0
 POLL = 0.1
 
-POLICY = Policy(
+POLICY = RotationPolicy(
     wait=timedelta(seconds=0.8),
     urgent_wait=timedelta(seconds=0.6),
     handover=timedelta(seconds=2),
@@ -131,13 +131,13 @@ class Deadly:
         return len({x509.load_pem_x509_certificate(each).issuer for each in self.leaves})
 
 
-def keeping(store: Deadly, policy: Policy) -> Callable[[], None]:
+def keeping(store: Deadly, policy: RotationPolicy) -> Callable[[], None]:
     """A keeper's turn; after its death that of the next one, which knows nothing but what is stored."""
     keeper = None
 
     def turn() -> None:
         nonlocal keeper
-        keeper = keeper or Keeper(store, Metrics(), names=NAMES, policy=policy)
+        keeper = keeper or Keeper(store, KeeperMetrics(), names=NAMES, policy=policy)
         try:
             keeper.try_turn()
         except Killed:
@@ -191,7 +191,7 @@ def rotations(
     *,
     leaves: int,
     authorities: int,
-    policy: Policy = POLICY,
+    policy: RotationPolicy = POLICY,
     replicas: int = 3,
     callers: int = 2,
     keepers: int = 2,

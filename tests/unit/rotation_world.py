@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from certs.authority import KeyPair, create_authority, issue_leaf, service_names
-from certs.rotation import Authority, Kind, Policy, Step, Stored, next_step
+from certs.rotation import Authority, Kind, RotationPolicy, Step, Stored, next_step
 from certs.situation import Situation
 from certs.stored import certificates
 
@@ -28,13 +28,13 @@ class World:
 
     def __init__(
         self,
-        policy: Policy | None = None,
+        policy: RotationPolicy | None = None,
         *,
         files: timedelta = 100 * SECOND,
         servers: timedelta = 30 * SECOND,
         stored: Stored | None = None,
     ) -> None:
-        self.policy = policy or Policy()
+        self.policy = policy or RotationPolicy()
         self.lags = files, servers
         self.now = NOON
         self.stored = Stored(bundle=b"") if stored is None else stored
@@ -152,7 +152,7 @@ def trusts(bundle: bytes, leaf: bytes, now: datetime) -> bool:
 
 BOOTSTRAP = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED, Kind.ISSUE_LEAF]
 ROTATION = [Kind.NEW_AUTHORITY, Kind.PUBLISH, Kind.MARK_PUBLISHED]
-LONG = Policy()
+LONG = RotationPolicy()
 PERIOD = LONG.authority_renewal
 
 

@@ -25,7 +25,7 @@ from certs import keeper as loop
 from certs import metrics as ports
 from certs.cluster import Conflict, Names, Snapshot, Unreachable
 from certs.keeper import Keeper
-from certs.metrics import Metrics, serve
+from certs.metrics import KeeperMetrics, serve
 from certs.shipped import DEFAULTS, Shipped
 from certs.stored import Stored
 from webhook.server.logs import JsonFormatter
@@ -75,7 +75,7 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def test_a_turn_leads_from_nothing_to_a_leaf_and_says_each_step(caplog: pytest.LogCaptureFixture) -> None:
-    keeper = Keeper(Memory(), Metrics())
+    keeper = Keeper(Memory(), KeeperMetrics())
     with caplog.at_level("INFO", "gpu_slice"):
         assert keeper.try_turn()
     assert [each.getMessage() for each in caplog.records] == [
@@ -94,20 +94,20 @@ def test_a_turn_leads_from_nothing_to_a_leaf_and_says_each_step(caplog: pytest.L
 
 def test_a_conflict_is_read_and_decided_anew() -> None:
     """P25."""
-    keeper = Keeper(Memory(Conflict("a"), Conflict("b")), Metrics())
+    keeper = Keeper(Memory(Conflict("a"), Conflict("b")), KeeperMetrics())
     assert keeper.try_turn()
     assert value(keeper.metrics, "conflicts_total") == 2
     assert value(keeper.metrics, "failures_total") == 0
 
 
 def test_conflicts_without_end_are_a_failure() -> None:
-    keeper = Keeper(Memory(*[Conflict("a")] * 100), Metrics())
+    keeper = Keeper(Memory(*[Conflict("a")] * 100), KeeperMetrics())
     assert not keeper.try_turn()
     assert value(keeper.metrics, "failures_total") == 1
 
 
 def test_after_a_failure_it_tries_again_soon_and_then_at_its_own_pace() -> None:
-    keeper = Keeper(Memory(*[Unreachable("no API server")] * 8), Metrics())
+    keeper = Keeper(Memory(*[Unreachable("no API server")] * 8), KeeperMetrics())
     keeper.ended = waits = Waits(10)
     keeper.run()
     assert waits.waited == [*loop.SOON, 60, 60, 60, 60, 60]
@@ -116,7 +116,7 @@ def test_after_a_failure_it_tries_again_soon_and_then_at_its_own_pace() -> None:
 
 
 def test_what_fails_again_and_again_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    keeper = Keeper(Memory(*[Unreachable("no API server")] * 3), Metrics())
+    keeper = Keeper(Memory(*[Unreachable("no API server")] * 3), KeeperMetrics())
     with caplog.at_level("INFO", "gpu_slice"):
         for _ in range(4):
             keeper.try_turn()
@@ -128,8 +128,8 @@ def test_what_fails_again_and_again_is_said_once(caplog: pytest.LogCaptureFixtur
 def test_a_renewal_that_is_late_shows_though_nothing_can_be_written_and_no_longer_when_it_was_done() -> None:
     """P28."""
     store = Memory()
-    Keeper(store, Metrics()).turn()
-    late = Keeper(store, Metrics(), clock=lambda: datetime.now(UTC) + timedelta(days=60))
+    Keeper(store, KeeperMetrics()).turn()
+    late = Keeper(store, KeeperMetrics(), clock=lambda: datetime.now(UTC) + timedelta(days=60))
     store.failures = [Unreachable("no right to write")]
 
     assert not late.try_turn()
@@ -143,7 +143,7 @@ def test_a_renewal_that_is_late_shows_though_nothing_can_be_written_and_no_longe
 def test_what_gets_late_while_nothing_can_be_read_shows_too() -> None:
     """P28."""
     time, store = [datetime.now(UTC)], Memory()
-    keeper = Keeper(store, Metrics(), clock=lambda: time[0])
+    keeper = Keeper(store, KeeperMetrics(), clock=lambda: time[0])
     assert keeper.try_turn()
     store.unreadable = Unreachable("no API server")
     time[0] += timedelta(days=44)
@@ -159,7 +159,7 @@ def test_what_gets_late_while_nothing_can_be_read_shows_too() -> None:
 def test_a_fault_of_ours_is_told_by_its_kind_and_place_alone_and_the_loop_goes_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    keeper = Keeper(Memory(KeyError("canary")), Metrics())
+    keeper = Keeper(Memory(KeyError("canary")), KeeperMetrics())
 
     assert not keeper.try_turn()
     assert keeper.try_turn()
@@ -175,7 +175,7 @@ def test_a_fault_of_ours_is_told_by_its_kind_and_place_alone_and_the_loop_goes_o
 def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
     store = Memory()
     store.stored = replace(store.stored, bundle=None)
-    keeper = Keeper(store, Metrics())
+    keeper = Keeper(store, KeeperMetrics())
     with pytest.raises(Unreachable, match="Apply manifests/webhook again"):
         keeper.turn()
     assert not keeper.try_turn()
@@ -185,7 +185,7 @@ def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
 
 def test_a_changed_configuration_shows_and_is_said_once_with_the_place(caplog: pytest.LogCaptureFixture) -> None:
     store = Memory()
-    keeper = Keeper(store, Metrics(), shipped=Shipped(CONFIGURATION))
+    keeper = Keeper(store, KeeperMetrics(), shipped=Shipped(CONFIGURATION))
     store.configuration = yaml.safe_load(CONFIGURATION.read_text())
     store.configuration["webhooks"] = [{**DEFAULTS, **webhook} for webhook in store.configuration["webhooks"]]
 
@@ -211,7 +211,7 @@ def test_a_changed_configuration_shows_and_is_said_once_with_the_place(caplog: p
 
 
 def test_a_file_that_is_missing_is_no_change_and_yet_no_silence(caplog: pytest.LogCaptureFixture) -> None:
-    keeper = Keeper(Memory(), Metrics(), shipped=Shipped(Path("/no/such/file")))
+    keeper = Keeper(Memory(), KeeperMetrics(), shipped=Shipped(Path("/no/such/file")))
 
     assert keeper.try_turn(), "certificates are kept all the same"
 
@@ -221,7 +221,7 @@ def test_a_file_that_is_missing_is_no_change_and_yet_no_silence(caplog: pytest.L
 
 
 def test_where_nothing_is_compared_the_metric_claims_nothing() -> None:
-    keeper = Keeper(Memory(), Metrics())
+    keeper = Keeper(Memory(), KeeperMetrics())
 
     assert keeper.try_turn()
 
@@ -230,7 +230,7 @@ def test_where_nothing_is_compared_the_metric_claims_nothing() -> None:
 
 @pytest.fixture(name="port")
 def _port(request: pytest.FixtureRequest) -> Iterator[tuple[Metrics, int]]:
-    metrics = Metrics()
+    metrics = KeeperMetrics()
     server = serve(metrics, "127.0.0.1", 0, 60)
     yield metrics, server.server_port
     server.shutdown()
@@ -257,7 +257,7 @@ def test_its_port_has_metrics_and_health(port: tuple[Metrics, int]) -> None:
 
 
 def test_a_loop_that_looks_often_may_still_wait_for_an_api_server() -> None:
-    metrics = Metrics()
+    metrics = KeeperMetrics()
     server = serve(metrics, "127.0.0.1", 0, 1)
     try:
         metrics.turned_at -= 60
@@ -270,7 +270,7 @@ def test_a_loop_that_looks_often_may_still_wait_for_an_api_server() -> None:
 def test_its_port_is_on_all_addresses_and_of_both_families() -> None:
     if not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
-    server = serve(Metrics(), "", 0, 60)
+    server = serve(KeeperMetrics(), "", 0, 60)
     try:
         for host in ("127.0.0.1", "::1"):
             with socket.create_connection((host, server.server_port), timeout=5) as connection:

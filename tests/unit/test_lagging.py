@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from certs.authority import create_authority, issue_leaf
 from certs.outlook import problems
-from certs.rotation import Kind, Policy, rotated
+from certs.rotation import Kind, RotationPolicy, rotated
 from certs.stored import bundled, certificates, made
 from tests.unit.rotation_world import (
     DAY,
@@ -31,7 +31,7 @@ from tests.unit.rotation_world import (
 class Keeping(RuleBasedStateMachine):
     """A keeper that is killed anywhere, or away for weeks; kubelets and API servers that lag by nearly the wait."""
 
-    policy = Policy()
+    policy = RotationPolicy()
     files, servers = 20 * HOUR, 20 * HOUR
 
     def __init__(self) -> None:
@@ -155,7 +155,7 @@ def test_no_leaf_is_refused_that_was_not_before_whatever_else_happens() -> None:
 
 
 def test_who_issues_by_what_was_published_just_now_is_refused() -> None:
-    hasty = replace(Policy(), wait=timedelta(0), urgent_wait=timedelta(0))
+    hasty = replace(RotationPolicy(), wait=timedelta(0), urgent_wait=timedelta(0))
     world = World(hasty, servers=MINUTE)
     with pytest.raises(AssertionError, match="refused"):
         world.runs(hasty.authority_renewal + DAY, every=DAY)
@@ -163,7 +163,7 @@ def test_who_issues_by_what_was_published_just_now_is_refused() -> None:
 
 
 def test_who_ends_the_trust_in_a_stolen_key_before_the_servers_have_another_is_refused() -> None:
-    forgetful = replace(Policy(), handover=timedelta(0))
+    forgetful = replace(RotationPolicy(), handover=timedelta(0))
     world = World(forgetful, files=90 * SECOND)
     world.runs(3 * DAY)
     stolen = rotated(world.stored.authorities, world.now, forgetful, compromised=True)

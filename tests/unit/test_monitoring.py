@@ -16,7 +16,7 @@ import pytest
 import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
 
-from certs.metrics import Metrics as KeeperMetrics
+from certs.metrics import KeeperMetrics
 from webhook.server.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -269,10 +269,10 @@ def test_an_alert_that_stands_twice_differs_in_how_bad_it_is() -> None:
 
 
 def test_the_page_gives_the_numbers_that_the_code_has() -> None:
-    from certs.policy import Policy
+    from certs.policy import RotationPolicy
     from webhook.server import drain, limits, port
 
-    policy, text = Policy(), " ".join(PAGE.split())
+    policy, text = RotationPolicy(), " ".join(PAGE.split())
     for said in [
         f"every {policy.leaf_renewal.days} days",
         f"lives {policy.leaf_lifetime.days} days",

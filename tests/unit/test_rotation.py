@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, load_pem_priv
 
 from certs.authority import KeyPair, create_authority, issue_leaf
 from certs.outlook import problems
-from certs.rotation import Authority, Kind, Policy, Stored, rotated
+from certs.rotation import Authority, Kind, RotationPolicy, Stored, rotated
 from certs.situation import names_of
 from certs.stored import certificates, made
 from tests.unit.rotation_world import (
@@ -503,4 +503,4 @@ LONG_ENOUGH = "Make authority_lifetime at least 732 days, 0:00:00, which include
 )
 def test_times_that_do_not_fit_each_other_are_refused(times: dict[str, timedelta], cure: str) -> None:
     with pytest.raises(ValueError, match=f"{re.escape(cure)}$"):
-        Policy(**times)
+        RotationPolicy(**times)

@@ -80,7 +80,7 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
     them.
     """
     from certs.keeper import Keeper
-    from certs.metrics import Metrics, serve
+    from certs.metrics import KeeperMetrics, serve
     from certs.shipped import Shipped
     from webhook.server import logs
 
@@ -88,7 +88,7 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
     for number in (signal.SIGTERM, signal.SIGINT):
         # Stops at once, even in the middle of a request: the keeper may be killed between any two writes.
         signal.signal(number, lambda *_: sys.exit(0))
-    metrics = Metrics()
+    metrics = KeeperMetrics()
     shipped = Shipped(configuration) if configuration else None
     keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval, shipped=shipped)
     try:
@@ -112,12 +112,12 @@ def status(service: str, namespace: str, output: str) -> None:
     from certs.authority import service_names
     from certs.keeper import utc_now
     from certs.outlook import next_look, problems
-    from certs.policy import Policy
+    from certs.policy import RotationPolicy
     from certs.situation import Situation
     from certs.stored import made
 
     stored = _read(_cluster(namespace)).stored
-    now, policy, names = utc_now(), Policy(), service_names(service, namespace)
+    now, policy, names = utc_now(), RotationPolicy(), service_names(service, namespace)
     at = Situation(stored, now, policy, names)
     coming = next_look(stored, now, policy, names)
     wrong = problems(stored, now, policy, names)
@@ -187,10 +187,10 @@ def rotate(namespace: str, compromised: bool) -> None:
 
     from certs.cluster import Conflict, Unreachable
     from certs.keeper import utc_now
-    from certs.policy import Policy
+    from certs.policy import RotationPolicy
     from certs.rotation import rotated
 
-    cluster, policy = _cluster(namespace), Policy()
+    cluster, policy = _cluster(namespace), RotationPolicy()
     for _ in range(5):
         snapshot = _read(cluster)
         after = rotated(snapshot.stored.authorities, utc_now(), policy, compromised=compromised)

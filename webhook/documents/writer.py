@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-Path = tuple[int | str, ...]
+KeyPath = tuple[int | str, ...]
 
 _MISREAD_WORDS = frozenset(
     ["", "~", "=", "<<", "null", "y", "n", "yes", "no", "on", "off", "true", "false"]
@@ -41,7 +41,7 @@ def _escaped(line: str) -> str:
     return line if line.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in line)
 
 
-def write_commented(value: Any, notes: Mapping[Path, str]) -> str:
+def write_commented(value: Any, notes: Mapping[KeyPath, str]) -> str:
     """*value* as YAML, each note as a comment above the key or list item at its path; () is the top.
 
     Raises `KeyError` for a note on a place that *value* does not have.
@@ -62,7 +62,7 @@ def write_commented(value: Any, notes: Mapping[Path, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _place(node: Any, path: Path) -> tuple[int, int]:
+def _place(node: Any, path: KeyPath) -> tuple[int, int]:
     line, column = 0, 0
     for step in path:
         if isinstance(node, yaml.SequenceNode):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import SHARED_GPU
-from webhook.render.manifest import Commented, Manifest, Path, on_nodes_of
+from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 CHART = "4.8.2"
 COUNTERS = "/etc/dcgm-exporter/default-counters.csv"
@@ -27,7 +27,7 @@ def values(fleet: Fleet) -> Iterator[Commented]:
         **on_nodes_of(fleet.pools),
         "serviceMonitor": {"honorLabels": True},
     }
-    notes: dict[Path, str] = {
+    notes: dict[KeyPath, str] = {
         (): _HEAD,
         ("arguments",): "-d f: the slices of a GPU that is cut; otherwise the whole GPU.",
         ("serviceMonitor",): (

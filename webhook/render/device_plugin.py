@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from webhook.documents import write as write_yaml
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
-from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_karpenter, on_nodes_of
+from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_by_karpenter, on_nodes_of
 
 IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
 """Older versions count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
@@ -188,9 +188,9 @@ def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
     }
 
 
-def _notes(pools: list[Pool]) -> dict[Path, str]:
+def _notes(pools: list[Pool]) -> dict[KeyPath, str]:
     spec = ("spec", "template", "spec")
-    notes: dict[Path, str] = {
+    notes: dict[KeyPath, str] = {
         (*spec, "automountServiceAccountToken"): "The plugin talks only to the kubelet.",
         (*spec, "affinity"): "Only the nodes of these pools.  Two plugins on one node would count its GPUs twice.",
     }

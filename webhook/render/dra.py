@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, MigOffer
-from webhook.render.manifest import Commented, Path, labels
+from webhook.render.manifest import Commented, KeyPath, labels
 
 DRIVER = "gpu.nvidia.com"
 
@@ -27,7 +27,7 @@ def device_classes(fleet: Fleet) -> Iterator[Commented]:
         if isinstance(offer, MigOffer) and offer.resource != WHOLE_GPU:
             found.setdefault(offer.resource, offer)
     for index, (resource, offer) in enumerate(found.items()):
-        notes: dict[Path, str] = {
+        notes: dict[KeyPath, str] = {
             ("spec", "selectors"): f"A slice with this profile on any GPU, like {resource}.",
             ("spec", "extendedResourceName"): "If two classes had the same name here, one would win.",
         }

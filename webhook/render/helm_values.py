@@ -11,7 +11,7 @@ from webhook.documents import write as write_yaml
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 from webhook.render.device_plugin import NAMESPACE, configuration, configurations
-from webhook.render.manifest import Commented, Manifest, Path, on_nodes_of
+from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 CHART = "0.20.0"
 """The chart and its application have the same version."""
@@ -44,8 +44,8 @@ def _values(name: str, pools: list[Pool]) -> Manifest:
     return values
 
 
-def _notes(pool: Pool, head: str) -> dict[Path, str]:
-    notes: dict[Path, str] = {
+def _notes(pool: Pool, head: str) -> dict[KeyPath, str]:
+    notes: dict[KeyPath, str] = {
         (): head,
         ("affinity",): "Replaces the chart's own affinity, which needs labels of node-feature-discovery.",
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
-from webhook.render.manifest import Commented, Manifest, Path, labels
+from webhook.render.manifest import Commented, KeyPath, Manifest, labels
 from webhook.slices.request import ANNOTATION
 
 API_VERSION = "kueue.x-k8s.io/v1beta2"
@@ -46,8 +46,8 @@ def queues(fleet: Fleet) -> Iterator[Commented]:
     )
 
 
-_GROUP: Path = ("spec", "resourceGroups", 0)
-_QUOTAS: dict[Path, str] = {
+_GROUP: KeyPath = ("spec", "resourceGroups", 0)
+_QUOTAS: dict[KeyPath, str] = {
     ("spec", "namespaceSelector"): "Every namespace that has a LocalQueue.",
     (*_GROUP, "coveredResources"): (
         "A Job that asks for another resource waits for ever.  Add cpu and memory here, or list them in Kueue's own\n"

@@ -10,7 +10,7 @@ from webhook.documents import write_commented
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
 
 Manifest = dict[str, Any]
-Path = tuple[int | str, ...]
+KeyPath = tuple[int | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Commented:
     """One document, and its comments by the path of the key below them; () is the top of the document."""
 
     manifest: Manifest
-    notes: Mapping[Path, str] = field(default_factory=dict)
+    notes: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return write_commented(self.manifest, self.notes)

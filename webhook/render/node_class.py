@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 from webhook.render.boot import BootFiles, user_data
-from webhook.render.manifest import Commented, Manifest, Path, labels, made_by_karpenter
+from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_by_karpenter
 
 
 def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
@@ -56,8 +56,8 @@ def _data_device(ami: str) -> str:
     return "/dev/xvdb" if ami.startswith("bottlerocket") else "/dev/xvda"
 
 
-def _notes(pool: Pool) -> dict[Path, str]:
-    notes: dict[Path, str] = {
+def _notes(pool: Pool) -> dict[KeyPath, str]:
+    notes: dict[KeyPath, str] = {
         (
             "spec",
             "amiSelectorTerms",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
-from webhook.render.manifest import Commented, Path, labels
+from webhook.render.manifest import Commented, KeyPath, labels
 
 NAME = "gpu-slice"
 
@@ -40,10 +40,10 @@ def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
     return [each for each in known if each in permitted], [each for each in known if each not in permitted]
 
 
-def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[Path, str]:
+def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[KeyPath, str]:
     example = (allowed or forbidden)[0]
     some = f'To allow some, and no more:  requests.{example}: "4"\nPods of DaemonSets and waiting pods are counted too.'
-    notes: dict[Path, str] = {
+    notes: dict[KeyPath, str] = {
         (): f"Slices that {namespace} may not use.  A quota has no pools: what one pool allows, all allow.",
         ("spec", "hard"): some,
     }
