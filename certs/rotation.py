@@ -27,7 +27,7 @@ from certs.policy import RotationPolicy
 from certs.situation import Situation, names_of, vouching
 from certs.stored import Authority, Stored, bundled, certificates, identifier, made
 
-__all__ = ["AUTHORITY_NAME", "Authority", "Kind", "Policy", "Step", "Stored", "next_step", "rotated"]
+__all__ = ["AUTHORITY_NAME", "Authority", "Kind", "RotationPolicy", "Step", "Stored", "next_step", "rotated"]
 
 AUTHORITY_NAME = "gpu-slice"
 """The subject of every authority begins with this."""
