@@ -70,7 +70,7 @@ class Waits:
         self.waited.append(seconds)
 
 
-def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+def value(metrics: KeeperMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(f"gpu_slice_keeper_{name}", labels)
 
 
@@ -229,7 +229,7 @@ def test_where_nothing_is_compared_the_metric_claims_nothing() -> None:
 
 
 @pytest.fixture(name="port")
-def _port(request: pytest.FixtureRequest) -> Iterator[tuple[Metrics, int]]:
+def _port(request: pytest.FixtureRequest) -> Iterator[tuple[KeeperMetrics, int]]:
     metrics = KeeperMetrics()
     server = serve(metrics, "127.0.0.1", 0, 60)
     yield metrics, server.server_port
@@ -246,7 +246,7 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_its_port_has_metrics_and_health(port: tuple[Metrics, int]) -> None:
+def test_its_port_has_metrics_and_health(port: tuple[KeeperMetrics, int]) -> None:
     """P28."""
     metrics, number = port
     assert "gpu_slice_keeper_renewal_overdue 0.0" in get(number, "/metrics")[1]
@@ -281,7 +281,9 @@ def test_its_port_is_on_all_addresses_and_of_both_families() -> None:
         server.server_close()
 
 
-def test_who_connects_and_says_nothing_is_cut_off(port: tuple[Metrics, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_connects_and_says_nothing_is_cut_off(
+    port: tuple[KeeperMetrics, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ports._Quiet, "timeout", 0.1)
     with socket.create_connection(("127.0.0.1", port[1]), timeout=5) as silent:
         assert silent.recv(1) == b""

@@ -150,7 +150,7 @@ _Value = TypeVar("_Value")
 
 
 def _decoded(decode: Callable[[bytes], _Value], body: bytes) -> _Value:
-    """*body* as JSON.  Raises `BadReview` where it is none, and `msgspec.ValidationError` where its shape is another."""
+    """*body*, decoded.  Raises `BadReview` for what is not JSON, and `msgspec.ValidationError` for another shape."""
     try:
         return decode(body)
     except msgspec.ValidationError:
