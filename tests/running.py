@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 
-from webhook.cli.demo import LOOPBACK, Client
+from webhook.cli.loopback import LOOPBACK, Client
 
 
 class Running:

@@ -8,7 +8,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 POD = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}}
 REVIEW = json.dumps(

@@ -18,7 +18,7 @@ from webhook import documents
 from webhook.admission.pod import Pod
 from webhook.admission.preview import preview
 from webhook.cli import files
-from webhook.cli.demo import Client
+from webhook.cli.loopback import Client
 from webhook.cli.main import main
 
 Ask = Callable[[Pod, str], dict[str, str]]

@@ -14,7 +14,7 @@ from threading import Lock
 
 from tests.running import Running
 from tests.soak.caller import Caller
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 LONGEST = 130
 """Seconds that a replica may take to leave: it says 95, and 10 for what is under way; the rest is a busy machine's."""

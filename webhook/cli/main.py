@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-import orjson
 
 from webhook import __version__, documents
 from webhook.cli import files
@@ -94,7 +93,7 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     fleet = files.fleet_at(fleet_path)
     rows = known(fleet.catalogue) if everything else offered(fleet)
     if output == "json":
-        click.echo(orjson.dumps([asdict(row) for row in rows], option=orjson.OPT_INDENT_2))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
         return
     head = _KNOWN if everything else _OFFERED
     click.echo("\n".join(show.table([head, *map(_cells, rows)])))
