@@ -53,6 +53,23 @@ def _server(tls: Path) -> Iterator[Running]:
         pytest.param(HEAD + b"Content-Length : 3\r\n\r\nabc", 400, id="a space before the colon"),
         pytest.param(HEAD + b"Transfer-Encoding: xchunked\r\n\r\nabc", 400, id="an unknown encoding"),
         pytest.param(HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\nabc", 400, id="chunked, but not last"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, id="another encoding, and chunked"
+        ),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"\r\n0\r\n\r\n", 400, id="the same in two headers"
+        ),
+        pytest.param(HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n0\r\n\r\n", 400, id="chunks in HTTP/1.0"),
+        pytest.param(
+            HEAD + CHUNKED + b"\r\n1;" + b"a" * 300_000 + b"\r\n{\r\n0\r\n\r\n", 431, id="a chunk with a long extension"
+        ),
+        pytest.param(GOOD.replace(b"Host: x\r\n", b""), 400, id="no host"),
+        pytest.param(GOOD.replace(b"Host: x\r\n", b"Host: x\r\nhost: x\r\n"), 400, id="two hosts"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: x/y"), 400, id="a host that is none"),
+        pytest.param(GOOD.replace(b" /mutate", b" https://y/mutate"), 400, id="the whole address of another host"),
+        pytest.param(GOOD.replace(b" /mutate", b" ftp://x/mutate"), 400, id="an address of another kind"),
+        pytest.param(GOOD.replace(b" /mutate", b" *"), 400, id="no path"),
+        pytest.param(GOOD.replace(b"Host", b"Content-Type: application/json\r\nHost"), 400, id="two content types"),
         pytest.param(HEAD + CHUNKED + b"\r\n-1\r\n\r\n", 400, id="a negative chunk"),
         pytest.param(HEAD + CHUNKED + b"\r\n3\r\nabcX\r\n0\r\n\r\n", 400, id="a chunk that is longer than it says"),
         pytest.param(HEAD + b"X-A: b\r\n c\r\n" + LENGTH + b"\r\n" + REVIEW, 400, id="a folded header"),
@@ -82,6 +99,41 @@ def test_a_malformed_request_is_answered_once_and_the_connection_closed(server, 
     assert found.startswith(b"HTTP/1.1 %d " % status)
     assert b"connection: close" in found
     assert found.count(b"content-length:") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD.replace(b" /mutate", b" https://x/mutate"), id="the whole address"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: webhook.gpu-slice.svc:443"), id="a host with a port"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: [fd00::1]:10250"), id="IPv6"),
+        pytest.param(GOOD.replace(b"1.1", b"1.0").replace(b"Host: x\r\n", b""), id="HTTP/1.0 without a host"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: Chunked\r\n\r\n%x;a=b\r\n" % len(REVIEW) + REVIEW + b"\r\n0\r\nX: y\r\n\r\n",
+            id="a chunk with an extension, and a trailer",
+        ),
+        pytest.param(
+            HEAD + CHUNKED + b"\r\n" + b"".join(b"1\r\n%c\r\n" % each for each in REVIEW) + b"0\r\n\r\n",
+            id="chunks of one byte",
+        ),
+        pytest.param(HEAD + b"X: y\r\n" * 61 + LENGTH + b"\r\n" + REVIEW, id="64 headers"),
+    ],
+)
+def test_what_http_allows_and_does_no_harm_is_read(server, tls: Path, text: bytes) -> None:
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(text)
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_waits_for_a_sign_to_send_a_body_gets_it(server, tls: Path) -> None:
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(HEAD + LENGTH + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(REVIEW)
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(HEAD + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 413 ")
 
 
 def test_what_follows_a_request_that_closes_is_not_a_second_request(server, tls: Path) -> None:
@@ -153,9 +205,9 @@ def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param(HEAD[:20], "headers", id="half a header"),
+        pytest.param(HEAD + b"X: ", "headers", id="half a header"),
         pytest.param(HEAD + LENGTH + b"\r\n" + REVIEW[:10], "body", id="half a body"),
-        pytest.param(HEAD + CHUNKED + b"\r\n5\r\nab", "body", id="half a chunk"),
+        pytest.param(HEAD + CHUNKED + b"\r\n500\r\nab", "body", id="half a chunk"),
     ],
 )
 def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: bytes, reason: str) -> None:
@@ -167,7 +219,6 @@ def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: by
     ):
         for each in (silent, drip):
             each.sendall(text)
-        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
         with suppress(OSError):  # byte after byte moves no deadline
             for _ in range(1000):
                 drip.sendall(b"a")
@@ -175,6 +226,7 @@ def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: by
                 with suppress(TimeoutError):
                     drip.recv(1)
                     break
+        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
         refused = port.metrics.refused_connections.labels(reason)
         wait_for("both are counted", lambda: refused._value.get() == 2, seconds=10)
 

@@ -57,11 +57,6 @@ class Replica(Running):
         self.reader.join(timeout=20)
         self.process.stderr.close()
 
-    def resident(self) -> float:
-        """Memory in MiB."""
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
-
 
 class Plain(Replica):
     """uvicorn as it comes (`tests.soak.plain`), to see that what it loses is seen."""
