@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from webhook.cli.demo import certify
+from webhook.cli.loopback import certify
 
 ROUNDS = 5
 SECONDS = 4

@@ -10,7 +10,6 @@ from pathlib import Path
 import uvicorn
 import uvloop
 
-from webhook.server.http import JSON, respond
 from webhook.server.run import listen
 from webhook.server.tls import load
 
@@ -22,7 +21,9 @@ async def echo(scope, receive, send):
         message = await receive()
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    await respond(send, 200, body, JSON)
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def main(tls: Path) -> None:

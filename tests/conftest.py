@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.stories import FLEETS
 from webhook.cli import files
-from webhook.cli.demo import Client, certify, server
+from webhook.cli.loopback import Client, certify, server
 from webhook.fleet.fleet import Fleet
 from webhook.slices.catalogue import Catalogue
 

@@ -13,14 +13,30 @@ from pathlib import Path
 from queue import Queue
 from threading import Thread
 
-from webhook.cli.demo import LOOPBACK, Client
+from webhook.cli.loopback import LOOPBACK, Client
+
+SMALL = """
+import resource, sys
+from webhook.cli.main import main
+from webhook.server import machine
+
+memory, files = int(sys.argv.pop(1)), int(sys.argv.pop(1))
+if memory:
+    machine.memory = lambda: memory
+if files:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+main()
+"""
+"""``gpu-slice`` on a smaller machine."""
 
 
 class Running:
     """A server process, its log lines as they come, and both its ports."""
 
-    def __init__(self, tls: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "webhook", "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
+    def __init__(self, tls: Path, *options: str, memory: int = 0, files: int = 0) -> None:
+        """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have."""
+        program = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
+        command = [sys.executable, *program, "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
         command += ["--port", "0", "--ops-port", "0", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         self.lines: Queue[dict] = Queue()
@@ -29,6 +45,7 @@ class Running:
         self.reader.start()
         found = self.wait_for("listening")
         self.port, self.ops_port, self.ready = found["port"], found["opsPort"], found["ready"]
+        self.limits = found["limits"]
         if (tls / "ca.crt").exists():
             self.client = Client(self.port, tls / "ca.crt")
 
@@ -59,6 +76,11 @@ class Running:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    def resident(self) -> float:
+        """Memory in MiB."""
+        with open(f"/proc/{self.process.pid}/status") as status:
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
 
     def metric(self, name: str) -> float | None:
         """The value of one sample."""

@@ -14,6 +14,10 @@ MOST_STEPS = 20_000
 takes 10 to 2,000, even on a fleet of hundreds of pools."""
 
 
+UNLIMITED = 2**62
+"""Steps for work that no caller causes."""
+
+
 class OutOfSteps(Denial):
     """The pod takes more work to decide than one review may cause; nothing is known about where it would run."""
 

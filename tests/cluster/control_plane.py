@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tests.cluster import programs
 from tests.waiting import wait_for
-from webhook.cli.demo import LOOPBACK, certify
+from webhook.cli.loopback import LOOPBACK, certify
 
 CONTROLLERS = (
     "deployment-controller",

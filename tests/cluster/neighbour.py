@@ -19,7 +19,7 @@ import jsonpatch
 from tests.cluster.cluster import Cluster
 from tests.cluster.install import ADMISSION, CONFIGURATION
 from tests.waiting import wait_for
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 Review = dict[str, Any]
 

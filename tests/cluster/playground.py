@@ -22,7 +22,7 @@ from tests.cluster.install import Installation
 from tests.cluster.nodes import nodes
 from tests.running import Running
 from webhook.cli import files
-from webhook.cli.demo import certify
+from webhook.cli.loopback import certify
 
 TRY = """
 Try, in another terminal, from here:

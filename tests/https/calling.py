@@ -8,7 +8,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 POD = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}}
 REVIEW = json.dumps(
@@ -34,6 +34,7 @@ def connect(port: int, ca: Path, *, source: str = LOOPBACK, name: str | None = L
     context = ssl.create_default_context(cafile=str(ca))
     context.check_hostname = name is not None
     plain = socket.create_connection((LOOPBACK, port), timeout=20, source_address=(source, 0))
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as Go does
     return context.wrap_socket(plain, server_hostname=name)
 
 

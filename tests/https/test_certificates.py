@@ -18,7 +18,7 @@ from certs.directory import write
 from tests.https.calling import GOOD, answer, connect
 from tests.running import Running
 from tests.waiting import wait_for
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 from webhook.server.tls import load
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -19,15 +20,16 @@ from tests.https.calling import GOOD, HEAD, LENGTH, REVIEW, answer, ask, connect
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli import files
-from webhook.cli.demo import LOOPBACK
-from webhook.server import app, limits
-from webhook.server import port as ports
-from webhook.server.app import Webhook
-from webhook.server.limits import MOST_HEADERS, Phase
+from webhook.cli.loopback import LOOPBACK
+from webhook.server import settings
+from webhook.server.decide import Decide
 from webhook.server.metrics import Metrics
+from webhook.server.phase import ALLOWED, Phase
 from webhook.server.port import Port
 from webhook.server.run import listen
+from webhook.server.settings import LARGE, MIB, MOST_HEADER_BYTES, Limits
 from webhook.server.tls import load
+from webhook.server.webhook import Webhook, late
 
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
@@ -51,6 +53,23 @@ def _server(tls: Path) -> Iterator[Running]:
         pytest.param(HEAD + b"Content-Length : 3\r\n\r\nabc", 400, id="a space before the colon"),
         pytest.param(HEAD + b"Transfer-Encoding: xchunked\r\n\r\nabc", 400, id="an unknown encoding"),
         pytest.param(HEAD + b"Transfer-Encoding: chunked, identity\r\n\r\nabc", 400, id="chunked, but not last"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 400, id="another encoding, and chunked"
+        ),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"\r\n0\r\n\r\n", 400, id="the same in two headers"
+        ),
+        pytest.param(HEAD.replace(b"1.1", b"1.0") + CHUNKED + b"\r\n0\r\n\r\n", 400, id="chunks in HTTP/1.0"),
+        pytest.param(
+            HEAD + CHUNKED + b"\r\n1;" + b"a" * 300_000 + b"\r\n{\r\n0\r\n\r\n", 431, id="a chunk with a long extension"
+        ),
+        pytest.param(GOOD.replace(b"Host: x\r\n", b""), 400, id="no host"),
+        pytest.param(GOOD.replace(b"Host: x\r\n", b"Host: x\r\nhost: x\r\n"), 400, id="two hosts"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: x/y"), 400, id="a host that is none"),
+        pytest.param(GOOD.replace(b" /mutate", b" https://y/mutate"), 400, id="the whole address of another host"),
+        pytest.param(GOOD.replace(b" /mutate", b" ftp://x/mutate"), 400, id="an address of another kind"),
+        pytest.param(GOOD.replace(b" /mutate", b" *"), 400, id="no path"),
+        pytest.param(GOOD.replace(b"Host", b"Content-Type: application/json\r\nHost"), 400, id="two content types"),
         pytest.param(HEAD + CHUNKED + b"\r\n-1\r\n\r\n", 400, id="a negative chunk"),
         pytest.param(HEAD + CHUNKED + b"\r\n3\r\nabcX\r\n0\r\n\r\n", 400, id="a chunk that is longer than it says"),
         pytest.param(HEAD + b"X-A: b\r\n c\r\n" + LENGTH + b"\r\n" + REVIEW, 400, id="a folded header"),
@@ -64,11 +83,13 @@ def _server(tls: Path) -> Iterator[Running]:
         pytest.param(
             HEAD + LENGTH + b"Connection: upgrade\r\nUpgrade: h2c\r\n\r\n" + REVIEW, 400, id="another protocol"
         ),
-        pytest.param(HEAD + b"X: " + b"a" * (MOST_HEADERS + 1) + b"\r\n" + LENGTH + b"\r\n", 431, id="a huge header"),
+        pytest.param(
+            HEAD + b"X: " + b"a" * (MOST_HEADER_BYTES + 1) + b"\r\n" + LENGTH + b"\r\n", 431, id="a huge header"
+        ),
         pytest.param(HEAD + b"X: aaaaaaaaaa\r\n" * 2000 + LENGTH + b"\r\n" + REVIEW, 431, id="many headers"),
         pytest.param(HEAD + b"a:\r\n" * 65 + LENGTH + b"\r\n" + REVIEW, 431, id="many short headers"),
         pytest.param(HEAD + b"X: " + b"a" * 300_000, 431, id="a header without an end"),
-        pytest.param(b"GET /" + b"a" * MOST_HEADERS + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, id="a long path"),
+        pytest.param(b"GET /" + b"a" * MOST_HEADER_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431, id="a long path"),
     ],
 )
 def test_a_malformed_request_is_answered_once_and_the_connection_closed(server, tls: Path, text, status) -> None:
@@ -80,6 +101,41 @@ def test_a_malformed_request_is_answered_once_and_the_connection_closed(server, 
     assert found.count(b"content-length:") == 1
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD.replace(b" /mutate", b" https://x/mutate"), id="the whole address"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: webhook.gpu-slice.svc:443"), id="a host with a port"),
+        pytest.param(GOOD.replace(b"Host: x", b"Host: [fd00::1]:10250"), id="IPv6"),
+        pytest.param(GOOD.replace(b"1.1", b"1.0").replace(b"Host: x\r\n", b""), id="HTTP/1.0 without a host"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: Chunked\r\n\r\n%x;a=b\r\n" % len(REVIEW) + REVIEW + b"\r\n0\r\nX: y\r\n\r\n",
+            id="a chunk with an extension, and a trailer",
+        ),
+        pytest.param(
+            HEAD + CHUNKED + b"\r\n" + b"".join(b"1\r\n%c\r\n" % each for each in REVIEW) + b"0\r\n\r\n",
+            id="chunks of one byte",
+        ),
+        pytest.param(HEAD + b"X: y\r\n" * 61 + LENGTH + b"\r\n" + REVIEW, id="64 headers"),
+    ],
+)
+def test_what_http_allows_and_does_no_harm_is_read(server, tls: Path, text: bytes) -> None:
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(text)
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_waits_for_a_sign_to_send_a_body_gets_it(server, tls: Path) -> None:
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(HEAD + LENGTH + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(REVIEW)
+        assert answer(connection).startswith(b"HTTP/1.1 200 ")
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(HEAD + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
+        assert answer(connection).startswith(b"HTTP/1.1 413 ")
+
+
 def test_what_follows_a_request_that_closes_is_not_a_second_request(server, tls: Path) -> None:
     """P18."""
     first = HEAD + LENGTH + b"Connection: close\r\n\r\n" + REVIEW
@@ -89,7 +145,7 @@ def test_what_follows_a_request_that_closes_is_not_a_second_request(server, tls:
 
 def test_headers_just_below_the_limit_are_read_also_byte_by_byte(server, tls: Path) -> None:
     """P18."""
-    filler = b"X: " + b"a" * (MOST_HEADERS - 500) + b"\r\n"
+    filler = b"X: " + b"a" * (MOST_HEADER_BYTES - 500) + b"\r\n"
     with connect(server.port, tls / "ca.crt") as connection:
         for each in (HEAD + filler, LENGTH + b"\r\n" + REVIEW):
             connection.sendall(each)
@@ -106,16 +162,24 @@ def test_a_malformed_request_writes_no_log_line(server, tls: Path) -> None:
     assert server.lines.empty()
 
 
+MANY = Limits(connections=100, of_a_source=100, handshakes=100, held=24 * MIB)
+
+
 @contextmanager
-def serving(tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None)) -> Iterator[tuple[int, Port]]:
-    """A port in this process, whose limits a test may change."""
+def serving(
+    tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None), **how: int
+) -> Iterator[tuple[int, Port]]:
+    """A port in this process, with other limits where a test says so."""
     loop = uvloop.new_event_loop()
+    metrics = Metrics()
+    site = Webhook(Decide(fleet, metrics), lambda: "")
+    port = Port(site, replace(MANY, **how), metrics, load(tls).context)
+    port.loop = loop
     with listen(LOOPBACK, 0) as listening:
-        metrics = Metrics()
-        port = Port(Webhook(fleet, metrics, lambda: ""), listening, metrics, load(tls).context)
+        number = listening.getsockname()[1]
 
         async def run() -> None:
-            port.open()
+            port.open(listening)
             await over.wait()
             await port.close(0)
 
@@ -123,7 +187,7 @@ def serving(tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None
         thread = Thread(target=loop.run_until_complete, args=(run(),))
         thread.start()
         try:
-            yield listening.getsockname()[1], port
+            yield number, port
         finally:
             loop.call_soon_threadsafe(over.set)
             thread.join(20)
@@ -133,18 +197,17 @@ def serving(tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None
 @pytest.fixture(name="hasty")
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Deadlines of tenths of a second, but for silence between requests."""
-    for phase, seconds in ((Phase.HEADERS, 0.3), (Phase.BODY, 0.5), (Phase.ANSWER, 0.5), (Phase.CLOSING, 0.5)):
-        monkeypatch.setitem(limits.ALLOWED, phase, seconds)
-    monkeypatch.setattr(ports, "EVERY", 0.05)
-    monkeypatch.setattr(ports, "HANDSHAKE", 0.5)
+    for phase, seconds in ((Phase.HANDSHAKE, 0.5), (Phase.HEADERS, 0.3), (Phase.BODY, 0.5), (Phase.CLOSING, 0.5)):
+        monkeypatch.setitem(ALLOWED, phase, seconds)
+    monkeypatch.setattr(settings, "SWEEP", 0.05)
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        pytest.param(HEAD[:20], "headers", id="half a header"),
+        pytest.param(HEAD + b"X: ", "headers", id="half a header"),
         pytest.param(HEAD + LENGTH + b"\r\n" + REVIEW[:10], "body", id="half a body"),
-        pytest.param(HEAD + CHUNKED + b"\r\n5\r\nab", "body", id="half a chunk"),
+        pytest.param(HEAD + CHUNKED + b"\r\n500\r\nab", "body", id="half a chunk"),
     ],
 )
 def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: bytes, reason: str) -> None:
@@ -156,7 +219,6 @@ def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: by
     ):
         for each in (silent, drip):
             each.sendall(text)
-        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
         with suppress(OSError):  # byte after byte moves no deadline
             for _ in range(1000):
                 drip.sendall(b"a")
@@ -164,6 +226,7 @@ def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: by
                 with suppress(TimeoutError):
                     drip.recv(1)
                     break
+        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
         refused = port.metrics.refused_connections.labels(reason)
         wait_for("both are counted", lambda: refused._value.get() == 2, seconds=10)
 
@@ -171,18 +234,18 @@ def test_a_slow_caller_is_cut_off_also_one_that_drips(hasty, tls: Path, text: by
 def test_a_handshake_that_does_not_end_is_cut_off(hasty, tls: Path) -> None:
     """P17."""
     with serving(tls) as (number, port), socket.create_connection((LOOPBACK, number), timeout=10) as plain:
-        wait_for("it is counted", lambda: port.connections == 1)
+        wait_for("it is counted", lambda: len(port.connections) == 1)
         assert until_closed(plain) == b""
-        wait_for("it is gone", lambda: port.connections == 0)
+        wait_for("it is gone", lambda: not port.connections)
 
 
 def test_what_is_under_way_is_answered_though_nobody_else_is_let_in(tls: Path) -> None:
     """P29."""
     with serving(tls) as (number, port), connect(number, tls / "ca.crt") as slow:
         slow.sendall(HEAD + LENGTH + b"\r\n" + REVIEW[:50])
-        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.established))
+        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.connections))
         closing = asyncio.run_coroutine_threadsafe(port.close(10), port.loop)
-        wait_for("it closes", lambda: port.shared.leaving)
+        wait_for("it closes", lambda: port.leaving)
         slow.sendall(REVIEW[50:])
         found = until_closed(slow)
         slow.close()
@@ -202,7 +265,7 @@ def test_a_connection_that_was_never_used_may_wait_as_long_as_one_that_was(hasty
 
 def test_an_old_connection_is_closed_with_an_answer_and_never_while_idle(tls: Path, monkeypatch) -> None:
     """P31."""
-    monkeypatch.setattr(limits, "OLDEST", 0.0)
+    monkeypatch.setattr(settings, "OLDEST", 0.0)
     with serving(tls) as (number, _), connect(number, tls / "ca.crt") as connection:
         connection.settimeout(0.5)
         with pytest.raises(TimeoutError):
@@ -214,10 +277,9 @@ def test_an_old_connection_is_closed_with_an_answer_and_never_while_idle(tls: Pa
         assert b"connection: close" in found
 
 
-def test_one_address_has_its_share_and_no_more(tls: Path, monkeypatch) -> None:
+def test_one_address_has_its_share_and_no_more(tls: Path) -> None:
     """P17, P33."""
-    monkeypatch.setattr(ports, "MOST_OF_A_SOURCE", 3)
-    with serving(tls) as (number, port), ExitStack() as stack:
+    with serving(tls, of_a_source=3) as (number, port), ExitStack() as stack:
         for _ in range(3):
             stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2"))
         with pytest.raises((ssl.SSLError, OSError)):
@@ -226,58 +288,58 @@ def test_one_address_has_its_share_and_no_more(tls: Path, monkeypatch) -> None:
             other.sendall(GOOD)
             assert answer(other).startswith(b"HTTP/1.1 200 ")
         assert port.metrics.refused_connections.labels("source")._value.get() == 1
-    assert port.connections == 0
+    assert not port.connections
 
 
-def test_when_all_places_are_taken_the_greediest_gives_one_up(tls: Path, monkeypatch) -> None:
+def test_when_all_places_are_taken_the_greediest_gives_one_up(tls: Path) -> None:
     """P17, P33."""
-    monkeypatch.setattr(ports, "MOST", 4)
-    with serving(tls) as (number, port), ExitStack() as stack:
+    with serving(tls, connections=4) as (number, port), ExitStack() as stack:
         greedy = [stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(4)]
-        wait_for("all are there", lambda: len(port.established) == 4)
+        wait_for("all are there", lambda: len(port.connections) == 4)
         good = stack.enter_context(connect(number, tls / "ca.crt"))
         good.sendall(GOOD)
         assert answer(good).startswith(b"HTTP/1.1 200 ")
-        wait_for("one had to go", lambda: port.connections == 4)
+        wait_for("one had to go", lambda: len(port.connections) == 4)
         with pytest.raises((ssl.SSLError, OSError)):
             connect(number, tls / "ca.crt", source="127.0.0.2")
         assert len(greedy) == 4
 
 
-def test_many_that_come_at_once_do_not_all_take_the_same_place(tls: Path, monkeypatch) -> None:
+def test_many_that_come_at_once_do_not_all_take_the_same_place(tls: Path) -> None:
     """P17, P33."""
-    monkeypatch.setattr(ports, "MOST", 4)
     held = Event()
-    with serving(tls) as (number, port), ExitStack() as stack:
+    with serving(tls, connections=4) as (number, port), ExitStack() as stack:
         for _ in range(4):
             stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2"))
-        wait_for("all are there", lambda: len(port.established) == 4)
+        wait_for("all are there", lambda: len(port.connections) == 4)
         port.loop.call_soon_threadsafe(held.wait)  # the rest come while it looks elsewhere, and so in one batch
         for last in range(10, 50):
             plain = socket.create_connection((LOOPBACK, number), timeout=20, source_address=(f"127.0.0.{last}", 0))
             stack.enter_context(plain)
         held.set()
         wait_for("all were seen", lambda: port.metrics.refused_connections.labels("total")._value.get() == 40)
-        assert port.connections <= 2 * 4
-        wait_for("who had to go is gone", lambda: port.connections == 4)
+        assert len(port.connections) <= 2 * 4
+        wait_for("who had to go is gone", lambda: len(port.connections) == 4)
 
 
-def test_bodies_on_their_way_are_bounded_in_all(tls: Path, monkeypatch) -> None:
+def test_bodies_on_their_way_are_bounded_in_all_and_the_largest_of_the_greediest_goes(tls: Path) -> None:
     """P16, P33."""
-    monkeypatch.setattr(limits, "MOST_HELD", 100_000)
     head = HEAD + b"Content-Length: 90000\r\n\r\n"
-    with serving(tls) as (number, port), connect(number, tls / "ca.crt") as one, connect(number, tls / "ca.crt") as two:
-        one.sendall(head + b"a" * 80_000)
-        wait_for("it is held", lambda: port.shared.held > 50_000)
-        with suppress(OSError):
-            two.sendall(head + b"a" * 80_000)
-        found = until_closed(two)
+    with serving(tls, held=100_000) as (number, port), ExitStack() as stack:
+        small, large = (stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(2))
+        good = stack.enter_context(connect(number, tls / "ca.crt"))
+        for connection, size in ((small, 5_000), (large, 60_000)):
+            connection.sendall(head + b"a" * size)
+        wait_for("they are held", lambda: port.sources.held > 60_000)
+        good.sendall(head + b"a" * 50_000)
+        found = until_closed(large)
         assert found.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1\r\n" in found
         assert b"connection: close" in found
-        one.sendall(b"a" * 10_000)
-        assert answer(one).startswith(b"HTTP/1.1 400 ")  # it was no JSON, but it was read
-        wait_for("nothing is held", lambda: port.shared.held == 0)
+        for connection, size in ((good, 40_000), (small, 85_000)):
+            connection.sendall(b"a" * size)
+            assert answer(connection).startswith(b"HTTP/1.1 400 ")  # it was no JSON, but it was read
+        wait_for("nothing is held", lambda: port.sources.held == 0)
 
 
 def padded(size: int) -> bytes:
@@ -288,9 +350,9 @@ def padded(size: int) -> bytes:
 
 def test_beyond_a_few_large_bodies_callers_are_asked_to_come_again(tls: Path, monkeypatch) -> None:
     """P33."""
-    monkeypatch.setattr(app, "MOST_BIG", 0)
+    monkeypatch.setattr(settings, "MOST_WAITING", 0)
     with serving(tls) as (number, _), connect(number, tls / "ca.crt") as small:
-        found = ask(number, tls / "ca.crt", padded(app.BIG + 1))
+        found = ask(number, tls / "ca.crt", padded(LARGE + 1))
         assert found.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1\r\n" in found
         small.sendall(GOOD)
@@ -313,13 +375,15 @@ def test_large_bodies_are_decided_one_after_the_other(tls: Path) -> None:
 def test_a_body_of_millions_of_values_is_not_even_decoded(server, tls: Path, value: bytes) -> None:
     """P16, P19."""
     text = b"[" + value * (3_000_000 // len(value)) + b"0]"
-    found = ask(server.port, tls / "ca.crt", HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text)
-    assert found.startswith(b"HTTP/1.1 413 ")
+    with connect(server.port, tls / "ca.crt") as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(text) + text)
+        found = answer(connection)
+    assert found.startswith(b"HTTP/1.1 400 ")
     assert server.metric("process_resident_memory_bytes") < 128 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
-    ("query", "passed", "late"),
+    ("query", "passed", "given_up"),
     [
         (b"timeout=2s", 2.1, True),
         (b"timeout=2s", 1.9, False),
@@ -330,9 +394,9 @@ def test_a_body_of_millions_of_values_is_not_even_decoded(server, tls: Path, val
         (b"timeout=99999999999999999999s", 100, False),
     ],
 )
-def test_who_has_given_up_is_known_by_the_timeout_in_the_query(query: bytes, passed: float, late: bool) -> None:
+def test_who_has_given_up_is_known_by_the_timeout_in_the_query(query: bytes, passed: float, given_up: bool) -> None:
     """P14."""
-    assert app.late(query, passed) is late
+    assert late(query, passed) is given_up
 
 
 def test_nobody_is_answered_who_has_given_up(tls: Path) -> None:
@@ -340,10 +404,11 @@ def test_nobody_is_answered_who_has_given_up(tls: Path) -> None:
     text = HEAD.replace(b"/mutate", b"/mutate?timeout=1s") + LENGTH + b"\r\n" + REVIEW[:10]
     with serving(tls) as (number, port), connect(number, tls / "ca.crt") as slow:
         slow.sendall(text)
-        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.established))
+        wait_for("it has begun", lambda: any(each.phase is Phase.BODY for each in port.connections))
         loop_time = port.loop.time
-        (protocol,) = port.established
-        wait_for("its second is over", lambda: loop_time() > protocol.deadline - limits.BODY + 1.05, seconds=5)
+        (protocol,) = port.connections
+        begun = protocol.parser.request.begun
+        wait_for("its second is over", lambda: loop_time() > begun + 1.05, seconds=5)
         slow.sendall(REVIEW[10:])
         found = until_closed(slow)
     assert found.startswith(b"HTTP/1.1 503 ")

@@ -18,7 +18,7 @@ import pytest
 
 from tests.running import Running
 from webhook.cli import files
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 from webhook.server.settings import MOST_BODY
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.cli.demo import LOOPBACK, Client
+from webhook.cli.loopback import LOOPBACK, Client
 from webhook.server.settings import MOST_BODY
 
 POD = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}}

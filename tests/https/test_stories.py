@@ -18,7 +18,7 @@ from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, p
 from webhook import documents
 from webhook.admission.preview import preview
 from webhook.cli import files
-from webhook.cli.demo import Client
+from webhook.cli.loopback import Client
 from webhook.cli.main import main
 
 Ask = Callable[[Pod, str], dict[str, str]]

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.cluster import programs
 from tests.soak.report import BEGIN, END, HEAD, Row
 from tests.soak.scenarios import SCENARIOS
-from webhook.cli.demo import certify
+from webhook.cli.loopback import certify
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 ABOUT = f"Last run: {datetime.now(UTC):%Y-%m-%d}, Python {platform.python_version()}, {os.cpu_count()} cores."

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 
 async def allow(scope, receive, send) -> None:

@@ -14,7 +14,7 @@ from threading import Lock
 
 from tests.running import Running
 from tests.soak.caller import Caller
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 LONGEST = 130
 """Seconds that a replica may take to leave: it says 95, and 10 for what is under way; the rest is a busy machine's."""
@@ -56,11 +56,6 @@ class Replica(Running):
             self.process.wait(timeout=20)
         self.reader.join(timeout=20)
         self.process.stderr.close()
-
-    def resident(self) -> float:
-        """Memory in MiB."""
-        with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
 
 
 class Plain(Replica):

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 
-from webhook.cli.demo import LOOPBACK
+from webhook.cli.loopback import LOOPBACK
 
 HEAD = b"POST /mutate?timeout=2s HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\n"
 KINDS = {

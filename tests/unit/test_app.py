@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,31 +12,52 @@ from hypothesis import strategies as st
 
 from tests.pods import broken, cases
 from webhook.cli import files
-from webhook.server.app import Webhook
+from webhook.server.decide import Decide
+from webhook.server.https import Connection
 from webhook.server.metrics import Metrics
+from webhook.server.port import Port
+from webhook.server.settings import MIB, limits
+from webhook.server.webhook import Webhook
 
-WEBHOOK = Webhook(lambda: files.fleet_at(None), Metrics(), lambda: "")
+DECIDE = Decide(lambda: files.fleet_at(None), Metrics())
+SENT: list[bytes] = []
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is sent."""
+
+    def write(self, data: bytes) -> None:
+        SENT.append(data)
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return ("127.0.0.1", 1)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def write_eof(self) -> None:
+        SENT.append(b"")
 
 
 def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:
-    """Post *body* in so many parts: the status and the answer."""
-    size = max(1, -(-len(body) // parts))
-    chunks = [body[start : start + size] for start in range(0, len(body), size)] or [b""]
-    sent: list[Any] = []
+    """Post *body* in so many parts over a connection without a network: the status and the answer."""
 
-    async def receive() -> Any:
-        chunk = chunks.pop(0)
-        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+    async def send() -> None:
+        port = Port(Webhook(DECIDE, lambda: ""), limits(256 * MIB, 1024), DECIDE.metrics)
+        connection = Connection(port.config, port.server_state, {})
+        connection.connection_made(Transport())
+        head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        size = max(1, -(-len(body) // parts))
+        connection.data_received(head % len(body))
+        for start in range(0, len(body), size):
+            connection.data_received(body[start : start + size])
+        assert not port.sources.held
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/mutate", "headers": headers}
-    asyncio.run(WEBHOOK(scope, receive, send))
-    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
-    assert dict(sent[0]["headers"])[b"content-length"] == b"%d" % len(sent[1]["body"])
-    return sent[0]["status"], sent[1]["body"]
+    SENT.clear()
+    asyncio.run(send())
+    head, _, answer = b"".join(SENT).partition(b"\r\n\r\n")
+    assert b"content-length: %d" % len(answer) in head
+    return int(head.split()[1]), answer
 
 
 def is_an_answer(status: int, body: bytes) -> bool:
@@ -101,7 +121,7 @@ def test_our_own_fault_is_a_500_that_says_nothing_of_the_pod(monkeypatch: pytest
     def crash(*_: object) -> None:
         raise KeyError("canary-secret")
 
-    monkeypatch.setattr("webhook.server.memory.plan", crash)
+    monkeypatch.setattr("webhook.server.decide.plan", crash)
     review = whole({"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [{"name": "main"}]}})
 
     assert post(json.dumps(review).encode()) == (500, b"internal error of gpu-slice: its log says where")

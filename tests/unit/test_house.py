@@ -11,8 +11,8 @@ import pytest
 
 from webhook import __version__
 from webhook.admission.plan import OWN_NAMESPACE, UNTOUCHED_NAMESPACES
-from webhook.server.app import MUTATE
 from webhook.server.settings import Settings
+from webhook.server.webhook import MUTATE
 
 ROOT = Path(__file__).parents[2]
 

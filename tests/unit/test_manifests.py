@@ -12,8 +12,7 @@ import pytest
 import yaml
 
 from certs.authority import service_names
-from webhook.server.drain import GRACE, LONGEST
-from webhook.server.limits import KEEP_ALIVE
+from webhook.server.settings import DRAIN, GRACE, KEEP_ALIVE
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"
@@ -207,9 +206,9 @@ def test_a_pod_is_given_longer_to_end_than_the_api_server_keeps_idle_connections
     idle = 90
 
     assert idle < KEEP_ALIVE
-    assert idle < LONGEST
+    assert idle < DRAIN
     assert WEBHOOK["timeoutSeconds"] < GRACE
-    assert POD["spec"]["terminationGracePeriodSeconds"] == 120 > LONGEST + GRACE
+    assert POD["spec"]["terminationGracePeriodSeconds"] == 120 > DRAIN + GRACE
 
 
 def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an_answer() -> None:

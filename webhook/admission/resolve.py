@@ -7,7 +7,6 @@ Then every pool that serves those resources may take the pod.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from itertools import chain
@@ -19,7 +18,7 @@ from webhook.admission.containers import Other, Wanted
 from webhook.admission.node_affinity import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, Place, needed
 from webhook.admission.search import Option, first_fit
-from webhook.budget import Budget
+from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool, Taint
@@ -103,7 +102,7 @@ def prepare(fleet: Fleet) -> Plain:
     plain = {}
     for profile in fleet.by_profile:
         wanted = Wanted(place, Request((Choice(profile),)))
-        resolution = resolve(Demand((wanted,), (), ANYWHERE, EVERYTHING), fleet, Budget(sys.maxsize))
+        resolution = resolve(Demand((wanted,), (), ANYWHERE, EVERYTHING), fleet, Budget(UNLIMITED))
         if resolution is not None:
             plain[profile] = resolution
     return plain

@@ -128,7 +128,7 @@ class Answer(Struct, frozen=True, gc=False):
         return outcome(self.plan, self.denial)
 
 
-def answer(body: bytes, planner: Planner) -> Answer:
+def answer(body: bytes | bytearray, planner: Planner) -> Answer:
     """Answer one AdmissionReview.  Raises `BadReview` where *body* is none that could be answered."""
     try:
         if len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
@@ -149,7 +149,7 @@ def answer(body: bytes, planner: Planner) -> Answer:
 _Value = TypeVar("_Value")
 
 
-def _decoded(decode: Callable[[bytes], _Value], body: bytes) -> _Value:
+def _decoded(decode: Callable[[bytes | bytearray], _Value], body: bytes | bytearray) -> _Value:
     """*body*, decoded.  Raises `BadReview` for what is not JSON, and `msgspec.ValidationError` for another shape."""
     try:
         return decode(body)
@@ -183,7 +183,7 @@ def _too_large(request: _Envelope) -> Answer:
     return _denied(request, Denial(problem, field="pod", hint=hint, reason="too-large"))
 
 
-def _misshapen(body: bytes, error: msgspec.ValidationError) -> Answer:
+def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answer:
     """Answer a review that is not shaped as expected: in its envelope, or in its pod.
 
     A pod without the annotation is none of our business, whatever its shape.

@@ -36,7 +36,7 @@ class Decide:
             raise NoFleet
         return plan(pod, self.prepared, namespace, plain=self.plain)
 
-    def __call__(self, body: bytes) -> bytes:
+    def __call__(self, body: bytes | bytearray) -> bytes:
         """The answer to the review in *body*.
 
         Raises `NoFleet`, or `webhook.errors.BadReview` where *body* is not a review.  Anything else is our fault.

@@ -13,14 +13,10 @@ import logging
 
 from webhook.server.metrics import Metrics
 from webhook.server.port import Port
-
-LONGEST = 95.0
-"""Seconds: the 90 of the API server's pool, and some more."""
-
-GRACE = 10.0
-"""Seconds for what is under way when nothing more is accepted.  The API server waits for 2."""
+from webhook.server.settings import DRAIN
 
 LOOK = 0.1
+"""Seconds between two looks at who is still connected."""
 
 _log = logging.getLogger("gpu_slice")
 
@@ -41,8 +37,8 @@ class Drain:
         """SIGTERM."""
         self.leaving = True
         self.metrics.draining.set(1)
-        self.port.leave()
-        _log.info("leaving", extra={"fields": {"connections": self.port.connections}})
+        self.port.leaving = True
+        _log.info("leaving", extra={"fields": {"connections": len(self.port.connections)}})
 
     async def wait(self) -> None:
         """Until nobody holds a connection to us, and nobody will want one."""
@@ -50,10 +46,10 @@ class Drain:
         start = loop.time()
         while not self.hurry.is_set():
             passed = loop.time() - start
-            if passed >= LONGEST or (passed >= self.settle and not self.port.connections):
+            if passed >= DRAIN or (passed >= self.settle and not self.port.connections):
                 break
             await asyncio.sleep(LOOK)
         _log.info(
             "left",
-            extra={"fields": {"seconds": round(loop.time() - start, 1), "connections": self.port.connections}},
+            extra={"fields": {"seconds": round(loop.time() - start, 1), "connections": len(self.port.connections)}},
         )

@@ -34,12 +34,18 @@ class FleetWatch:
             return
         if text == self._seen:
             return
-        self._seen = text
         try:
             self.current = self.load(text)
         except BadFleet as error:
+            self._seen = text
             self._refuse("; ".join(map(str, error.problems)))
             return
+        except Exception:
+            # A fault of ours, of which the log tells by `run.look_again`; the next look tries again.
+            self._seen = None
+            self.metrics.fleet_loaded.set(0)
+            raise
+        self._seen = text
         self.metrics.fleet_loaded.set(1)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()

@@ -1,84 +1,164 @@
-"""Small things that both ports need to speak ASGI: read a body up to a limit, send an answer."""
+"""What an HTTP request and its answer are here, and which requests are refused before anybody looks at what they ask.
+
+RFC 9112 allows more than an API server, a kubelet or Prometheus send.  What two readers could understand differently
+is refused: a proxy in front may be the other reader.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, TypeAlias
-
-Scope: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+import re
+from collections.abc import Awaitable, Iterable, Sequence
+from http import HTTPStatus
+from typing import Protocol
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 
+AGAIN = ((b"retry-after", b"1"),)
+"""With it the API server asks again within the same admission: in a second, on a new connection, and so perhaps
+another replica."""
 
-class HttpError(Exception):
-    """The call itself was wrong.  *close*: what is still on its way is not worth reading."""
+_SINGLE = frozenset((b"host", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect"))
+"""Headers that say something once, or not at all."""
 
-    def __init__(self, status: int, problem: str, *, close: bool = False, headers: Iterable[tuple[bytes, bytes]] = ()):
+_HOST = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
+_HEADS = {status: b"HTTP/1.1 %d %s\r\ncontent-type: " % (status.value, status.phrase.encode()) for status in HTTPStatus}
+_CLOSE = b"\r\nconnection: close"
+
+
+class Request:
+    """One request, as far as it has come."""
+
+    __slots__ = (
+        "begun", "body", "complete", "expects", "fields", "headers", "headers_over", "keep_alive", "method", "path",
+        "query",
+    )  # fmt: skip
+
+    def __init__(self, begun: float) -> None:
+        self.begun = begun
+        """When its first byte came, in seconds of the monotonic clock."""
+        self.method = b""
+        self.path = b""
+        """With the query, until the headers are over; as it was sent, with its percent signs."""
+        self.query = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.fields: dict[bytes, bytes] = {}
+        """Those of the headers that say something once, by their names in lower case."""
+        self.body: bytes | bytearray = b""
+        self.headers_over = False
+        self.complete = False
+        self.keep_alive = True
+        self.expects = False
+        """The caller waits for 100 Continue."""
+
+    def inspect(self, version: str) -> None:
+        """Look at the request line and the headers.  Raises `Refusal` 400 where they are no plain HTTP/1.1."""
+        fields = self.fields
+        for name, value in self.headers:
+            key = name.lower()
+            if key in _SINGLE:
+                if key in fields:
+                    raise Refusal(400, f"two {key.decode()} headers")
+                fields[key] = value
+        if version != "1.1" and version != "1.0":
+            raise Refusal(400, "no HTTP/1.1 request")
+        host = fields.get(b"host")
+        if host is None:
+            if version == "1.1":
+                raise Refusal(400, "no Host header")
+        elif not _HOST.fullmatch(host):
+            raise Refusal(400, "the Host header is no host")
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and (version == "1.0" or coding.strip().lower() != b"chunked"):
+            raise Refusal(400, "a transfer coding other than chunked")
+        if self.path[:1] != b"/":
+            self._take_absolute(host)
+        self.path, _, self.query = self.path.partition(b"?")
+        self.expects = version == "1.1" and fields.get(b"expect", b"").lower() == b"100-continue"
+
+    def _take_absolute(self, host: bytes | None) -> None:
+        """Take the path of ``https://HOST/path``; no other form but a path is read."""
+        scheme, slashes, rest = self.path.partition(b"://")
+        authority, slash, path = rest.partition(b"/")
+        if scheme.lower() not in (b"http", b"https") or not slashes or not slash or authority != host:
+            raise Refusal(400, "the target is no path of this host")
+        self.path = b"/" + path
+
+
+class Response:
+    """A whole answer."""
+
+    __slots__ = ("body", "close", "headers", "kind", "status")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes,
+        kind: bytes = TEXT,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        close: bool = False,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.kind = kind
+        self.headers = headers
+        self.close = close
+        """What is still on its way is not worth reading."""
+
+    def encode(self, *, close: bool, head: bool = False) -> bytes:
+        """The bytes to send; for *head* without the body."""
+        more = b"".join([b"\r\n%b: %b" % each for each in self.headers]) if self.headers else b""
+        text = b"" if head else self.body
+        if close:
+            more += _CLOSE
+        kind, size = self.kind, len(self.body)
+        return b"%b%b\r\ncontent-length: %d%b\r\n\r\n%b" % (_HEADS[self.status], kind, size, more, text)  # type: ignore[index]  # an HTTPStatus is its number
+
+
+class Refusal(Exception):
+    """The call itself was wrong, or cannot be answered now."""
+
+    def __init__(
+        self, status: int, problem: str, *, close: bool = False, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
         super().__init__(status, problem)
         self.status = status
         self.problem = problem
-        self.headers = [*headers, *([(b"connection", b"close")] if close else [])]
+        self.close = close
+        self.headers = tuple(headers)
+
+    @property
+    def response(self) -> Response:
+        """As it is answered."""
+        return Response(self.status, self.problem.encode("utf-8", "replace"), TEXT, self.headers, close=self.close)
 
 
-class Disconnected(Exception):
-    """The caller went away: nobody is left to answer."""
+class Site(Protocol):
+    """What is served on a port."""
+
+    most_body: int
+    """Bytes of a body."""
+
+    def check(self, request: Request) -> None:
+        """Raise `Refusal` where the body is not worth reading."""
+
+    def answer(self, request: Request) -> Response | Awaitable[Response]:
+        """The answer to a whole request.  Raises `Refusal`."""
 
 
-async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body, if it has at most *most* bytes.  Raises `HttpError` 413 as soon as it has more."""
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > most):
-            raise _too_large(most)
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        raise Disconnected
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body") and len(body) <= most:
-        return body
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        if size > most:
-            raise _too_large(most)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Disconnected
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-    if size > most:
-        raise _too_large(most)
-    return b"".join(parts)
+def require_json(request: Request) -> None:
+    """Raise `Refusal` 415 unless the body is plain JSON."""
+    fields = request.fields
+    if fields.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        raise Refusal(415, "a compressed body. Send it as it is", close=True)
+    kind = fields.get(b"content-type", b"")
+    if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
+        raise Refusal(415, "Content-Type must be application/json", close=True)
 
 
-def _too_large(most: int) -> HttpError:
-    return HttpError(413, f"the body has more than {most} bytes", close=True)
-
-
-async def respond(
-    send: Send, status: int, body: bytes, kind: bytes = TEXT, headers: Iterable[tuple[bytes, bytes]] = ()
-) -> None:
-    """Send a whole answer."""
-    await send(
-        {
-            "type": "http.response.start",
-            "status": status,
-            "headers": [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *headers],
-        }
-    )
-    await send({"type": "http.response.body", "body": body})
-
-
-def require_json(scope: Scope) -> None:
-    """Raise `HttpError` 415 unless the body is plain JSON."""
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise HttpError(415, "a compressed body. Send it as it is", close=True)
-    for name, value in scope["headers"]:
-        if name == b"content-type":
-            if value.partition(b";")[0].strip().lower() == JSON:
-                return
-            break
-    raise HttpError(415, "Content-Type must be application/json", close=True)
+def require_method(request: Request, *methods: bytes) -> None:
+    """Raise `Refusal` 405 unless the method is one of *methods*."""
+    if request.method not in methods:
+        allowed = b", ".join(methods)
+        raise Refusal(405, f"{allowed.decode()} is the way to call this", close=True, headers=[(b"allow", allowed)])

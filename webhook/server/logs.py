@@ -7,7 +7,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-import orjson
+import msgspec
 
 LONGEST = 1024
 """Characters of one field."""
@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return orjson.dumps(line, default=str).decode("utf-8", "replace")
+        return msgspec.json.encode(line, enc_hook=str).decode("utf-8", "replace")
 
 
 def _cut(value: object) -> object:

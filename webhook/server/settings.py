@@ -1,9 +1,11 @@
-"""Every setting of the server: its default, its unit, and why that default."""
+"""Every setting and every limit of the server: its default, its unit, and why that default."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+
+KIB, MIB = 1024, 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,152 @@ class Settings:
     kube-proxy may not know yet that this replica leaves."""
 
 
-MOST_BODY = 7 * 1024 * 1024
-"""Bytes of a review.  An API server takes objects of 3 MiB, and a review may carry two of them and some more;
+# Time, in seconds.
+
+HANDSHAKE = 5.0
+"""For a TLS handshake."""
+
+KEEP_ALIVE = 120.0
+"""That a connection may be silent between requests, or before its first one: Go dials one, may then be served by
+another, and keeps the new one for later.  The API server's pool keeps an idle connection 90 s: the server must be the
+longer one, or a review is sent into a connection that is just being closed, and lost."""
+
+HEADERS = 5.0
+"""From the first byte of a request to the end of its headers."""
+
+BODY = 10.0
+"""For the body, at most."""
+
+BODY_START = 3.0
+"""For a body of which little has come: after that it must have come at `BODY_RATE`."""
+
+BODY_RATE = 64 * KIB
+"""Bytes a second below which a body is slow.  An API server sends at the speed of the network, and waits 2 s in all."""
+
+DECIDING = 10.0
+"""For an answer to be found."""
+
+ANSWER = 10.0
+"""Until the answer has left."""
+
+CLOSING = 5.0
+"""For the other side to hang up too, when it was told that the connection ends."""
+
+OLDEST = 60.0
+"""After which a connection is closed with an answer, so that new replicas get their share, and a new certificate is the
+one that is shown.  Up to half as many more, or those that began together would end, and shake hands anew, together."""
+
+SWEEP = 0.5
+"""Between two looks at the deadlines of all connections; nothing is timed per request."""
+
+DRAIN = 95.0
+"""From SIGTERM until nobody is waited for any more: the 90 of the API server's pool, and some more."""
+
+GRACE = 10.0
+"""For what is in flight when nothing more is accepted.  The API server waits for 2."""
+
+PREVIEW = 5.0
+"""For one preview on the second port.  A pod takes milliseconds."""
+
+# Sizes, in bytes.
+
+MOST_BODY = 7 * MIB
+"""Of a review.  An API server takes objects of 3 MiB, and a review may carry two of them and some more;
 controller-runtime has the same limit (``pkg/webhook/admission/http.go``)."""
+
+MOST_PREVIEW_BODY = 512 * KIB
+"""Of a request on the second port.  Decoding it holds the event loop, for 5 ms; larger files are for the command
+line."""
+
+MOST_HEADER_BYTES = 16 * KIB
+"""Of a request's line and headers."""
+
+MOST_FRAMING = 8
+"""For each byte of a body, beside `MOST_HEADER_BYTES`: what announces its chunks, extensions and trailers included.
+A chunk of one byte takes five more."""
+
+MOST_HELLO = 16 * KIB
+"""Of a client before its handshake is over: a ClientHello with post-quantum key shares has 2 KiB, and OpenSSL would
+take 128."""
+
+PIECE = 16 * KIB + 512
+"""That TLS is given at once.  Its buffers keep the size to which they once grew, so this is what a connection costs
+after a large body; a record has at most 16 KiB and a header."""
+
+LARGE = 64 * KIB
+"""Of a body that takes its turn: decoding it takes a millisecond or more, in which nobody else is answered.  Most pods
+have a tenth of it."""
+
+RECEIVE = 32 * KIB
+"""That the kernel may hold of what a connection has sent: it counts against the container's memory."""
+
+# Numbers.
+
+MOST_HEADERS = 64
+"""Headers of a request.  An API server sends about 8; each costs Python 140 bytes however short it is."""
+
+MOST_WAITING = 128
+"""Large bodies that may wait for their turn: as many as are decided in the second after which others are asked back."""
+
+MOST_PREVIEWED = 100
+"""Documents of one preview on the second port."""
+
+MOST_PREVIEWS = 8
+"""Previews at once: one is worked on, in a thread of its own, and the others wait."""
+
+BACKLOG = 2048
+"""Connections that the kernel may hold until they are accepted."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the connections of one port may take together."""
+
+    connections: int
+    """Of all addresses."""
+    of_a_source: int
+    """Of one address.  An API server has at most 600 requests in flight (``--max-requests-inflight`` and
+    ``--max-mutating-requests-inflight``), but Go dials for each that waits, and drops above 25 what was dialled in
+    vain: 200 at once were seen to have more than 640 connections."""
+    handshakes: int
+    """Of the connections, those that still shake hands.  For a newcomer the oldest of them is given up."""
+    held: int
+    """Bytes of bodies that are on their way.  600 reviews of a large pod are 4 MB."""
+
+
+PROCESS = 72 * MIB
+"""What the process takes by itself, and when nobody is connected."""
+
+CONNECTION = 48 * KIB
+"""What a connection costs that has carried a large review and is idle: 41 was measured."""
+
+HELD = 3
+"""A body is there two times while it is decoded, and once more in parts."""
+
+MOST_CONNECTIONS = 4096
+"""However much memory there is: more callers than that are no API servers."""
+
+MOST_HELD = 64 * MIB
+"""Of bodies, however much memory there is."""
+
+LEAST = 64
+"""Connections, and MiB, below which there is no use in being small."""
+
+FILES = 64
+"""File descriptors for all but connections: listening, logs, the event loop, files that are read, and those of
+connections that are just being closed."""
+
+SECOND_PORT = Limits(connections=64, of_a_source=32, handshakes=64, held=4 * MIB)
+"""Probes and Prometheus, and some people."""
+
+
+def limits(memory: int, files: int) -> Limits:
+    """The limits of the HTTPS port, for a process that may have *memory* bytes and *files* file descriptors.
+
+    Of the memory that the process itself leaves, half is for connections and three eighths for bodies on their way.
+    """
+    rest = max(memory - PROCESS, LEAST * MIB)
+    connections = min(rest // 2 // CONNECTION, files - FILES - SECOND_PORT.connections, MOST_CONNECTIONS)
+    connections = max(connections, LEAST)
+    held = min(rest // 8 * 3 // HELD, MOST_HELD)
+    return Limits(connections, connections // 2, connections // 4, max(held, MOST_BODY))

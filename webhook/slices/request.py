@@ -15,13 +15,12 @@ fleet's question.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from webhook.budget import Budget
+from webhook.budget import UNLIMITED, Budget
 from webhook.errors import Denial, quote
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import EXAMPLES, LIKE_A_PROFILE, likely
@@ -117,7 +116,7 @@ def parse(value: str, budget: Budget | None = None) -> tuple[Request, ...]:
         return (Request((Choice(profile),)),)
     if len(value) > LONGEST_VALUE:
         raise bad(f"the value has {len(value)} characters, more than {LONGEST_VALUE}", 0, "Write a shorter one")
-    return _Parser(value, budget or Budget(sys.maxsize)).value()
+    return _Parser(value, budget or Budget(UNLIMITED)).value()
 
 
 def text(requests: Iterable[Request]) -> str:

@@ -1,0 +1,93 @@
+"""The second port, for probes, Prometheus, people and their programs: typed, with OpenAPI.
+
+Health and metrics are always there.  Previews, the catalogue and the fleet change nothing and hold nothing, but they
+are not needed to serve: `serve --preview` opens those doors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, HTTPException, Query, Request
+from fastapi.responses import PlainTextResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from webhook import __version__
+from webhook.admission.preview import DEFAULT_NAMESPACE
+from webhook.fleet.file import DNS_LABEL
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.listing import Known, known, offered
+from webhook.server.api.previews import Previews
+from webhook.server.api.views import FleetView, PreviewView
+from webhook.server.metrics import Metrics
+from webhook.server.webhook import HEALTH, health
+
+
+def application(unready: Callable[[], str], metrics: Metrics) -> FastAPI:
+    """Health and metrics.  *unready*: why nothing should be sent here; empty while all is well."""
+    app = FastAPI(
+        title="gpu-slice",
+        version=__version__,
+        description="Previews of what the admission webhook would do.",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+
+    async def get_health(request: Request) -> Response:
+        answer = health(request.url.path.encode(), unready())
+        return PlainTextResponse(answer.body, answer.status)
+
+    for path in HEALTH:
+        app.add_api_route(path, get_health, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+
+    async def get_metrics() -> Response:
+        return Response(metrics.text(), media_type=metrics.content_type)
+
+    app.add_api_route("/metrics", get_metrics, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def refuse(_: Request, error: StarletteHTTPException) -> Response:
+        text = "nothing is here. Metrics are at /metrics" if error.status_code == 404 else error.detail
+        return PlainTextResponse(text, error.status_code, error.headers)
+
+    return app
+
+
+def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previews) -> None:
+    """Add previews, the catalogue and the fleet to *app*."""
+    app.openapi_url = "/openapi.json"
+    app.setup()
+
+    def current() -> Fleet:
+        result = fleet()
+        if result is None:
+            raise HTTPException(503, "no fleet yet", headers={"Retry-After": "1"})
+        return result
+
+    @app.post("/preview", response_model=list[PreviewView])
+    async def post_preview(
+        document: Annotated[dict[str, Any], Body(description="A pod, a workload with a pod template, or a List")],
+        namespace: Annotated[
+            str, Query(pattern=DNS_LABEL, description="For objects that name none")
+        ] = DEFAULT_NAMESPACE,
+    ) -> Response:
+        """What the webhook would do, per object; nothing is created."""
+        return Response(await previews.of(document, current(), namespace), media_type="application/json")
+
+    @app.get("/catalogue")
+    async def get_catalogue() -> list[Known]:
+        """Every MIG profile of every GPU, with its source."""
+        return list(known(current().catalogue))
+
+    @app.get("/fleet")
+    async def get_fleet() -> FleetView:
+        """What this cluster offers."""
+        result = current()
+        return FleetView(cluster=result.cluster, slices=list(offered(result)), file=result.file)
+
+    @app.exception_handler(RecursionError)
+    async def too_deep(*_: object) -> PlainTextResponse:
+        return PlainTextResponse("the body is nested too deeply", 400)

@@ -1,0 +1,57 @@
+"""Previews on the second port, one at a time, in a thread beside the event loop.
+
+The loop serves reviews.  A preview holds it for no longer than the interpreter lets one thread run, 5 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from time import monotonic
+from typing import Any
+
+from fastapi import HTTPException
+
+from webhook.admission.preview import preview
+from webhook.admission.workloads import subjects
+from webhook.fleet.fleet import Fleet
+from webhook.server import settings
+from webhook.server.api.views import view
+
+
+class Previews:
+    """Makes previews, a few of them in a queue."""
+
+    def __init__(self) -> None:
+        self.threads = ThreadPoolExecutor(1, thread_name_prefix="preview")
+        self.waiting = 0
+        self.ended = False
+
+    async def of(self, document: dict[str, Any], fleet: Fleet, namespace: str) -> bytes:
+        """The previews of what is in *document*, as JSON.  Raises HTTPException where they are too many."""
+        if self.waiting >= settings.MOST_PREVIEWS:
+            raise HTTPException(503, "too many previews at once", headers={"Retry-After": "1"})
+        self.waiting += 1
+        try:
+            work = self.threads.submit(self._make, document, fleet, namespace)
+            return await asyncio.wrap_future(work)
+        finally:
+            self.waiting -= 1
+
+    def end(self) -> None:
+        """Begin none any more, and end the one that is made after its pod."""
+        self.ended = True
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def _make(self, document: dict[str, Any], fleet: Fleet, namespace: str) -> bytes:
+        most = settings.MOST_PREVIEWED
+        if sum(1 for _ in islice(subjects(document), most + 1)) > most:
+            raise HTTPException(413, f"there are more than {most} documents. gpu-slice preview takes any number")
+        end = monotonic() + settings.PREVIEW
+        parts = []
+        for each in preview(document, fleet, namespace):
+            parts.append(view(each).model_dump_json().encode())
+            if self.ended or monotonic() > end:
+                raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")
+        return b"[" + b",".join(parts) + b"]"

@@ -1,0 +1,338 @@
+"""One connection: TLS, HTTP/1.1, and what it may cost in time, bytes, and others' patience.
+
+uvicorn accepts TCP connections and makes one of these for each (``Config(http=Connection)``).  It could shake hands,
+too, but it limits neither handshakes nor sources; and its own protocol has no deadline for a request, no limit for
+headers, and a task for each request, which takes longer than the decision.
+
+A request is answered by the `Site` of its port: at once and without a task, but in its turn where it is large.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from webhook.server import settings
+from webhook.server.http import AGAIN, Refusal, Request, Response
+from webhook.server.parser import Parser
+from webhook.server.phase import ALLOWED, Phase
+from webhook.server.session import Session
+from webhook.server.settings import LARGE, MOST_HELLO, PIECE
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+    from webhook.server.port import Port
+    from webhook.server.sources import Source
+
+_log = logging.getLogger("gpu_slice")
+
+
+class Connection(asyncio.Protocol):
+    """A connection from accepted to gone, in one of the phases of `webhook.server.phase`."""
+
+    __slots__ = (
+        "body_begun", "close_at", "deadline", "greeted", "held", "hello", "loop", "parser", "phase", "port", "source",
+        "state", "task", "tls", "transport",
+    )  # fmt: skip
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        self.port: Port = config.app  # type: ignore[assignment]  # see `webhook.server.port.Port`
+        self.state = server_state
+        self.phase = Phase.CLOSING
+        self.deadline = 0.0
+        self.held = 0
+        """Bytes of a body that are accounted for."""
+        self.hello = b""
+        """What came, and waits for the handshake to have its turn."""
+        self.greeted = 0
+        """Bytes that came before the handshake was over."""
+        self.source: Source | None = None
+        self.tls: Session | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.loop = asyncio.get_running_loop()
+        address = transport.get_extra_info("peername")
+        self.source = None if address is None else self.port.sources.enter(self, address[0])
+        if self.source is None:
+            self.transport.abort()
+            return
+        self.state.connections.add(self)  # type: ignore[arg-type]  # uvicorn waits for those
+        self.parser: Parser = Parser(self.port.site)
+        self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
+        if self.port.tls is None:
+            self.enter(Phase.IDLE)
+        else:
+            self.tls = Session(self.port.tls)
+            self.enter(Phase.HANDSHAKE)
+            self.port.sources.begin_handshake(self, self.source)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.phase = Phase.CLOSING
+        if self.source is not None:
+            self.leave()
+            self.parser.close()
+        self.state.connections.discard(self)
+        self.tls = None
+
+    def enter(self, phase: Phase) -> None:
+        """Begin *phase*, and its time."""
+        self.phase = phase
+        self.deadline = self.loop.time() + ALLOWED[phase]
+
+    # What comes in.
+
+    def data_received(self, data: bytes) -> None:
+        phase = self.phase
+        if phase is Phase.CLOSING:
+            return  # the last answer is on its way, and the rest is of no interest
+        if phase is Phase.HANDSHAKE:
+            self.shake(data)
+        elif self.tls is None:
+            self.parse(data)
+        else:
+            self.decrypt(data)
+        self.answer()
+
+    def shake(self, data: bytes) -> None:
+        """Go on with the handshake when it has its turn: it costs more than a decision."""
+        self.transport.pause_reading()
+        self.hello = data
+        self.port.handshakes.add(self.shake_in_turn)
+
+    def shake_in_turn(self) -> None:
+        if self.phase is Phase.HANDSHAKE:
+            self.transport.resume_reading()
+            self.decrypt(self.hello)
+            self.hello = b""
+            self.answer()
+
+    def decrypt(self, data: bytes) -> None:
+        """Take the next bytes of TLS."""
+        tls: Session = self.tls  # type: ignore[assignment]
+        for start in range(0, len(data), PIECE):
+            piece = data[start : start + PIECE]
+            try:
+                text = tls.read(piece)
+            except ssl.SSLError:
+                self.break_off(tls.pending())  # an alert, which says why
+                return
+            if more := tls.pending():
+                self.transport.write(more)
+            if self.phase is Phase.HANDSHAKE:
+                self.greeted += len(piece)
+                if tls.shaken:
+                    self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
+                    self.enter(Phase.IDLE)
+                elif self.greeted > MOST_HELLO:
+                    self.fail_handshake()
+            if text:
+                self.parse(text)
+            if self.phase is Phase.CLOSING:
+                return
+
+    def fail_handshake(self) -> None:
+        self.port.refused_connection("handshake")
+        self.abort()
+
+    def parse(self, text: bytes) -> None:
+        """Take the next bytes of HTTP."""
+        phase = self.phase
+        if phase is Phase.IDLE and self.transport.get_write_buffer_size():
+            self.abort()  # it asks again without having read the last answer
+            return
+        try:
+            request = self.parser.feed(text, self.loop.time())
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
+        except Exception:
+            self.fail()
+            return
+        if request.complete:
+            return
+        if request.headers_over:
+            self.go_on_with_body(request, begins=phase is not Phase.BODY)
+        elif phase is Phase.IDLE:
+            self.enter(Phase.HEADERS)
+
+    def go_on_with_body(self, request: Request, *, begins: bool) -> None:
+        """Keep account of a body that comes in pieces."""
+        if begins:
+            self.body_begun = self.loop.time()
+            self.phase = Phase.BODY
+            if request.expects:
+                self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        size = len(request.body)
+        allowed = min(ALLOWED[Phase.BODY], settings.BODY_START + size / settings.BODY_RATE)
+        self.deadline = self.body_begun + allowed
+        self.hold(size - self.held)
+
+    def hold(self, count: int) -> None:
+        """Account for *count* bytes more of a body; this or another one may be given up for it."""
+        self.held += count
+        self.port.sources.hold(self.source, count)  # type: ignore[arg-type]
+
+    # What goes out.
+
+    def answer(self) -> None:
+        """Answer the request, if it is whole."""
+        request = self.parser.request
+        if request is None or not request.complete or self.phase in (Phase.DECIDING, Phase.CLOSING):
+            if self.tls is not None and self.tls.ended and self.phase is not Phase.CLOSING:
+                self.hang_up()
+            return
+        if len(request.body) <= LARGE:
+            self.decide()
+        elif len(self.port.large) >= settings.MOST_WAITING:
+            # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
+            self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
+        else:
+            self.enter(Phase.DECIDING)
+            self.hold(len(request.body) - self.held)
+            self.port.large.add(self.decide)
+
+    def decide(self) -> None:
+        """Find the answer, and send it."""
+        request = self.parser.request
+        if request is None or self.phase is Phase.CLOSING:
+            return  # it went while it waited for its turn
+        try:
+            answer = self.port.site.answer(request)
+        except Refusal as refusal:
+            self.port.refused(refusal.status)
+            answer = refusal.response
+        except Exception:
+            self.fail()
+            return
+        if isinstance(answer, Response):
+            self.respond(request, answer)
+        else:
+            self.enter(Phase.DECIDING)
+            self.task = self.loop.create_task(self.wait_for(request, answer))
+
+    async def wait_for(self, request: Request, answer: Awaitable[Response]) -> None:
+        response = await answer
+        self.task = None
+        if self.phase is Phase.DECIDING:
+            self.respond(request, response)
+
+    def respond(self, request: Request, response: Response) -> None:
+        """Send the answer, and begin to wait for the next request."""
+        now = self.loop.time()
+        close = response.close or not request.keep_alive or self.port.leaving or now > self.close_at
+        self.write(response.encode(close=close, head=request.method == b"HEAD"))
+        if close:
+            self.hang_up()
+            return
+        if self.held:
+            self.release()
+        self.parser.request = None
+        self.phase = Phase.IDLE
+        self.deadline = now + ALLOWED[Phase.IDLE]
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer in the place of the site, and hang up."""
+        self.port.refused(refusal.status)
+        self.write(refusal.response.encode(close=True))
+        self.hang_up()
+
+    def fail(self) -> None:
+        """It is our own fault.  The log says where, and not what the request said."""
+        _log.exception("a request failed")
+        self.refuse(Refusal(500, "internal error of gpu-slice: its log says where"))
+
+    def write(self, text: bytes) -> None:
+        if self.tls is None:
+            self.transport.write(text)
+            return
+        for piece in self.tls.write(text):
+            self.transport.write(piece)
+
+    # How it ends.
+
+    def hang_up(self) -> None:
+        """Say that nothing more is sent, and wait a while for the other side to do the same.
+
+        To close at once would tell it that its bytes were lost, and it might not read the answer.
+        """
+        if self.tls is not None:
+            self.transport.write(self.tls.end())
+        self.transport.write_eof()
+        self.release()
+        self.enter(Phase.CLOSING)
+
+    def break_off(self, last: bytes) -> None:
+        """TLS has failed: send what it says last, and close."""
+        if self.phase is Phase.HANDSHAKE:
+            self.port.refused_connection("handshake")
+        self.transport.write(last)
+        self.transport.close()
+        self.release()
+        self.enter(Phase.CLOSING)
+
+    def abort(self) -> None:
+        """Close now, whatever is under way."""
+        self.phase = Phase.CLOSING
+        self.leave()
+        self.transport.abort()
+
+    def release(self) -> None:
+        """Give back what a request or a handshake took."""
+        if self.source is None:
+            return
+        sources = self.port.sources
+        if self.held:
+            sources.hold(self.source, -self.held)
+            self.held = 0
+        sources.end_handshake(self, self.source)
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        self.parser.request = None
+
+    def leave(self) -> None:
+        """Give back everything."""
+        if self.source is not None:
+            self.release()
+            self.port.sources.leave(self, self.source)
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+        phase = self.phase
+        if phase is Phase.IDLE:
+            self.hang_up()
+        elif phase in (Phase.HEADERS, Phase.BODY):
+            name = phase.name.lower()
+            self.port.refused_connection(name)
+            self.refuse(Refusal(408, f"the {name} took too long"))
+        elif phase is Phase.DECIDING:
+            self.refuse(Refusal(503, "no answer was found in time", headers=AGAIN))
+        elif phase is Phase.HANDSHAKE:
+            self.fail_handshake()
+        else:
+            self.abort()
+
+    def is_stuck(self, now: float) -> bool:
+        """Whether the last answer was not taken."""
+        answered = self.deadline - ALLOWED[Phase.IDLE]
+        return (
+            self.phase is Phase.IDLE and now > answered + settings.ANSWER and self.transport.get_write_buffer_size() > 0
+        )
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when it accepts nothing more: end after the request that has begun."""
+        self.close_at = 0.0
+        if self.phase is Phase.IDLE:
+            self.hang_up()
+        elif self.phase is Phase.HANDSHAKE:
+            self.abort()

@@ -1,0 +1,47 @@
+"""Where a connection is, and how long it may be there.
+
+| phase     | begins with                      | ends with                     | when its time is over |
+| --------- | -------------------------------- | ----------------------------- | --------------------- |
+| HANDSHAKE | a TCP connection                 | TLS being agreed              | cut off               |
+| IDLE      | the handshake, or an answer      | the first byte of a request   | closed                |
+| HEADERS   | the first byte of a request      | an empty line                 | 408, and closed       |
+| BODY      | the end of the headers           | the last byte of the body     | 408, and closed       |
+| DECIDING  | a whole request that has to wait | its answer                    | 503, and closed       |
+| CLOSING   | an answer that is the last one   | the other side hanging up too | cut off               |
+
+A small request that comes in one segment goes from IDLE to IDLE.  An answer that does not leave within `ANSWER`
+seconds, because nobody reads it, cuts off an IDLE connection too.  Whoever sends byte by byte moves no deadline.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from webhook.server import settings
+
+
+class Phase(Enum):
+    """Where a connection is."""
+
+    HANDSHAKE = auto()
+    IDLE = auto()
+    HEADERS = auto()
+    BODY = auto()
+    DECIDING = auto()
+    CLOSING = auto()
+
+    __hash__ = object.__hash__  # Enum's own is a function in Python, and this is asked for with every request
+
+
+ALLOWED = {
+    Phase.HANDSHAKE: settings.HANDSHAKE,
+    Phase.IDLE: settings.KEEP_ALIVE,
+    Phase.HEADERS: settings.HEADERS,
+    Phase.BODY: settings.BODY,
+    Phase.DECIDING: settings.DECIDING,
+    Phase.CLOSING: settings.CLOSING,
+}
+"""Seconds in each phase.  Tests make them shorter."""
+
+TO_SPARE = (Phase.CLOSING, Phase.HANDSHAKE, Phase.HEADERS, Phase.BODY, Phase.IDLE)
+"""Phases in which a connection may be given up for another's, the first ones first."""

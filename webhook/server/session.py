@@ -1,0 +1,70 @@
+"""TLS of one connection, between the bytes of the network and those of HTTP.
+
+It is the standard library's ``ssl.SSLObject`` over two buffers in memory.  uvloop's own TLS gives each connection a
+buffer of 256 KiB and lets all others grow with what comes: an idle connection that carried a large review keeps 162 kB
+there, and 40 here, at the same speed.  Its ``start_tls`` cannot be used on accepted connections at all: reading goes
+on before it begins, so a ClientHello that comes at once is lost.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+
+from webhook.server.settings import PIECE
+
+
+class Session:
+    """The server's side of one TLS session."""
+
+    __slots__ = ("_incoming", "_outgoing", "_tls", "ended", "shaken")
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.shaken = False
+        """The handshake is over."""
+        self.ended = False
+        """The other side has said that it sends nothing more."""
+
+    def read(self, data: bytes) -> bytes:
+        """What *data*, at most `PIECE` bytes, says in plain.  Raises ssl.SSLError; `pending` may have an alert then."""
+        incoming, tls = self._incoming, self._tls
+        incoming.write(data)
+        text = b""
+        try:
+            if not self.shaken:
+                tls.do_handshake()
+                self.shaken = True
+            while incoming.pending or tls.pending():
+                more = tls.read(PIECE)
+                if not more:
+                    self.ended = True
+                    break
+                text = text + more if text else more
+        except ssl.SSLWantReadError:
+            pass
+        return text
+
+    def pending(self) -> bytes:
+        """What TLS itself wants to send."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    def write(self, text: bytes) -> Iterator[bytes]:
+        """*text* as it is sent, in pieces, so that the buffer stays small."""
+        if len(text) <= PIECE:
+            self._tls.write(text)
+            yield self._outgoing.read()
+            return
+        view = memoryview(text)
+        for start in range(0, len(text), PIECE):
+            self._tls.write(view[start : start + PIECE])
+            yield self._outgoing.read()
+
+    def end(self) -> bytes:
+        """Say that nothing more is sent."""
+        with suppress(ssl.SSLError):  # that the other side has not said so yet, or its handshake is not over
+            self._tls.unwrap()
+        return self.pending()

@@ -1,0 +1,110 @@
+"""Who is connected: what each address takes of the connections, handshakes and bytes that there are.
+
+When something is used up, the address that takes most of it gives up some of its own, for the newcomer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from webhook.server.http import AGAIN, Refusal
+from webhook.server.phase import TO_SPARE
+
+if TYPE_CHECKING:
+    from webhook.server.https import Connection
+    from webhook.server.settings import Limits
+
+
+class Source:
+    """What one address takes."""
+
+    __slots__ = ("address", "connections", "handshakes", "held")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.connections: set[Connection] = set()
+        """Those that still shake hands included."""
+        self.handshakes: dict[Connection, None] = {}
+        """Those that still shake hands, the oldest first."""
+        self.held = 0
+        """Bytes of bodies on their way."""
+
+
+class Sources:
+    """All addresses that are connected to one port."""
+
+    def __init__(self, limits: Limits, refused: Callable[[str], None]) -> None:
+        """*refused* is told why a connection was refused or given up."""
+        self.limits = limits
+        self.refused = refused
+        self.all: dict[str, Source] = {}
+        self.connections = 0
+        self.handshakes = 0
+        self.held = 0
+
+    def enter(self, connection: Connection, address: str) -> Source | None:
+        """Let *connection* in, if need be in the place of another; None where it must go."""
+        limits = self.limits
+        source = self.all.get(address) or Source(address)
+        if len(source.connections) >= limits.of_a_source:
+            self.refused("source")
+            if not self._give_up_handshake(source):
+                return None
+        elif self.connections >= limits.connections:
+            self.refused("total")
+            greediest = max(self.all.values(), key=lambda each: len(each.connections))
+            if len(greediest.connections) <= len(source.connections) + 1 or not self._give_up_any(greediest):
+                return None
+        self.all[address] = source
+        source.connections.add(connection)
+        self.connections += 1
+        return source
+
+    def leave(self, connection: Connection, source: Source) -> None:
+        """It is gone, or as good as gone."""
+        if connection in source.connections:
+            source.connections.remove(connection)
+            self.connections -= 1
+            if not source.connections:
+                self.all.pop(source.address, None)
+
+    def begin_handshake(self, connection: Connection, source: Source) -> None:
+        """Give up the oldest handshake of whom has most, where there are too many."""
+        if self.handshakes >= self.limits.handshakes:
+            self.refused("handshakes")
+            self._give_up_handshake(max(self.all.values(), key=lambda each: len(each.handshakes)))
+        source.handshakes[connection] = None
+        self.handshakes += 1
+
+    def end_handshake(self, connection: Connection, source: Source) -> None:
+        """It is over, well or not."""
+        if connection in source.handshakes:
+            del source.handshakes[connection]
+            self.handshakes -= 1
+
+    def hold(self, source: Source, count: int) -> None:
+        """Count bytes of a body that is on its way, or no longer with a negative *count*.
+
+        Where there are too many, the largest body of whom holds most is given up.
+        """
+        source.held += count
+        self.held += count
+        while count > 0 and self.held > self.limits.held:
+            greediest = max(self.all.values(), key=lambda each: each.held)
+            largest = max(greediest.connections, key=lambda each: each.held)
+            largest.refuse(Refusal(503, "too much is on its way to this replica", headers=AGAIN))
+
+    def _give_up_handshake(self, source: Source) -> bool:
+        for oldest in source.handshakes:
+            oldest.abort()
+            return True
+        return False
+
+    def _give_up_any(self, source: Source) -> bool:
+        """Rather one that is slow than one that is silent, on which a review may just be coming; then the oldest."""
+        candidates = [each for each in source.connections if each.phase in TO_SPARE]
+        if not candidates:
+            return False
+        min(candidates, key=lambda each: (TO_SPARE.index(each.phase), each.deadline)).abort()
+        return True

@@ -1,0 +1,71 @@
+"""What is on the HTTPS port: ``POST /mutate``, and health for those who can only reach this port."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from urllib.parse import parse_qsl
+
+from webhook.errors import BadReview
+from webhook.server.decide import NoFleet
+from webhook.server.http import AGAIN, JSON, Refusal, Request, Response, require_json, require_method
+from webhook.server.settings import MOST_BODY
+
+MUTATE = "/mutate"
+HEALTH = ("/healthz", "/readyz")
+
+_MUTATE = MUTATE.encode()
+_HEALTH = tuple(path.encode() for path in HEALTH)
+
+
+class Webhook:
+    """The site of the HTTPS port."""
+
+    most_body = MOST_BODY
+
+    def __init__(self, decide: Callable[[bytes | bytearray], bytes], unready: Callable[[], str]) -> None:
+        self.decide = decide
+        """From a review to its answer.  Raises `BadReview` or `NoFleet`."""
+        self.unready = unready
+        """Why nothing more should be sent here; empty while all is well."""
+
+    def check(self, request: Request) -> None:
+        """See `Site.check`."""
+        if request.path == _MUTATE:
+            require_method(request, b"POST")
+            require_json(request)
+        elif request.path in _HEALTH:
+            require_method(request, b"GET", b"HEAD")
+        else:
+            raise Refusal(404, f"nothing is here. Reviews go to {MUTATE}")
+        request.headers.clear()  # they are not needed any more, and the body may take a while
+
+    def answer(self, request: Request) -> Response:
+        """See `Site.answer`."""
+        if request.path != _MUTATE:
+            return health(request.path, self.unready())
+        try:
+            answer = self.decide(request.body)
+        except BadReview as error:
+            raise Refusal(400, str(error)) from None
+        except NoFleet:
+            raise Refusal(503, "no fleet yet", close=True, headers=AGAIN) from None
+        waited = monotonic() - request.begun
+        if waited > 1 and late(request.query, waited):
+            raise Refusal(503, "the caller does not wait any more", close=True, headers=AGAIN)
+        return Response(200, answer, JSON)
+
+
+def late(query: bytes, waited: float) -> bool:
+    """Whether the caller, who says ``timeout=2s``, has given up after *waited* seconds."""
+    for name, value in parse_qsl(query):
+        if name == b"timeout" and value[-1:] == b"s" and value[:-1].isdigit():
+            return waited >= int(value[:-1][:9])
+    return False
+
+
+def health(path: bytes, unready: str) -> Response:
+    """``/healthz``: the process answers.  ``/readyz``: reviews should be sent to it."""
+    if path == b"/readyz" and unready:
+        return Response(503, unready.encode())
+    return Response(200, b"ok")
