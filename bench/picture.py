@@ -14,7 +14,7 @@ BAR, GAP, PANEL = 20, 8, 44
 """Heights: of a bar, between two, and of a panel's title."""
 
 STYLE = """
-text { font: 14px system-ui, sans-serif; fill: #1f2328 }
+text { font: 14px -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
 .panel { font-weight: 600 }
 .bar { fill: #8c959f }
 .marked { fill: #0a7d4f }

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http/httputil"
 	"os"
@@ -37,7 +38,7 @@ type job struct {
 	First       uint64   `json:"first"`   // where the numbers begin
 	Status      int      `json:"status"`  // of a good answer
 	Headers     []string `json:"headers"`
-	Targets     []target `json:"targets"` // a connection sends to them in turns
+	Targets     []target `json:"targets"` // a connection sends to all of them, in another order each round
 	Samples     int      `json:"samples"` // requests that come back with their answers, of each target
 }
 
@@ -191,10 +192,14 @@ func (c *connection) send(start, end time.Time) []figures {
 	for index := range found {
 		found[index].latencies = make([]time.Duration, 0, 1<<18)
 	}
+	random := rand.New(rand.NewPCG(1, c.number))
+	order := random.Perm(len(c.requests))
 	for round := 0; ; round++ {
-		for turn := range c.requests {
-			// Nobody is always the first of a round.
-			index := (turn + round) % len(c.requests)
+		if len(order) > 1 {
+			// What a target leaves behind in a common server hits all others alike.
+			random.Shuffle(len(order), func(a, b int) { order[a], order[b] = order[b], order[a] })
+		}
+		for _, index := range order {
 			began := time.Now()
 			if c.job.Rounds == 0 && began.After(end) || c.job.Rounds > 0 && round == c.job.Rounds {
 				c.hangUp()

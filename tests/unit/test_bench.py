@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench import pods, report, table
-from bench.picture import draw
+from bench.picture import NAMES, VALUES, WIDTH, draw
 
 SVG = "{http://www.w3.org/2000/svg}"
 PANELS = {"small pod": [("Rust", 400.0), ("ours", 200.0)], "full pod": [("ours", 30.0), ("a <slow> one", 3.0)]}
@@ -64,7 +64,7 @@ def test_the_page_of_the_benchmark_has_a_place_for_all_tables() -> None:
 def test_the_picture_has_a_bar_for_each_server_as_long_as_its_figure() -> None:
     root = ElementTree.fromstring(draw("Reviews a second", PANELS, "ours"))
     bars = [(bar.get("class"), float(bar.get("width"))) for bar in root.iter(f"{SVG}rect")]
-    longest = bars[0][1]
+    longest = WIDTH - NAMES - VALUES
     assert bars == [
         ("bar", longest),
         ("bar marked", pytest.approx(longest / 2)),
