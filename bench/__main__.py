@@ -48,7 +48,8 @@ def first(tls: Path, decisions: table.Table) -> str:
         size, _, kind = row.partition(", ")
         if kind == throughput.DIFFERENT:
             bars = [(name, median(values)) for name, values in rates.items() if name not in throughput.ECHOES]
-            panels[f"{size} pod, {result.sizes[row] / 1000:.0f} kB: reviews a second"] = sorted(bars, key=lambda bar: -bar[1])
+            panel = f"{size} pod, {result.sizes[row] / 1000:.0f} kB: reviews a second"
+            panels[panel] = sorted(bars, key=lambda bar: -bar[1])
     title = "Reviews a second on one core, no two alike"
     (HERE / "throughput.svg").write_text(picture.draw(title, panels, throughput.OURS))
     return throughput.tables(result)

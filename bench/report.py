@@ -33,8 +33,8 @@ def replace(page: str, name: str, content: str) -> str:
     Raises ValueError where it does not have both.
     """
     begin, end = f"<!-- {name} -->\n", f"\n<!-- end {name} -->"
-    head, found, rest = page.partition(begin)
+    head, opened, rest = page.partition(begin)
     _, closed, tail = rest.partition(end)
-    if not found or not closed:
+    if not opened or not closed:
         raise ValueError(f"the page has no place for '{name}'")
     return f"{head}{begin}{content}{end}{tail}"

@@ -97,11 +97,11 @@ func main() {
 			for _, request := range requests {
 				c.requests = append(c.requests, request.clone())
 			}
-			found := c.send(start, end)
+			measured := c.send(start, end)
 			lock.Lock()
 			defer lock.Unlock()
 			told.Sent += int(c.number - asked.First - uint64(number)<<32)
-			for index, one := range found {
+			for index, one := range measured {
 				told.Targets[index].latencies = append(told.Targets[index].latencies, one.latencies...)
 				told.Targets[index].Samples = append(told.Targets[index].Samples, one.Samples...)
 			}
@@ -188,9 +188,9 @@ type connection struct {
 }
 
 func (c *connection) send(start, end time.Time) []figures {
-	found := make([]figures, len(c.requests))
-	for index := range found {
-		found[index].latencies = make([]time.Duration, 0, 1<<18)
+	measured := make([]figures, len(c.requests))
+	for index := range measured {
+		measured[index].latencies = make([]time.Duration, 0, 1<<18)
 	}
 	random := rand.New(rand.NewPCG(1, c.number))
 	order := random.Perm(len(c.requests))
@@ -203,7 +203,7 @@ func (c *connection) send(start, end time.Time) []figures {
 			began := time.Now()
 			if c.job.Rounds == 0 && began.After(end) || c.job.Rounds > 0 && round == c.job.Rounds {
 				c.hangUp()
-				return found
+				return measured
 			}
 			request := c.requests[index]
 			c.number++
@@ -216,7 +216,7 @@ func (c *connection) send(start, end time.Time) []figures {
 			check(err)
 			last := c.read()
 			ended := time.Now()
-			if one := &found[index]; began.After(start) {
+			if one := &measured[index]; began.After(start) {
 				one.latencies = append(one.latencies, ended.Sub(began))
 				if len(one.Samples) < c.job.Samples {
 					one.Samples = append(one.Samples, sample{string(request.whole[request.body:]), string(c.answer)})
