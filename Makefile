@@ -36,7 +36,7 @@ test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd 
 	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m pytest
 
-bench: $(STAMP)  ## requests a second beside a bare echo, written to bench/README.md (wants wrk)
+bench: $(STAMP)  ## reviews a second beside peers in Go and Rust, and pods through a real API server; to bench/README.md
 	@$(BIN)/python -m bench
 
 soak: $(STAMP)   ## the long runs: stops, certificates, slow callers; an hour, figures go to docs/reliability.md

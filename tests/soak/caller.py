@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
 
-from bench.__main__ import review
+from bench.pods import review
 from tests.cluster import programs
 
 Figures = dict[str, Any]

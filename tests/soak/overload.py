@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.__main__ import review
+from bench.pods import review
 from tests.soak.caller import SIZES, Caller, Figures, together
 from tests.soak.replicas import Replica, Replicas
 
