@@ -1002,14 +1002,14 @@ REFUSED = [
     pytest.param(
         text(extra="catalogue: {gpus: {x: {like: h201, source: s}}}\n"),
         "catalogue.gpus.x.like",
-        "'h201' is no GPU",
+        "'h201' is not a GPU",
         "no 'like'",
         id="a GPU like none",
     ),
     pytest.param(
         text(extra="catalogue: {instanceTypes: {x1: {gpu: h201, gpus: 1}}}\n"),
         "catalogue.instanceTypes.x1.gpu",
-        "'h201' is no GPU",
+        "'h201' is not a GPU",
         "correct it",
         id="an instance type with none",
     ),
