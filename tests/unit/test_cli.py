@@ -227,7 +227,7 @@ def test_a_bad_fleet_is_exit_2_with_every_problem(tmp_path: Path) -> None:
     )
     result = run("preview", "-", "--fleet", str(path), text=POD)
     assert result.exit_code == 2
-    assert f"{path}: pools[0].nam: is no field that a fleet has. Write 'name'.\n" in result.stderr
+    assert f"{path}: pools[0].nam: is not a known field. Write 'name'.\n" in result.stderr
 
 
 def test_fleet_check_says_everything_that_is_wrong_and_exits_with_1(tmp_path: Path) -> None:
