@@ -127,12 +127,12 @@ spec: {template: {spec: {containers: [{name: main}]}}}
 """
     result = run("preview", "-", text=text)
     assert result.exit_code == 0
-    assert "it does nothing: move it to spec.template.metadata.annotations" in result.stderr
+    assert "it has no effect: move it to spec.template.metadata.annotations" in result.stderr
 
 
 def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
     result = run("preview", "-", text=POD.replace("annotations", "labels"))
-    assert "'gpu-slice' is a label, where it does nothing" in result.stderr
+    assert "'gpu-slice' is a label, which has no effect" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
 )
 def test_an_annotation_one_level_too_high_is_pointed_out(text: str) -> None:
     assert text != POD
-    assert "stands one level too high" in run("preview", "-", text=text).stderr
+    assert "is one level too high" in run("preview", "-", text=text).stderr
 
 
 def test_a_list_is_its_items() -> None:
@@ -188,7 +188,7 @@ def test_a_pipe_or_device_is_refused_by_name(tmp_path: Path, kind: str, command:
 
 def test_the_namespace_option_is_for_pods_that_name_none() -> None:
     result = run("preview", "-", "-n", "kube-system", text=POD)
-    assert "nothing changes: pods of namespace 'kube-system' are never touched" in result.stderr
+    assert "nothing changes: pods of namespace 'kube-system' are never changed" in result.stderr
     named = run(
         "preview", "-", "-n", "kube-system", text=POD.replace("name: notebook", "name: notebook, namespace: team-a")
     )

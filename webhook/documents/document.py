@@ -8,7 +8,7 @@ from typing import Any
 from webhook.errors import quote
 
 MOST_BYTES = 3 * 1024 * 1024
-"""The most that the API server accepts in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
+"""What the API server accepts in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
 
 DEEPEST = 100
 """Levels of nesting.  A pod needs about 15, a CRD about 40; Python's own stack ends at 1,000 calls."""

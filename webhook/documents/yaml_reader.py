@@ -58,7 +58,7 @@ def read_yaml(text: str) -> Iterator[Document]:
 
 
 class _Builder:
-    """Outside of lists and mappings a float stays a float even if it is integral: the key ``1e6`` is not ``1000000``."""
+    """Outside of lists and mappings a float stays a float even if integral: the key ``1e6`` is not ``1000000``."""
 
     def __init__(self, text: str) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)

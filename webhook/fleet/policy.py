@@ -15,7 +15,7 @@ from webhook.slices.suggest import nearest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """What pods of a namespace may use.  This is advice: the webhook never sees a pod that names the resource itself."""
+    """What pods of a namespace may use.  Only advice: the webhook does not see a pod that names the resource itself."""
 
     pools: frozenset[str] | None = None
     slices: tuple[Choice, ...] | None = None

@@ -21,7 +21,7 @@ MIB_PER_GIB = 1024
 
 
 Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: if several offers satisfy a choice, the smallest is taken."""
+"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
