@@ -182,7 +182,7 @@ def test_a_pipe_or_device_is_refused_by_name(tmp_path: Path, kind: str, command:
         os.mkfifo(path)
     result = run(*command, str(path), text=POD)
     assert result.exit_code == 2
-    assert f"{path}: is not a regular file. To read from a pipe, name - instead" in result.stderr
+    assert f"{path}: is not a regular file. To read from a pipe, use - instead" in result.stderr
     assert result.stdout == ""
 
 
@@ -200,7 +200,7 @@ def test_the_namespace_option_is_for_pods_that_name_none() -> None:
     [
         pytest.param(["preview"], None, "Missing argument 'FILE...'", id="no file"),
         pytest.param(["preview", "no-such-file"], None, "no-such-file: No such file or directory", id="no such file"),
-        pytest.param(["preview", "-"], "", "-: no objects are in it", id="nothing on stdin"),
+        pytest.param(["preview", "-"], "", "-: contains no objects", id="nothing on stdin"),
         pytest.param(["preview", "-"], "a: [", "stdin:1", id="bad YAML"),
         pytest.param(["preview", "-"], "a: 1\na: 2\n", "stdin:2", id="a key twice"),
         pytest.param(["preview", "-"], b"\xff\xfea\x00", "UTF-16", id="not UTF-8"),

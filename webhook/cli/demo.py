@@ -45,7 +45,7 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
             for path, document in documents:
                 for subject in subjects(document):
                     if subject.pod is not None:
-                        counts[_tell(path, subject, client)] += 1
+                        counts[_show(path, subject, client)] += 1
             client.close()
     echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
     name = sys.argv[0] if sys.argv[0].endswith("gpu-slice") else "gpu-slice"
@@ -71,7 +71,7 @@ class Client:
         self.connection = http.client.HTTPSConnection(LOOPBACK, port, context=context, timeout=10)
 
     def review(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-        """The response to a review of *pod*.  Raises ConnectionError where the server did not answer one."""
+        """The response to a review of *pod*.  Raises ConnectionError if the server does not answer it."""
         body = {
             "apiVersion": "admission.k8s.io/v1",
             "kind": "AdmissionReview",
@@ -98,18 +98,18 @@ class Client:
 
 @contextmanager
 def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
-    """``gpu-slice serve`` as a process of its own.  Yields its port, and ends it."""
+    """Run ``gpu-slice serve`` as a separate process, and yield its port."""
     command = [sys.executable, "-m", "webhook", "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
     command += ["--port", "0", "--ops-port", "0"]
     command += ["--fleet", str(fleet_path)] if fleet_path is not None else []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             for line in process.stderr or ():
-                found: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
-                if found.get("message") == "listening":
-                    yield int(found["port"])
+                record: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+                if record.get("message") == "listening":
+                    yield int(record["port"])
                     break
-                if found.get("message") != "fleet taken":
+                if record.get("message") != "fleet taken":
                     echo(line.rstrip(), err=True)
             else:
                 raise click.ClickException("the server did not start")
@@ -117,7 +117,7 @@ def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
             process.send_signal(signal.SIGINT)
 
 
-def _tell(path: Path, subject: Subject, client: Client) -> str:
+def _show(path: Path, subject: Subject, client: Client) -> str:
     pod = subject.pod or {}
     asked = ((pod.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION)
     echo("")
