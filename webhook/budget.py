@@ -1,8 +1,8 @@
 """How much work one review may cause, in steps.
 
-A replica decides one review after the other, so a pod that is expensive to decide delays everybody's.  Whatever is not
-linear in the pod and cheap spends steps before it works: the search for a pool, node affinity, suggestions, warnings,
-walks over lists that a caller makes long.
+A replica decides one review after the other, so an expensive pod delays all others.  Work that is not cheap and linear
+in the pod spends steps first: the search for a pool, node affinity, suggestions, warnings, and loops over lists whose
+length the caller chooses.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from webhook.errors import Denial
 
 MOST_STEPS = 20_000
-"""Steps of one review.  A step takes 0.1 to 0.25 µs, so all of them together stay below 5 ms.  A pod that people write
-takes 10 to 2,000, even on a fleet of hundreds of pools."""
+"""Steps of one review.  A step takes 0.1 to 0.25 µs, so a review takes less than 5 ms.  An ordinary pod takes 10 to
+2,000 steps, even on a fleet of hundreds of pools."""
 
 
 UNLIMITED = 2**62
@@ -19,7 +19,7 @@ UNLIMITED = 2**62
 
 
 class OutOfSteps(Denial):
-    """The pod takes more work to decide than one review may cause; nothing is known about where it would run."""
+    """The pod takes more work to decide than one review may cause.  It is not known whether a pool could serve it."""
 
     def __init__(self, field: str) -> None:
         super().__init__(
@@ -31,7 +31,7 @@ class OutOfSteps(Denial):
 
 
 class Budget:
-    """The steps that are left of one review."""
+    """The steps that one review has left."""
 
     __slots__ = ("left",)
 
@@ -39,14 +39,14 @@ class Budget:
         self.left = steps
 
     def spend(self, steps: int, field: str = "spec") -> None:
-        """Take *steps*.  Raises `OutOfSteps` where fewer are left; *field* is what the message points at."""
+        """Take *steps*.  Raises `OutOfSteps` if fewer are left; *field* is for its message."""
         if self.left < steps:
             self.left = 0
             raise OutOfSteps(field)
         self.left -= steps
 
     def afford(self, steps: int) -> bool:
-        """Take *steps* if they are left: for what can be left out."""
+        """Take *steps* if they are left, and return whether they were: for optional work."""
         if self.left < steps:
             return False
         self.left -= steps

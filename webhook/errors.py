@@ -1,12 +1,12 @@
-"""Every way this package says no on purpose.
+"""The errors that this package raises on purpose.
 
 * GpuSliceError
-  + BadReview        the call is no AdmissionReview: answered with HTTP 400, read by whoever runs the API server
-  + Denial           the pod is understood and refused: HTTP 200, allowed=false, read by whoever made the pod
+  + BadReview        the call is not an AdmissionReview: answered with HTTP 400, read by the cluster's operators
+  + Denial           the pod is understood and refused: HTTP 200, allowed=false, read by the pod's author
   + BadFleet         the fleet file cannot be used: read by the platform team
-  + BadDocument      a YAML or JSON text cannot be read: read by whoever wrote it
+  + BadDocument      a YAML or JSON document cannot be read: read by its author
 
-Anything else that is raised is our own fault and is allowed to crash.
+Any other exception is our own bug and is allowed to crash.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class GpuSliceError(Exception):
 
 
 class BadReview(GpuSliceError):
-    """The request body has nothing in it that could be answered."""
+    """The request body is not a review that can be answered."""
 
 
 class BadDocument(GpuSliceError):
-    """A text is not YAML or JSON that Kubernetes would read, or is too large."""
+    """The input is not YAML or JSON that Kubernetes would read, or it is too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class FleetProblem:
 
 
 class BadFleet(GpuSliceError):
-    """The fleet file cannot be used.  Carries every problem that was found, not only the first."""
+    """The fleet file cannot be used.  It carries every problem, not only the first."""
 
     def __init__(self, problems: list[FleetProblem]) -> None:
         super().__init__(problems)
@@ -59,8 +59,8 @@ class BadFleet(GpuSliceError):
 class Denial(GpuSliceError):
     """The pod cannot be admitted as written.
 
-    People meet the text in ``kubectl`` output, but more often in the events of the ReplicaSet or
-    Job that owns the pod: one line that stands alone.
+    Users see the message in the output of ``kubectl``, but more often in the events of the ReplicaSet or Job that owns
+    the pod: one line without context.
     """
 
     def __init__(self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None) -> None:
@@ -71,7 +71,7 @@ class Denial(GpuSliceError):
         self.hint = hint
         """What to write instead."""
         self.reason = reason
-        """A stable word for metrics and logs, never made of anything that a user wrote."""
+        """A stable word for metrics and logs.  It contains nothing that a user wrote."""
         self.position = position
         """Index of the first bad character of the annotation, where there is one."""
 
@@ -95,7 +95,7 @@ def _line(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """*text* with line breaks, and whatever else is not seen as itself, written as escapes.
+    """*text* with line breaks and other unprintable characters written as escapes.
 
     >>> printable("a\\x1b[32m\\n\\u202eb")
     'a\\\\x1b[32m\\\\n\\\\u202eb'
@@ -113,16 +113,16 @@ def quote(text: object) -> str:
         return repr(text) if len(text) <= LONGEST_QUOTE else repr(text[:LONGEST_QUOTE]) + "…"
     if text is None or isinstance(text, bool):
         return {None: "null", True: "true", False: "false"}[text]
-    if isinstance(text, list) and all(isinstance(each, str | int) for each in text):
+    if isinstance(text, list) and all(isinstance(item, str | int) for item in text):
         return f"[{', '.join(map(quote, text[:8]))}{', …' if len(text) > 8 else ''}]"
     if isinstance(text, dict | list):
-        return {dict: "{…}", list: "[…]"}[type(text)] if text else repr(text)  # it may be nested without end
+        return {dict: "{…}", list: "[…]"}[type(text)] if text else repr(text)  # it may be deeply nested
     shown = repr(text)
     return shown if len(shown) <= LONGEST_QUOTE else shown[:LONGEST_QUOTE] + "…"
 
 
 def kind_of(value: object) -> str:
-    """That a value is of the wrong kind, as a message says it, in the words of YAML.
+    """What kind of value this is, as a phrase for a message, in the words of YAML.
 
     >>> kind_of([])
     '[] is a list'

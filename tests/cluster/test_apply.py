@@ -114,7 +114,7 @@ def test_a_warning_is_shown_to_who_applies(kubectl) -> None:
     done = kubectl("apply", bare(limits={"nvidia.com/gpu": "1"}))
 
     assert (done.returncode, done.stdout) == (0, "pod/notebook created\n")
-    assert done.stderr == ("Warning: gpu-slice: nvidia.com/gpu: 1 of 'main' was replaced by nvidia.com/mig-1g.5gb: 1\n")
+    assert done.stderr == ("Warning: gpu-slice: 'main': nvidia.com/gpu: 1 was replaced by nvidia.com/mig-1g.5gb: 1\n")
 
 
 @pytest.mark.parametrize("example", [each for each in EXAMPLES if each.stem != WRONG], ids=lambda each: each.stem)

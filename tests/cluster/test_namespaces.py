@@ -94,7 +94,7 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "nobody",
             "1g.5gb",
-            "namespace 'nobody' may not use '1g.5gb'. Ask the platform team: it may use no slices.",
+            "namespace 'nobody' may not use '1g.5gb'. Ask the platform team: it may not use any slices.",
             id="nothing at all",
         ),
         pytest.param(

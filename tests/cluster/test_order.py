@@ -174,7 +174,7 @@ GUARD = (
 )
 UNSEEN = f"{GUARD}annotations[gpu-slice]: the gpu-slice webhook has not seen that this pod asks for '1g.5gb'. "
 STALE = f"{OURS}metadata.annotations[gpu-slice/assigned]: "
-UNLIMITED = f"{STALE}container 'main' has no limit '{SLICE}' of 1, which it names. "
+UNLIMITED = f"{STALE}it gives container 'main' 1 of '{SLICE}', but the container has no such limit. "
 PLAIN = Outcome({"main": {}}, {}, set(), {})
 RIGHT = sliced("main")
 MAIN = pod(**{"gpu-slice": "main=1g.5gb"})
@@ -261,7 +261,7 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             annotate("gpu-slice", "2g.10gb"),
             pod(),
             before=sliced("main", asked="2g.10gb"),
-            after=f"{STALE}it answers '1g.5gb', and the pod asks for '2g.10gb'. ",
+            after=f"{STALE}it was written for '1g.5gb', and the pod asks for '2g.10gb'. ",
         ),
         row(
             "the annotation is removed: what was given stays",

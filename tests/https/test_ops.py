@@ -118,7 +118,7 @@ def test_a_new_fleet_is_taken_a_bad_one_refused_and_the_old_one_goes_on(start, t
 
     replace(path, FLEET.replace("a100-40gb", "a100-41gb"))
     refused = server.wait_for("fleet refused")
-    assert "pools[0].gpu: 'a100-41gb' is no GPU of the catalogue" in refused["problem"]
+    assert "pools[0].gpu: 'a100-41gb' is not a GPU of the catalogue" in refused["problem"]
     assert pools_of(server) == "new-pool"
     assert server.metric("gpu_slice_fleet_loaded") == 0
     assert server.metric('gpu_slice_fleet_reloads_total{result="refused"}') == 1

@@ -43,7 +43,7 @@ def test_a_visit_is_remembered_and_recalled(asked: str, names: list[str], fleet:
     assert pod["metadata"]["annotations"][ASSIGNED] == f"{asked} -> {right}"
     again = plan(pod, fleet_of(fleet))
     assert again.patch == ()
-    assert again.why == "it has its slice already"
+    assert again.why == "it already has its slice"
     assert again.warnings == ()
 
 

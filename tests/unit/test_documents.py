@@ -51,7 +51,7 @@ class TestKubernetes:
     @pytest.mark.parametrize("answer", KUBERNETES, ids=lambda answer: repr(answer["yaml"]))
     def test_a_text_means_what_it_means_to_kubernetes(self, answer: dict[str, Any]) -> None:
         if answer["yaml"] in REWRITTEN_KEYS:
-            assert refusal(answer["yaml"]) == "pod.yaml:1: a key that is not a string. Put the key in quotes."
+            assert refusal(answer["yaml"]) == "pod.yaml:1: the key is not a string. Put the key in quotes."
         elif "error" in answer:
             refusal(answer["yaml"])
         else:
@@ -141,17 +141,23 @@ class TestRefusals:
             pytest.param('a: 1\n"a": 2\n', "2: duplicate key 'a'", id="key, once in quotes"),
             pytest.param('1: a\n"1": b\n', "2: duplicate key '1'", id="number and string"),
             pytest.param('{"a": 1,\n"b": {"c": 1,\n\t"c": "\\ud83d\\ude00"}}', "3: duplicate key 'c'", id="JSON key"),
-            pytest.param("a: !!python/object:os.x {}", "1: the tag '!!python/object:os.x'", id="a Python tag"),
-            pytest.param("a:\n- !foo b", "2: the tag '!foo'", id="a tag of one's own"),
-            pytest.param("a: !!binary aGk=", "1: the tag '!!binary'", id="a tag that JSON has no type for"),
-            pytest.param("a: !!str [b]", "1: the tag '!!str'", id="a tag on the wrong thing"),
+            pytest.param(
+                "a: !!python/object:os.x {}",
+                "1: the tag '!!python/object:os.x' is not supported here",
+                id="a Python tag",
+            ),
+            pytest.param("a:\n- !foo b", "2: the tag '!foo' is not supported here", id="a tag of one's own"),
+            pytest.param(
+                "a: !!binary aGk=", "1: the tag '!!binary' is not supported here", id="a tag that JSON has no type for"
+            ),
+            pytest.param("a: !!str [b]", "1: the tag '!!str' is not supported here", id="a tag on the wrong thing"),
             pytest.param("a: !!int x", "1: 'x' is not a value of !!int. Remove the !!int.", id="a tag that lies"),
             pytest.param("a: *x", "1: the alias *x has no anchor. Write &x", id="an alias without anchor"),
             pytest.param("a: &x\n  b: *x", "2: the alias *x contains itself", id="an alias that contains itself"),
             pytest.param("&x a: {? *y : 1}", "1: the alias *y has no anchor", id="an alias as a key"),
-            pytest.param("? [a]\n: b", "1: a key that is not a string", id="a list as a key"),
-            pytest.param("? {a: b}\n: c", "1: a key that is not a string", id="a mapping as a key"),
-            pytest.param("x: &x [1]\n? *x\n: b", "2: a key that is not a string", id="a list as a key, by alias"),
+            pytest.param("? [a]\n: b", "1: the key is not a string", id="a list as a key"),
+            pytest.param("? {a: b}\n: c", "1: the key is not a string", id="a mapping as a key"),
+            pytest.param("x: &x [1]\n? *x\n: b", "2: the key is not a string", id="a list as a key, by alias"),
             pytest.param("~: a", "1: a key is missing", id="null as a key"),
             pytest.param("a: 1\n<<: 2", "2: '<<' takes a mapping", id="a merge of no mapping"),
             pytest.param("a: .inf", "1: JSON has no infinity", id="infinity"),
@@ -187,16 +193,16 @@ class TestRefusals:
             pytest.param("a: b\n".encode("utf-16-le"), "the control character U+0000", id="UTF-16 without a mark"),
             pytest.param(b"a: 1\nb: \xff\n", "2: byte 0xff is not UTF-8", id="Latin-1"),
             pytest.param(b"a: \xed\xa0\x80", "1: byte 0xed is not UTF-8", id="a surrogate in UTF-8"),
-            pytest.param("a: 1\nb: \ud800", "2: half a character", id="a surrogate in a str"),
+            pytest.param("a: 1\nb: \ud800", "2: the text contains half a character", id="a surrogate in a str"),
             pytest.param(
                 '{"a":\n "\\\\\\ud83d\\ude00 \\ud800"}', "2: not YAML: found invalid Unicode", id="one in JSON"
             ),
             pytest.param('{"\\udc00": 1}', "1: not YAML: found invalid Unicode", id="one in a key of JSON"),
             pytest.param('a: "\\ud800"', "Write the character itself", id="one in YAML"),
-            pytest.param("a: b\nc: \0", "2: the control character U+0000", id="NUL"),
-            pytest.param("a: \x1b[0m", "1: the control character U+001B", id="an escape sequence"),
-            pytest.param('{"a": "\x07"}', "1: the control character U+0007", id="a bell in JSON"),
-            pytest.param("a: \x7f", "1: the control character U+007F", id="DEL"),
+            pytest.param("a: b\nc: \0", "2: the text contains the control character U+0000", id="NUL"),
+            pytest.param("a: \x1b[0m", "1: the text contains the control character U+001B", id="an escape sequence"),
+            pytest.param('{"a": "\x07"}', "1: the text contains the control character U+0007", id="a bell in JSON"),
+            pytest.param("a: \x7f", "1: the text contains the control character U+007F", id="DEL"),
         ],
     )
     def test_what_is_not_text_is_refused(self, text: str | bytes, message: str) -> None:
@@ -266,7 +272,7 @@ class TestLimits:
             if fits:
                 assert len(value(given)["a"]) == MOST_BYTES - 4
             else:
-                assert "3,145,729 bytes, and the API server takes at most 3,145,728" in refusal(given)
+                assert "the text has 3,145,729 bytes, and the API server accepts at most 3,145,728" in refusal(given)
 
     @pytest.mark.parametrize(
         "text",

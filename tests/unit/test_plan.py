@@ -299,5 +299,5 @@ def test_sixteen_containers_fit_where_there_is_room_for_them() -> None:
 def test_a_pod_with_more_containers_than_any_node_runs_is_denied_at_once() -> None:
     pod = pod_of()
     pod["spec"]["containers"] = [container(f"c{index}") for index in range(1001)]
-    with pytest.raises(Denial, match=r"spec\.containers: there are 1001 of them\. A pod .* at most 1000\."):
+    with pytest.raises(Denial, match=r"spec\.containers: the list has 1001 entries\. A pod .* at most 1000\."):
         plan(pod, fleet_of(MIXED))

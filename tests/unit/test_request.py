@@ -137,23 +137,25 @@ REFUSED = [
     pytest.param("   ", 0, "the value is empty", ANY, id="spaces only"),
     pytest.param("\n", 0, "the value is empty", ANY, id="a line break only"),
     pytest.param(" 1g.5gb", 0, "' 1g.5gb' begins with white space", "Remove it", id="a space before it"),
-    pytest.param("1g.5gb ", 6, "'1g.5gb ' ends in white space", "Remove it", id="a space behind it"),
-    pytest.param("1g.5gb\n", 6, r"'1g.5gb\n' ends in white space", "Remove it", id="a line break of a YAML block"),
-    pytest.param("1g.5gb\xa0", 6, r"\xa0' ends in white space", "Remove it", id="a space that cannot be broken"),
+    pytest.param("1g.5gb ", 6, "'1g.5gb ' ends with white space", "Remove it", id="a space behind it"),
+    pytest.param("1g.5gb\n", 6, r"'1g.5gb\n' ends with white space", "Remove it", id="a line break of a YAML block"),
+    pytest.param("1g.5gb\xa0", 6, r"\xa0' ends with white space", "Remove it", id="a space that cannot be broken"),
     pytest.param(
-        "2x 1g.5gb", 1, "'2x 1g.5gb' has a space at its count", "Write '2x1g.5gb'", id="a space behind the count"
+        "2x 1g.5gb", 1, "'2x 1g.5gb' has a space next to its count", "Write '2x1g.5gb'", id="a space behind the count"
     ),
-    pytest.param("2 x1g.5gb", 1, "'2 x1g.5gb' has a space at its count", "Write '2x1g.5gb'", id="a space before the x"),
-    pytest.param("1 /7", 0, "'1' is no slice", "ask for nvidia.com/gpu", id="a space in a fraction"),
-    pytest.param("1/ 7", 0, "'1/' is no slice", ANY, id="a space behind the /"),
+    pytest.param(
+        "2 x1g.5gb", 1, "'2 x1g.5gb' has a space next to its count", "Write '2x1g.5gb'", id="a space before the x"
+    ),
+    pytest.param("1 /7", 0, "'1' is not a slice", "ask for nvidia.com/gpu", id="a space in a fraction"),
+    pytest.param("1/ 7", 0, "'1/' is not a slice", ANY, id="a space behind the /"),
     pytest.param(
         "a" + "1" * 64 + "!",
         0,
-        "'a1111111111111111111111111111111111111111111111111111111111111111!' is no slice",
+        "'a1111111111111111111111111111111111111111111111111111111111111111!' is not a slice",
         ANY,
         id="a word too long to be one",
     ),
-    pytest.param("10 gb", 0, "'10' is no slice", ANY, id="a space before the unit"),
+    pytest.param("10 gb", 0, "'10' is not a slice", ANY, id="a space before the unit"),
     pytest.param(
         "1g. 5gb",
         3,
@@ -201,8 +203,8 @@ REFUSED = [
         id="an upper-case unit",
     ),
     pytest.param("1g.10Gi", 3, "found '10Gi'", "Write '1g.10gb'", id="a binary unit in a profile"),
-    pytest.param("1G.5gb", 0, "'1G.5gb' is no slice", "Write '1g.5gb'", id="an upper-case G"),
-    pytest.param("1.5gb", 0, "'1.5gb' is no slice", "Write '1g.5gb'", id="the g forgotten"),
+    pytest.param("1G.5gb", 0, "'1G.5gb' is not a slice", "Write '1g.5gb'", id="an upper-case G"),
+    pytest.param("1.5gb", 0, "'1.5gb' is not a slice", "Write '1g.5gb'", id="the g forgotten"),
     pytest.param(
         "1g.10gb+ME",
         7,
@@ -227,15 +229,15 @@ REFUSED = [
     pytest.param("1g.5gb+mee", 9, "expected nothing more, found 'e'", PROFILE_HINT, id="a letter too many"),
     pytest.param("1c.2c.3g.20gb", 3, "found '2c.3g.20gb'", PROFILE_HINT, id="two c numbers"),
     pytest.param(
-        "nvidia.com/mig-1g.5gb", 0, "'nvidia.com/mig-1g.5gb' is no slice", "Write '1g.5gb'", id="the resource's name"
+        "nvidia.com/mig-1g.5gb", 0, "'nvidia.com/mig-1g.5gb' is not a slice", "Write '1g.5gb'", id="the resource's name"
     ),
     pytest.param(
-        "mig-1g.10gb.me", 0, "'mig-1g.10gb.me' is no slice", "Write '1g.10gb.me'", id="half the resource's name"
+        "mig-1g.10gb.me", 0, "'mig-1g.10gb.me' is not a slice", "Write '1g.10gb.me'", id="half the resource's name"
     ),
-    pytest.param("MIG 1g.5gb", 0, "'MIG' is no slice", ANY, id="as nvidia-smi prints it"),
-    pytest.param('"1g.5gb"', 0, "'\"1g.5gb\"' is no slice", ANY, id="quoted twice"),
-    pytest.param('{"slice": "1g.5gb"}', 0, "'{\"slice\":' is no slice", ANY, id="JSON"),
-    pytest.param("١g.5gb", 0, "'١g.5gb' is no slice", ANY, id="a digit of another script"),
+    pytest.param("MIG 1g.5gb", 0, "'MIG' is not a slice", ANY, id="as nvidia-smi prints it"),
+    pytest.param('"1g.5gb"', 0, "'\"1g.5gb\"' is not a slice", ANY, id="quoted twice"),
+    pytest.param('{"slice": "1g.5gb"}', 0, "'{\"slice\":' is not a slice", ANY, id="JSON"),
+    pytest.param("١g.5gb", 0, "'١g.5gb' is not a slice", ANY, id="a digit of another script"),
     # fractions
     pytest.param("8/7", 0, "'8/7' is more than a whole GPU", "2x1/2", id="more than one GPU"),
     pytest.param(
@@ -245,63 +247,69 @@ REFUSED = [
         "Write at most '1/1', or a count such as '2x1/2'",
         id="the position is behind the count",
     ),
-    pytest.param("0/7", 0, "'0/7' is no slice", ANY, id="no part at all"),
-    pytest.param("1/0", 0, "'1/0' is no slice", ANY, id="a part of nothing"),
-    pytest.param("1/7/2", 0, "'1/7/2' is no slice", ANY, id="a fraction of a fraction"),
-    pytest.param("1/10000", 0, "'1/10000' is no slice", ANY, id="a fraction of five digits"),
-    pytest.param("0.5", 0, "'0.5' is no slice", "Write '1/2'", id="a decimal fraction"),
-    pytest.param(".25", 0, "'.25' is no slice", "Write '1/4'", id="a decimal fraction without its zero"),
-    pytest.param("50%", 0, "'50%' is no slice", "Write '1/2'", id="a percentage"),
-    pytest.param("1%", 0, "'1%' is no slice", "Write '1/8'", id="a percentage smaller than any slice"),
-    pytest.param("half", 0, "'half' is no slice", ANY, id="a word for a fraction"),
+    pytest.param("0/7", 0, "'0/7' is not a slice", ANY, id="no part at all"),
+    pytest.param("1/0", 0, "'1/0' is not a slice", ANY, id="a part of nothing"),
+    pytest.param("1/7/2", 0, "'1/7/2' is not a slice", ANY, id="a fraction of a fraction"),
+    pytest.param("1/10000", 0, "'1/10000' is not a slice", ANY, id="a fraction of five digits"),
+    pytest.param("0.5", 0, "'0.5' is not a slice", "Write '1/2'", id="a decimal fraction"),
+    pytest.param(".25", 0, "'.25' is not a slice", "Write '1/4'", id="a decimal fraction without its zero"),
+    pytest.param("50%", 0, "'50%' is not a slice", "Write '1/2'", id="a percentage"),
+    pytest.param("1%", 0, "'1%' is not a slice", "Write '1/8'", id="a percentage smaller than any slice"),
+    pytest.param("half", 0, "'half' is not a slice", ANY, id="a word for a fraction"),
     # memory
-    pytest.param("10GB", 0, "'10GB' is no slice", "'10gb' for the profile's number", id="upper-case gb"),
-    pytest.param("10GiB", 0, "'10GiB' is no slice", "'10Gi' for real memory", id="the B of GiB"),
-    pytest.param("10gi", 0, "'10gi' is no slice", "'10Gi' for real memory", id="lower-case Gi"),
-    pytest.param("10G", 0, "'10G' is no slice", "'10gb' for the profile's number", id="a bare G"),
-    pytest.param("0gb", 0, "'0gb' is no slice", ANY, id="no memory at all"),
-    pytest.param("100000gb", 0, "'100000gb' is no slice", ANY, id="memory of six digits"),
-    pytest.param("10Mi", 0, "'10Mi' is no slice", ANY, id="mebibytes"),
-    pytest.param("10", 0, "'10' is no slice", ANY, id="a number without a unit"),
+    pytest.param("10GB", 0, "'10GB' is not a slice", "'10gb' for the profile's number", id="upper-case gb"),
+    pytest.param("10GiB", 0, "'10GiB' is not a slice", "'10Gi' for real memory", id="the B of GiB"),
+    pytest.param("10gi", 0, "'10gi' is not a slice", "'10Gi' for real memory", id="lower-case Gi"),
+    pytest.param("10G", 0, "'10G' is not a slice", "'10gb' for the profile's number", id="a bare G"),
+    pytest.param("0gb", 0, "'0gb' is not a slice", ANY, id="no memory at all"),
+    pytest.param("100000gb", 0, "'100000gb' is not a slice", ANY, id="memory of six digits"),
+    pytest.param("10Mi", 0, "'10Mi' is not a slice", ANY, id="mebibytes"),
+    pytest.param("10", 0, "'10' is not a slice", ANY, id="a number without a unit"),
     # shared, and whole GPUs
-    pytest.param("Shared", 0, "'Shared' is no slice", "'shared'", id="upper-case shared"),
-    pytest.param("time-sliced", 0, "'time-sliced' is no slice", "Write 'shared'", id="how it is shared"),
-    pytest.param("mps", 0, "'mps' is no slice", "Write 'shared'", id="the other way to share"),
-    pytest.param("nvidia.com/gpu.shared", 0, "'nvidia.com/gpu.shared' is no slice", ANY, id="the resource of a share"),
-    pytest.param("1", 0, "'1' is no slice", "ask for nvidia.com/gpu", id="one whole GPU"),
-    pytest.param("full", 0, "'full' is no slice", "ask for nvidia.com/gpu", id="a whole GPU"),
+    pytest.param("Shared", 0, "'Shared' is not a slice", "'shared'", id="upper-case shared"),
+    pytest.param("time-sliced", 0, "'time-sliced' is not a slice", "Write 'shared'", id="how it is shared"),
+    pytest.param("mps", 0, "'mps' is not a slice", "Write 'shared'", id="the other way to share"),
     pytest.param(
-        "nvidia.com/gpu", 0, "'nvidia.com/gpu' is no slice", "ask for nvidia.com/gpu", id="the resource of a whole GPU"
+        "nvidia.com/gpu.shared", 0, "'nvidia.com/gpu.shared' is not a slice", ANY, id="the resource of a share"
+    ),
+    pytest.param("1", 0, "'1' is not a slice", "ask for nvidia.com/gpu", id="one whole GPU"),
+    pytest.param("full", 0, "'full' is not a slice", "ask for nvidia.com/gpu", id="a whole GPU"),
+    pytest.param(
+        "nvidia.com/gpu",
+        0,
+        "'nvidia.com/gpu' is not a slice",
+        "ask for nvidia.com/gpu",
+        id="the resource of a whole GPU",
     ),
     # counts
     pytest.param(
-        "0x1g.5gb", 0, "'0x1g.5gb' is no slice", "Write a count from 1 to 9999 before the 'x'", id="none of it"
+        "0x1g.5gb", 0, "'0x1g.5gb' is not a slice", "Write a count from 1 to 9999 before the 'x'", id="none of it"
     ),
-    pytest.param("02x1g.5gb", 0, "'02x1g.5gb' is no slice", "Write '2x1g.5gb'", id="a count with a leading zero"),
-    pytest.param("-1x1g.5gb", 0, "'-1x1g.5gb' is no slice", ANY, id="fewer than none"),
+    pytest.param("02x1g.5gb", 0, "'02x1g.5gb' is not a slice", "Write '2x1g.5gb'", id="a count with a leading zero"),
+    pytest.param("-1x1g.5gb", 0, "'-1x1g.5gb' is not a slice", ANY, id="fewer than none"),
     pytest.param(
         "10000x1g.5gb",
         0,
-        "'10000x1g.5gb' is no slice",
+        "'10000x1g.5gb' is not a slice",
         "Write a count from 1 to 9999 before the 'x'",
         id="a count of five digits",
     ),
-    pytest.param("2X1g.5gb", 0, "'2X1g.5gb' is no slice", "Write '2x1g.5gb'", id="an upper-case X"),
-    pytest.param("2*1g.5gb", 0, "'2*1g.5gb' is no slice", "Write '2x1g.5gb'", id="a star for the x"),
-    pytest.param("2x", 0, "'2x' is no slice", ANY, id="a count of nothing"),
-    pytest.param("x1g.5gb", 0, "'x1g.5gb' is no slice", ANY, id="an x without a count"),
-    pytest.param("2x3x1g.5gb", 2, "'3x1g.5gb' is no slice", "Write '3x1g.5gb'", id="a count of a count"),
+    pytest.param("2X1g.5gb", 0, "'2X1g.5gb' is not a slice", "Write '2x1g.5gb'", id="an upper-case X"),
+    pytest.param("2*1g.5gb", 0, "'2*1g.5gb' is not a slice", "Write '2x1g.5gb'", id="a star for the x"),
+    pytest.param("2x", 0, "'2x' is not a slice", ANY, id="a count of nothing"),
+    pytest.param("x1g.5gb", 0, "'x1g.5gb' is not a slice", ANY, id="an x without a count"),
+    pytest.param("2x3x1g.5gb", 2, "'3x1g.5gb' is not a slice", "Write '3x1g.5gb'", id="a count of a count"),
     pytest.param("2x1g5gb", 4, "'1g5gb' is not a MIG profile", "1g.5gb", id="the position is behind the count too"),
     # GPUs
-    pytest.param("2X1g.5gb", 0, "'2X1g.5gb' is no slice", "Write '2x1g.5gb'", id="a capital x"),
+    pytest.param("2X1g.5gb", 0, "'2X1g.5gb' is not a slice", "Write '2x1g.5gb'", id="a capital x"),
     pytest.param(
         "|".join(["1g.5gb"] * 33), 224, "more than 32 alternatives", "Write fewer", id="too many alternatives"
     ),
-    pytest.param("Shared", 0, "'Shared' is no slice", "Write 'shared'", id="a capital letter"),
-    pytest.param("h100", 0, "'h100' is no slice", "1/7@h100", id="a GPU and no slice"),
+    pytest.param("Shared", 0, "'Shared' is not a slice", "Write 'shared'", id="a capital letter"),
+    pytest.param("h100", 0, "'h100' is not a slice", "1/7@h100", id="a GPU and no slice"),
     pytest.param("@h100", 0, "found '@h100'", ANY, id="a GPU and nothing before it"),
-    pytest.param("1g.5gb@", 7, "behind '@' in '1g.5gb@', found the end", "1g.5gb@a100", id="nothing behind the @"),
-    pytest.param("1g.5gb@@h100", 7, "behind '@' in '1g.5gb@@h100', found '@h100'", "1g.5gb@a100", id="two @ at once"),
+    pytest.param("1g.5gb@", 7, "after '@' in '1g.5gb@', found the end", "1g.5gb@a100", id="nothing behind the @"),
+    pytest.param("1g.5gb@@h100", 7, "after '@' in '1g.5gb@@h100', found '@h100'", "1g.5gb@a100", id="two @ at once"),
     pytest.param("1g.5gb@h100@a100", 11, "a second '@'", "Name one GPU", id="two GPUs"),
     pytest.param("1g.5gb@H100", 7, "'H100' cannot be a GPU's name", "Write '1g.5gb@h100'", id="an upper-case GPU"),
     pytest.param(
@@ -326,7 +334,7 @@ REFUSED = [
     pytest.param("|1g.5gb", 0, "found '|1g.5gb'", ANY, id="nothing before the bar"),
     pytest.param("1g.5gb||2g.10gb", 7, "found '|2g.10gb'", ANY, id="nothing between two bars"),
     pytest.param("1g.5gb or 2g.10gb", 6, "found ' or 2g.10gb'", "'|' between alternatives", id="a word for the bar"),
-    pytest.param("1g.5gb|shraed", 7, "'shraed' is no slice", ANY, id="the second of two is misspelt"),
+    pytest.param("1g.5gb|shraed", 7, "'shraed' is not a slice", ANY, id="the second of two is misspelt"),
     pytest.param("shared|2x1g5gb", 11, "'1g5gb' is not", "1g.5gb", id="the second of two, behind its count"),
     # containers
     pytest.param("1g.5gb,2g.10gb", 6, "has a ',' but names no container", "container=slice", id="a comma for a bar"),
@@ -339,7 +347,7 @@ REFUSED = [
     pytest.param(
         "main=1g.5gb,",
         11,
-        "'main=1g.5gb,' names nothing behind its last ','",
+        "'main=1g.5gb,' has nothing after its last ','",
         "Remove it",
         id="nothing behind the comma",
     ),
@@ -365,7 +373,7 @@ REFUSED = [
         "Write 'container=slice' with a name from spec.containers",
         id="the first has no name",
     ),
-    pytest.param("main=1g.5gb|side=shared", 12, "'side' is no slice", ANY, id="a bar between containers"),
+    pytest.param("main=1g.5gb|side=shared", 12, "'side' is not a slice", ANY, id="a bar between containers"),
     pytest.param(
         "main=1g.5gb;side=shared",
         11,
@@ -374,7 +382,7 @@ REFUSED = [
         id="a semicolon between containers",
     ),
     pytest.param("main=1g.5gb side=shared", 11, "found ' side=shared'", "',' between", id="a space between containers"),
-    pytest.param("main:1g.5gb", 0, "'main:1g.5gb' is no slice", ANY, id="a colon for the equal sign"),
+    pytest.param("main:1g.5gb", 0, "'main:1g.5gb' is not a slice", ANY, id="a colon for the equal sign"),
     pytest.param("main=1g.5gb,main=shared", 12, "'main' is named twice", "Name each container once", id="named twice"),
     pytest.param("Main=1g.5gb", 0, "'Main' cannot be a container's name", "spec.containers", id="an upper-case name"),
     pytest.param("my_main=1g.5gb", 0, "'my_main' cannot be", "spec.containers", id="an underscore in a name"),

@@ -85,7 +85,7 @@ class TestWhereAChoiceLeavesSeveralSlices:
     def test_a_profile_whose_real_memory_nobody_saw_satisfies_no_gi(self) -> None:
         text = fleet(pool("p", "1g.10gb: 7"))
         assert given(resolved(text, "1gb")) == ["1 mig-1g.10gb"]
-        assert "nobody has seen the real memory" in refused(text, "1Gi").problem
+        assert "the real memory of the slices" in refused(text, "1Gi").problem
 
 
 class TestTheFirstCombination:

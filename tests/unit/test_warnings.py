@@ -32,12 +32,16 @@ def test_a_pod_without_any_of_this_gets_no_warning() -> None:
     [
         pytest.param("1/7", "", id="a whole number of slices"),
         pytest.param("2/7", "", id="another"),
-        pytest.param("1/10", "1/10 of a GPU is 1g.5gb, 7 on one a100-40gb", id="the smallest is more"),
+        pytest.param("1/10", "1/10 of a GPU is 1g.5gb: one a100-40gb has room for 7", id="the smallest is more"),
         pytest.param(
-            "3/7", "3/7 of a GPU is 3g.20gb, 2 on one a100-40gb; 2g.10gb would be 3", id="costs half the memory"
+            "3/7",
+            "3/7 of a GPU is 3g.20gb: one a100-40gb has room for 2, or for 3 of 2g.10gb",
+            id="costs half the memory",
         ),
-        pytest.param("1/4", "1/4 of a GPU is 2g.10gb, 3 on one a100-40gb; 1g.10gb would be 4", id="no whole number"),
-        pytest.param("2x1/4", "1/4 of a GPU is 2g.10gb, 3 on one a100-40gb; 1g.10gb would be 4", id="twice"),
+        pytest.param(
+            "1/4", "1/4 of a GPU is 2g.10gb: one a100-40gb has room for 3, or for 4 of 1g.10gb", id="no whole number"
+        ),
+        pytest.param("2x1/4", "1/4 of a GPU is 2g.10gb: one a100-40gb has room for 3, or for 4 of 1g.10gb", id="twice"),
     ],
 )
 def test_a_fraction_that_costs_more_than_it_says(asked: str, expected: str) -> None:
@@ -48,9 +52,9 @@ def test_a_fraction_that_costs_more_than_it_says(asked: str, expected: str) -> N
 @pytest.mark.parametrize(
     ("layouts", "expected"),
     [
-        pytest.param(["1g.5gb: 1, 2g.10gb: 3"], "1g.5gb would be 7", id="the largest of those that are offered"),
-        pytest.param(["2g.10gb: 3", "1g.10gb: 3, 1g.5gb: 1"], "1g.10gb would be 4", id="by another pool"),
-        pytest.param(["2g.10gb: 3"], "1g.10gb would be 4", id="none is offered: what the GPU could do"),
+        pytest.param(["1g.5gb: 1, 2g.10gb: 3"], "or for 7 of 1g.5gb", id="the largest of those that are offered"),
+        pytest.param(["2g.10gb: 3", "1g.10gb: 3, 1g.5gb: 1"], "or for 4 of 1g.10gb", id="by another pool"),
+        pytest.param(["2g.10gb: 3"], "or for 4 of 1g.10gb", id="none is offered: what the GPU could do"),
     ],
 )
 def test_the_next_smaller_is_one_that_can_be_had(layouts: list[str], expected: str) -> None:
@@ -59,7 +63,7 @@ def test_the_next_smaller_is_one_that_can_be_had(layouts: list[str], expected: s
         for place, each in enumerate(layouts)
     ]
     (found,) = told(pod_of("2/9|2g.10gb"), "pools:\n" + "\n".join(pools))
-    assert found == f"2/9 of a GPU is 2g.10gb, 3 on one a100-40gb; {expected}"
+    assert found == f"2/9 of a GPU is 2g.10gb: one a100-40gb has room for 3, {expected}"
 
 
 @pytest.mark.parametrize("asked", ["1g.5gb", "10gb", "4Gi", "shared"])
@@ -76,10 +80,14 @@ def test_a_count_above_one() -> None:
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
-        pytest.param("1g.6gb@a100|1g.5gb", ["a100 has no profile '1g.6gb'; took '1g.5gb'"], id="a profile it has not"),
-        pytest.param("9g.9gb|1g.5gb", ["no GPU has a profile '9g.9gb'; took '1g.5gb'"], id="a profile of no GPU"),
-        pytest.param("1g.5gb@x1|1g.5gb", ["no GPU is called 'x1'; took '1g.5gb'"], id="a GPU of no name"),
-        pytest.param("1g.5gb@t4|1g.5gb", ["t4 has no MIG, so no '1g.5gb'; took '1g.5gb'"], id="a GPU without MIG"),
+        pytest.param(
+            "1g.6gb@a100|1g.5gb", ["a100 has no profile '1g.6gb'; '1g.5gb' is used"], id="a profile it has not"
+        ),
+        pytest.param("9g.9gb|1g.5gb", ["no GPU has a profile '9g.9gb'; '1g.5gb' is used"], id="a profile of no GPU"),
+        pytest.param("1g.5gb@x1|1g.5gb", ["no GPU is called 'x1'; '1g.5gb' is used"], id="a GPU of no name"),
+        pytest.param(
+            "1g.5gb@t4|1g.5gb", ["t4 has no MIG, so it has no '1g.5gb'; '1g.5gb' is used"], id="a GPU without MIG"
+        ),
         pytest.param("1g.18gb|1g.5gb", [], id="one that is only not offered here"),
         pytest.param("57x1g.5gb|1g.5gb", [], id="one without room"),
         pytest.param("1g.5gb|9g.9gb", [], id="behind the one that was taken"),

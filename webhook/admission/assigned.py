@@ -4,8 +4,8 @@
     gpu-slice/pools: a100-1g-5gb
 
 The API server calls again after other webhooks have changed the pod (``reinvocationPolicy: IfNeeded``).  With a sidecar
-inserted before it, "the first container" would be another one by then: so what was decided is final, and read back
-from here.
+inserted before it, "the first container" would then be another container.  So the decision is final, and is read from
+these annotations.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from webhook.admission.containers import Wanted
-from webhook.admission.pod import Place, whole
+from webhook.admission.pod import Place, whole_number
 from webhook.admission.resolve import Resolution
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -40,9 +40,9 @@ def record(asked: str, resolution: Resolution) -> dict[str, str]:
 def recall(
     asked: str, annotations: Mapping[str, object], requests: Iterable[Request], places: Sequence[Place]
 ) -> list[Wanted] | None:
-    """What an earlier visit gave, or None on the first.
+    """What an earlier visit gave; None on the first visit.
 
-    Raises `Denial` where it was another request, or the containers do not carry what was given.
+    Raises `Denial` if that was for another request, or if the containers do not have what was given.
     """
     if ASSIGNED not in annotations:
         return None
@@ -50,48 +50,50 @@ def recall(
     readable = isinstance(text, str) and len(text) <= LONGEST
     left, arrow, right = text.partition(ARROW) if isinstance(text, str) and readable else ("", "", "")
     if not arrow:
-        raise stale(f"{quote(text)} is not what gpu-slice writes there")
+        raise stale(f"{quote(text)} was not written by gpu-slice")
     if left != asked:
-        raise stale(f"it answers {quote(left)}, and the pod asks for {quote(asked)}")
-    waiting = {request.container: request for request in requests}
+        raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(asked)}")
+    remaining = {request.container: request for request in requests}
     by_name = {place.name: place for place in places}
     wanted = []
     for entry in right.split(", "):
         parts = _ENTRY.match(entry)
         if parts is None:
-            raise stale(f"{quote(entry)} is not what gpu-slice writes there")
+            raise stale(f"{quote(entry)} was not written by gpu-slice")
         name, resource, count = parts[1], parts[2], int(parts[3])
         place = by_name.get(name)
         if place is None:
             raise stale(f"it names container {quote(name)}, which the pod does not have")
         if place.asks.get(resource) != count or _limit(place, resource) != count:
-            raise stale(f"container '{name}' has no limit {quote(resource)} of {count}, which it names")
-        request = waiting.pop(None if None in waiting else name, None)
+            raise stale(
+                f"it gives container '{name}' {count} of {quote(resource)}, but the container has no such limit"
+            )
+        request = remaining.pop(None if None in remaining else name, None)
         if request is None:
-            raise stale(f"it names container '{name}', which the pod gives no slice")
+            raise stale(f"it names container '{name}', for which the pod asks for no slice")
         wanted.append(Wanted(place, request, (resource, count)))
-    if waiting:
-        raise stale(f"it leaves out {quote(', '.join(map(str, waiting.values())))}")
+    if remaining:
+        raise stale(f"it lacks a slice for {quote(', '.join(map(str, remaining.values())))}")
     return wanted
 
 
 def _limit(place: Place, resource: str) -> int:
     limits = place.container.resources.limits if place.container.resources else None
-    return whole((limits or {}).get(resource, 0), f"{place.path}.resources.limits[{resource}]")
+    return whole_number((limits or {}).get(resource, 0), f"{place.path}.resources.limits[{resource}]")
 
 
 def outdated(wanted: Iterable[Wanted], fleet: Fleet) -> Denial:
-    """A `Denial` for a record that fits the pod, but that *fleet* does not honour."""
+    """A `Denial` for a record that matches the pod, but that *fleet* cannot serve."""
     given = [entry.given for entry in wanted if entry.given is not None]
     for resource, _ in given:
         if resource not in fleet.by_resource:
             return stale(f"no pool of this cluster has {quote(resource)}")
     text = ", ".join(f"{count} of '{resource}'" for resource, count in given)
-    return stale(f"no pool that this pod may use gives {text[:200]} for what it asks")
+    return stale(f"no pool that this pod may use gives {text[:200]} for its request")
 
 
 def stale(problem: str) -> Denial:
-    """A `Denial` for a record that does not fit the pod."""
+    """A `Denial` for a record that does not match the pod."""
     return Denial(
         problem,
         field=FIELD,

@@ -1,4 +1,4 @@
-"""Which container gets what, and what GPU resources that containers ask for themselves have to do with it."""
+"""Which container gets which slice, and what happens to GPU resources that containers ask for by name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from webhook.slices.suggest import nearest
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 MOST_SLICED = 16
-"""Containers of one pod that may have a slice: the cost of a search grows with them, and no pod is known that has
-more."""
+"""Containers of one pod that may have a slice.  The cost of a search grows with them, and no known pod has more."""
 
 
 class Wanted(Struct, frozen=True, gc=False):
-    """A container that shall get a slice."""
+    """A container that is to get a slice."""
 
     place: Place
     request: Request
     given: tuple[str, int] | None = None
-    """The resource and count that an earlier visit gave it, which are final."""
+    """The resource and count that it got on an earlier visit, which are final."""
     guessed: bool = False
     """Whether it was chosen only because it is the first."""
 
@@ -40,7 +39,7 @@ class Other(Struct, frozen=True, gc=False):
 
 
 def refuse_many_shares(requests: Iterable[Request]) -> None:
-    """Raise `Denial` where a container would get several shares of a GPU."""
+    """Raise `Denial` if a container would get several shares of a GPU."""
     for request in requests:
         for choice in request.choices:
             if choice.count > 1 and choice.slice == SHARED:
@@ -54,7 +53,7 @@ def refuse_many_shares(requests: Iterable[Request]) -> None:
 
 
 def choose(requests: Sequence[Request], places: Sequence[Place], default: object, budget: Budget) -> list[Wanted]:
-    """Which container each request is for.  *default*: what the annotation `DEFAULT_CONTAINER` says."""
+    """Which container each request is for.  *default*: the value of the annotation `DEFAULT_CONTAINER`."""
     if requests[0].container is None:
         place, guessed = _only(places, default)
         return [Wanted(place, requests[0], guessed=guessed)]
@@ -77,7 +76,7 @@ def choose(requests: Sequence[Request], places: Sequence[Place], default: object
 
 
 def _only(places: Sequence[Place], default: object) -> tuple[Place, bool]:
-    """The container that gets the slice where none was named, never an init container; and whether it is a guess."""
+    """The container that gets the slice if none is named, never an init container; and whether it is a guess."""
     if len(places) == 1:
         return places[0], False
     regular = [place for place in places if not place.init]
@@ -85,7 +84,7 @@ def _only(places: Sequence[Place], default: object) -> tuple[Place, bool]:
         regular,
         [place for place in regular if WHOLE_GPU in place.asks],
         [place for place in regular if place.name == default],
-        [place for place in regular if place.asks],  # it has its slice by hand: another one would be a second
+        [place for place in regular if place.asks],  # the one that names its slice; any other would be a second
     ):
         if len(candidates) == 1:
             return candidates[0], False
@@ -104,7 +103,7 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
                 raise Denial(
                     f"{quote(place.name)} asks for a whole GPU, and a node that is cut into slices has none",
                     field=f"{place.path}.resources.limits[{WHOLE_GPU}]",
-                    hint=f"Remove it, or give it a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'",
+                    hint=f"Remove it, or give the container a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'",
                     reason="whole-gpu",
                 )
             result.append(Other(place, resource, count))
@@ -119,9 +118,9 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
 
 
 def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: bool) -> bool:
-    """What becomes of GPU resources that a container with a slice asks for itself: kept, replaced, or refused.
+    """Decide about GPU resources that a container with a slice asks for itself: kept, replaced or refused.
 
-    Returns whether a whole GPU is replaced.  *visited*: what it asks for may be what an earlier visit wrote.
+    Returns whether a whole GPU is replaced.  *visited*: an earlier visit may have written the resources.
     """
     replaced = False
     for asked, number in place.asks.items():
@@ -133,7 +132,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 raise Denial(
                     f"{quote(place.name)} asks for {number} whole GPUs and for a slice",
                     field=field,
-                    hint=f"Remove it for the slice, or the annotation '{ANNOTATION}' for the GPUs",
+                    hint=f"Remove it to get the slice, or the annotation '{ANNOTATION}' to get the GPUs",
                     reason="whole-gpu",
                 )
             replaced = True
@@ -149,7 +148,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
             raise Denial(
                 f"{quote(place.name)} asks for {number} of '{asked}', and the annotation gives it {count}",
                 field=field,
-                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it here",
+                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container",
                 reason="conflict",
             )
     return replaced

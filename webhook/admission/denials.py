@@ -1,7 +1,7 @@
 """Why no pool can serve a pod, and what to write instead.
 
-`webhook.admission.resolve` found nothing.  Here one demand after the other is added, in the order in which people can
-do something about them, and the first that leaves no pool is the reason that they read.
+`webhook.admission.resolve` returned no answer.  Here the pod's demands are checked one after the other, and the first
+that leaves no pool is the reason that users read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Explanation:
         if not permitted_offers(demand, fleet):
             return self.not_permitted(demand.wanted[0])
         for wanted in demand.wanted:
-            obstacles = {which for _, _, which in self.offers(wanted)}
+            obstacles = {cause for _, _, cause in self.offers(wanted)}
             if not obstacles:
                 return self.not_offered(wanted)
             if obstacles == {Obstacle.NOT_PERMITTED}:
@@ -68,25 +68,25 @@ class _Explanation:
         return self.no_node(pools)
 
     def offers(self, wanted: Wanted) -> Iterator[tuple[Pool, Offer, Obstacle | None]]:
-        """Each offer that satisfies a choice of *wanted*, and what keeps it from serving it."""
+        """Each offer that satisfies a choice of *wanted*, and why it does not serve it."""
         for choice in wanted.request.choices:
             for pool, offer in satisfying(choice, self.fleet, self.budget):
                 yield pool, offer, obstacle(pool, offer, choice, self.demand)
 
     def pools_of(self, wanted: Wanted) -> Iterator[Pool]:
-        """The pools that offer what is *wanted*, whoever may use it, in fleet order."""
+        """The pools that offer what is *wanted*, in fleet order, even if the namespace may not use them."""
         names = {pool.name for pool, _, _ in self.offers(wanted)}
         return (pool for pool in self.fleet.pools if pool.name in names)
 
     def of_other_architecture(self, wanted: Wanted) -> list[Pool]:
-        return [pool for pool, _, which in self.offers(wanted) if which is Obstacle.OTHER_ARCHITECTURE]
+        return [pool for pool, _, cause in self.offers(wanted) if cause is Obstacle.OTHER_ARCHITECTURE]
 
     def serves(self, pool: Pool, wanted: Wanted) -> bool:
-        """Whether *pool* has something for *wanted*, nodes and numbers aside."""
+        """Whether *pool* can serve *wanted*, regardless of nodes and counts."""
         return next(self.served(pool, wanted), None) is not None
 
     def served(self, pool: Pool, wanted: Wanted) -> Iterator[Option]:
-        """What *pool* has for *wanted*, nodes and numbers aside."""
+        """The options that *pool* has for *wanted*, regardless of nodes and counts."""
         for index, choice in enumerate(wanted.request.choices):
             self.budget.spend(2 * len(pool.offers), FIELD)
             for offer in pool.offers:
@@ -107,11 +107,11 @@ class _Explanation:
         pools_of: dict[str, list[str]] = {}
         for pool, offer in permitted_offers(self.demand, self.fleet):
             pools_of.setdefault(f"'{offer}'", []).append(pool.name)
-        may = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
+        permitted = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
         return Denial(
             f"namespace {quote(self.namespace or 'default')} may not use {quote(_choices(wanted))}",
             field=FIELD,
-            hint=f"It may use {listed(may)}" if may else "Ask the platform team: it may use no slices",
+            hint=f"It may use {listed(permitted)}" if permitted else "Ask the platform team: it may not use any slices",
             reason="namespace",
             position=wanted.request.choices[0].position,
         )
@@ -121,7 +121,7 @@ class _Explanation:
             f"pool {pool.name}, which has {quote(_choices(wanted))}, is {pool.architecture}, "
             "and the pod names no architecture",
             field=FIELD,
-            hint=f"If the image runs there, add nodeSelector {ARCHITECTURES[0]}: {pool.architecture}",
+            hint=f"If the image runs on {pool.architecture}, add nodeSelector {ARCHITECTURES[0]}: {pool.architecture}",
             reason="architecture",
             position=wanted.request.choices[0].position,
         )
@@ -139,19 +139,19 @@ class _Explanation:
         )
 
     def no_node(self, pools: Sequence[Pool]) -> Denial:
-        """Some nodeSelector entry or affinity leaves none of *pools*."""
+        """A nodeSelector entry or node affinity excludes all of *pools*."""
         rules, known = self.demand.rules, self.fleet.label_keys
         shapes = [shape for pool in pools for shape in pool.shapes]
         names = _pools([pool.name for pool in pools])
         self.budget.spend(rules.cost * len(shapes))
         for key, value in rules.selector.items():
             if not any(shape.labels.get(key, None if key in known else value) == value for shape in shapes):
-                has = _values(key, shapes)
+                values = _values(key, shapes)
                 return Denial(
                     f"{quote(value)} matches no node that serves {self.asked()} ({names}), "
-                    + (f"where it is {has}" if has else "which lack this label"),
+                    + (f"where the label is {values}" if values else "whose nodes do not have this label"),
                     field=f"spec.nodeSelector[{key}]",
-                    hint=f"Write {has}, or remove it" if has else "Remove it",
+                    hint=f"Write {values}, or remove it" if values else "Remove it",
                     reason="node-selector",
                 )
         if rules.terms is not None and all(map(empty, rules.terms)):
@@ -164,10 +164,10 @@ class _Explanation:
         for term in rules.terms or ():
             for expression in term.match_expressions or ():
                 if not any(expression_could_hold(expression, shape.labels, known) for shape in shapes):
-                    has = _values(expression.key, shapes)
+                    values = _values(expression.key, shapes)
                     return Denial(
                         f"{expression.key} {expression.operator} {quote(expression.values or [])} matches no node "
-                        f"that serves {self.asked()} ({names})" + (f", where it is {has}" if has else ""),
+                        f"that serves {self.asked()} ({names})" + (f", where the label is {values}" if values else ""),
                         field=AFFINITY,
                         hint="Correct it, or remove it",
                         reason="node-selector",
@@ -180,24 +180,24 @@ class _Explanation:
         )
 
     def too_many(self, capacities: Mapping[Pool, Mapping[str, int]]) -> Denial:
-        """The pod asks for more than any one node has: say how many that is."""
+        """The pod asks for more than any single node has."""
 
         def most(resource: str) -> int:
             return max(capacity.get(resource, 0) for capacity in capacities.values())
 
-        # The best that each container could get; of one container alone, that of which there is the most.
+        # The best option of each container.  If only one is wanted: the option of which a node has the most.
         wanted = self.demand.wanted
         options = [
             sorted((option for pool in capacities for option in self.served(pool, part)), key=_order) for part in wanted
         ]
-        best = [of_one[0] for of_one in options]
+        best = [part[0] for part in options]
         if len(wanted) == 1:
             best = [max(options[0], key=lambda option: most(option[1].resource))]
         needed = total(self.demand, best)
         resource = max(needed, key=lambda name: needed[name] - most(name))
         if needed[resource] <= most(resource):
             return Denial(
-                f"no one node has everything that {self.asked()} need together",
+                f"no single node has everything that {self.asked()} need together",
                 field=FIELD,
                 hint="Ask for fewer slices, or make several pods",
                 reason="capacity",

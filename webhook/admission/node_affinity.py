@@ -1,8 +1,7 @@
-"""Which nodes a pod allows: its nodeSelector and required node affinity, held against nodes to come.
+"""Which nodes a pod allows: its nodeSelector and required node affinity, compared with nodes that may not exist yet.
 
-A pool's nodes need not exist yet, and not every label is known beforehand (a zone, what GPU feature discovery finds).
-So the question is whether a node *could* match: a label that nobody can know rules nothing out.  Preferred affinity
-rules nothing out either.
+Not every label of a future node is known, such as its zone or the labels of GPU feature discovery.  So the question is
+whether a node *could* match: a label with an unknown value excludes no node.  Preferred affinity excludes none either.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ class NodeRules(Struct, frozen=True, gc=False):
 
     selector: Mapping[str, str] = {}
     terms: Sequence[Term] | None = None
-    """Required node affinity: one of them must hold.  None: no such demand."""
+    """Required node affinity: one of these terms must match.  None if the pod has none."""
     architectures: frozenset[str] = frozenset()
-    """Those that the pod names."""
+    """The architectures that the pod names."""
     cost: int = 0
-    """Steps that it takes to hold them against one kind of node."""
+    """Steps that it takes to check one kind of node."""
 
     @property
     def anything(self) -> bool:
@@ -43,7 +42,7 @@ class NodeRules(Struct, frozen=True, gc=False):
         return not self.selector and self.terms is None
 
     def allows(self, shape: NodeShape, known: frozenset[str]) -> bool:
-        """Whether a node of *shape* could take the pod.  *known*: label keys that it lacks if it has no value."""
+        """Whether a node of *shape* could take the pod.  *known*: keys of labels whose values are all known."""
         labels = shape.labels
         for key, value in self.selector.items():
             if labels.get(key, value if key not in known else None) != value:
@@ -63,7 +62,7 @@ ANYWHERE = NodeRules()
 
 
 def node_rules(spec: Spec, budget: Budget) -> NodeRules:
-    """What *spec* demands.  Raises `Denial` where that is too much to look at."""
+    """What *spec* demands.  Raises `Denial` if there are too many expressions."""
     terms = _required(spec)
     selector = spec.node_selector or {}
     if not selector and terms is None:
@@ -88,7 +87,7 @@ def _required(spec: Spec) -> Sequence[Term] | None:
 
 
 def _count(terms: Sequence[Term], budget: Budget) -> int:
-    """How many expressions *terms* have; each of their values costs a step, as it may be compared."""
+    """How many expressions *terms* have.  Each of their values costs a step, because it may be compared."""
     budget.spend(len(terms), AFFINITY)
     count = sum(len(term.match_expressions) for term in terms if term.match_expressions)
     if count > MOST_EXPRESSIONS:
@@ -105,19 +104,19 @@ def _count(terms: Sequence[Term], budget: Budget) -> int:
 
 
 def empty(term: Term) -> bool:
-    """Whether *term* demands nothing, which to Kubernetes means that it matches no node at all."""
+    """Whether *term* demands nothing.  To Kubernetes such a term matches no node."""
     return not term.match_expressions and not term.match_fields
 
 
 def could_hold(term: Term, labels: Mapping[str, str], known: frozenset[str]) -> bool:
-    """Whether *term* could hold on a node with *labels*; its matchFields name nodes, which nobody can know."""
+    """Whether *term* could match a node with *labels*.  Its matchFields name nodes, which are not known in advance."""
     return not empty(term) and all(
         expression_could_hold(expression, labels, known) for expression in term.match_expressions or ()
     )
 
 
 def expression_could_hold(expression: Expression, labels: Mapping[str, str], known: frozenset[str]) -> bool:
-    """Whether one match expression could hold."""
+    """Whether one match expression could match."""
     value, values = labels.get(expression.key), expression.values or ()
     if value is None and expression.key not in known:
         return True
@@ -132,7 +131,7 @@ def expression_could_hold(expression: Expression, labels: Mapping[str, str], kno
             return value is None
         case "Gt" | "Lt":
             return _compare(value or "", expression.operator, values[0] if values else "")
-    return True  # an operator that Kubernetes does not know either: the API server will say so
+    return True  # an operator that Kubernetes does not know: the API server refuses it
 
 
 def _compare(value: str, operator: str, bound: str) -> bool:

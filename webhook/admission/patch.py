@@ -1,9 +1,9 @@
-"""A resolution as JSON Patch operations on a pod: resources, tolerations, node selection, and two annotations.
+"""A resolution as JSON Patch operations on a pod: resources, tolerations, node selection and two annotations.
 
-Only ``add``, ``replace`` and ``remove``, in the order of the document.  The API server's library refuses to add into a
+Only ``add``, ``replace`` and ``remove``, in the order of the document.  The API server's library refuses to add to a
 parent that is missing or null, and a patch that decodes but does not apply refuses the pod whatever the failurePolicy
-(kubernetes/apiserver, mutating dispatcher).  So what is missing is added whole, and what is null is replaced.  What
-already says so is left as it is, so doing it twice is doing it once.  Source: RFC 6902, RFC 6901.
+(kubernetes/apiserver, mutating dispatcher).  So a missing parent is added with its content, and null is replaced.  What
+the pod already has is left as it is, so a second visit changes nothing.  Source: RFC 6902, RFC 6901.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET
 
 from webhook.admission.node_affinity import empty
-from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, Toleration, whole
+from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, Toleration, whole_number
 from webhook.admission.resolve import Assignment, Resolution
 from webhook.budget import Budget
 from webhook.fleet.file import TAINT_KEY
@@ -36,15 +36,15 @@ class Patch:
         self.operations: list[Operation] = []
 
     def put(self, path: str, key: str, value: Any, *, exists: bool) -> None:
-        """Make *value* what the mapping at *path* has under *key*; *exists*: it has something there, if only null."""
+        """Set *key* of the mapping at *path* to *value*.  *exists*: the mapping has the key, even if it is null."""
         self.operations.append({"op": "replace" if exists else "add", "path": f"{path}/{escape(key)}", "value": value})
 
     def append(self, path: str, value: Any) -> None:
-        """Add *value* to the end of the list that is at *path*."""
+        """Add *value* to the end of the list at *path*."""
         self.operations.append({"op": "add", "path": f"{path}/-", "value": value})
 
     def remove(self, path: str, key: str) -> None:
-        """Take away what the mapping at *path* has under *key*."""
+        """Remove *key* from the mapping at *path*."""
         self.operations.append({"op": "remove", "path": f"{path}/{escape(key)}"})
 
 
@@ -70,7 +70,7 @@ def write(pod: Pod, resolution: Resolution, record: Mapping[str, str], budget: B
 
 
 def _give(patch: Patch, assignment: Assignment) -> None:
-    """A container's slice into limits and requests, in the place of a whole GPU."""
+    """Write a container's slice into limits and requests, and remove a whole GPU."""
     place, resource, count = assignment.container, assignment.resource, str(assignment.count)
     path = f"/spec/{place.section}/{place.index}"
     resources = place.container.resources
@@ -85,7 +85,7 @@ def _give(patch: Patch, assignment: Assignment) -> None:
             continue
         if WHOLE_GPU in section and resource != WHOLE_GPU:
             patch.remove(f"{path}/{name}", WHOLE_GPU)
-        if resource not in section or whole(section[resource], place.path) != assignment.count:
+        if resource not in section or whole_number(section[resource], place.path) != assignment.count:
             patch.put(f"{path}/{name}", resource, count, exists=resource in section)
 
 
@@ -102,10 +102,10 @@ def _tolerate(patch: Patch, spec: Spec, resolution: Resolution, budget: Budget) 
 
 
 def _of_resources(spec: Spec, assignments: Iterable[Assignment], budget: Budget) -> list[dict[str, str]]:
-    """What the API server's plugin ExtendedResourceToleration would add, which EKS has switched on.
+    """The tolerations that the API server's plugin ExtendedResourceToleration would add.  EKS has it enabled.
 
-    It adds it unless this very toleration is there, and a change of its own would bring the pod back to us: one more
-    call.  Source: k8s.io/kubernetes ``plugin/pkg/admission/extendedresourcetoleration``.
+    The plugin adds one unless the pod has exactly that toleration.  Its change would cause a second call of the
+    webhook.  Source: k8s.io/kubernetes ``plugin/pkg/admission/extendedresourcetoleration``.
     """
     missing: dict[str, dict[str, str]] = {}
     for resource in dict.fromkeys(assignment.resource for assignment in assignments):
@@ -117,7 +117,7 @@ def _of_resources(spec: Spec, assignments: Iterable[Assignment], budget: Budget)
 
 
 def missing_tolerations(spec: Spec, taints: Iterable[Taint], budget: Budget) -> list[dict[str, str]]:
-    """What *spec* must add to tolerate every one of *taints*."""
+    """The tolerations that *spec* lacks for *taints*."""
     existing, missing = list(spec.tolerations or ()), []
     for taint in taints:
         budget.spend(1 + 2 * len(existing), "spec.tolerations")
@@ -128,7 +128,7 @@ def missing_tolerations(spec: Spec, taints: Iterable[Taint], budget: Budget) -> 
 
 
 def toleration_of(taint: Taint) -> dict[str, str]:
-    """What tolerates *taint*: any value of our own key, whose value says nothing, and else no more than it."""
+    """The toleration for *taint*: for our own key with any value, otherwise for exactly this taint."""
     if taint.key == TAINT_KEY:
         return {"key": taint.key, "operator": "Exists"}
     if not taint.value:
@@ -137,7 +137,7 @@ def toleration_of(taint: Taint) -> dict[str, str]:
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:
-    """Whether a toleration covers *taint* for good.  Source: k8s.io/component-helpers ``scheduling/corev1``."""
+    """Whether *toleration* covers *taint*, with no time limit.  Source: component-helpers ``scheduling/corev1``."""
     if toleration.effect and toleration.effect != taint.effect:
         return False
     if toleration.toleration_seconds is not None and taint.effect == "NoExecute":
@@ -165,14 +165,14 @@ def missing_labels(spec: Spec, labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def lacks_pool(spec: Spec, names: Sequence[str]) -> bool:
-    """Whether *spec* does not yet single out the pools called *names*."""
+    """Whether *spec* does not yet select the pools called *names*."""
     patch = Patch()
     _require(patch, spec, names)
     return bool(patch.operations)
 
 
 def _require(patch: Patch, spec: Spec, names: Sequence[str]) -> None:
-    """Add ``gpu-slice/pool In names`` to each required term: Karpenter looks at the first alone."""
+    """Add ``gpu-slice/pool In names`` to each required term: Karpenter reads only the first."""
     if spec.node_selector and spec.node_selector.get(POOL_LABEL) in names:
         return
     expression = {"key": POOL_LABEL, "operator": "In", "values": list(names)}
@@ -194,7 +194,7 @@ def _require(patch: Patch, spec: Spec, names: Sequence[str]) -> None:
     path = f"{path}/{required_key}/nodeSelectorTerms"
     for index, term in enumerate(node.required.node_selector_terms or ()):
         existing = term.match_expressions
-        if empty(term):  # it matches no node, and must not begin to
+        if empty(term):  # it matches no node, and must still match none
             continue
         if existing:
             if not any(

@@ -1,4 +1,4 @@
-"""The whole decision about one pod, as a value: the webhook sends it, a preview shows it."""
+"""The complete decision about one pod, as a value: the webhook sends it, a preview shows it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,24 @@ from webhook.slices.request import ANNOTATION, FIELD
 
 OWN_NAMESPACE = "gpu-slice"
 UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
-"""The cluster must be able to start without us, and so must we.  The webhook's configuration says the same."""
+"""The cluster must be able to start without the webhook, and so must the webhook itself.  The webhook configuration
+excludes the same namespaces."""
 
 MIRROR = "kubernetes.io/config.mirror"
-"""The annotation of a mirror pod: the kubelet's image of a static pod."""
+"""The annotation of a mirror pod, which represents a static pod of a kubelet."""
 
 
 class Plan(Struct, frozen=True, gc=False):
-    """What happens to a pod that is admitted."""
+    """What is changed in a pod that is admitted."""
 
     patch: tuple[Operation, ...] = ()
-    """RFC 6902 operations that make of the pod what it becomes."""
+    """RFC 6902 operations."""
     warnings: tuple[str, ...] = ()
-    """Each at most 120 characters, for whoever made the pod."""
+    """For the pod's author, at most 120 characters each."""
     resolution: Resolution | None = None
-    """None where the pod is none of our business."""
+    """None if the webhook does not handle the pod."""
     why: str = ""
-    """Where nothing changes, why."""
+    """Why nothing changes; empty if something does."""
 
 
 UNANNOTATED = Plan(why=f"it has no annotation '{ANNOTATION}'")
@@ -51,18 +52,19 @@ def plan(
     budget: Budget | None = None,
     plain: Plain | None = None,
 ) -> Plan:
-    """Decide about *pod*, which is created in *namespace*.  Raises `Denial`.
+    """Decide about *pod*, which is being created in *namespace*.  Raises `Denial`.
 
-    *controller* is the kind of the workload that makes the pod; where absent, the pod's own ownerReferences tell.
-    *budget*: the steps that it may take; where absent, those of one review.  *plain*: what `prepare` made of *fleet*.
+    *controller* is the kind of the workload that creates the pod; by default it is read from the ownerReferences.
+    *budget*: the steps that the decision may take; by default those of one review.  *plain*: what `prepare` returned
+    for *fleet*.
     """
     annotations = pod.annotations
     if ANNOTATION not in annotations:
         return UNANNOTATED
     if namespace in UNTOUCHED_NAMESPACES:
-        return Plan(why=f"pods of namespace '{namespace}' are never touched")
+        return Plan(why=f"pods of namespace '{namespace}' are never changed")
     if MIRROR in annotations:
-        return Plan(why="it is the mirror of a static pod")
+        return Plan(why="it is the mirror pod of a static pod")
     asked = annotations[ANNOTATION]
     if not isinstance(asked, str):
         raise Denial(
@@ -91,16 +93,18 @@ def plan(
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
     patch = tuple(write(pod, resolution, assigned.record(asked, resolution), budget))
+    why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, (), resolution, "" if patch else "it has its slice already")
-    told = warnings(pod, containers, demand, resolution, replaced, fleet, controller, budget)
-    return Plan(patch, told, resolution, "" if patch else "it has its slice already")
+        return Plan(patch, (), resolution, why)
+    return Plan(
+        patch, warnings(pod, containers, demand, resolution, replaced, fleet, controller, budget), resolution, why
+    )
 
 
 def outcome(plan: Plan | None, denial: Denial | None) -> str:
-    """One word for what happened, for metrics, logs and programs.
+    """The outcome in one word, for metrics, logs and programs.
 
-    ``sliced``, ``unchanged`` (it has its slice), ``untouched`` (none of our business) or ``denied``.
+    ``sliced``, ``unchanged`` (it has its slice), ``untouched`` (the webhook does not handle it) or ``denied``.
     """
     if denial is not None:
         return "denied"

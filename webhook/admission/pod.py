@@ -1,7 +1,7 @@
-"""A pod as a decision sees it: the few fields that it reads, typed, decoded once.
+"""A pod as a decision sees it: the few fields that it reads, typed and decoded once.
 
-Nothing is ever written from this view, so a field that is not in it cannot be lost.  `UNSET` is a field that is
-absent, which a patch must add; null and empty are there, and are replaced.  What is not shaped like a pod is refused
+This view is never written back, so a field that is not in it cannot be lost.  `UNSET` means that a field is absent, so
+a patch must add it.  A field that is null or empty is present, and is replaced.  A field with a wrong type is refused
 with its path.  Source: k8s.io/api ``core/v1/types.go``.
 """
 
@@ -25,11 +25,11 @@ MOST_CONTAINERS = 1_000
 """Containers of a pod that asks for a slice.  A node runs some 110 to 737 pods in all."""
 
 Quantity: TypeAlias = str | int | float | bool | None
-"""What people write for a quantity; only those of GPUs are read."""
+"""A quantity as users write it.  Only those of GPUs are read."""
 
 
 class View(Struct, frozen=True, gc=False, rename="camel"):
-    """A part of a pod.  Fields that it does not name are passed over."""
+    """A part of a pod.  Unknown fields are ignored."""
 
 
 class Resources(View, frozen=True):
@@ -110,7 +110,7 @@ class Pod(View, frozen=True):
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """The pod's annotations, empty where there are none.  A file may have values that are not strings."""
+        """The pod's annotations; empty if there are none.  In a file, values may be other than strings."""
         return (self.metadata.annotations if self.metadata is not None else None) or {}
 
 
@@ -118,14 +118,14 @@ EMPTY_SPEC = Spec()
 
 
 def convert(document: Mapping[str, Any]) -> Pod:
-    """The view of a pod that was read from a file.  Raises `Denial` where it is not shaped like one."""
+    """The view of a pod that was read from a file.  Raises `Denial` if a field has a wrong type."""
     try:
         return msgspec.convert(document, Pod)
     except msgspec.ValidationError as error:
         raise malformed(str(error), document) from None
 
 
-_PROBLEM = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key in )?\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
+_PROBLEM = re.compile(r"(?P<reason>.*?)(?: - at `(?P<key>key in )?\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[A-Za-z]+)|\[(?P<index>\d+|\.\.\.)\]")
 _EXPECTED = {
     "object": "a mapping",
@@ -137,16 +137,16 @@ _EXPECTED = {
 
 
 def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
-    """What msgspec says of *document*, a pod, as a `Denial` with the path and the value.
+    """The *problem* that msgspec reports for *document*, a pod, as a `Denial` with the path and the value.
 
-    msgspec does not name the key of a mapping whose value is wrong: the first such value is looked for.
+    msgspec does not name the key of a mapping whose value is wrong, so the first such value is searched for.
     """
     parts = _PROBLEM.match(problem)
-    what, steps = (parts["what"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
-    if missing := re.fullmatch(r"Object missing required field `(\w+)`", what):
+    reason, steps = (parts["reason"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
+    if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
         steps.append((missing[1], ""))
-    kinds = [kind for kind in _EXPECTED if re.match(rf"Expected `[^`]*\b{kind}\b", what)]
-    expected = _EXPECTED[kinds[0]] if kinds and "float" not in what else "a quantity, such as 1"
+    kinds = [kind for kind in _EXPECTED if re.match(rf"Expected `[^`]*\b{kind}\b", reason)]
+    expected = _EXPECTED[kinds[0]] if kinds and "float" not in reason else "a quantity, such as 1"
     path = ""
     value: Any = document
     for name, index in steps:
@@ -171,14 +171,14 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
 
 
 class Place(Struct, frozen=True, gc=False):
-    """A container, where it stands in its pod, and what it asks of a GPU."""
+    """A container, its position in the pod, and the GPU resources that it asks for."""
 
     container: Container
     index: int
     init: bool
-    """Whether it is an init container, a restartable one among them."""
+    """Whether it is an init container.  A sidecar is one, too."""
     asks: Mapping[str, int]
-    """GPU resources by name, as limits and requests have them; those of zero left out."""
+    """GPU resources by name, from limits and requests, without those of zero."""
 
     @property
     def name(self) -> str:
@@ -194,19 +194,19 @@ class Place(Struct, frozen=True, gc=False):
 
     @property
     def sidecar(self) -> bool:
-        """Whether it is an init container that keeps running beside the others."""
+        """Whether it is an init container that keeps running while the others run."""
         return self.init and self.container.restart_policy == "Always"
 
 
 def places(spec: Spec, budget: Budget) -> list[Place]:
-    """The init containers, then the containers.  Raises `Denial` where there is none."""
+    """The init containers, then the containers.  Raises `Denial` if there are no containers, or too many."""
     result = []
     for init, containers in ((True, spec.init_containers), (False, spec.containers)):
         if not containers:
             continue
         if len(containers) > MOST_CONTAINERS:
             raise Denial(
-                f"there are {len(containers)} of them",
+                f"the list has {len(containers)} entries",
                 field="spec.initContainers" if init else "spec.containers",
                 hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
                 reason="too-large",
@@ -231,10 +231,10 @@ def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> dict[
                 continue
             budget.spend(4)
             field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
-            count = whole(quantity, field)
+            count = whole_number(quantity, field)
             if asks.setdefault(name, count) != count:
                 raise Denial(
-                    f"limit and request differ, {asks[name]} and {count}",
+                    f"the limit is {asks[name]} and the request is {count}",
                     field=field,
                     hint="Write the same number in both, or the limit alone",
                     reason="conflict",
@@ -243,7 +243,7 @@ def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> dict[
 
 
 def is_gpu(resource: str) -> bool:
-    """Whether the device plugin advertises such a resource for a GPU or a part of one."""
+    """Whether it is a resource that the device plugin advertises for a GPU or a part of one."""
     return (
         resource == WHOLE_GPU
         or resource.startswith("nvidia.com/mig-")
@@ -255,7 +255,7 @@ _SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, 
 _QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?(m|k|Ki|M|Mi|G|Gi|[eE][+]?[0-9])?\Z")
 
 
-def whole(quantity: Quantity, field: str) -> int:
+def whole_number(quantity: Quantity, field: str) -> int:
     """A Kubernetes quantity that is a whole number, as extended resources must be."""
     if isinstance(quantity, int) and not isinstance(quantity, bool) and 0 <= quantity < 10**12:
         return quantity
@@ -283,9 +283,9 @@ def _not_whole(field: str, quantity: Quantity) -> Denial:
 
 
 def needed(asks: Iterable[tuple[Place, str, int]]) -> dict[str, int]:
-    """What a node must have for the whole pod, by resource, from (container, resource, count) in the pod's order.
+    """What a node needs for the complete pod, by resource, from (container, resource, count) in the pod's order.
 
-    Containers and sidecars run together; each other init container runs alone, with the sidecars before it.
+    Containers and sidecars run together.  Any other init container runs alone, with the sidecars before it.
     Source: k8s.io/component-helpers ``resource/helpers.go``.
     """
     together: dict[str, int] = {}

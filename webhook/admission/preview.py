@@ -1,7 +1,7 @@
-"""A plan shown before anything is created: per pod, or per workload, what the webhook would do.
+"""Previews: what the webhook would do to a pod, or to the pods of a workload, before anything is created.
 
-It is the webhook's own `plan`.  What is shown is its patch applied by another library, so that what people
-read is what an API server makes of the patch, and not what we meant by it.
+A preview uses the webhook's own `plan`.  Another library applies the patch, so a preview shows what an API server would
+make of it, and not what we meant.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Preview:
     subject: Subject
     plan: Plan | None = None
     pod: Document | None = None
-    """The pod as it would become; None where there is none, or it is denied."""
+    """The resulting pod; None if there is no pod, or it is denied."""
     denial: Denial | None = None
 
     @property
@@ -39,7 +39,7 @@ class Preview:
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
-    """Preview *document*, or each item of a List.  *namespace* is for those that name none."""
+    """Preview *document*, or each item of a List.  *namespace* is used for those that name none."""
     for subject in subjects(document):
         if subject.pod is None:
             yield Preview(subject)

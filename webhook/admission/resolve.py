@@ -1,8 +1,8 @@
-"""From what a pod asks for to the one answer that this fleet has for it.
+"""Finds the one answer that a fleet has for what a pod asks for.
 
-The first combination of choices, left to right, that one pool can serve for all containers of the pod.  Where a choice
-leaves several resources: the fewest compute slices, then the least memory, then no extra engines, then fleet order.
-Then every pool that serves those resources may take the pod.
+It is the first combination of choices, left to right, that one pool can serve for all containers of the pod.  If
+several resources satisfy a choice, the one with the fewest compute slices is taken, then the one with the least memory,
+then one without media engines, then the first in fleet order.  Every pool that serves these resources may take the pod.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from webhook.slices.profile import MigProfile
 from webhook.slices.request import FIELD, Choice, Request
 
 DEFAULT_ARCHITECTURE = "amd64"
-"""What an image is built for if nobody says otherwise: another one serves only pods that name it, or the GPU."""
+"""Images are usually built for this.  A pool with another serves only pods that name the architecture, or the GPU."""
 
 
 class Demand(Struct, frozen=True, gc=False):
-    """Everything about a pod that bears on the answer."""
+    """Everything about a pod that affects the answer."""
 
     wanted: Sequence[Wanted]
     others: Sequence[Other]
@@ -62,26 +62,26 @@ class Resolution(Struct, frozen=True, gc=False):
     pools: tuple[Pool, ...]
     """Every pool that may take the pod, in fleet order."""
     labels: Mapping[str, str]
-    """Those that all of the pools share."""
+    """The labels that all of these pools share."""
     one_of: tuple[str, ...] = ()
-    """Names of the pools, where resource and labels do not single them out."""
+    """Names of the pools, if resource and labels also match other nodes."""
     taints: tuple[Taint, ...] = ()
-    """Those of the pools, each once."""
+    """The taints of the pools, without duplicates."""
 
 
 Plain: TypeAlias = Mapping[MigProfile, Resolution]
-"""For each profile the answer to the plainest pod: see `prepare`."""
+"""The answer to the simplest pod for each profile: see `prepare`."""
 
 
 class Obstacle(Enum):
-    """What keeps an offer that satisfies a choice from serving it, nodes and numbers aside."""
+    """Why an offer that satisfies a choice does not serve it, apart from nodes and counts."""
 
     NOT_PERMITTED = auto()
     OTHER_ARCHITECTURE = auto()
 
 
 def obstacle(pool: Pool, offer: Offer, choice: Choice, demand: Demand) -> Obstacle | None:
-    """Why *offer* of *pool*, which satisfies *choice*, does not serve it; None where it does."""
+    """Why *offer* of *pool*, which satisfies *choice*, does not serve it; None if it does."""
     if not demand.policy.permits(pool, offer):
         return Obstacle.NOT_PERMITTED
     if (
@@ -94,9 +94,9 @@ def obstacle(pool: Pool, offer: Offer, choice: Choice, demand: Demand) -> Obstac
 
 
 def prepare(fleet: Fleet) -> Plain:
-    """The answers that hang on *fleet* alone, worked out once: to a container that asks for one slice of a profile.
+    """The answers that depend only on *fleet*, computed once: for a container that asks for one slice of a profile.
 
-    They are for pods that demand nothing of their node, in a namespace that may use everything.
+    They are for pods without node selection, in a namespace that may use everything.
     """
     place = Place(Container("any"), 0, False, {})
     plain = {}
@@ -109,14 +109,14 @@ def prepare(fleet: Fleet) -> Plain:
 
 
 def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = None) -> Resolution | None:
-    """The answer, or None where no pool can serve the pod (`webhook.admission.denials` says why)."""
+    """The answer; None if no pool can serve the pod (`webhook.admission.denials` says why)."""
     if plain and demand.rules is ANYWHERE and demand.policy is EVERYTHING and not demand.others:
         known = _plain(demand.wanted, plain)
         if known is not None:
             return known
     best: tuple[tuple[object, ...], list[Option]] | None = None
     most: list[int] | None = None
-    alike: dict[object, list[int] | None] = {}
+    known_shapes: dict[object, list[int] | None] = {}
     serving = _Serving(demand, fleet, budget)
     for pool, options in _options(demand, serving, budget).items():
         capacity = largest_allowed(pool, demand, fleet, budget)
@@ -125,15 +125,15 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = 
         if len(options) == 1 and not demand.others:
             places = first_fit(demand.wanted, demand.others, options, capacity, budget, most)
         else:
-            # Many pools are cut alike, and what fits on one of them fits on the others.
+            # Many pools are cut alike: what fits on one of them also fits on the others.
             budget.spend(2 * sum(map(len, options)), FIELD)
             shape = (
                 tuple(capacity.items()),
                 tuple(tuple((i, offer.resource) for i, offer in part) for part in options),
             )
-            if shape not in alike:
-                alike[shape] = first_fit(demand.wanted, demand.others, options, capacity, budget, most)
-            places = alike[shape]
+            if shape not in known_shapes:
+                known_shapes[shape] = first_fit(demand.wanted, demand.others, options, capacity, budget, most)
+            places = known_shapes[shape]
         if places is None:
             continue
         result = [part[place] for part, place in zip(options, places, strict=True)]
@@ -161,7 +161,7 @@ def _plain(wanted: Sequence[Wanted], plain: Plain) -> Resolution | None:
 
 
 def largest_allowed(pool: Pool, demand: Demand, fleet: Fleet, budget: Budget) -> Mapping[str, int] | None:
-    """The slices of the largest node of *pool* that the pod's nodeSelector and affinity allow; None without one."""
+    """The slices of the largest node of *pool* that the pod's nodeSelector and affinity allow; None if none is."""
     if demand.rules.anything:
         return pool.largest.capacity
     shapes = demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
@@ -173,7 +173,7 @@ def _gpus(shape: NodeShape) -> int:
 
 
 class _Serving:
-    """The offers that serve a choice of one pod, worked out once for choices that are alike."""
+    """The offers that serve a choice of one pod, computed once for equal choices."""
 
     def __init__(self, demand: Demand, fleet: Fleet, budget: Budget) -> None:
         self.demand = demand
@@ -182,7 +182,7 @@ class _Serving:
         self._offers: dict[object, list[PoolOffer]] = {}
 
     def offers(self, choice: Choice) -> list[PoolOffer]:
-        """In fleet order, nodes and numbers aside."""
+        """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
             self._offers[kind] = [
@@ -195,7 +195,7 @@ class _Serving:
 
 
 def _options(demand: Demand, serving: _Serving, budget: Budget) -> dict[Pool, list[list[Option]]]:
-    """The pools that have something for each wanted container, and what: by choice, and of a choice the best first."""
+    """The pools that can serve every wanted container, with the options of each: by choice, the best offer first."""
     result: dict[Pool, list[list[Option]]] = {}
     for number, wanted in enumerate(demand.wanted):
         for index, choice in enumerate(wanted.request.choices):
@@ -206,17 +206,17 @@ def _options(demand: Demand, serving: _Serving, budget: Budget) -> dict[Pool, li
                     options = result.setdefault(pool, [])
                     if len(options) == number:
                         options.append([])
-                    if len(options) > number:  # else it has nothing for a container before this one
+                    if len(options) > number:  # else it cannot serve an earlier container
                         options[number].append((index, offer))
     complete = {pool: options for pool, options in result.items() if len(options) == len(demand.wanted)}
-    for of_container in chain.from_iterable(complete.values()):
-        if len(of_container) > 1:
-            of_container.sort(key=_preference)
+    for alternatives in chain.from_iterable(complete.values()):
+        if len(alternatives) > 1:
+            alternatives.sort(key=_preference)
     return complete
 
 
 def satisfying(choice: Choice, fleet: Fleet, budget: Budget) -> Sequence[PoolOffer]:
-    """As `Fleet.satisfying`, paid for."""
+    """Like `Fleet.satisfying`, but spends steps of *budget*."""
     wanted = choice.slice
     candidates = fleet.by_profile.get(wanted, ()) if isinstance(wanted, MigProfile) else fleet.offers
     budget.spend(4 + 3 * len(candidates), FIELD)
@@ -242,7 +242,7 @@ def total(demand: Demand, chosen: Sequence[Option]) -> Mapping[str, int]:
 
 
 def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolution:
-    """Every pool that serves the *chosen* resources, and what tells them from those that do not."""
+    """Every pool that serves the *chosen* resources, and what distinguishes these pools from others."""
     fleet, budget = serving.fleet, serving.budget
     counts = total(demand, chosen)
     parts = list(zip(demand.wanted, chosen, strict=True))
@@ -267,7 +267,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     if len(pools) > 1:
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
-    # Without a label, a whole GPU of any node would do.
+    # Without a label, the pod could be scheduled to any node with a whole GPU.
     mistaken = (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen)) or any(
         labels.items() <= shape.labels.items()
         for pool in mistakable

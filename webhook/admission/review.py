@@ -1,8 +1,7 @@
-"""The AdmissionReview envelope: bytes in, the pod decided, bytes out.
+"""The AdmissionReview envelope: reads a review, decides about its pod, and writes the answer.
 
-There are two ways to say no, and they reach different people.  A `Denial` goes into the response, so the API server
-shows it to whoever created the pod.  A `BadReview` becomes HTTP 400, so it reaches whoever runs the API server: it
-counts as a failed call, and the failurePolicy decides.
+There are two kinds of refusal, for different readers.  A `Denial` goes into the response, for the pod's author.  A
+`BadReview` becomes HTTP 400, for the cluster's operators: it counts as a failed call, and the failurePolicy decides.
 
 Source: k8s.io/api ``admission/v1``; kubernetes/apiserver ``pkg/admission/plugin/webhook/request``.
 """
@@ -24,17 +23,17 @@ API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 
 DENIED = 422
-"""HTTP code inside a denial, which the API server passes on: the object was understood and is invalid."""
+"""HTTP code in a denial, which the API server passes on: the object was understood and is invalid."""
 
 LARGE = 64 * 1024
-"""Bytes of a review whose values are counted before it is decoded.  Most pods have a tenth of it."""
+"""Bytes above which the values of a review are counted before it is decoded.  Most reviews have a tenth of this."""
 
 MOST_VALUES = 200_000
-"""Commas and brackets in a review, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
-etcd would store, of 1.5 MiB, has fewer."""
+"""Commas and brackets in a review, as an estimate of its values: 7 MiB of ``{},{},…`` would take 150 MB.  A pod that
+etcd accepts, of at most 1.5 MiB, has fewer."""
 
 Planner: TypeAlias = Callable[[Pod, str | None], Plan]
-"""A pod and its namespace in, a plan out."""
+"""Takes a pod and its namespace, and returns a plan."""
 
 
 class _Wire(Struct, gc=False, rename="camel"):
@@ -57,7 +56,7 @@ class _Envelope(_Wire):
 
     @property
     def creates_a_pod(self) -> bool:
-        """Whether the request is one that we answer for; everything else is let through as it is."""
+        """Whether it is a request to create a pod.  All other requests are allowed without a change."""
         kind = self.kind
         return (
             self.operation == "CREATE"
@@ -77,7 +76,7 @@ class _Review(_Wire):
 
 
 class _Outside(_Wire):
-    """A review of whose object nothing is decoded."""
+    """A review without its object."""
 
     api_version: Literal["admission.k8s.io/v1"]
     kind: Literal["AdmissionReview"]
@@ -113,10 +112,10 @@ _write = msgspec.json.Encoder().encode
 
 
 class Answer(Struct, frozen=True, gc=False):
-    """What to send, and what was decided, for those who count and log."""
+    """The answer to send, and the decision, for metrics and logs."""
 
     body: bytes
-    """The AdmissionReview to answer with."""
+    """The AdmissionReview with the response."""
     uid: str
     namespace: str | None
     plan: Plan | None = None
@@ -129,7 +128,7 @@ class Answer(Struct, frozen=True, gc=False):
 
 
 def answer(body: bytes | bytearray, planner: Planner) -> Answer:
-    """Answer one AdmissionReview.  Raises `BadReview` where *body* is none that could be answered."""
+    """Answer one AdmissionReview.  Raises `BadReview` if *body* is not a review that can be answered."""
     try:
         if len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
             return _too_large(_decoded(_read_outside, body).request)
@@ -139,7 +138,7 @@ def answer(body: bytes | bytearray, planner: Planner) -> Answer:
     if not request.creates_a_pod:
         return _admitted(request, Plan())
     if request.object is None:
-        raise BadReview("request.object: a pod is created, and it is missing")
+        raise BadReview("request.object: the pod to create is missing")
     try:
         return _admitted(request, planner(request.object, request.namespace))
     except Denial as denial:
@@ -150,7 +149,7 @@ _Value = TypeVar("_Value")
 
 
 def _decoded(decode: Callable[[bytes | bytearray], _Value], body: bytes | bytearray) -> _Value:
-    """*body*, decoded.  Raises `BadReview` for what is not JSON, and `msgspec.ValidationError` for another shape."""
+    """*body* as JSON.  Raises `BadReview` if it is not JSON, `msgspec.ValidationError` if a field has a wrong type."""
     try:
         return decode(body)
     except msgspec.ValidationError:
@@ -178,15 +177,15 @@ def _denied(request: _Envelope, denial: Denial) -> Answer:
 def _too_large(request: _Envelope) -> Answer:
     if not request.creates_a_pod:
         return _admitted(request, Plan())
-    problem = f"the pod has more than {MOST_VALUES:,} values, too many to look at"
+    problem = f"the pod has more than {MOST_VALUES:,} values, which is too many"
     hint = "Make it smaller: move long lists of arguments or variables into a ConfigMap"
     return _denied(request, Denial(problem, field="pod", hint=hint, reason="too-large"))
 
 
 def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answer:
-    """Answer a review that is not shaped as expected: in its envelope, or in its pod.
+    """Answer a review with a field of a wrong type, in the envelope or in the pod.
 
-    A pod without the annotation is none of our business, whatever its shape.
+    A pod without the annotation is allowed without a change, whatever its fields.
     """
     try:
         review = _decoded(_read_anything, body)
@@ -203,14 +202,14 @@ def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answe
         return _admitted(request, Plan())
     pod: Any = review["request"].get("object")
     if not isinstance(pod, dict):
-        raise BadReview("request.object: a pod is created, and it is not a mapping")
+        raise BadReview("request.object: the pod to create is not a mapping")
     if not annotated(pod):
         return _admitted(request, UNANNOTATED)
     return _denied(request, malformed(str(error).replace("$.request.object", "$"), pod))
 
 
 def annotated(pod: dict[str, Any]) -> bool:
-    """Whether *pod*, of any shape, has the annotation; one whose metadata cannot be read may have it."""
+    """Whether *pod*, an unchecked document, has the annotation.  If its metadata has a wrong type, it may have it."""
     inner: Any = pod
     for key in ("metadata", "annotations"):
         inner = inner.get(key)

@@ -1,8 +1,9 @@
-"""One option for each container, so that one node of a pool holds them all."""
+"""Chooses one option for each container, so that one node of a pool has room for all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TypeAlias
 
 from webhook.admission.containers import Other, Wanted
@@ -15,7 +16,7 @@ Option: TypeAlias = tuple[int, Offer]
 """A choice by its index, and an offer that satisfies it."""
 
 Usage: TypeAlias = tuple[int, ...]
-"""What a node has given away: for each moment of the pod's life and each resource, how many."""
+"""How much of a node is in use: a number for each moment of the pod's life and each resource."""
 
 
 def first_fit(
@@ -26,15 +27,15 @@ def first_fit(
     budget: Budget,
     most: Sequence[int] | None = None,
 ) -> list[int] | None:
-    """The first combination of choices, left to right, that fits; of its offers the best that fit, left to right.
+    """The first combination of choices that fits, left to right, with the best offers that fit, left to right.
 
-    *options*: for each of *wanted*, by choice, and of a choice the best first.  Returns the place of one option for
-    each.  None where no combination fits, or only
-    one that comes after *most*, the choices that another pool can serve.
+    *options*: those of each container, by choice, the best offer first.  Returns the index of one option for each
+    container; None if no combination fits, or only one that comes after *most*, the choices that another pool can
+    serve.
     """
     if len(wanted) == 1 and not others:
         choices = wanted[0].request.choices
-        fitting = (place for place, (i, o) in enumerate(options[0]) if choices[i].count <= capacity[o.resource])
+        fitting = (index for index, (i, o) in enumerate(options[0]) if choices[i].count <= capacity[o.resource])
         first = next(fitting, None)
         return None if first is None else [first]
     result = _Search(wanted, others, options, capacity, budget, most).run()
@@ -42,9 +43,9 @@ def first_fit(
 
 
 class _Search:
-    """Containers in order; for each the set of usages that the choices so far may lead to.
+    """Goes through the containers in order, with the set of usages that the choices so far may lead to.
 
-    What comes after hangs on that set alone, so a set that led nowhere is not tried again.
+    The rest of the search depends only on that set, so a set that led nowhere is not tried again.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class _Search:
         moments = _moments([*(entry.place for entry in wanted), *(entry.place for entry in others)])
         self.moments, other_moments = moments[: len(wanted)], moments[len(wanted) :]
         self.others = list(zip(others, other_moments, strict=True))
-        self.count_of_moments = 1 + max(chain_of(moments), default=0)
+        self.count_of_moments = 1 + max(chain.from_iterable(moments), default=0)
 
     def run(self) -> list[Option] | None:
         start: Usage | None = (0,) * (len(self.resources) * self.count_of_moments)
@@ -80,7 +81,7 @@ class _Search:
         return self._choose([], frozenset([start]), set())
 
     def _too_much(self, start: Usage) -> bool:
-        """Whether the least that the containers can take is more than all that is free: no search is needed."""
+        """Whether even the smallest choices need more than is free, so that no search is needed."""
         least = sum(
             min(self.wanted[number].request.choices[index].count for index, _ in options)
             for number, options in enumerate(self.options)
@@ -93,26 +94,26 @@ class _Search:
         return least > free
 
     def _use(self, usage: Usage, resource: str, count: int, moments: Iterable[int]) -> Usage | None:
-        """*usage* with *count* more of *resource* at *moments*; None where the node does not have as many."""
+        """*usage* with *count* more of *resource* at *moments*; None if the node does not have as many."""
         index = self.resources.get(resource)
         if index is None:
             return None
         most, width, after = self.capacity[resource], len(self.resources), list(usage)
         for moment in moments:
-            place = moment * width + index
-            after[place] += count
-            if after[place] > most:
+            position = moment * width + index
+            after[position] += count
+            if after[position] > most:
                 return None
         return tuple(after)
 
     def _take(self, usage: Usage, number: int, option: Option) -> Usage | None:
-        """*usage* after container *number* took *option*."""
+        """*usage* with *option* for container *number*."""
         index, offer = option
         self.budget.spend(8 + len(usage) // 2 + 2 * len(self.moments[number]), FIELD)
         return self._use(usage, offer.resource, self.wanted[number].request.choices[index].count, self.moments[number])
 
     def _greedy(self, usage: Usage | None) -> list[Option] | None:
-        """The best of all: each container has its first choice, by the best offer.  None where that does not fit."""
+        """The best result: every container has its first choice, from the best offer.  None if that does not fit."""
         result = []
         for number, options in enumerate(self.options):
             if options[0][0] != 0:
@@ -126,7 +127,7 @@ class _Search:
     def _choose(
         self, chosen: list[int], usages: frozenset[Usage], dead: set[tuple[int, frozenset[Usage]]]
     ) -> list[Option] | None:
-        """Choices for the containers after those of *chosen*, which may lead to any of *usages*."""
+        """Options for all containers.  *chosen*: the choices of the first of them, which lead to one of *usages*."""
         number = len(chosen)
         if number == len(self.options):
             return self._fill(chosen)
@@ -143,12 +144,12 @@ class _Search:
             )
             if after and (result := self._choose([*chosen, index], after, dead)) is not None:
                 return result
-        if last is None:  # else more than what was tried may lead somewhere
+        if last is None:  # else not all choices were tried
             dead.add((number, usages))
         return None
 
     def _fill(self, chosen: Sequence[int]) -> list[Option] | None:
-        """The best offers for the choices that were *chosen*."""
+        """The best offers for the *chosen* choices."""
         start: Usage | None = (0,) * (len(self.resources) * self.count_of_moments)
         for other, moments in self.others:
             if start is not None:
@@ -171,14 +172,10 @@ class _Search:
         return place(0, start) if start is not None else None
 
 
-def chain_of(moments: Iterable[Iterable[int]]) -> Iterable[int]:
-    return (moment for each in moments for moment in each)
-
-
 def _moments(places: Sequence[Place]) -> list[tuple[int, ...]]:
-    """When each container of *places* holds what it has: 0 is the pod's main time, then one for each init container.
+    """When each container of *places* holds its slices: 0 is the pod's main time, then one moment per init container.
 
-    An init container that is no sidecar runs alone, with the sidecars that began before it.
+    An init container that is not a sidecar runs alone, with the sidecars that started before it.
     """
     alone = sorted(place.index for place in places if place.init and not place.sidecar)
     time = {index: number for number, index in enumerate(alone, 1)}

@@ -1,4 +1,4 @@
-"""Why nothing in a fleet satisfies a choice, and the nearest that would."""
+"""Why no offer of a fleet satisfies a choice, and the nearest offer that does."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Slic
 from webhook.slices.suggest import distance, nearest
 
 MOST_LISTED = 8
-"""Names in one message; an event is cut at 1,024 characters."""
+"""Names in one message.  An event is truncated at 1,024 characters."""
 
 
 def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tuple[str, str, str]:
-    """Why nothing in *fleet* satisfies *choice*: the problem, the hint, and the reason."""
+    """Why no offer of *fleet* satisfies *choice*: the problem, the hint, and the reason."""
     catalogue, wanted = fleet.catalogue, choice.slice
     budget.spend(8 * len(fleet.offers) + 8 * len(catalogue.gpus), FIELD)
     permitted = permitted_offers(demand, fleet)
     if choice.gpu is not None and choice.gpu not in catalogue.families():
-        here = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
-        like = nearest(choice.gpu, here, budget)
+        names = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
+        like = nearest(choice.gpu, names, budget)
         return (
             f"no GPU is called '{choice.gpu}'",
-            f"Write '{wanted}@{like}'" if like else f"This cluster has {listed(here)}",
+            f"Write '{wanted}@{like}'" if like else f"This cluster has {listed(names)}",
             "unknown-gpu",
         )
     if wanted == SHARED:
-        at = f" of {choice.gpu}" if choice.gpu else ""
+        model = f"{choice.gpu} " if choice.gpu else ""
         shared = [offer for _, offer in permitted if not isinstance(offer, MigOffer)]
         shares = list(dict.fromkeys(f"'shared@{offer.gpu.name}'" for offer in shared))
         hint = f"Write {listed(shares, 'or')}" if shares else _offered(permitted)
-        return f"no pool of this cluster shares a GPU{at}", hint, "not-offered"
+        return f"no pool of this cluster has shared {model}GPUs", hint, "not-offered"
     called = [gpu for gpu in catalogue.gpus.values() if choice.gpu is None or gpu.called(choice.gpu)]
     if not any(gpu.mig for gpu in called):
-        return f"{choice.gpu} has no MIG, so no '{wanted}'", f"Write 'shared@{choice.gpu}'", "no-mig"
+        return f"{choice.gpu} has no MIG, so it has no '{wanted}'", f"Write 'shared@{choice.gpu}'", "no-mig"
     if isinstance(wanted, MigProfile):
         return _unknown_profile(wanted, choice.gpu, fleet, permitted)
     mig = [(pool, offer) for pool, offer in permitted if isinstance(offer, MigOffer)]
     of_gpu = [(pool, offer) for pool, offer in mig if offer.gpu in called]
     at = f" of {choice.gpu}" if choice.gpu else ""
     if isinstance(wanted, Memory) and wanted.unit == "Gi" and of_gpu:
-        unseen = [offer for _, offer in of_gpu if offer.profile.memory_mib is None]
-        if len(unseen) == len(of_gpu):
+        unknown_memory = [offer for _, offer in of_gpu if offer.profile.memory_mib is None]
+        if len(unknown_memory) == len(of_gpu):
             return (
-                f"nobody has seen the real memory of the slices{at}, so none is known to have {wanted}",
-                f"Write '{unseen[0].name.memory_gb}gb{at.replace(' of ', '@')}' for the profile's number",
+                f"the real memory of the slices{at} is not known, so they do not satisfy {wanted}",
+                f"Write '{unknown_memory[0].name.memory_gb}gb{at.replace(' of ', '@')}' for the profile's number",
                 "not-offered",
             )
     size = f"{wanted} of a GPU" if isinstance(wanted, Fraction) else str(wanted)
@@ -61,18 +61,18 @@ def _unknown_profile(
 ) -> tuple[str, str, str]:
     near = _nearest_profile(wanted, permitted, gpu)
     if wanted.compute_instance_slices:
-        whole = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)
+        gpu_instance = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)
         return (
-            f"'{wanted}' is a compute instance inside '{whole}', and the device plugin advertises none",
-            f"Write '{whole}'",
+            f"'{wanted}' is a compute instance inside '{gpu_instance}', which the device plugin does not advertise",
+            f"Write '{gpu_instance}'",
             "unknown-profile",
         )
     having = list(fleet.catalogue.having(wanted))
     if not having:
         return f"no GPU has a profile '{wanted}'", near, "unknown-profile"
-    if gpu is not None and not any(each.called(gpu) for each in having):
+    if gpu is not None and not any(model.called(gpu) for model in having):
         return f"{gpu} has no profile '{wanted}'", near, "unknown-profile"
-    where = gpu or listed([each.name for each in having])
+    where = gpu or listed([model.name for model in having])
     return f"'{wanted}' ({where}) is not offered in this cluster", near, "not-offered"
 
 
@@ -90,7 +90,7 @@ def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], g
 
 
 def _largest(wanted: Slice, offers: Iterable[tuple[Pool, MigOffer]], permitted: Iterable[tuple[Pool, Offer]]) -> str:
-    """A hint with the largest slice that is offered, in the measure that was asked for."""
+    """A hint with the largest slice that is offered, in the unit of the request."""
 
     def size(offer: MigOffer) -> Rational:
         if isinstance(wanted, Fraction):
@@ -118,7 +118,7 @@ def permitted_offers(demand: Demand, fleet: Fleet) -> list[tuple[Pool, Offer]]:
 
 
 def listed(names: list[str], last: str = "and") -> str:
-    """A list as a sentence has it, cut where it would fill the screen."""
+    """A list as in a sentence, shortened to `MOST_LISTED` names."""
     if len(names) > MOST_LISTED:
         return ", ".join(names[:MOST_LISTED]) + f" {last} {len(names) - MOST_LISTED} more"
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}" if names else ""

@@ -1,6 +1,7 @@
-"""What is worth telling whoever made the pod, although it is admitted.
+"""What the author of a pod should know although it is admitted.
 
-The API server cuts a warning at 256 characters and drops those beyond 4,096 in all; its guide asks for 120.
+The API server truncates a warning at 256 characters and drops warnings beyond 4,096 characters in total.  Its guide
+asks for 120.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LONGEST = 120
 """Characters of a warning: Dynamic Admission Control, "Response"."""
 
 MOST = 32
-"""Warnings about one pod.  An API server drops what is beyond 4,096 characters in all, and then says nothing."""
+"""Warnings about one pod.  An API server silently drops those beyond 4,096 characters in total."""
 
 DEVICES = "NVIDIA_VISIBLE_DEVICES"
 
@@ -33,17 +34,17 @@ _NO_DEVICES = ("void", "none")
 
 
 def warning(text: str, name: str = "") -> str:
-    """*text* as a warning, with our name before it: printable, and not too long.
+    """*text* as a warning: printable, with the prefix ``gpu-slice: ``, at most `LONGEST` characters.
 
-    ``{name}`` in it becomes *name*, which is cut rather than the rest: that says what to do.
+    ``{name}`` stands for *name*.  If the warning is too long, the name is cut first: the rest says what to do.
     """
-    whole = _PREFIX + text.replace("{name}", f"'{name}'")
-    if len(whole) > LONGEST and name:
-        kept = max(len(name) - (len(whole) - LONGEST) - 1, 8)
-        whole = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
-    if not whole.isprintable():
-        whole = "".join(character if character.isprintable() else "?" for character in whole)
-    return whole if len(whole) <= LONGEST else whole[: LONGEST - 1] + "…"
+    line = _PREFIX + text.replace("{name}", f"'{name}'")
+    if len(line) > LONGEST and name:
+        kept = max(len(name) - (len(line) - LONGEST) - 1, 8)
+        line = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else "?" for character in line)
+    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def warnings(
@@ -56,10 +57,10 @@ def warnings(
     controller: str | None,
     budget: Budget,
 ) -> tuple[str, ...]:
-    """The warnings about *pod* and the answer that it gets, no more than `MOST`.
+    """The warnings about *pod* and its *resolution*, at most `MOST`.
 
-    *replaced*: the assignments that take the place of a whole GPU.  *controller*: the kind of workload that makes the
-    pod; where absent, the pod's own ownerReferences tell.
+    *replaced*: the assignments that replace a whole GPU.  *controller*: the kind of workload that creates the pod; by
+    default it is read from the ownerReferences.
     """
     result: list[str] = []
     more = False
@@ -68,7 +69,7 @@ def warnings(
             if more := len(result) == MOST:
                 break
             result.append(line)
-    except OutOfSteps:  # the pod has its answer: it is not refused for what is only worth telling
+    except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
         more = True
     if more:
         result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
@@ -90,14 +91,14 @@ def _all(
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
             yield warning(text, wanted.place.name)
     for assignment in replaced:
-        text = f"{WHOLE_GPU}: 1 of {{name}} was replaced by {assignment.resource}: {assignment.count}"
+        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
         yield warning(text, assignment.container.name)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
     spec = pod.spec or EMPTY_SPEC
     if spec.node_name:
-        yield warning("spec.nodeName passes the scheduler by: the node must have the slice free, or the pod fails")
+        yield warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
     for place in places:
         yield from _about_container(place, budget)
     if (controller or _controller(pod)) == "DaemonSet":
@@ -109,14 +110,14 @@ def _all(
 
 
 def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
-    """An alternative that can never be served was most likely misspelt."""
+    """Alternatives that can never be served.  They are most likely misspelt."""
     for choice in wanted.request.choices:
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
         if not fleet.satisfying(choice):
             problem, _, reason = unknown(choice, fleet, demand, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
-                yield warning(f"{problem}; took '{assignment.choice}'")
+                yield warning(f"{problem}; '{assignment.choice}' is used")
 
 
 def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
@@ -129,19 +130,19 @@ def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget)
 
 
 def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
-    """A fraction that is no whole number of slices, or that costs the GPU more than it says."""
+    """A fraction that is not a whole number of slices, or that takes a larger share of the GPU than it says."""
     gpu, profile = offer.gpu, offer.profile
     exact = share.numerator * gpu.compute_slices == share.denominator * profile.compute_slices
     if exact and profile.size * share.denominator <= share.numerator * gpu.memory_slices:
         return
-    text = f"{share} of a GPU is {offer}, {profile.most} on one {gpu.name}"
+    text = f"{share} of a GPU is {offer}: one {gpu.name} has room for {profile.most}"
     if budget.afford(len(fleet.offers)) and (smaller := _next_smaller(offer, demand, fleet)):
-        text += f"; {smaller} would be {smaller.most}"
+        text += f", or for {smaller.most} of {smaller}"
     yield warning(text)
 
 
 def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile | None:
-    """The next smaller profile of the same GPU: one that this cluster offers, if there is one."""
+    """The next smaller profile of the same GPU, if possible one that this cluster offers."""
     smaller = [
         profile
         for profile in offer.gpu.profiles
@@ -165,11 +166,11 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
 def _about_container(place: Place, budget: Budget) -> Iterator[str]:
     container = place.container
     if container.security_context is not None and container.security_context.privileged:
-        yield warning("{name} is privileged, and so sees every GPU of the node", place.name)
+        yield warning("{name} is privileged, so it sees every GPU of the node", place.name)
     if container.env and budget.afford(len(container.env)):
         for variable in container.env:
             if variable.name == DEVICES and variable.value not in _NO_DEVICES:
-                yield warning(f"{{name}} sets {DEVICES}, which may show it other slices than its own", place.name)
+                yield warning(f"{{name}} sets {DEVICES}, so it may see slices that are not its own", place.name)
                 break
 
 
@@ -179,7 +180,7 @@ def _controller(pod: Pod) -> str | None:
 
 
 def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
-    """Its controller chooses the nodes by the template, before any webhook sees a pod."""
+    """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
     for toleration in missing_tolerations(spec, resolution.taints, budget):
         value = f"={toleration['value']}" if "value" in toleration else ""
@@ -189,7 +190,7 @@ def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Ite
         yield warning(add.format(f"nodeSelector {key}: {value}"))
     names = resolution.one_of
     if names and lacks_pool(spec, names):
-        where = (
+        selection = (
             f"nodeSelector {POOL_LABEL}: {names[0]}" if len(names) == 1 else f"affinity {POOL_LABEL} In {list(names)}"
         )
-        yield warning(add.format(where))
+        yield warning(add.format(selection))

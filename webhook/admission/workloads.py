@@ -1,7 +1,7 @@
-"""Workloads: the pod that a template makes, and what is in the wrong place around it.
+"""Workloads: the pod that a template describes, and advice about an annotation in the wrong place.
 
-The webhook never changes a workload, only the pods that it makes.  So a preview of a Deployment is that of
-its pod; and an annotation on the Deployment itself does nothing, which nobody would tell otherwise.
+The webhook never changes a workload, only its pods.  So a preview of a Deployment is a preview of its pod.  An
+annotation on the Deployment itself has no effect, and only this advice says so.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from webhook.errors import quote
 from webhook.slices.request import ANNOTATION
 
 Document: TypeAlias = dict[str, Any]
-"""A pod or another object, as it was read."""
+"""A pod or another object, as read from a file."""
 
 DEEPEST_LIST = 8
-"""Lists inside Lists.  Nobody writes two."""
+"""Levels of Lists inside Lists.  Two are already unusual."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A document of which a preview has something to say: a pod, or something that makes pods."""
+    """A document to preview: a pod, or an object that creates pods."""
 
     kind: str
     name: str
     namespace: str | None
     pod: Document | None
-    """The pod, or the one that it makes; None where it makes none."""
+    """The pod, or the one that the object creates; None if it creates none."""
     template: str = ""
-    """Where the pod template stands, as in ``spec.template``; empty for a pod."""
+    """The path of the pod template, as in ``spec.template``; empty for a pod."""
     advice: tuple[str, ...] = ()
 
     @property
@@ -54,7 +54,7 @@ def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
 
 
 def _subject(document: Mapping[str, Any]) -> Subject:
-    metadata = _map(document, "metadata")
+    metadata = _mapping(document, "metadata")
     kind = str(document.get("kind") or "an object without a kind")
     name = str(metadata.get("name") or metadata.get("generateName") or "")
     namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
@@ -64,7 +64,7 @@ def _subject(document: Mapping[str, Any]) -> Subject:
     where, template = _template(document)
     if template is None:
         return Subject(kind, name, namespace, None)
-    inner = _map(template, "metadata")
+    inner = _mapping(template, "metadata")
     pod: Document = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -81,35 +81,35 @@ def _subject(document: Mapping[str, Any]) -> Subject:
 
 
 def _template(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-    """The pod template of a workload, and where it stands."""
+    """The pod template of a workload, and its path."""
     for where in ("spec.template", "spec.jobTemplate.spec.template", "template"):
-        found: Mapping[str, Any] = document
+        template: Mapping[str, Any] = document
         for step in where.split("."):
-            found = _map(found, step)
-        if isinstance(found.get("spec"), dict) and "containers" in found["spec"]:
-            return where, found
+            template = _mapping(template, step)
+        if isinstance(template.get("spec"), dict) and "containers" in template["spec"]:
+            return where, template
     return "", None
 
 
 def _place_advice(kind: str, metadata: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _map(metadata, "annotations") and ANNOTATION not in _map(inner, "annotations"):
+    if ANNOTATION in _mapping(metadata, "annotations") and ANNOTATION not in _mapping(inner, "annotations"):
         yield (
-            f"the annotation '{ANNOTATION}' stands on the {kind} itself, where it does nothing: "
+            f"the annotation '{ANNOTATION}' is on the {kind} itself, where it has no effect: "
             f"move it to {where}.metadata.annotations"
         )
 
 
 def _indent_advice(template: Mapping[str, Any], where: str) -> Iterator[str]:
     """The annotation one level too high: beside ``metadata``, or in it beside ``annotations``."""
-    if ANNOTATION in _map(template, "annotations") or ANNOTATION in _map(template, "metadata"):
-        yield f"'{ANNOTATION}' stands one level too high, where it does nothing: move it to {where}.annotations"
+    if ANNOTATION in _mapping(template, "annotations") or ANNOTATION in _mapping(template, "metadata"):
+        yield f"'{ANNOTATION}' is one level too high, where it has no effect: move it to {where}.annotations"
 
 
 def _label_advice(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _map(metadata, "labels") and ANNOTATION not in _map(metadata, "annotations"):
-        yield f"'{ANNOTATION}' is a label, where it does nothing: move it to {where}.annotations"
+    if ANNOTATION in _mapping(metadata, "labels") and ANNOTATION not in _mapping(metadata, "annotations"):
+        yield f"'{ANNOTATION}' is a label, which has no effect: move it to {where}.annotations"
 
 
-def _map(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = parent.get(key)
     return value if isinstance(value, dict) else {}

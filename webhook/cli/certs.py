@@ -118,56 +118,54 @@ def status(service: str, namespace: str, output: str) -> None:
 
     stored = _read(_cluster(namespace)).stored
     now, policy, names = utc_now(), RotationPolicy(), service_names(service, namespace)
-    at = Situation(stored, now, policy, names)
-    coming = next_look(stored, now, policy, names)
+    situation = Situation(stored, now, policy, names)
+    outlook = next_look(stored, now, policy, names)
     wrong = problems(stored, now, policy, names)
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "authorities": [
             {
-                "id": each.id,
-                "until": each.parsed().not_valid_after_utc.isoformat(),
-                "trusted": at.bundle is not None and each.parsed() in at.bundle,
-                "issues": each.key is not None,
-                "published": each.published.isoformat() if each.published else None,
-                "retire": each.retire.isoformat() if each.retire else None,
+                "id": authority.id,
+                "until": authority.parsed().not_valid_after_utc.isoformat(),
+                "trusted": situation.bundle is not None and authority.parsed() in situation.bundle,
+                "issues": authority.key is not None,
+                "published": authority.published.isoformat() if authority.published else None,
+                "retire": authority.retire.isoformat() if authority.retire else None,
             }
-            for each in stored.authorities
+            for authority in stored.authorities
         ],
         "leaf": {
-            "issuer": at.leaf_issuer.id if at.leaf_issuer else None,
-            "issued": made(at.chain[0]).isoformat(),
-            "until": at.chain[0].not_valid_after_utc.isoformat(),
+            "issuer": situation.leaf_issuer.id if situation.leaf_issuer else None,
+            "issued": made(situation.chain[0]).isoformat(),
+            "until": situation.chain[0].not_valid_after_utc.isoformat(),
         }
-        if at.chain
+        if situation.chain
         else None,
-        "next": {"when": coming.when.isoformat(), "what": coming.kind.value, "why": coming.why},
+        "next": {"when": outlook.when.isoformat(), "what": outlook.kind.value, "why": outlook.why},
         "problems": list(wrong),
     }
     if output == "json":
-        echo(json.dumps(found, indent=2))
+        echo(json.dumps(report, indent=2))
     else:
-        echo("\n".join(_told(found)))
+        echo("\n".join(_lines(report)))
     if wrong:
         raise click.exceptions.Exit(1)
 
 
-def _told(found: dict[str, Any]) -> list[str]:
+def _lines(report: dict[str, Any]) -> list[str]:
     lines = []
-    for each in found["authorities"]:
-        state = "trusted" if each["trusted"] else "not in caBundle"
-        state += ", issues" if each["issues"] else f", leaves {_day(each['retire'])}"
-        lines.append(f"CA {each['id']}: until {_day(each['until'])}, {state}")
-    leaf = found["leaf"]
+    for authority in report["authorities"]:
+        state = "trusted" if authority["trusted"] else "not in caBundle"
+        state += ", issues" if authority["issues"] else f", leaves {_day(authority['retire'])}"
+        lines.append(f"CA {authority['id']}: until {_day(authority['until'])}, {state}")
+    leaf = report["leaf"]
     lines.append(
         f"leaf: by {leaf['issuer'] or 'an unknown CA'}, issued {_day(leaf['issued'])}, until {_day(leaf['until'])}"
         if leaf
         else "leaf: none"
     )
-    coming = found["next"]
-    lines.append(
-        f"next: {coming['what'].replace('_', ' ')}, {coming['when'][:16].replace('T', ' ')} UTC ({coming['why']})"
-    )
-    return [*lines, *(f"wrong: {each}" for each in found["problems"])]
+    step = report["next"]
+    lines.append(f"next: {step['what'].replace('_', ' ')}, {step['when'][:16].replace('T', ' ')} UTC ({step['why']})")
+    return [*lines, *(f"wrong: {problem}" for problem in report["problems"])]
 
 
 def _day(text: str | None) -> str:

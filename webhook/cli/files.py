@@ -1,4 +1,4 @@
-"""Files that commands read: the built-in catalogue and fleet, and whatever the user names."""
+"""Files that commands read: the built-in catalogue and fleet, and the user's files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load_fleet(text: bytes, name: str = "fleet") -> Fleet:
 
 
 def fleet_at(path: Path | None) -> Fleet:
-    """The fleet in the file at *path*, or the built-in one.  Ends the command with 2 where it cannot be used."""
+    """The fleet in the file at *path*, or the built-in one.  If it cannot be used, the exit code is 2."""
     if path is None:
         return load_fleet(default_fleet_text())
     try:
@@ -52,38 +52,38 @@ def fleet_at(path: Path | None) -> Fleet:
 
 
 def read(path: Path) -> bytes:
-    """A file's bytes, or those of standard input for ``-``; no more than a document may have, and one."""
+    """The bytes of a file, or of standard input for ``-``: at most one more than a document may have."""
     try:
         if str(path) == "-":
             return sys.stdin.buffer.read(documents.MOST_BYTES + 1)
-        # Without waiting: to open a pipe that nobody writes to would last for ever.
+        # Without blocking: opening a pipe without a writer would wait for ever.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise click.UsageError(f"{path}: is not a regular file. To read from a pipe, name - instead")
+                raise click.UsageError(f"{path}: is not a regular file. To read from a pipe, use - instead")
             return file.read(documents.MOST_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
-def each_document(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
-    """Every document in *paths*; of a folder, those in its YAML and JSON files."""
+def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
+    """All documents in *paths*, with their files.  A folder stands for its YAML and JSON files."""
     for path in paths:
         for file in _files_in(path) if path.is_dir() else [path]:
             try:
-                inside = documents.read(read(file), name=str(file) if str(file) != "-" else "stdin")
+                contents = documents.read(read(file), name=str(file) if str(file) != "-" else "stdin")
             except BadDocument as error:
                 raise click.UsageError(str(error)) from None
-            for document in inside:
+            for document in contents:
                 yield file, document.value
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """Its regular files by their suffix, and links, which are refused later if they lead to something else."""
+    """Its regular files by their suffix, and its links, which are refused later if they point to something else."""
     try:
-        inside = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        candidates = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     except OSError as error:
         raise click.UsageError(f"{folder}: {error.strerror}") from None
-    regular = [path for path in inside if path.is_file() or path.is_symlink()]
+    regular = [path for path in candidates if path.is_file() or path.is_symlink()]
     if not regular:
-        raise click.UsageError(f"{folder}: no {', '.join(SUFFIXES)} file is in it")
+        raise click.UsageError(f"{folder}: contains no {', '.join(SUFFIXES)} file")
     return regular

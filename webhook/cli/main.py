@@ -1,6 +1,6 @@
 """The command line, ``gpu-slice``.
 
-Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 called wrongly.  The docstring of a
+Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 wrong usage.  The docstring of a
 command is its help text.
 """
 
@@ -23,7 +23,7 @@ from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
 
-# A command imports what only it needs inside its function, so that the server does not hold it in memory.
+# A command imports the modules that only it needs inside its function, so that the server does not load them.
 
 _FLEET = click.option(
     "--fleet",
@@ -62,26 +62,26 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
     from webhook.server.api.views import view
 
     fleet = files.fleet_at(fleet_path)
-    found = [
-        each for _, document in files.each_document(paths) for each in preview_document(document, fleet, namespace)
+    results = [
+        result for _, document in files.read_all(paths) for result in preview_document(document, fleet, namespace)
     ]
-    if not found:
-        raise click.UsageError(f"{', '.join(map(str, paths))}: no objects are in it")
-    for index, each in enumerate(found):
-        if output == "diff" and each.outcome == "sliced":
-            for line in show.diff(each.subject.pod or {}, each.pod or {}, each.subject.title):
+    if not results:
+        raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
+    for index, result in enumerate(results):
+        if output == "diff" and result.outcome == "sliced":
+            for line in show.diff(result.subject.pod or {}, result.pod or {}, result.subject.title):
                 echo(line)
-        elif output == "patch" and each.plan is not None:
-            echo(json.dumps(each.plan.patch, indent=2))
-        elif output == "yaml" and each.pod is not None:
-            echo(("---\n" if index else "") + documents.write(each.pod), nl=False)
+        elif output == "patch" and result.plan is not None:
+            echo(json.dumps(result.plan.patch, indent=2))
+        elif output == "yaml" and result.pod is not None:
+            echo(("---\n" if index else "") + documents.write(result.pod), nl=False)
         sys.stdout.flush()
         if output != "json":
-            for line in show.remarks(each):
+            for line in show.remarks(result):
                 echo(line, err=True)
     if output == "json":
-        echo(json.dumps([view(each).model_dump() for each in found], indent=2))
-    if any(each.denial is not None for each in found):
+        echo(json.dumps([view(result).model_dump() for result in results], indent=2))
+    if any(result.denial is not None for result in results):
         raise click.exceptions.Exit(1)
 
 
@@ -167,19 +167,19 @@ def render_fleet(
             )
     if check and output_dir is None:
         raise click.UsageError("--check needs --output-dir, the folder to compare with the fleet")
-    found = files.fleet_at(fleet_path)
+    fleet = files.fleet_at(fleet_path)
     if cluster is not None:
         if not re.fullmatch(CLUSTER, cluster):
             raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
-        found = replace(found, cluster=cluster)
+        fleet = replace(fleet, cluster=cluster)
     if output_dir is None:
-        echo(render.text(found, only), nl=False)
+        echo(render.text(fleet, only), nl=False)
     elif check:
-        if lines := list(render.differences(found, only, output_dir)):
+        if lines := list(render.differences(fleet, only, output_dir)):
             echo("\n".join(lines), err=True)
             raise click.exceptions.Exit(1)
     else:
-        render.save(found, only, output_dir)
+        render.save(fleet, only, output_dir)
 
 
 @main.group()
@@ -192,13 +192,13 @@ def fleet() -> None:
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong."""
     try:
-        found = files.load_fleet(files.read(path), path.name)
+        fleet = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    slices = len({str(offer) for _, offer in found.offers})
-    echo(f"{path}: good: {len(found.pools)} pools, {slices} kinds of slice", err=True)
+    slices = len({str(offer) for _, offer in fleet.offers})
+    echo(f"{path}: valid: {len(fleet.pools)} pools, {slices} kinds of slice", err=True)
 
 
 @fleet.command("schema")
@@ -290,5 +290,5 @@ def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
     """
     from webhook.cli.demo import run
 
-    found = list(files.each_document(paths))
-    raise click.exceptions.Exit(run(found, fleet_path, files.fleet_at(fleet_path)))
+    examples = list(files.read_all(paths))
+    raise click.exceptions.Exit(run(examples, fleet_path, files.fleet_at(fleet_path)))

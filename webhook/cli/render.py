@@ -12,8 +12,8 @@ from webhook.documents import write as write_yaml
 from webhook.fleet.fleet import Fleet
 from webhook.render import SUBJECTS, BootFiles, render
 
-NAMES = tuple(dict.fromkeys(name for each in SUBJECTS for name in (each.folder, each.name)))
-"""What ``--only`` takes."""
+NAMES = tuple(dict.fromkeys(name for subject in SUBJECTS for name in (subject.folder, subject.name)))
+"""The values of ``--only``."""
 KUSTOMIZATION = "kustomization.yaml"
 
 
@@ -25,20 +25,20 @@ def boot_files() -> BootFiles:
 
 def text(fleet: Fleet, only: tuple[str, ...]) -> str:
     """Everything as one YAML stream."""
-    return "---\n".join(found for _, found in render(fleet, boot_files(), only) if found)
+    return "---\n".join(content for _, content in render(fleet, boot_files(), only) if content)
 
 
 def tree(fleet: Fleet, only: tuple[str, ...]) -> dict[Path, str | None]:
-    """The text of each file, by its path; None for one that this fleet does not need."""
-    found: dict[Path, str | None] = {}
+    """The text of each file by its path; None if this fleet does not need the file."""
+    contents: dict[Path, str | None] = {}
     folders: dict[str, list[str]] = {}
     for subject, content in render(fleet, boot_files(), only):
-        found[Path(subject.folder, f"{subject.name}.yaml")] = content or None
+        contents[Path(subject.folder, f"{subject.name}.yaml")] = content or None
         folders.setdefault(subject.folder, []).extend([f"{subject.name}.yaml"] if content else [])
     for folder, names in folders.items():
         head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names}
-        found[Path(folder, KUSTOMIZATION)] = write_yaml(head) if names else None
-    return found
+        contents[Path(folder, KUSTOMIZATION)] = write_yaml(head) if names else None
+    return contents
 
 
 def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
@@ -59,5 +59,5 @@ def differences(fleet: Fleet, only: tuple[str, ...], directory: Path) -> Iterato
         existing = target.read_text() if target.is_file() else None
         if existing == content:
             continue
-        what = "is missing" if existing is None else "is not needed" if content is None else "differs"
-        yield f"{click.format_filename(target)}: {what}"
+        difference = "is missing" if existing is None else "is not needed" if content is None else "differs"
+        yield f"{click.format_filename(target)}: {difference}"

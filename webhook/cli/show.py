@@ -1,4 +1,4 @@
-"""How a preview looks on a terminal: a diff, who gets what, and why not."""
+"""How a preview looks on a terminal: a diff, what each container gets, or why the pod is denied."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ def diff(before: Document, after: Document, title: str) -> Iterator[Line]:
         yield line(text, bold=True) if number < 2 else line(text, fg=_COLOURS.get(text[:1]))
 
 
-def remarks(each: Preview) -> Iterator[Line]:
-    """What happened to one object, and why: the line for it, and those that belong to it."""
-    title = each.subject.title
-    if each.denial is not None:
-        yield line(f"{title}: ", line("denied", fg="red", bold=True), f": {each.denial}")
-        yield from pointer(each)
-    elif each.plan is None:
+def remarks(preview: Preview) -> Iterator[Line]:
+    """What happens to one object, and why: a line for it, then its warnings and advice."""
+    title = preview.subject.title
+    if preview.denial is not None:
+        yield line(f"{title}: ", line("denied", fg="red", bold=True), f": {preview.denial}")
+        yield from pointer(preview)
+    elif preview.plan is None:
         yield line(f"{title}: makes no pods")
-    elif each.plan.resolution is None or not each.plan.patch:
-        yield line(f"{title}: nothing changes: {each.plan.why}")
+    elif preview.plan.resolution is None or not preview.plan.patch:
+        yield line(f"{title}: nothing changes: {preview.plan.why}")
     else:
-        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f": {given(each.plan)}")
-    for warning in each.plan.warnings if each.plan else ():
+        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f": {given(preview.plan)}")
+    for warning in preview.plan.warnings if preview.plan else ():
         yield line("  ", line("warning", fg="yellow"), f": {warning}")
-    for advice in each.subject.advice:
+    for advice in preview.subject.advice:
         yield line("  ", line("note", fg="yellow"), f": {advice}")
 
 
@@ -48,24 +48,24 @@ def given(plan: Plan) -> str:
     """As in ``main gets 1 nvidia.com/mig-1g.5gb (pool a100-1g-5gb)``."""
     if plan.resolution is None:
         return ""
-    parts = [f"{each.container.name} gets {each.count} {each.resource}" for each in plan.resolution.assignments]
+    parts = [f"{part.container.name} gets {part.count} {part.resource}" for part in plan.resolution.assignments]
     pools = [pool.name for pool in plan.resolution.pools]
     return f"{', '.join(parts)} ({'pool' if len(pools) == 1 else 'pools'} {', '.join(pools)})"
 
 
-def pointer(each: Preview) -> Iterator[Line]:
+def pointer(preview: Preview) -> Iterator[Line]:
     """The annotation with a caret under the character that does not fit."""
-    denial = each.denial
-    if denial is None or denial.position is None or each.subject.pod is None:
+    denial = preview.denial
+    if denial is None or denial.position is None or preview.subject.pod is None:
         return
-    value = each.subject.pod["metadata"]["annotations"][ANNOTATION]
+    value = preview.subject.pod["metadata"]["annotations"][ANNOTATION]
     if value.isprintable() and len(value) <= 100:
         yield line(f"  {ANNOTATION}: {value}")
         yield line(" " * (len(ANNOTATION) + 4 + denial.position), line("^", fg="red", bold=True))
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns as wide as they need to be; the first row is the head."""
+    """*rows* with aligned columns.  The first row is the header."""
     printed = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*printed, strict=True)]
     for row in printed:

@@ -1,8 +1,8 @@
-"""What the commands print, and the one place where it leaves them.
+"""Everything that the commands print goes through this module.
 
 Names, values and messages come from files, objects and clusters that others wrote.  On a terminal an escape sequence
-or a bidirectional character in them could move the cursor, set the clipboard, or draw a verdict of ours.  So nothing
-unprintable leaves but line breaks and the colours that `line` was asked for.
+or a bidirectional character in them could move the cursor, set the clipboard, or forge a result.  So no unprintable
+characters are printed except line breaks and the colours that `line` adds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from webhook.errors import printable
 
 
 class Line(str):
-    """One line, safe to print as it is."""
+    """One line that is safe to print."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
 
 
 class Group(click.Group):
-    """Commands whose errors, too, are printed safely: they name files and repeat arguments."""
+    """Commands whose errors are printed safely, too: errors contain file names and arguments."""
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _printable_errors():

@@ -1,11 +1,11 @@
-"""YAML or JSON text in, documents out, as Kubernetes reads them; values out as YAML.
+"""Reads YAML and JSON documents as Kubernetes does, and writes values as YAML.
 
-Kubernetes reads a manifest with ``sigs.k8s.io/yaml``: a YAML 1.1 of its own, turned into JSON.  In it ``yes``
+Kubernetes reads a manifest with ``sigs.k8s.io/yaml``: its own dialect of YAML 1.1, converted to JSON.  In it ``yes``
 is true, ``0123`` and ``0o17`` are octal, ``1_000`` is a number, ``1:30`` and ``2001-01-01`` are strings,
-``1: a`` has the key ``"1"``, and a ``<<`` behind a key overwrites that key.  PyYAML's own loaders differ in
-each of these, so we take only its events and do the rest here.
+``1: a`` has the key ``"1"``, and a ``<<`` after a key overwrites that key.  PyYAML's own loaders differ in
+all of these, so only its parser is used.
 
-Stricter than Kubernetes, because these are mistakes more often than meant: a key that is there twice, where
+This reader is stricter than Kubernetes where the input is most likely a mistake.  It refuses a duplicate key, of which
 one would silently win; a key such as ``3.14159265`` or ``1e39``, of which Kubernetes silently drops digits; a tag
 other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map`` and ``!!seq``.
 """
@@ -26,14 +26,14 @@ __all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "read", "write", 
 
 
 def read(text: str | bytes, *, name: str = "input") -> list[Document]:
-    """The documents of *text*, without empty ones and ``null``, as kubectl skips them.
+    """The documents of *text*, without empty ones and ``null``, which kubectl skips too.
 
-    *name* is what messages call the text.  Raises `BadDocument`.
+    *name* is for messages.  Raises `BadDocument`.
     """
     try:
         characters = _decode(text)
         if characters.lstrip(" \t\r\n").startswith(("{", "[")):
-            with suppress(msgspec.DecodeError, RecursionError):  # then it may be YAML: so kubectl reads it too
+            with suppress(msgspec.DecodeError, RecursionError):  # then it may be YAML, and kubectl reads it as that
                 return list(read_json(characters))
         return list(read_yaml(characters))
     except Problem as problem:
@@ -44,7 +44,7 @@ def _decode(text: str | bytes) -> str:
     try:
         size = len(text if isinstance(text, bytes) or len(text) > MOST_BYTES else text.encode())
         if size > MOST_BYTES:
-            problem = f"{size:,} bytes, and the API server takes at most {MOST_BYTES:,}"
+            problem = f"the text has {size:,} bytes, and the API server accepts at most {MOST_BYTES:,}"
             raise Problem(1, problem, "Split it into smaller files")
         if isinstance(text, bytes):
             if text.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -54,5 +54,7 @@ def _decode(text: str | bytes) -> str:
         line = 1 + bad.object.count(b"\n", 0, bad.start)
         raise Problem(line, f"byte 0x{bad.object[bad.start]:02x} is not UTF-8", "Save the text as UTF-8") from None
     except UnicodeEncodeError as bad:
-        raise Problem(line_of(bad.object, bad.start), "half a character (a lone surrogate)", "Remove it") from None
+        raise Problem(
+            line_of(bad.object, bad.start), "the text contains half a character (a lone surrogate)", "Remove it"
+        ) from None
     return text.removeprefix("\ufeff")

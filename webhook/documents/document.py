@@ -1,4 +1,4 @@
-"""What reading a text comes to: documents, or a problem; and the limits on a text."""
+"""The result of reading a text: documents, or a problem; and the limits on a text."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from webhook.errors import quote
 
 MOST_BYTES = 3 * 1024 * 1024
-"""What the API server takes in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
+"""What the API server accepts in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
 
 DEEPEST = 100
 """Levels of nesting.  A pod needs about 15, a CRD about 40; Python's own stack ends at 1,000 calls."""
 
 MOST_COPIES = 100_000
-"""Values that aliases may add in one text.  They take memory that the text did not pay for: nine lines of nine
-aliases stand for 387 million.  Kubernetes begins to refuse at 400,000."""
+"""Values that aliases may add in one text.  A short text may expand to a lot of memory: nine lines of nine aliases
+stand for 387 million values.  Kubernetes begins to refuse at 400,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Document:
     """One document of a text; no part of it is shared with another part."""
 
     value: Any
-    """dict, list, str, int, float or bool, all the way down; None too, but not at the top."""
+    """dict, list, str, int, float or bool at every level; None only below the top."""
     line: int
-    """Where it begins, from 1."""
+    """The line on which it begins, from 1."""
 
 
 class Problem(Exception):
-    """Something wrong, before it is known what the text is called."""
+    """Something wrong with a text.  The text's name is added later."""
 
     def __init__(self, line: int, problem: str, hint: str) -> None:
         super().__init__(line, problem, hint)

@@ -1,4 +1,4 @@
-"""JSON documents, one behind the other."""
+"""JSON documents, one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from webhook.documents.document import DEEPEST, Document, duplicate, line_of, too_deep
 
 _TOKEN = re.compile(r'(?P<string>"(?:[^"\\]++|\\.)*+"?)(?P<key>\s*+:)?|(?P<open>[\[{])|[\]}]', re.DOTALL)
-"""Possessive, and satisfied with a string that does not end, so that its cost is linear for any text."""
+"""Possessive, and it also matches a string that does not end, so that it takes linear time for any text."""
 _SPACE = " \t\r\n"
 
 
@@ -28,7 +28,7 @@ def read_json(text: str) -> Iterator[Document]:
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where documents end if this is JSON: behind an outermost bracket, or with the text."""
+    """Where documents end if this is JSON: after an outermost bracket, or at the end of the text."""
     end = depth = 0
     for token in _TOKEN.finditer(text):
         if not token["string"]:
@@ -40,7 +40,7 @@ def _ends(text: str) -> Iterator[int]:
 
 
 def _refuse_duplicates(text: str, begin: int, end: int) -> None:
-    """Refuse a key that is there twice, which msgspec does not see, and deep nesting, in one document."""
+    """Refuse a duplicate key, which msgspec does not notice, and deep nesting, in one document."""
     levels: list[dict[str, int]] = []
     for token in _TOKEN.finditer(text, begin, end):
         if token["open"]:

@@ -1,4 +1,4 @@
-"""Values as YAML that every reader takes for the same, with comments where people read it."""
+"""Values as YAML that all readers understand in the same way, with comments for people."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MISREAD_WORDS = frozenset(
     + [sign + word for sign in ("", "+", "-") for word in (".inf", ".nan")]
 )
 _MISREAD = re.compile("[-+]?[.0-9_][-+0-9A-Fa-fxXoO_.,:TtZz ]*")
-"""Numbers, times and dates of all readers, and a few strings beside them, such as 1.2.3."""
+"""Everything that a reader takes for a number, time or date, and a few other strings, such as 1.2.3."""
 
 
 def write(value: Any) -> str:
-    """*value* as YAML: block style, keys in their order, no string that some reader takes for something else.
+    """*value* as YAML: in block style, keys in their order, strings in quotes if any reader would misread them.
 
-    No character of it steers a terminal.  Raises `ValueError` for a float that JSON does not have.
+    The output contains no terminal control characters.  Raises `ValueError` for a float that JSON does not have.
 
     >>> print(write({"gpus": "1e3", "on": ["a b", 1]}), end="")
     gpus: "1e3"
@@ -37,7 +37,7 @@ def write(value: Any) -> str:
 
 
 def _escaped(line: str) -> str:
-    """Whatever is not printable stands in double quotes here, and to YAML some of it is printable: U+202E, U+00A0."""
+    """Unprintable characters are in double quotes here.  YAML takes some of them for printable: U+202E, U+00A0."""
     return line if line.isprintable() else "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in line)
 
 
@@ -56,7 +56,7 @@ def write_commented(value: Any, notes: Mapping[KeyPath, str]) -> str:
     root = yaml.compose("\n".join(lines), Loader=yaml.CSafeLoader)
     places = [(*_place(root, path), path) for path in notes]
     for line, column, path in sorted(places, reverse=True):
-        # An item's first key stands on the line of its dash, so the comment goes above that.
+        # An item's first key is on the line of its dash, so the comment goes above that line.
         indent = min(column, len(lines[line]) - len(lines[line].lstrip(" ")))
         lines[line:line] = [f"{' ' * indent}# {text}".rstrip() for text in notes[path].splitlines()]
     return "\n".join(lines) + "\n"
@@ -86,7 +86,7 @@ def _represent_string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     if text.lower() in _MISREAD_WORDS or _MISREAD.fullmatch(text) or not text.replace("\n", "").isprintable():
         style = '"'
     elif "\n" in text:
-        # The emitter falls back to quotes where a block cannot hold the text, but ends the document behind a "|+".
+        # The emitter uses quotes if a block cannot hold the text, but it ends the document after a "|+".
         style = '"' if text.startswith("\n") or text.endswith("\n\n") else "|"
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 

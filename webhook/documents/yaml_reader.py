@@ -1,7 +1,7 @@
-"""YAML as Kubernetes reads it, put together from the events of libyaml's parser.
+"""YAML as Kubernetes reads it, built from the events of libyaml's parser.
 
-From events and not from PyYAML's nodes: nodes take five times the time and memory of the values, and do not tell
-``! 1`` from ``1``.
+It uses events and not PyYAML's nodes: nodes take five times the time and memory of the values, and do not
+distinguish ``! 1`` from ``1``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from webhook.documents.document import DEEPEST, MOST_COPIES, Document, Problem, 
 from webhook.errors import quote
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What YAML 1.1, section 5.1, leaves out."""
+"""The characters that YAML 1.1, section 5.1, does not allow."""
 
 _TAG = "tag:yaml.org,2002:"
 _TYPES: dict[str, list[type]] = {"!!int": [int], "!!float": [int, float], "!!bool": [bool], "!!null": [type(None)]}
@@ -42,7 +42,7 @@ _HINTS = {
 
 def read_yaml(text: str) -> Iterator[Document]:
     if control := _NOT_YAML.search(text):
-        problem = f"the control character U+{ord(control[0]):04X}"
+        problem = f"the text contains the control character U+{ord(control[0]):04X}"
         raise Problem(line_of(text, control.start()), problem, "Remove it, or save the text as UTF-8")
     try:
         yield from _Builder(text).documents()
@@ -58,7 +58,7 @@ def read_yaml(text: str) -> Iterator[Document]:
 
 
 class _Builder:
-    """Outside of lists and mappings a float stays one even if it is whole: as a key, ``1e6`` is not ``1000000``."""
+    """Outside of lists and mappings a float stays a float even if integral: the key ``1e6`` is not ``1000000``."""
 
     def __init__(self, text: str) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
@@ -78,7 +78,7 @@ class _Builder:
                     yield Document(value, _line(event))
 
     def _value(self, event: Any) -> Any:
-        """What begins with *event*."""
+        """The value that begins with *event*."""
         if isinstance(event, yaml.AliasEvent):
             return self._copy(self._anchored(event), event, len(self._open))
         if isinstance(event, yaml.ScalarEvent):
@@ -154,7 +154,7 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
 
 
 def _resolve(plain: str) -> bool | int | float | str | None:
-    """What Kubernetes takes a plain scalar for: resolve.go of go.yaml.in/yaml/v2."""
+    """What a plain scalar means to Kubernetes: resolve.go of go.yaml.in/yaml/v2."""
     if plain in _WORDS:
         return _WORDS[plain]
     digits = re.sub("(?<=[0-9])_(?=[0-9])", "", plain) if plain[0] == "." else plain.replace("_", "")
@@ -176,14 +176,14 @@ def _key(value: Any, event: yaml.Event) -> str:
     if isinstance(value, int) and value < 2**63:
         return str(value)
     if isinstance(value, float) and (value == 0 or 1e-37 < abs(value) < 1e38) and float(f"{value:g}") == value:
-        return f"{value:g}"  # Kubernetes writes a float32: the same to six digits, others beyond
+        return f"{value:g}"  # Kubernetes writes a float32: its digits are exact up to the sixth
     if value is None:
         raise Problem(_line(event), "a key is missing", "Write a name before the ':'")
-    raise Problem(_line(event), "a key that is not a string", "Put the key in quotes")
+    raise Problem(_line(event), "the key is not a string", "Put the key in quotes")
 
 
 def _in_json(value: Any, event: yaml.Event) -> Any:
-    """*value* after its way through JSON, which has no infinity and writes 1.0 as 1."""
+    """*value* as it is after conversion to JSON, which has no infinity and writes 1.0 as 1."""
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):
@@ -199,7 +199,7 @@ def _is_merge(event: Any) -> bool:
 
 def _unknown_tag(event: Any) -> Problem:
     tag = event.tag.replace(_TAG, "!!")
-    return Problem(_line(event), f"the tag {quote(tag)} means nothing to Kubernetes", "Remove it")
+    return Problem(_line(event), f"the tag {quote(tag)} is not supported here", "Remove it")
 
 
 def _line(event: Any) -> int:

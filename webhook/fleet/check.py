@@ -1,4 +1,4 @@
-"""What is wrong with one pool of a fleet file, held against the catalogue.
+"""What is wrong with one pool of a fleet file, compared with the catalogue.
 
 What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its own configuration is not checked.
 """
@@ -32,7 +32,7 @@ KARPENTER_ONLY = {
     "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
     "node_role", "disk", "ami",
 }  # fmt: skip
-"""Fields of a pool that say how its nodes are made."""
+"""Fields of a pool that say how Karpenter launches its nodes."""
 
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
@@ -42,7 +42,7 @@ LONGEST_AMI = 30
 """Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
 
 BOTTLEROCKET_GPUS = ("a100.40gb", "a100.80gb", "h100.80gb", "h200.141gb", "b200.180gb")
-"""GPUs that Bottlerocket cuts.  It ignores what it does not know, and makes 7g of every GPU then."""
+"""GPUs that Bottlerocket cuts.  It ignores an unknown name, and then cuts every GPU into one 7g."""
 
 
 def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
@@ -50,10 +50,10 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[F
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        family = [each.name for each in catalogue.gpus.values() if each.family == entry.gpu]
-        like = " or ".join(f"'{each}'" for each in family) or nearest(entry.gpu, catalogue.gpus)
+        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
+        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
         hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is no GPU of the catalogue", hint)
+        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
     else:
         yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
@@ -88,31 +88,31 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
 def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
     layout: dict[GpuProfile, int] = {}
     for text, count in (entry.partition.mig or {}).items():
-        here = f"{where}[{text}]"
+        location = f"{where}[{text}]"
         try:
             name = MigProfile.parse(text)
         except BadProfile as error:
             yield FleetProblem(
-                here, f"{quote(text)} is no MIG profile: expected {error.expected}", "Write it as in '1g.5gb'"
+                location, f"{quote(text)} is not a MIG profile: expected {error.expected}", "Write it as in '1g.5gb'"
             )
             continue
         if name.compute_instance_slices:
             yield FleetProblem(
-                here,
-                f"the device plugin advertises no compute instance inside a GPU instance, such as '{name}'",
+                location,
+                f"the device plugin does not advertise a compute instance inside a GPU instance, such as '{name}'",
                 f"Write '{MigProfile(name.compute_slices, name.memory_gb, name.attribute)}'",
             )
             continue
         profile = gpu.profile(name)
         if profile is None:
             known = ", ".join(map(str, gpu.profiles))
-            yield FleetProblem(here, f"{gpu.name} has no profile '{name}'", f"It has {known}")
+            yield FleetProblem(location, f"{gpu.name} has no profile '{name}'", f"It has {known}")
             continue
         if profile in layout:
-            yield FleetProblem(here, f"'{profile}' is given twice under two spellings", "Give it once")
+            yield FleetProblem(location, f"'{profile}' is given twice under two spellings", "Give it once")
         if len(name.resource) > LONGEST_RESOURCE:
             yield FleetProblem(
-                here,
+                location,
                 f"'{name.resource}' is longer than {LONGEST_RESOURCE} characters",
                 "Choose another profile",
             )
@@ -120,17 +120,17 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
     if len(layout) != len(entry.partition.mig or {}):
         return
     if not fits(gpu, layout):
-        most = ", ".join(f"{each}: {each.most}" for each in layout)
+        most = ", ".join(f"{profile}: {profile.most}" for profile in layout)
         yield FleetProblem(
             where,
             f"{_spell(layout)} does not fit on one {gpu.name}, "
             f"which has {gpu.compute_slices} compute and {gpu.memory_slices} memory slices",
-            f"Alone at most {most} fit; put fewer together",
+            f"The largest counts of one profile alone are {most}; combine fewer",
         )
     if entry.strategy == "single" and len(layout) > 1:
         yield FleetProblem(
             where,
-            "the plugin's strategy 'single' needs one profile for all, and ends itself otherwise",
+            "with the strategy 'single' the device plugin needs one profile, and exits if there are several",
             "Give one profile, or write 'strategy: mixed'",
         )
     if entry.ami.startswith("bottlerocket"):
@@ -151,8 +151,8 @@ def _check_bottlerocket(
             "Bottlerocket's own device plugin runs the strategy 'single'",
             "Write 'strategy: single', or an al2023 ami",
         )
-    if any(each.profile.attribute for each in layout):
-        yield FleetProblem(where, "Bottlerocket makes no profile with an attribute", "Write an al2023 ami")
+    if any(profile.profile.attribute for profile in layout):
+        yield FleetProblem(where, "Bottlerocket does not make profiles with an attribute", "Write an al2023 ami")
     if bottlerocket_key(gpu) not in BOTTLEROCKET_GPUS:
         yield FleetProblem(where, f"Bottlerocket does not cut {gpu.name}", "Write an al2023 ami")
     if len(layout) == 1:
@@ -160,7 +160,7 @@ def _check_bottlerocket(
         if count != profile.most:
             yield FleetProblem(
                 where,
-                f"Bottlerocket makes as many as fit, which are {profile.most} x {profile}, not {count}",
+                f"Bottlerocket makes as many slices as fit: {profile.most} x {profile}, not {count}",
                 f"Write '{profile}: {profile.most}', or an al2023 ami",
             )
 
@@ -170,7 +170,7 @@ def _given(names: list[str]) -> str:
 
 
 def _spell(layout: Mapping[GpuProfile, int]) -> str:
-    return " + ".join(f"{count} x {each}" for each, count in layout.items())
+    return " + ".join(f"{count} x {profile}" for profile, count in layout.items())
 
 
 def _check_instance_types(
@@ -178,33 +178,35 @@ def _check_instance_types(
 ) -> Iterator[FleetProblem]:
     architectures: dict[str, str] = {}
     for index, name in enumerate(entry.instance_types):
-        here = f"{where}.instanceTypes[{index}]"
-        each = catalogue.instance_types.get(name)
-        if each is None:
+        location = f"{where}.instanceTypes[{index}]"
+        instance_type = catalogue.instance_types.get(name)
+        if instance_type is None:
             like = nearest(name, catalogue.instance_types)
             hint = f"Write '{like}', or add it" if like else "Add it"
-            yield FleetProblem(here, f"{quote(name)} is not in the catalogue", f"{hint} under catalogue.instanceTypes")
+            problem = f"{quote(name)} is not in the catalogue"
+            yield FleetProblem(location, problem, f"{hint} under catalogue.instanceTypes")
             continue
         if name in entry.instance_types[:index]:
-            yield FleetProblem(here, f"'{name}' is given twice", "Give it once")
-        if gpu is not None and each.gpu != gpu.name and catalogue.gpus[each.gpu].family != gpu.name:
+            yield FleetProblem(location, f"'{name}' is given twice", "Give it once")
+        model = instance_type.gpu
+        if gpu is not None and model != gpu.name and catalogue.gpus[model].family != gpu.name:
             yield FleetProblem(
-                here,
-                f"'{name}' carries {each.gpu}, not {gpu.name}",
-                f"Write 'gpu: {each.gpu}', or another type",
+                location,
+                f"'{name}' carries {model}, not {gpu.name}",
+                f"Write 'gpu: {model}', or another type",
             )
-        if each.gpus == 0:
+        if instance_type.gpus == 0:
             yield FleetProblem(
-                here,
-                f"'{name}' has a fraction of a GPU, and no nvidia.com/gpu",
+                location,
+                f"'{name}' has only a fraction of a GPU, and no nvidia.com/gpu",
                 "Choose a type with a whole GPU",
             )
-        architectures.setdefault(each.architecture, name)
+        architectures.setdefault(instance_type.architecture, name)
     if len(architectures) > 1:
-        (one, first), (other, second) = list(architectures.items())[:2]
+        (first, first_type), (second, second_type) = list(architectures.items())[:2]
         yield FleetProblem(
             f"{where}.instanceTypes",
-            f"'{first}' is {one} and '{second}' is {other}",
+            f"'{first_type}' is {first} and '{second_type}' is {second}",
             "Make a pool for each architecture",
         )
 
@@ -214,15 +216,15 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         if key.startswith(RESERVED_LABELS):
             yield FleetProblem(
                 path((*_steps(where), "labels", key)),
-                "Karpenter, the cloud or gpu-slice set this label themselves",
+                "this label is set by Karpenter, the cloud or gpu-slice",
                 f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
     for index, taint in enumerate(entry.taints):
-        if any((each.key, each.effect) == (taint.key, taint.effect) for each in entry.taints[:index]):
+        if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
             yield FleetProblem(
                 f"{where}.taints[{index}]",
-                f"a second taint '{taint.key}' with the effect {taint.effect}",
-                "Kubernetes allows one; remove the other",
+                f"the pool has another taint '{taint.key}' with the effect {taint.effect}",
+                "Kubernetes allows only one: remove the other",
             )
     for index, bought in enumerate(entry.capacity_types):
         if bought in entry.capacity_types[:index]:
@@ -237,13 +239,13 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         for name in sorted(entry.model_fields_set & KARPENTER_ONLY):
             yield FleetProblem(
                 f"{where}.{to_camel(name)}",
-                "nodes that exist already are not made by Karpenter, and nothing reads this",
+                "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
                 "Remove it, or 'nodes: existing'",
             )
     if not entry.taints and not entry.untainted:
         yield FleetProblem(
             f"{where}.taints",
-            "without a taint any pod may land on these nodes",
+            "without a taint any pod may be scheduled to these nodes",
             "Remove 'taints' for the default, or add 'untainted: true'",
         )
     if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
@@ -257,19 +259,19 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     if reserved and not entry.capacity_reservations:
         yield FleetProblem(
             f"{where}.capacityTypes",
-            "'reserved' names no reservation",
+            "'reserved' needs a capacity reservation",
             "Add 'capacityReservations: [{id: cr-…}]'",
         )
     if entry.capacity_reservations and not reserved:
         yield FleetProblem(
             f"{where}.capacityReservations",
-            "nothing uses them",
+            "the pool does not use them",
             "Add 'reserved' to capacityTypes, or remove them",
         )
-    for index, each in enumerate(entry.capacity_reservations):
-        if (each.id is None) == (each.tags is None):
+    for index, reservation in enumerate(entry.capacity_reservations):
+        if (reservation.id is None) == (reservation.tags is None):
             yield FleetProblem(
-                f"{where}.capacityReservations[{index}]", "one of id and tags is needed", "Give exactly one"
+                f"{where}.capacityReservations[{index}]", "it needs either id or tags", "Give exactly one"
             )
 
 

@@ -136,7 +136,7 @@ class NamespaceEntry(Model):
 
 def _this_version(value: Any) -> Any:
     if value != API_VERSION:
-        raise ValueError(f"this gpu-slice reads {API_VERSION}, not {quote(value)}")
+        raise ValueError(f"this version of gpu-slice reads {API_VERSION}, not {quote(value)}")
     return value
 
 
@@ -157,11 +157,13 @@ class FleetFile(Model):
 def read(data: Any) -> FleetFile:
     """Validate *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
     if not isinstance(data, dict):
-        raise BadFleet([FleetProblem("fleet", f"{quote(data)} is no fleet", f"Begin with 'apiVersion: {API_VERSION}'")])
+        raise BadFleet(
+            [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
+        )
     try:
         return FleetFile.model_validate(data)
     except ValidationError as error:
-        raise BadFleet([_problem(each, data) for each in error.errors()]) from None
+        raise BadFleet([_problem(detail, data) for detail in error.errors()]) from None
 
 
 def schema() -> dict[str, Any]:
@@ -221,8 +223,8 @@ def _problem(error: Any, data: Any) -> FleetProblem:
         like = nearest(str(location[-1]), known)
         return FleetProblem(
             where,
-            "is no field that a fleet has",
-            f"Write '{like}'" if like else f"Known are {', '.join(known)}",
+            "is not a known field",
+            f"Write '{like}'" if like else f"The known fields are {', '.join(known)}",
         )
     if kind == "value_error":
         return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
@@ -231,7 +233,7 @@ def _problem(error: Any, data: Any) -> FleetProblem:
     if kind == "string_pattern_mismatch":
         return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[context["pattern"]])
     if kind == "too_short":
-        return FleetProblem(where, "is empty", "Give at least one")
+        return FleetProblem(where, "is empty", "Add at least one entry")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
@@ -247,7 +249,7 @@ def _known(location: tuple[int | str, ...]) -> list[str]:
         if isinstance(step, int) or key_is_next:
             key_is_next = False
             continue
-        field = next((each for each in owner.model_fields.values() if each.alias == step), None)
+        field = next((info for info in owner.model_fields.values() if info.alias == step), None)
         inner = None if field is None else _model_in(field.annotation)
         if field is None or inner is None:
             break
@@ -260,4 +262,4 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The model that a field holds: directly, or in a list or a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)

@@ -1,8 +1,7 @@
 """The slices that a cluster offers: the fleet file, checked against the catalogue.
 
-Everything that follows from it (the webhook's answers, previews, the nodes themselves) reads the same
-`Fleet`, so that they cannot disagree.  What NVIDIA's device plugin would refuse, or worse, ignore, is
-refused here.
+The webhook's answers, previews and the nodes themselves all follow from the same `Fleet`, so that they cannot disagree.
+What NVIDIA's device plugin would refuse, or worse, ignore, is refused here.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ from typing import TypeAlias
 
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem
-from webhook.fleet import file, pool
+from webhook.fleet import file
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import Choice
@@ -34,12 +34,12 @@ class Fleet:
     policies: Mapping[str, Policy]
     catalogue: Catalogue
     label_keys: frozenset[str]
-    """Every label key that some pool sets: a node of another pool does not have it."""
+    """Every label key that any pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
     by_profile: Mapping[MigProfile, tuple[PoolOffer, ...]]
-    """Those that serve a profile, by each name that some driver prints for it."""
+    """The offers of a profile, under each name that a driver prints for it."""
     by_resource: Mapping[str, tuple[Pool, ...]]
     """The pools whose nodes have an extended resource."""
 
@@ -59,13 +59,13 @@ class Fleet:
 
 
 def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fleet:
-    """Read a fleet file.  Raises `BadFleet` with every problem that was found; *name* is for its messages."""
+    """Read a fleet file.  Raises `BadFleet` with every problem; *name* is for its messages."""
     try:
         documents = read_documents(text, name=name)
     except BadDocument as error:
         raise BadFleet([FleetProblem(name, "cannot be read", str(error).rstrip("."))]) from error
     if len(documents) != 1:
-        raise BadFleet([FleetProblem(name, f"has {len(documents)} documents", "Write one fleet in it")])
+        raise BadFleet([FleetProblem(name, f"has {len(documents)} documents", "Write one document with one fleet")])
     return build(file.read(documents[0].value), catalogue)
 
 
@@ -83,34 +83,34 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         raise BadFleet(problems)
     pools: list[Pool] = []
     for entry in fleet_file.pools:
-        types = [catalogue.instance_types[each] for each in entry.instance_types]
-        order = sum(len(each.offers) for each in pools)
-        pools.append(pool.build(entry, catalogue.gpus[entry.gpu], types, order))
+        types = [catalogue.instance_types[name] for name in entry.instance_types]
+        order = sum(len(pool.offers) for pool in pools)
+        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
     if problems := list(check_slices(fleet_file, pools)):
         raise BadFleet(problems)
-    offers = tuple((each, offer) for each in pools for offer in each.offers)
+    offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
     return Fleet(
         cluster=fleet_file.cluster,
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for each in pools for key in each.labels),
+        label_keys=frozenset(key for pool in pools for key in pool.labels),
         file=fleet_file,
         offers=offers,
         by_profile={
             name: tuple(pair for pair in offers if pair[1].satisfies(Choice(name))) for name in _profile_names(offers)
         },
         by_resource={
-            resource: tuple(each for each in pools if resource in each.largest.capacity) for resource in resources
+            resource: tuple(pool for pool in pools if resource in pool.largest.capacity) for resource in resources
         },
     )
 
 
 def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
-    """Every name by which somebody may ask for one of *offers*."""
+    """Every name by which a pod may ask for one of *offers*."""
     gpus = {gpu.name: gpu for gpu in (offer.gpu for _, offer in offers)}
-    return {name for gpu in gpus.values() for name in (*(each.profile for each in gpu.profiles), *gpu.aliases)}
+    return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
 
 
 def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:

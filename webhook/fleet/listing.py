@@ -1,4 +1,4 @@
-"""What a fleet offers, and what the catalogue knows, as rows that people read."""
+"""What a fleet offers, and what the catalogue knows, as rows for people to read."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Offered:
     """One kind of slice in one pool."""
 
     slice: str
-    """What a pod writes."""
+    """The annotation that asks for it."""
     resource: str
     """The extended resource that it gets."""
     pool: str
     gpu: str
     memory_mib: int | None
-    """Of one slice in MiB; None where nobody has seen it, and for a share of a GPU."""
+    """Of one slice in MiB; None if it is not known, and for a share of a GPU."""
     per_gpu: int
     per_node: dict[str, int]
     """Slices on a node, by instance type."""
@@ -36,7 +36,7 @@ class Known:
     profile: str | None
     resource: str | None
     compute_slices: int | None
-    """Of the GPU's compute slices, how many an instance takes."""
+    """How many of the GPU's compute slices an instance takes."""
     memory_mib: int | None
     most: int | None
     """Most instances on one GPU."""
@@ -62,11 +62,11 @@ def offered(fleet: Fleet) -> Iterator[Offered]:
 def known(catalogue: Catalogue) -> Iterator[Known]:
     """Every profile of every GPU, in the order of the catalogue."""
     for gpu in catalogue.gpus.values():
-        types = [each.name for each in catalogue.instance_types.values() if each.gpu == gpu.name and each.gpus]
-        for each in gpu.profiles:
+        types = [entry.name for entry in catalogue.instance_types.values() if entry.gpu == gpu.name and entry.gpus]
+        for profile in gpu.profiles:
             yield Known(
-                gpu.name, gpu.family, str(each), each.profile.resource, each.compute_slices, each.memory_mib, each.most,
-                types, gpu.source, gpu.unverified,
+                gpu.name, gpu.family, str(profile), profile.profile.resource, profile.compute_slices,
+                profile.memory_mib, profile.most, types, gpu.source, gpu.unverified,
             )  # fmt: skip
         if not gpu.profiles:
             yield Known(gpu.name, gpu.family, None, None, None, None, None, types, gpu.source, gpu.unverified)

@@ -15,14 +15,14 @@ from webhook.slices.suggest import nearest
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Policy:
-    """What pods of a namespace may use.  Advice: a pod that writes the resource by hand is never seen."""
+    """What pods of a namespace may use.  Only advice: the webhook does not see a pod that names the resource itself."""
 
     pools: frozenset[str] | None = None
     slices: tuple[Choice, ...] | None = None
 
-    def permits(self, where: Pool, offer: Offer) -> bool:
-        """Whether the namespace may use *offer* of the pool *where*."""
-        if self.pools is not None and where.name not in self.pools:
+    def permits(self, pool: Pool, offer: Offer) -> bool:
+        """Whether the namespace may use *offer* of *pool*."""
+        if self.pools is not None and pool.name not in self.pools:
             return False
         if self.slices is None:
             return True
@@ -33,7 +33,7 @@ EVERYTHING = Policy()
 
 
 def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
-    """The policies of a file that was checked."""
+    """The policies of a file that has been checked."""
     return {
         name: Policy(
             pools=None if entry.pools is None else frozenset(entry.pools),
@@ -45,21 +45,21 @@ def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
 
 def check_pools(fleet_file: FleetFile) -> Iterator[FleetProblem]:
     """Pools that a namespace names and the file does not have."""
-    names = [each.name for each in fleet_file.pools]
+    names = [pool.name for pool in fleet_file.pools]
     for namespace, entry in fleet_file.namespaces.items():
         for index, name in enumerate(entry.pools or []):
             if name not in names:
                 like = nearest(name, names)
                 yield FleetProblem(
                     path(("namespaces", namespace, "pools", index)),
-                    f"{quote(name)} is no pool of this fleet",
-                    f"Write '{like}'" if like else f"Known are {', '.join(names)}",
+                    f"{quote(name)} is not a pool of this fleet",
+                    f"Write '{like}'" if like else f"The pools are {', '.join(names)}",
                 )
 
 
 def check_slices(fleet_file: FleetFile, pools: list[Pool]) -> Iterator[FleetProblem]:
     """Slices that a namespace names and none of *pools* has."""
-    offers = [offer for each in pools for offer in each.offers]
+    offers = [offer for pool in pools for offer in pool.offers]
     known = list(dict.fromkeys(map(str, offers)))
     for namespace, entry in fleet_file.namespaces.items():
         for index, text in enumerate(entry.slices or []):
@@ -68,13 +68,13 @@ def check_slices(fleet_file: FleetFile, pools: list[Pool]) -> Iterator[FleetProb
                 continue
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
-                f"{quote(text)} is no slice of this fleet",
-                f"Known are {', '.join(known)}",
+                f"{quote(text)} is not a slice of this fleet",
+                f"The slices are {', '.join(known)}",
             )
 
 
 def _choice(text: str) -> Choice | None:
-    """What *text* names; None for what `check_slices` refuses."""
+    """The slice that *text* names; None if `check_slices` refuses it."""
     if text == str(SHARED):
         return Choice(SHARED)
     try:

@@ -1,4 +1,4 @@
-"""A pool as the webhook sees it: what its nodes serve, and what is known of them before they exist."""
+"""A pool as the webhook sees it: what its nodes serve, and what is known about them before they exist."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
 """The extended resource of a whole GPU, and of a slice under the device plugin's ``single`` strategy."""
 SHARED_GPU = "nvidia.com/gpu.shared"
-"""What the device plugin, with ``renameByDefault``, calls a share of a GPU."""
+"""The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
 
 MIB_PER_GIB = 1024
 
 
 Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: smaller is better where a choice leaves several."""
+"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +34,7 @@ class SharedOffer:
     per_gpu: int
     """Shares of one GPU of the pool."""
     order: int
-    """Its place among all the fleet's offers."""
+    """Its position among all offers of the fleet."""
 
     size: ClassVar[Size] = (0, 0, False)
 
@@ -42,7 +42,7 @@ class SharedOffer:
         return str(SHARED)
 
     def satisfies(self, choice: Choice) -> bool:
-        """Whether one share is what *choice* asks for, its count aside."""
+        """Whether one share is what *choice* asks for, apart from the count."""
         return choice.slice == SHARED and (choice.gpu is None or self.gpu.called(choice.gpu))
 
 
@@ -56,7 +56,7 @@ class MigOffer:
     per_gpu: int
     """Slices of this kind on one GPU of the pool."""
     order: int
-    """Its place among all the fleet's offers."""
+    """Its position among all offers of the fleet."""
     name: MigProfile
     """The profile as this pool's driver prints it."""
     profile: GpuProfile
@@ -67,7 +67,7 @@ class MigOffer:
         return str(self.name)
 
     def satisfies(self, choice: Choice) -> bool:
-        """Whether one slice of this kind is what *choice* asks for, its count aside."""
+        """Whether one slice of this kind is what *choice* asks for, apart from the count."""
         if choice.gpu is not None and not self.gpu.called(choice.gpu):
             return False
         wanted = choice.slice
@@ -96,11 +96,11 @@ class Taint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
-    """One kind of node that a pool may have: an instance type, bought in one way."""
+    """One kind of node that a pool may have: an instance type with a capacity type."""
 
     instance_type: InstanceType
     labels: Mapping[str, str]
-    """What its labels will be, as far as they are known before it exists."""
+    """The labels that are known before the node exists."""
     capacity: Mapping[str, int]
     """Slices by resource."""
 
@@ -117,24 +117,24 @@ class Pool:
     architecture: str
     shapes: tuple[NodeShape, ...]
     largest: NodeShape
-    """The one with the most GPUs: whatever fits on a node of the pool fits on this, as all are cut alike."""
+    """The one with the most GPUs.  All are cut alike, so what fits on any node of the pool fits on this one."""
     entry: PoolEntry
-    """What the fleet file says of it."""
+    """Its entry in the fleet file."""
 
 
 def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int) -> Pool:
-    """The pool that *entry* describes, once it has been checked."""
+    """The pool that *entry* describes.  The entry has been checked."""
     labels = {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
     offers = tuple(_offers(entry, gpu, first_order))
     types = tuple(types)
     shapes = tuple(
         NodeShape(
             instance_type=instance_type,
-            labels=_node_labels(entry, labels, instance_type) | bought,
+            labels=_node_labels(entry, labels, instance_type) | capacity_type,
             capacity={offer.resource: offer.per_gpu * instance_type.gpus for offer in offers},
         )
         for instance_type in types
-        for bought in _bought(entry)
+        for capacity_type in _capacity_types(entry)
     )
     return Pool(
         name=entry.name,
@@ -160,40 +160,40 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
         name = MigProfile.parse(text)
         profile = gpu.profile(name)
         if profile is None:
-            raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` refuses it before
+            raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
         size = (profile.compute_slices, name.memory_gb, name.media_extensions)
         yield MigOffer(gpu, resource, count, order + index, name, profile, size)
 
 
-def _bought(entry: PoolEntry) -> list[dict[str, str]]:
+def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
     if entry.nodes != "karpenter":
         return [{}]
-    return [{"karpenter.sh/capacity-type": each} for each in entry.capacity_types]
+    return [{"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
 
 
-def _node_labels(entry: PoolEntry, labels: Mapping[str, str], each: InstanceType) -> dict[str, str]:
+def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
     """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
-    family, _, size = each.name.partition(".")
-    found = {
+    family, _, size = instance_type.name.partition(".")
+    result = {
         POOL_LABEL: entry.name,
-        "node.kubernetes.io/instance-type": each.name,
-        "beta.kubernetes.io/instance-type": each.name,
-        "kubernetes.io/arch": each.architecture,
-        "beta.kubernetes.io/arch": each.architecture,
+        "node.kubernetes.io/instance-type": instance_type.name,
+        "beta.kubernetes.io/instance-type": instance_type.name,
+        "kubernetes.io/arch": instance_type.architecture,
+        "beta.kubernetes.io/arch": instance_type.architecture,
         "kubernetes.io/os": "linux",
         "beta.kubernetes.io/os": "linux",
     }
     if entry.nodes == "karpenter":
-        found |= {
+        result |= {
             "karpenter.sh/nodepool": entry.name,
             "karpenter.k8s.aws/instance-family": family,
             "karpenter.k8s.aws/instance-size": size,
-            "karpenter.k8s.aws/instance-gpu-count": str(each.gpus),
+            "karpenter.k8s.aws/instance-gpu-count": str(instance_type.gpus),
             "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
         }
-        if each.gpu_name is not None:
-            found["karpenter.k8s.aws/instance-gpu-name"] = each.gpu_name
-        if each.gpu_memory is not None:
-            found["karpenter.k8s.aws/instance-gpu-memory"] = str(each.gpu_memory)
-    return found | dict(labels)
+        if instance_type.gpu_name is not None:
+            result["karpenter.k8s.aws/instance-gpu-name"] = instance_type.gpu_name
+        if instance_type.gpu_memory is not None:
+            result["karpenter.k8s.aws/instance-gpu-memory"] = str(instance_type.gpu_memory)
+    return result | dict(labels)

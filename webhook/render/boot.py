@@ -52,7 +52,7 @@ Content-Type: text/x-shellscript; charset="us-ascii"
 
 @dataclass(frozen=True, slots=True)
 class BootFiles:
-    """The two files that an AL2023 node gets, from this folder."""
+    """The two files of this folder that an AL2023 node gets."""
 
     script: str
     unit: str

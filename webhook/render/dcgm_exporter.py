@@ -44,8 +44,8 @@ def values(fleet: Fleet) -> Iterator[Commented]:
             {"name": "KUBERNETES_VIRTUAL_GPUS", "value": "true"},
         ]
     content["extraEnv"] = extra
-    for index, each in enumerate(extra):
-        notes["extraEnv", index] = _WHY[each["name"]]
+    for index, variable in enumerate(extra):
+        notes["extraEnv", index] = _WHY[variable["name"]]
     return iter([Commented(content, notes)])
 
 

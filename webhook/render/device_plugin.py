@@ -44,11 +44,11 @@ def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
     Pools with existing nodes are left out, because a plugin already runs on those nodes.  So is Bottlerocket, which has
     its own plugin.
     """
-    found: dict[str, list[Pool]] = {}
+    result: dict[str, list[Pool]] = {}
     for pool in made_by_karpenter(fleet.pools):
         if not pool.entry.ami.startswith("bottlerocket"):
-            found.setdefault(_name(pool), []).append(pool)
-    return found
+            result.setdefault(_name(pool), []).append(pool)
+    return result
 
 
 def configuration(pool: Pool) -> Manifest:
@@ -66,13 +66,13 @@ def configuration(pool: Pool) -> Manifest:
 
 def environment(pool: Pool) -> dict[str, str]:
     """The plugin's environment on the nodes of *pool*."""
-    found = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
-    found["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    variables = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
+    variables["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
     if pool.entry.partition.mig is not None:
-        found |= {"MIG_STRATEGY": pool.entry.strategy, "NVIDIA_MIG_MONITOR_DEVICES": "all"}
+        variables |= {"MIG_STRATEGY": pool.entry.strategy, "NVIDIA_MIG_MONITOR_DEVICES": "all"}
     if pool.entry.partition.mps is not None:
-        found |= {"MPS_ROOT": MPS_ROOT}
-    return found
+        variables |= {"MPS_ROOT": MPS_ROOT}
+    return variables
 
 
 def _name(pool: Pool) -> str:
@@ -126,8 +126,8 @@ def _daemon_set(name: str, pools: list[Pool]) -> Manifest:
 def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
     daemon = f"{name}-daemon"
     privileged = {"securityContext": {"privileged": True}}
-    wanted = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
-    wanted["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    variables = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
+    variables["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
     spec: Manifest = {
         "hostPID": True,
         "initContainers": [
@@ -146,7 +146,7 @@ def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
                 "command": ["mps-control-daemon"],
                 "env": [
                     {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-                    *({"name": key, "value": value} for key, value in wanted.items()),
+                    *({"name": key, "value": value} for key, value in variables.items()),
                 ],
                 **privileged,
                 "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},

@@ -22,11 +22,11 @@ Karpenter launches no node for a claim, so this is for existing nodes."""
 
 def device_classes(fleet: Fleet) -> Iterator[Commented]:
     """One for each profile with a resource of its own.  Under the strategy ``single`` no profile has one."""
-    found: dict[str, MigOffer] = {}
+    offers: dict[str, MigOffer] = {}
     for _, offer in fleet.offers:
         if isinstance(offer, MigOffer) and offer.resource != WHOLE_GPU:
-            found.setdefault(offer.resource, offer)
-    for index, (resource, offer) in enumerate(found.items()):
+            offers.setdefault(offer.resource, offer)
+    for index, (resource, offer) in enumerate(offers.items()):
         notes: dict[KeyPath, str] = {
             ("spec", "selectors"): f"A slice with this profile on any GPU, like {resource}.",
             ("spec", "extendedResourceName"): "If two classes had the same name here, one would win.",

@@ -30,7 +30,7 @@ def write(documents: Iterable[Commented]) -> str:
 
 
 def labels(component: str) -> dict[str, str]:
-    """The labels of every object of ours."""
+    """The labels of all our objects."""
     return {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/component": component}
 
 
@@ -42,14 +42,16 @@ def made_by_karpenter(pools: Iterable[Pool]) -> list[Pool]:
 def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
     """Affinity and tolerations that send the pods of a DaemonSet to the nodes of *pools*."""
     pools = list(pools)
-    here = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
+    in_pools = {"key": POOL_LABEL, "operator": "In", "values": [pool.name for pool in pools]}
     taints = {(WHOLE_GPU, "NoSchedule"): None} | {
-        (each.key, each.effect): None for pool in pools for each in pool.taints
+        (taint.key, taint.effect): None for pool in pools for taint in pool.taints
     }
     return {
         "affinity": {
             "nodeAffinity": {
-                "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [in_pools]}]
+                }
             }
         },
         "tolerations": [{"key": key, "operator": "Exists", "effect": effect} for key, effect in taints],

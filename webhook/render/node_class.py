@@ -21,9 +21,9 @@ def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
 
 def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
     entry = pool.entry
-    found = [{"tags": {"karpenter.sh/discovery": fleet.cluster}}]
-    reservations = [each.model_dump(exclude_none=True) for each in entry.capacity_reservations]
-    started_with = user_data(pool, files)
+    selector_terms = [{"tags": {"karpenter.sh/discovery": fleet.cluster}}]
+    reservations = [reservation.model_dump(exclude_none=True) for reservation in entry.capacity_reservations]
+    data = user_data(pool, files)
     return {
         "apiVersion": "karpenter.k8s.aws/v1",
         "kind": "EC2NodeClass",
@@ -31,8 +31,8 @@ def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
         "spec": {
             "amiSelectorTerms": [{"alias": entry.ami}],
             "role": entry.node_role or f"KarpenterNodeRole-{fleet.cluster}",
-            "subnetSelectorTerms": found,
-            "securityGroupSelectorTerms": [dict(each) for each in found],
+            "subnetSelectorTerms": selector_terms,
+            "securityGroupSelectorTerms": [dict(term) for term in selector_terms],
             **({"capacityReservationSelectorTerms": reservations} if reservations else {}),
             "instanceStorePolicy": "RAID0",
             "blockDeviceMappings": [
@@ -46,7 +46,7 @@ def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
                     },
                 }
             ],
-            **({"userData": started_with} if started_with is not None else {}),
+            **({"userData": data} if data is not None else {}),
         },
     }
 

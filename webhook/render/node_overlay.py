@@ -29,23 +29,23 @@ def node_overlays(fleet: Fleet) -> Iterator[Commented]:
 
 def _by_gpus(pool: Pool) -> dict[int, list[str]]:
     """Instance types by their number of GPUs: an overlay has one capacity for all types that it selects."""
-    found: dict[int, list[str]] = {}
+    result: dict[int, list[str]] = {}
     for shape in pool.shapes:
-        types = found.setdefault(shape.instance_type.gpus, [])
+        types = result.setdefault(shape.instance_type.gpus, [])
         if shape.instance_type.name not in types:
             types.append(shape.instance_type.name)
-    return found
+    return result
 
 
 def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
     # The overlay replaces the type's capacity, so "0" removes the whole GPUs.  Otherwise a booting node would seem to
     # have them beside its slices, and a pod that wants a whole GPU would be bound to it and never start.
     capacity = {WHOLE_GPU: "0"} | {offer.resource: str(offer.per_gpu * gpus) for offer in pool.offers}
-    one = gpus == 1
+    plural = "" if gpus == 1 else "s"
     manifest = {
         "apiVersion": "karpenter.sh/v1alpha1",
         "kind": "NodeOverlay",
-        "metadata": {"name": f"{pool.name}-{gpus}-gpu{'' if one else 's'}", "labels": labels("karpenter")},
+        "metadata": {"name": f"{pool.name}-{gpus}-gpu{plural}", "labels": labels("karpenter")},
         "spec": {
             "weight": weight,
             "requirements": [
@@ -55,7 +55,7 @@ def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
             "capacity": capacity,
         },
     }
-    whole = capacity[WHOLE_GPU] == "0"
+    no_whole_gpus = capacity[WHOLE_GPU] == "0"
     return Commented(
         manifest,
         {
@@ -65,10 +65,10 @@ def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
             ("spec", "requirements"): (
                 "Only labels that Karpenter knows.  With an unknown label the overlay is Ready but applies to nothing."
             ),
-            ("spec", "capacity"): f"The capacity of a node with {gpus} GPU{'' if one else 's'}.",
+            ("spec", "capacity"): f"The capacity of a node with {gpus} GPU{plural}.",
             ("spec", "capacity", WHOLE_GPU): (
                 "No whole GPUs: until the node has registered, Karpenter would expect them beside the slices."
-                if whole
+                if no_whole_gpus
                 else "The name of a slice under the device plugin's strategy `single`."
             ),
         },

@@ -33,7 +33,7 @@ def _node_pool(pool: Pool) -> Manifest:
                 "spec": {
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
                     "expireAfter": entry.expire_after,
-                    **({"taints": [_taint(each._asdict()) for each in pool.taints]} if pool.taints else {}),
+                    **({"taints": [_taint(taint._asdict()) for taint in pool.taints]} if pool.taints else {}),
                     "requirements": [
                         _one_of("node.kubernetes.io/instance-type", entry.instance_types),
                         _one_of("kubernetes.io/arch", [pool.architecture]),
@@ -88,8 +88,8 @@ def _limits(pool: Pool) -> dict[str, str]:
     limit = pool.entry.limit
     if limit.slices is None:
         return {"nodes": str(limit.nodes)}
-    on_one = sum(offer.per_gpu for offer in pool.offers)
-    return {offer.resource: str(limit.slices * offer.per_gpu // on_one) for offer in pool.offers}
+    per_gpu = sum(offer.per_gpu for offer in pool.offers)
+    return {offer.resource: str(limit.slices * offer.per_gpu // per_gpu) for offer in pool.offers}
 
 
 def _taint(taint: dict[str, str]) -> dict[str, str]:

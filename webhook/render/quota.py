@@ -37,7 +37,7 @@ def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
     policy = fleet.policy(namespace)
     known = dict.fromkeys(offer.resource for _, offer in fleet.offers)
     permitted = {offer.resource for pool, offer in fleet.offers if policy.permits(pool, offer)}
-    return [each for each in known if each in permitted], [each for each in known if each not in permitted]
+    return [name for name in known if name in permitted], [name for name in known if name not in permitted]
 
 
 def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[KeyPath, str]:

@@ -33,7 +33,7 @@ class GpuProfile:
     size: int
     """Memory slices that an instance takes."""
     memory_mib: int | None
-    """Memory of one instance in MiB, where it was seen on hardware."""
+    """Memory of one instance in MiB, where it is verified on hardware."""
 
     def __str__(self) -> str:
         return str(self.profile)
@@ -58,7 +58,7 @@ class Gpu:
     aliases: Mapping[MigProfile, MigProfile] = field(default_factory=dict)
     """Names that other drivers print for a profile, to the name in `profiles`."""
     unverified: str = ""
-    """What of this entry nobody has seen on hardware."""
+    """What of this entry is not verified on hardware."""
 
     @property
     def mig(self) -> bool:
@@ -68,7 +68,7 @@ class Gpu:
     def profile(self, wanted: MigProfile) -> GpuProfile | None:
         """The profile called *wanted*, or called so by some driver."""
         canonical = self.aliases.get(wanted, wanted)
-        return next((each for each in self.profiles if each.profile == canonical), None)
+        return next((profile for profile in self.profiles if profile.profile == canonical), None)
 
     def called(self, name: str) -> bool:
         """Whether *name*, from a request's ``@gpu``, means this GPU."""
@@ -92,7 +92,7 @@ class InstanceType:
 
 
 GPU_NAME = r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$"
-"""What may stand behind an ``@``, and as the value of a node label."""
+"""What may follow an ``@``, and be the value of a node label."""
 
 
 class _Model(BaseModel):
@@ -177,20 +177,20 @@ class Catalogue:
     @classmethod
     def build(cls, *files: CatalogueFile) -> Catalogue:
         """Put *files* together; a later one may add, or replace by name.  Raises `BadCatalogue`."""
-        whole = CatalogueFile.model_construct(
+        merged = CatalogueFile.model_construct(
             geometries={k: v for file in files for k, v in file.geometries.items()},
             gpus={k: v for file in files for k, v in file.gpus.items()},
             instance_types={k: v for file in files for k, v in file.instance_types.items()},
         )
-        for name, geometry in whole.geometries.items():
+        for name, geometry in merged.geometries.items():
             _check_geometry(f"geometries.{name}", geometry)
-        gpus = {name: _gpu(name, whole) for name in whole.gpus}
+        gpus = {name: _gpu(name, merged) for name in merged.gpus}
         types = {}
-        for name, entry in whole.instance_types.items():
+        for name, entry in merged.instance_types.items():
             if entry.gpu not in gpus:
                 raise BadCatalogue(
                     f"instanceTypes.{name}.gpu",
-                    f"'{entry.gpu}' is no GPU",
+                    f"'{entry.gpu}' is not a GPU of the catalogue",
                     "Add it under gpus, or correct it",
                 )
             if (entry.gpu_name is None) != (entry.gpu_memory is None):
@@ -198,10 +198,10 @@ class Catalogue:
                     f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
-        return cls(gpus, types, whole)
+        return cls(gpus, types, merged)
 
     def families(self) -> set[str]:
-        """Every name that may stand behind an ``@``."""
+        """Every name that may follow an ``@``."""
         return {gpu.name for gpu in self.gpus.values()} | {gpu.family for gpu in self.gpus.values()}
 
     def having(self, profile: MigProfile) -> Iterable[Gpu]:
@@ -214,7 +214,7 @@ def _check_geometry(path: str, geometry: GeometryEntry) -> None:
         if any(start + role.size > geometry.memory_slices for start in role.starts):
             raise BadCatalogue(
                 f"{path}.roles.{name}",
-                f"an instance of {role.size} ends behind the last of {geometry.memory_slices} memory slices",
+                f"an instance of {role.size} ends after the last of {geometry.memory_slices} memory slices",
                 "Correct starts or size",
             )
 
@@ -227,7 +227,7 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         if base is None or base.like is not None:
             raise BadCatalogue(
                 f"{path}.like",
-                f"'{entry.like}' is no GPU with an entry of its own",
+                f"'{entry.like}' is not a GPU with an entry of its own",
                 "Name one that has no 'like'",
             )
         entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles"}))
@@ -243,13 +243,13 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
     )
     if entry.geometry is None:
         if entry.profiles:
-            raise BadCatalogue(f"{path}.profiles", "profiles without a geometry", "Add 'geometry', or remove them")
+            raise BadCatalogue(f"{path}.profiles", "profiles need a geometry", "Add 'geometry', or remove them")
         return gpu
     geometry = file.geometries.get(entry.geometry)
     if geometry is None:
         raise BadCatalogue(
             f"{path}.geometry",
-            f"'{entry.geometry}' is no geometry",
+            f"'{entry.geometry}' is not a geometry",
             f"Write one of {', '.join(file.geometries)}",
         )
     if geometry.unverified:
@@ -259,11 +259,11 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         for role, profile in (entry.profiles or {}).items()
     )
     aliases = {}
-    for other, ours in (entry.aliases or {}).items():
-        name_there = _name(f"{path}.aliases.{other}", ours)
-        if name_there not in [each.profile for each in profiles]:
-            raise BadCatalogue(f"{path}.aliases.{other}", f"'{name}' has no profile '{ours}'", "Name one that it has")
-        aliases[_name(f"{path}.aliases", other)] = name_there
+    for alias, text in (entry.aliases or {}).items():
+        canonical = _name(f"{path}.aliases.{alias}", text)
+        if canonical not in [profile.profile for profile in profiles]:
+            raise BadCatalogue(f"{path}.aliases.{alias}", f"'{name}' has no profile '{text}'", "Name one that it has")
+        aliases[_name(f"{path}.aliases", alias)] = canonical
     return replace(
         gpu,
         compute_slices=geometry.compute_slices,
@@ -275,7 +275,7 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
 
 def _profile(path: str, entry: ProfileEntry, role: RoleEntry | None) -> GpuProfile:
     if role is None:
-        raise BadCatalogue(path, "no such role in the geometry", "Name a role of the geometry")
+        raise BadCatalogue(path, "the geometry has no such role", "Name a role of the geometry")
     return GpuProfile(
         profile=_name(f"{path}.name", entry.name),
         compute_slices=role.compute_slices,
@@ -291,5 +291,5 @@ def _name(path: str, text: str) -> MigProfile:
         return MigProfile.parse(text)
     except BadProfile as bad:
         raise BadCatalogue(
-            path, f"'{text}' is no profile: expected {bad.expected}", "Write it as the driver does"
+            path, f"'{text}' is not a profile: expected {bad.expected}", "Write it as the driver does"
         ) from bad

@@ -23,13 +23,13 @@ def fits(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> bool:
         return False  # the media engines go to one instance
     if sum(profile.compute_slices * count for profile, count in layout.items()) > gpu.compute_slices:
         return False
-    # Large ones first: they have the fewest places, so a dead end shows early.
+    # Large ones first: they have the fewest placements, so a dead end shows early.
     wanted = sorted((profile for profile, count in layout.items() for _ in range(count)), key=lambda p: -p.size)
     return _place(wanted, 0, 0)
 
 
 def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:
-    """Whether *wanted* from *index* on can be placed, where *taken* has a bit for each used memory slice."""
+    """Whether *wanted* from *index* on can be placed; *taken* has a bit for each used memory slice."""
     if index == len(wanted):
         return True
     profile = wanted[index]
@@ -43,7 +43,7 @@ def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:
 def maximal_layouts(gpu: Gpu) -> list[dict[GpuProfile, int]]:
     """Every layout of *gpu* to which no further instance can be added, of its profiles without attributes.
 
-    A smaller set of instances is always a part of one of these.
+    Every smaller set of instances is part of one of these.
     """
     plain = [profile for profile in gpu.profiles if not profile.profile.attribute]
     valid = {frozenset(layout.items()): layout for layout in _layouts(gpu, plain)}

@@ -4,8 +4,8 @@
     attribute = ("+" / ".") ("me" / "me.all" / "gfx") / "-me"
 
 ``+me`` is how drivers print it, ``.me`` how resource names spell it: both are read, ``+me`` is kept.
-NVIDIA's own grammar also allows a list of attributes; no GPU prints one, and a resource name could not
-carry the comma.  Whether any GPU offers a profile is the catalogue's question.
+NVIDIA's own grammar also allows a list of attributes; no GPU prints one, and a resource name cannot
+contain the comma.  Whether any GPU has a profile is not checked here: the catalogue knows.
 
 Source: NVIDIA/go-nvlib ``pkg/nvlib/device/mig_profile.go``; NVIDIA/k8s-device-plugin ``internal/rm``.
 """
@@ -20,9 +20,9 @@ RESOURCE_PREFIX = "nvidia.com/mig-"
 
 _NUMBER = r"[1-9][0-9]{0,3}"
 _ATTRIBUTE = r"[+.](?:me\.all|me|gfx)|-me"
-_WHOLE = re.compile(rf"(?:({_NUMBER})c\.)?({_NUMBER})g\.({_NUMBER})gb({_ATTRIBUTE})?\Z")
+_PROFILE = re.compile(rf"(?:({_NUMBER})c\.)?({_NUMBER})g\.({_NUMBER})gb({_ATTRIBUTE})?\Z")
 _PIECES: tuple[tuple[str, re.Pattern[str]], ...] = (
-    # What to say is missing, and how to know it when it is there.
+    # What a message says is expected, and the pattern that matches it.
     ("", re.compile(rf"(?:{_NUMBER}c\.)?")),
     ("compute slices such as '1g'", re.compile(rf"{_NUMBER}g")),
     ("a dot", re.compile(r"\.")),
@@ -33,7 +33,7 @@ _PIECES: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 class BadProfile(ValueError):
-    """A text is not spelled like a MIG profile."""
+    """A string is not spelled like a MIG profile."""
 
     def __init__(self, text: str, position: int, expected: str) -> None:
         super().__init__(text, position, expected)
@@ -41,7 +41,7 @@ class BadProfile(ValueError):
         self.position = position
         """Index of the first character that does not fit."""
         self.expected = expected
-        """What would have fitted there, as a phrase."""
+        """What was expected at that position, as a phrase."""
 
 
 class MigProfile(Struct, frozen=True, gc=False):
@@ -59,7 +59,7 @@ class MigProfile(Struct, frozen=True, gc=False):
     @classmethod
     def read(cls, text: str) -> MigProfile | None:
         """The profile that *text* names; None where it names none."""
-        parts = _WHOLE.match(text)
+        parts = _PROFILE.match(text)
         if parts is None:
             return None
         compute_instance, compute, memory, attribute = parts.groups()

@@ -8,8 +8,8 @@
     fraction   = number "/" number                          of a GPU's compute slices, at least
     memory     = number ("gb" / "Gi")                       the profile's number, or real memory, at least
 
-Spaces may stand around ``,`` ``|`` ``=`` ``@``.  Text in, value out: whether anybody offers it is the
-fleet's question.
+Spaces are allowed around ``,`` ``|`` ``=`` ``@``.  Whether a pool offers a slice is not checked here: the fleet
+knows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LONGEST_VALUE = 32_768
 """Characters.  200 containers with names of 63 characters and three choices each stay below it."""
 
 MOST_CHOICES = 32
-"""Alternatives of one request.  No fleet offers so many slices that a pod could mean."""
+"""Alternatives of one request.  No fleet offers as many slices."""
 
 _HOWTO = f"Write {EXAMPLES}"
 
@@ -87,7 +87,7 @@ class Choice(Struct, frozen=True, gc=False):
     gpu: str | None = None
     """Name or family of a GPU of the catalogue."""
     position: int = 0
-    """Where it stands in the annotation, for messages."""
+    """Its index in the annotation, for messages."""
 
     def __str__(self) -> str:
         count = f"{self.count}x" if self.count > 1 else ""
@@ -95,7 +95,7 @@ class Choice(Struct, frozen=True, gc=False):
 
 
 class Request(Struct, frozen=True, gc=False):
-    """What one container asks for: choices in order of preference, and its name where it was named."""
+    """What one container asks for: choices in order of preference, and the container's name if it is given."""
 
     choices: tuple[Choice, ...]
     container: str | None = None
@@ -109,7 +109,7 @@ class Request(Struct, frozen=True, gc=False):
 def parse(value: str, budget: Budget | None = None) -> tuple[Request, ...]:
     """Read an annotation: one `Request` without a container, or one or more with.
 
-    Raises `Denial` with the position of the first character that does not fit.  *budget* pays for long values.
+    Raises `Denial` with the position of the first character that does not fit.  Long values spend steps of *budget*.
     """
     profile = MigProfile.read(value)
     if profile is not None:  # what most pods ask for
@@ -130,7 +130,7 @@ def bad(problem: str, position: int, hint: str) -> Denial:
 
 
 class _Parser:
-    """Reads from left to right; each method is a rule of the grammar and leaves `position` behind it."""
+    """Reads from left to right; each method is a rule of the grammar and moves `position` past it."""
 
     def __init__(self, value: str, budget: Budget) -> None:
         self.text = value
@@ -173,7 +173,7 @@ class _Parser:
         start = self.skip()
         if start == len(self.text):
             last = self.text.rindex(",")
-            raise bad(f"{quote(self.text)} names nothing behind its last ','", last, "Remove it, or name a container")
+            raise bad(f"{quote(self.text)} has nothing after its last ','", last, "Remove it, or name a container")
         if self.peek() == "=":
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name", "Write 'container=slice'")
@@ -187,7 +187,7 @@ class _Parser:
             raise bad(
                 f"{quote(self.text)} names a container in one place and none at {quote(name)}",
                 start,
-                "Write 'container=slice' for each",
+                "Write 'container=slice' for each container",
             )
         self.separator()
         return self.request(name, start)
@@ -208,7 +208,7 @@ class _Parser:
         spaced = _SPACED_COUNT.match(self.text, start)
         if spaced and _readable(spaced[2]):
             raise bad(
-                f"{quote(spaced[0])} has a space at its count",
+                f"{quote(spaced[0])} has a space next to its count",
                 start + len(spaced[1]),
                 f"Write '{spaced[1]}x{spaced[2]}'",
             )
@@ -219,53 +219,53 @@ class _Parser:
         if self.peek() == "@":
             self.separator()
             at = self.skip()
-            gpu = self.word("a GPU behind '@'", "Name one, as in '1g.5gb@a100', or remove the '@'")
+            gpu = self.word("a GPU after '@'", "Name one, as in '1g.5gb@a100', or remove the '@'")
             if not _GPU.match(gpu):
                 like = gpu.lower() if _GPU.match(gpu.lower()) else "a100-40gb"
                 raise bad(f"{quote(gpu)} cannot be a GPU's name", at, f"Write '{word}@{like}'")
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
 
     def skip(self) -> int:
-        """Past the spaces that may follow a separator; none may stand at the very beginning."""
+        """Move past the spaces that may follow a separator.  The value must not begin with a space."""
         if self.position:
-            self.position = self.behind_spaces()
+            self.position = self.after_spaces()
         return self.position
 
-    def behind_spaces(self) -> int:
+    def after_spaces(self) -> int:
         spaces = _SPACES.match(self.text, self.position)
         return spaces.end() if spaces else self.position
 
     def peek(self) -> str:
-        """The separator that comes next, after spaces; empty where none does."""
-        ahead = self.behind_spaces()
+        """The separator that comes next, after spaces; empty if there is none."""
+        ahead = self.after_spaces()
         character = self.text[ahead : ahead + 1]
         return character if character in _SEPARATORS else ""
 
     def separator(self) -> str:
-        """Move past the separator that comes next, if one does, and return it."""
-        found = self.peek()
-        if found:
-            self.position = self.text.index(found, self.position) + 1
-        return found
+        """Move past the separator that comes next, if there is one, and return it."""
+        character = self.peek()
+        if character:
+            self.position = self.text.index(character, self.position) + 1
+        return character
 
     def word(self, expected: str, hint: str = _HOWTO) -> str:
-        found = _WORD.match(self.text, self.position)
-        if found is None:
-            raise bad(f"expected {expected} in {quote(self.text)}, found {self.here()}", self.position, hint)
-        self.position = found.end()
-        return found[0]
+        match = _WORD.match(self.text, self.position)
+        if match is None:
+            raise bad(f"expected {expected} in {quote(self.text)}, found {self.rest()}", self.position, hint)
+        self.position = match.end()
+        return match[0]
 
     def end(self) -> None:
         if self.position == len(self.text):
             return
         rest = self.text[self.position :]
         if rest.isspace():
-            raise bad(f"{quote(self.text)} ends in white space", self.position, "Remove it")
+            raise bad(f"{quote(self.text)} ends with white space", self.position, "Remove it")
         if self.peek() == "@":
             raise bad(
                 f"{quote(self.text)} has a second '@'",
                 self.text.index("@", self.position),
-                "Name one GPU behind each slice",
+                "Name one GPU after each slice",
             )
         if self.peek() == "=":
             at = self.text.index("=", self.position)
@@ -275,12 +275,13 @@ class _Parser:
                 "Put ',' between containers, as in 'main=1g.5gb,side=1g.5gb'",
             )
         raise bad(
-            f"expected nothing more, found {self.here()}",
+            f"expected nothing more, found {self.rest()}",
             self.position,
             "Put '|' between alternatives and ',' between containers",
         )
 
-    def here(self) -> str:
+    def rest(self) -> str:
+        """What is left of the value, for messages."""
         return quote(self.text[self.position :]) if self.position < len(self.text) else "the end"
 
 
@@ -297,15 +298,15 @@ def _slice(value: str, start: int, word: str) -> Slice:
     try:
         return MigProfile.parse(word)
     except BadProfile as error:
-        found = quote(word[error.position :]) if word[error.position :] else "the end"
-        cure = likely(word, _readable)
+        rest = quote(word[error.position :]) if word[error.position :] else "the end"
+        hint = likely(word, _readable)
         if LIKE_A_PROFILE.match(word):
             raise bad(
-                f"{quote(word)} is not a MIG profile: expected {error.expected}, found {found}",
+                f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}",
                 start + error.position,
-                cure or "Write it as in '1g.5gb' or '1g.10gb+me'",
+                hint or "Write it as in '1g.5gb' or '1g.10gb+me'",
             ) from None
-        raise bad(f"{quote(word)} is no slice", start, cure or _HOWTO) from None
+        raise bad(f"{quote(word)} is not a slice", start, hint or _HOWTO) from None
 
 
 def _readable(word: str) -> bool:

@@ -1,4 +1,4 @@
-"""What somebody who misspelt a word most likely meant: a slice by its look, a name by those that exist."""
+"""Suggestions for a misspelt slice or name."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*] *")
 
 
 LONGEST_WORD = 64
-"""Characters of a word that gets a suggestion.  No slice is longer, and a pattern may be quadratic in a word."""
+"""Characters of a word that gets a suggestion.  No slice is longer, and matching may take quadratic time."""
 
 
 def likely(word: str, readable: Callable[[str], bool]) -> str | None:
-    """What somebody who wrote *word* most likely meant, where that can be told."""
+    """A hint with the slice that *word* most likely means; None if there is none."""
     if len(word) > LONGEST_WORD:
         return None
     count = _ALMOST_A_COUNT.match(word)
@@ -34,8 +34,8 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
             return "Write a count from 1 to 9999 before the 'x'"
         if _ALMOST_A_COUNT.match(inner):
             return "Write one count before the slice, as in '2x1g.5gb'"
-        inner_cure = f"Write '{inner}'" if readable(inner) else likely(inner, readable)
-        return inner_cure.replace("Write '", f"Write '{count[1].lstrip('0')}x", 1) if inner_cure else None
+        inner_hint = f"Write '{inner}'" if readable(inner) else likely(inner, readable)
+        return inner_hint.replace("Write '", f"Write '{count[1].lstrip('0')}x", 1) if inner_hint else None
     lower = word.lower()
     for prefix in (RESOURCE_PREFIX, "mig-"):
         lower = lower.removeprefix(prefix)
@@ -60,9 +60,9 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
 
 
 def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> str | None:
-    """The word of *known* that looks most like *word*, if one does.
+    """The word of *known* that looks most like *word*; None if none is similar.
 
-    *budget* pays for the comparisons, each of which may be quadratic; those that it does not pay for are not made.
+    Each comparison may take quadratic time, so it spends steps of *budget*, and is skipped if too few are left.
     """
     word = word[:LONGEST_WORD]
     words = [
@@ -73,7 +73,7 @@ def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> st
 
 
 def distance(wanted: MigProfile, offered: MigProfile) -> tuple[int, int, bool]:
-    """How far two profiles are apart: compute slices first, then memory, then engines."""
+    """How much two profiles differ: in compute slices first, then in memory, then in engines."""
     return (
         abs(wanted.compute_slices - offered.compute_slices),
         abs(wanted.memory_gb - offered.memory_gb),
