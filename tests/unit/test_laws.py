@@ -36,6 +36,7 @@ from tests.pods import (
 )
 from webhook.admission.plan import Plan
 from webhook.admission.plan import plan as plan_of_view
+from webhook.admission.resolve import prepare
 from webhook.admission.review import answer
 from webhook.errors import BadReview, Denial
 from webhook.fleet.fleet import Fleet
@@ -102,6 +103,14 @@ class TestPatch:
         again = plan(deepcopy(case[0]), fleet_of(case[1]))
         assert msgspec.json.encode(again.patch) == msgspec.json.encode(made.patch)
         assert again.warnings == made.warnings
+
+    @given(cases())
+    def test_what_was_computed_for_the_fleet_beforehand_is_what_would_be_computed_now(self, case: Case) -> None:
+        made, _ = admitted(case)
+        prepared = plan(case[0], fleet_of(case[1]), plain=prepare(fleet_of(case[1])))
+        assert msgspec.json.encode(prepared.patch) == msgspec.json.encode(made.patch)
+        assert prepared.warnings == made.warnings
+        assert prepared.why == made.why
 
     @given(cases())
     def test_each_slice_stands_in_limits_and_requests_alike_as_a_text(self, case: Case) -> None:

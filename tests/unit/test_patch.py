@@ -38,7 +38,7 @@ def test_what_is_absent_is_added_and_what_is_there_is_replaced_even_null() -> No
     patch = Patch()
 
     for key in ("absent", "null", "there"):
-        patch.put("/spec", key, "new", exists=key in parent)
+        patch.put(f"/spec/{key}", "new", exists=key in parent)
 
     assert patch.operations == [
         {"op": "add", "path": "/spec/absent", "value": "new"},
@@ -51,7 +51,7 @@ def test_appending_and_removing() -> None:
     patch = Patch()
 
     patch.append("/spec/tolerations", {"key": "x"})
-    patch.remove("/spec/nodeSelector", "a/b~c")
+    patch.remove(f"/spec/nodeSelector/{escape('a/b~c')}")
 
     assert patch.operations == [
         {"op": "add", "path": "/spec/tolerations/-", "value": {"key": "x"}},
@@ -62,10 +62,10 @@ def test_appending_and_removing() -> None:
 @given(st.dictionaries(st.text(max_size=3), st.none() | st.integers(), max_size=4), st.text(max_size=3))
 def test_a_patch_does_to_any_key_what_it_says(parent: dict[str, int | None], key: str) -> None:
     put = Patch()
-    put.put("", key, "new", exists=key in parent)
+    put.put(f"/{escape(key)}", "new", exists=key in parent)
     assert jsonpatch.apply_patch(parent, put.operations) == {**parent, key: "new"}
 
     for there in parent:
         removed = Patch()
-        removed.remove("", there)
+        removed.remove(f"/{escape(there)}")
         assert jsonpatch.apply_patch(parent, removed.operations) == {k: v for k, v in parent.items() if k != there}

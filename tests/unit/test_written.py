@@ -9,14 +9,14 @@ import msgspec
 import pytest
 
 from tests.pods import CORNERS, MIXED, REQUIRED, SINGLE, Pod, container, expression, fleet_of, plan, pod_of, required
-from webhook.admission import patch as written
-from webhook.admission.patch import toleration_of
+from webhook.admission import tolerations
 from webhook.admission.pod import Toleration
+from webhook.admission.tolerations import toleration_of
 from webhook.fleet.pool import Taint
 
 
 def covers(toleration: dict[str, Any], taint: Taint) -> bool:
-    return written.covers(msgspec.convert(toleration, Toleration), taint)
+    return tolerations.covers(msgspec.convert(toleration, Toleration), taint)
 
 
 MIG = "nvidia.com/mig-1g.5gb"

@@ -18,10 +18,8 @@ from webhook.admission.pod import Place, whole_number
 from webhook.admission.resolve import Resolution
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
-from webhook.slices.request import ANNOTATION, Request
+from webhook.slices.request import ASSIGNED, Request
 
-ASSIGNED = f"{ANNOTATION}/assigned"
-POOLS = f"{ANNOTATION}/pools"
 ARROW = " -> "
 
 FIELD = f"metadata.annotations[{ASSIGNED}]"
@@ -31,10 +29,10 @@ LONGEST = 65_536
 _ENTRY = re.compile(r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)=([A-Za-z0-9./_-]{1,80}):([1-9][0-9]{0,5})\Z")
 
 
-def record(asked: str, resolution: Resolution) -> dict[str, str]:
-    """The annotations that record *resolution* of what the pod *asked*."""
-    given = ", ".join(f"{part.container.name}={part.resource}:{part.count}" for part in resolution.assignments)
-    return {ASSIGNED: f"{asked}{ARROW}{given}", POOLS: ", ".join(pool.name for pool in resolution.pools)}
+def record(asked: str, resolution: Resolution) -> str:
+    """The record of *resolution* of what the pod *asked*."""
+    given = [f"{part.container.name}={part.offer.resource}:{part.choice.count}" for part in resolution.assignments]
+    return f"{asked}{ARROW}{given[0] if len(given) == 1 else ', '.join(given)}"
 
 
 def recall(

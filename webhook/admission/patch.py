@@ -9,18 +9,18 @@ the pod already has is left as it is, so a second visit changes nothing.  Source
 from __future__ import annotations
 
 from collections.abc import Container as Membership
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NotRequired, TypedDict
 
-import msgspec
 from msgspec import UNSET
 
 from webhook.admission.node_affinity import empty
-from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, Toleration, whole_number
+from webhook.admission.pod import EMPTY_SPEC, Pod, Spec, whole_number
 from webhook.admission.resolve import Assignment, Resolution
+from webhook.admission.tolerations import missing_tolerations
 from webhook.budget import Budget
-from webhook.fleet.file import TAINT_KEY
-from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Taint
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
+from webhook.slices.request import ASSIGNED, POOLS
 
 
 class Operation(TypedDict):
@@ -32,38 +32,51 @@ class Operation(TypedDict):
 class Patch:
     """Operations in the order in which they were made."""
 
+    __slots__ = ("operations",)
+
     def __init__(self) -> None:
         self.operations: list[Operation] = []
 
-    def put(self, path: str, key: str, value: Any, *, exists: bool) -> None:
-        """Set *key* of the mapping at *path* to *value*.  *exists*: the mapping has the key, even if it is null."""
-        self.operations.append({"op": "replace" if exists else "add", "path": f"{path}/{escape(key)}", "value": value})
+    def put(self, pointer: str, value: Any, *, exists: bool) -> None:
+        """Set the value at *pointer*.  *exists*: something is there already, even if it is null."""
+        self.operations.append({"op": "replace" if exists else "add", "path": pointer, "value": value})
 
-    def append(self, path: str, value: Any) -> None:
-        """Add *value* to the end of the list at *path*."""
-        self.operations.append({"op": "add", "path": f"{path}/-", "value": value})
+    def append(self, pointer: str, value: Any) -> None:
+        """Add *value* to the end of the list at *pointer*."""
+        self.operations.append({"op": "add", "path": f"{pointer}/-", "value": value})
 
-    def remove(self, path: str, key: str) -> None:
-        """Remove *key* from the mapping at *path*."""
-        self.operations.append({"op": "remove", "path": f"{path}/{escape(key)}"})
+    def remove(self, pointer: str) -> None:
+        """Remove what is at *pointer*."""
+        self.operations.append({"op": "remove", "path": pointer})
 
 
 def escape(key: str) -> str:
     """A key as a step of a JSON pointer (RFC 6901): ``~`` first, then ``/``."""
-    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
+    return key.replace("~", "~0").replace("/", "~1")
 
 
-def write(pod: Pod, resolution: Resolution, record: Mapping[str, str], budget: Budget) -> list[Operation]:
-    """The operations that write *resolution* into *pod*, and *record* among its annotations."""
-    patch, spec = Patch(), pod.spec or EMPTY_SPEC
-    annotations = pod.annotations
-    for key, value in record.items():
-        if annotations.get(key) != value:
-            patch.put("/metadata/annotations", key, value, exists=key in annotations)
+_WHOLE_GPU = escape(WHOLE_GPU)
+_ASSIGNED = f"/metadata/annotations/{escape(ASSIGNED)}"
+_POOLS = f"/metadata/annotations/{escape(POOLS)}"
+
+
+def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list[Operation]:
+    """The operations that write *resolution* into *pod*, and *record* into its annotation `ASSIGNED`."""
+    patch, spec, annotations = Patch(), pod.spec or EMPTY_SPEC, pod.annotations
+    if annotations.get(ASSIGNED) != record:
+        patch.put(_ASSIGNED, record, exists=ASSIGNED in annotations)
+    if annotations.get(POOLS) != resolution.names:
+        patch.put(_POOLS, resolution.names, exists=POOLS in annotations)
     for assignment in resolution.assignments:
         _give(patch, assignment)
-    _tolerate(patch, spec, resolution, budget)
-    _select(patch, spec, resolution.labels)
+    missing = missing_tolerations(spec, resolution.needs, budget)
+    if missing and not spec.tolerations:
+        patch.put("/spec/tolerations", missing, exists=spec.tolerations is not UNSET)
+    else:
+        for toleration in missing:
+            patch.append("/spec/tolerations", toleration)
+    if resolution.labels:
+        _select(patch, spec, resolution.labels)
     if resolution.one_of:
         _require(patch, spec, resolution.one_of)
     return patch.operations
@@ -71,91 +84,32 @@ def write(pod: Pod, resolution: Resolution, record: Mapping[str, str], budget: B
 
 def _give(patch: Patch, assignment: Assignment) -> None:
     """Write a container's slice into limits and requests, and remove a whole GPU."""
-    place, resource, count = assignment.container, assignment.resource, str(assignment.count)
-    path = f"/spec/{place.section}/{place.index}"
+    place, resource, number = assignment.container, assignment.offer.resource, assignment.choice.count
+    count, pointer = str(number), f"/spec/{place.section}/{place.index}/resources"
     resources = place.container.resources
     if not resources:
         value = {"limits": {resource: count}, "requests": {resource: count}}
-        patch.put(path, "resources", value, exists=resources is None)
+        patch.put(pointer, value, exists=resources is None)
         return
-    path = f"{path}/resources"
     for name, section in (("limits", resources.limits), ("requests", resources.requests)):
         if not section:
-            patch.put(path, name, {resource: count}, exists=section is not UNSET)
+            patch.put(f"{pointer}/{name}", {resource: count}, exists=section is not UNSET)
             continue
         if WHOLE_GPU in section and resource != WHOLE_GPU:
-            patch.remove(f"{path}/{name}", WHOLE_GPU)
-        if resource not in section or whole_number(section[resource], place.path) != assignment.count:
-            patch.put(f"{path}/{name}", resource, count, exists=resource in section)
-
-
-def _tolerate(patch: Patch, spec: Spec, resolution: Resolution, budget: Budget) -> None:
-    missing = missing_tolerations(spec, resolution.taints, budget)
-    missing += _of_resources(spec, resolution.assignments, budget)
-    if not missing:
-        return
-    if not spec.tolerations:
-        patch.put("/spec", "tolerations", missing, exists=spec.tolerations is not UNSET)
-        return
-    for toleration in missing:
-        patch.append("/spec/tolerations", toleration)
-
-
-def _of_resources(spec: Spec, assignments: Iterable[Assignment], budget: Budget) -> list[dict[str, str]]:
-    """The tolerations that the API server's plugin ExtendedResourceToleration would add.  EKS has it enabled.
-
-    The plugin adds one unless the pod has exactly that toleration.  Its change would cause a second call of the
-    webhook.  Source: k8s.io/kubernetes ``plugin/pkg/admission/extendedresourcetoleration``.
-    """
-    missing: dict[str, dict[str, str]] = {}
-    for resource in dict.fromkeys(assignment.resource for assignment in assignments):
-        budget.spend(len(spec.tolerations or ()), "spec.tolerations")
-        written = Toleration(key=resource, operator="Exists", effect="NoSchedule")
-        if written not in (spec.tolerations or ()):
-            missing[resource] = {"key": resource, "operator": "Exists", "effect": "NoSchedule"}
-    return list(missing.values())
-
-
-def missing_tolerations(spec: Spec, taints: Iterable[Taint], budget: Budget) -> list[dict[str, str]]:
-    """The tolerations that *spec* lacks for *taints*."""
-    existing, missing = list(spec.tolerations or ()), []
-    for taint in taints:
-        budget.spend(1 + 2 * len(existing), "spec.tolerations")
-        if not any(covers(toleration, taint) for toleration in existing):
-            missing.append(toleration_of(taint))
-            existing.append(msgspec.convert(missing[-1], Toleration))
-    return missing
-
-
-def toleration_of(taint: Taint) -> dict[str, str]:
-    """The toleration for *taint*: for our own key with any value, otherwise for exactly this taint."""
-    if taint.key == TAINT_KEY:
-        return {"key": taint.key, "operator": "Exists"}
-    if not taint.value:
-        return {"key": taint.key, "operator": "Exists", "effect": taint.effect}
-    return {"key": taint.key, "operator": "Equal", "value": taint.value, "effect": taint.effect}
-
-
-def covers(toleration: Toleration, taint: Taint) -> bool:
-    """Whether *toleration* covers *taint*, with no time limit.  Source: component-helpers ``scheduling/corev1``."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.toleration_seconds is not None and taint.effect == "NoExecute":
-        return False
-    operator, key = toleration.operator or "Equal", toleration.key or ""
-    if operator == "Exists":
-        return key in ("", taint.key)
-    return operator == "Equal" and key == taint.key and (toleration.value or "") == taint.value
+            patch.remove(f"{pointer}/{name}/{_WHOLE_GPU}")
+        exists = resource in section
+        if not exists or whole_number(section[resource], place.path) != number:
+            patch.put(f"{pointer}/{name}/{escape(resource)}", count, exists=exists)
 
 
 def _select(patch: Patch, spec: Spec, labels: Mapping[str, str]) -> None:
     missing = missing_labels(spec, labels)
     if missing and not spec.node_selector:
-        patch.put("/spec", "nodeSelector", missing, exists=spec.node_selector is not UNSET)
+        patch.put("/spec/nodeSelector", missing, exists=spec.node_selector is not UNSET)
         return
     existing: Membership[str] = spec.node_selector or ()
     for key, value in missing.items():
-        patch.put("/spec/nodeSelector", key, value, exists=key in existing)
+        patch.put(f"/spec/nodeSelector/{escape(key)}", value, exists=key in existing)
 
 
 def missing_labels(spec: Spec, labels: Mapping[str, str]) -> dict[str, str]:
@@ -181,15 +135,15 @@ def _require(patch: Patch, spec: Spec, names: Sequence[str]) -> None:
     affinity = spec.affinity
     if not affinity:
         value = {"nodeAffinity": {required_key: required}}
-        patch.put("/spec", "affinity", value, exists=affinity is None)
+        patch.put("/spec/affinity", value, exists=affinity is None)
         return
     node = affinity.node_affinity
     if not node:
-        patch.put("/spec/affinity", "nodeAffinity", {required_key: required}, exists=node is None)
+        patch.put("/spec/affinity/nodeAffinity", {required_key: required}, exists=node is None)
         return
     path = "/spec/affinity/nodeAffinity"
     if not node.required:
-        patch.put(path, required_key, required, exists=node.required is None)
+        patch.put(f"{path}/{required_key}", required, exists=node.required is None)
         return
     path = f"{path}/{required_key}/nodeSelectorTerms"
     for index, term in enumerate(node.required.node_selector_terms or ()):
@@ -202,4 +156,4 @@ def _require(patch: Patch, spec: Spec, names: Sequence[str]) -> None:
             ):
                 patch.append(f"{path}/{index}/matchExpressions", expression)
         else:
-            patch.put(f"{path}/{index}", "matchExpressions", [expression], exists=existing is not UNSET)
+            patch.put(f"{path}/{index}/matchExpressions", [expression], exists=existing is not UNSET)

@@ -9,14 +9,15 @@ from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refu
 from webhook.admission.denials import explain
 from webhook.admission.node_affinity import node_rules
 from webhook.admission.patch import Operation, write
-from webhook.admission.pod import EMPTY_SPEC, Pod, places
+from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
-from webhook.admission.warnings import warnings
+from webhook.admission.warnings import about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.slices import request
-from webhook.slices.request import ANNOTATION, FIELD
+from webhook.slices.request import ANNOTATION, ASSIGNED, FIELD
 
 OWN_NAMESPACE = "gpu-slice"
 UNTOUCHED_NAMESPACES = frozenset({"kube-system", OWN_NAMESPACE})
@@ -75,29 +76,47 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
-    requests = request.parse(asked, budget)
-    refuse_many_shares(requests)
+    known = plain.get(asked) if plain is not None else None
+    requests = request.parse(asked, budget) if known is None else ()
     containers = places(spec, budget)
+    if known is not None:
+        if len(containers) == 1 and _is_plain(pod, spec, containers[0], fleet.policy(namespace)):
+            resolution = known.given_to(containers[0])
+            told = warnings(pod, containers, resolution, controller, budget)
+            return Plan(tuple(write(pod, resolution, assigned.record(asked, resolution), budget)), told, resolution)
+        requests = request.parse(asked, budget)
+    refuse_many_shares(requests)
     recalled = assigned.recall(asked, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
-    resolution = resolve(demand, fleet, budget, plain)
-    if resolution is None:
+    resolved = resolve(demand, fleet, budget)
+    if resolved is None:
         if recalled is not None:
             raise assigned.outdated(recalled, fleet)
         raise explain(demand, fleet, namespace, budget)
     replaced = [
         part
-        for part in resolution.assignments
+        for part in resolved.assignments
         if part.container.asks
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
-    patch = tuple(write(pod, resolution, assigned.record(asked, resolution), budget))
+    patch = tuple(write(pod, resolved, assigned.record(asked, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, (), resolution, why)
-    return Plan(
-        patch, warnings(pod, containers, demand, resolution, replaced, fleet, controller, budget), resolution, why
+        return Plan(patch, (), resolved, why)
+    about = about_request(demand, resolved, replaced, fleet, budget)
+    return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+
+
+def _is_plain(pod: Pod, spec: Spec, container: Place, policy: Policy) -> bool:
+    """Whether the answer depends on nothing but the annotation, so that `prepare` has computed it."""
+    return (
+        not container.asks
+        and not container.init
+        and policy is EVERYTHING
+        and not spec.node_selector
+        and not spec.affinity
+        and ASSIGNED not in pod.annotations
     )
 
 

@@ -24,6 +24,11 @@ NVIDIA = "nvidia.com/"
 MOST_CONTAINERS = 1_000
 """Containers of a pod that asks for a slice.  A node runs some 110 to 737 pods in all."""
 
+FEW = 8
+"""Resources of a container that are paid for by the container itself."""
+
+NOTHING: Mapping[str, int] = {}
+
 Quantity: TypeAlias = str | int | float | bool | None
 """A quantity as users write it.  Only those of GPUs are read."""
 
@@ -211,35 +216,35 @@ def places(spec: Spec, budget: Budget) -> list[Place]:
                 hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
                 reason="too-large",
             )
-        budget.spend(len(containers))
+        budget.spend(4 * len(containers))
         for index, container in enumerate(containers):
-            asks = _asks(container.resources, init, index, budget) if container.resources else {}
+            asks = _asks(container.resources, init, index, budget) if container.resources else NOTHING
             result.append(Place(container, index, init, asks))
     if not result or result[-1].init:
         raise Denial("the pod has no containers", field="spec.containers", hint="Add one", reason="malformed")
     return result
 
 
-def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> dict[str, int]:
+def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> Mapping[str, int]:
     asks: dict[str, int] = {}
     for section, quantities in (("limits", resources.limits), ("requests", resources.requests)):
         if not quantities:
             continue
-        budget.spend(len(quantities))
+        if len(quantities) > FEW:
+            budget.spend(len(quantities))
         for name, quantity in quantities.items():
-            if not name.startswith(NVIDIA) or not is_gpu(name):
-                continue
-            budget.spend(4)
-            field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
-            count = whole_number(quantity, field)
-            if asks.setdefault(name, count) != count:
-                raise Denial(
-                    f"the limit is {asks[name]} and the request is {count}",
-                    field=field,
-                    hint="Write the same number in both, or the limit alone",
-                    reason="conflict",
-                )
-    return {name: count for name, count in asks.items() if count}
+            if name.startswith(NVIDIA) and is_gpu(name):
+                budget.spend(4)
+                field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
+                count = whole_number(quantity, field)
+                if asks.setdefault(name, count) != count:
+                    raise Denial(
+                        f"the limit is {asks[name]} and the request is {count}",
+                        field=field,
+                        hint="Write the same number in both, or the limit alone",
+                        reason="conflict",
+                    )
+    return {name: count for name, count in asks.items() if count} if asks else NOTHING
 
 
 def is_gpu(resource: str) -> bool:

@@ -18,10 +18,11 @@ from webhook.admission.containers import Other, Wanted
 from webhook.admission.node_affinity import ANYWHERE, NodeRules
 from webhook.admission.pod import Container, Place, needed
 from webhook.admission.search import Option, first_fit
+from webhook.admission.tolerations import Need, needs_of
 from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING, Policy
-from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool, Taint
+from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import FIELD, Choice, Request
 
@@ -65,11 +66,19 @@ class Resolution(Struct, frozen=True, gc=False):
     """The labels that all of these pools share."""
     one_of: tuple[str, ...] = ()
     """Names of the pools, if resource and labels also match other nodes."""
-    taints: tuple[Taint, ...] = ()
-    """The taints of the pools, without duplicates."""
+    names: str = ""
+    """Names of all the pools, as the annotation records them."""
+    needs: tuple[Need, ...] = ()
+    """The tolerations that the pod needs."""
+
+    def given_to(self, place: Place) -> Resolution:
+        """The same for another pod, whose only container is at *place*."""
+        (only,) = self.assignments
+        assignment = Assignment(place, only.choice, only.offer)
+        return Resolution((assignment,), self.pools, self.labels, self.one_of, self.names, self.needs)
 
 
-Plain: TypeAlias = Mapping[MigProfile, Resolution]
+Plain: TypeAlias = Mapping[str, Resolution]
 """The answer to the simplest pod for each profile: see `prepare`."""
 
 
@@ -104,16 +113,12 @@ def prepare(fleet: Fleet) -> Plain:
         wanted = Wanted(place, Request((Choice(profile),)))
         resolution = resolve(Demand((wanted,), (), ANYWHERE, EVERYTHING), fleet, Budget(UNLIMITED))
         if resolution is not None:
-            plain[profile] = resolution
+            plain[str(profile)] = plain[str(profile).replace("+", ".")] = resolution
     return plain
 
 
-def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = None) -> Resolution | None:
+def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
     """The answer; None if no pool can serve the pod (`webhook.admission.denials` says why)."""
-    if plain and demand.rules is ANYWHERE and demand.policy is EVERYTHING and not demand.others:
-        known = _plain(demand.wanted, plain)
-        if known is not None:
-            return known
     best: tuple[tuple[object, ...], list[Option]] | None = None
     most: list[int] | None = None
     known_shapes: dict[object, list[int] | None] = {}
@@ -146,18 +151,6 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget, plain: Plain | None = 
             best = key, result
             most = key[0]
     return None if best is None else _widen(best[1], demand, serving)
-
-
-def _plain(wanted: Sequence[Wanted], plain: Plain) -> Resolution | None:
-    first = wanted[0]
-    choice = first.request.choices[0]
-    if len(wanted) > 1 or choice.count > 1 or choice.gpu is not None or first.given is not None:
-        return None
-    known = plain.get(choice.slice) if isinstance(choice.slice, MigProfile) else None
-    if known is None:
-        return None
-    assignment = Assignment(first.place, choice, known.assignments[0].offer)
-    return Resolution((assignment,), known.pools, known.labels, known.one_of, known.taints)
 
 
 def largest_allowed(pool: Pool, demand: Demand, fleet: Fleet, budget: Budget) -> Mapping[str, int] | None:
@@ -281,5 +274,6 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         pools=tuple(pools),
         labels=labels,
         one_of=tuple(pool.name for pool in pools) if mistaken else (),
-        taints=tuple(dict.fromkeys(taint for pool in pools for taint in pool.taints)),
+        names=", ".join(pool.name for pool in pools),
+        needs=needs_of(pools, (offer.resource for _, offer in chosen)),
     )

@@ -6,19 +6,19 @@ asks for 120.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from webhook.admission.assigned import ASSIGNED, POOLS
 from webhook.admission.containers import Wanted
-from webhook.admission.patch import lacks_pool, missing_labels, missing_tolerations
+from webhook.admission.patch import lacks_pool, missing_labels
 from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
+from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import unknown
 from webhook.budget import Budget, OutOfSteps
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
-from webhook.slices.request import ANNOTATION, SHARED, Choice, Fraction
+from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS, SHARED, Choice, Fraction
 
 LONGEST = 120
 """Characters of a warning: Dynamic Admission Control, "Response"."""
@@ -50,25 +50,23 @@ def warning(text: str, name: str = "") -> str:
 def warnings(
     pod: Pod,
     places: Sequence[Place],
-    demand: Demand,
     resolution: Resolution,
-    replaced: Sequence[Assignment],
-    fleet: Fleet,
     controller: str | None,
     budget: Budget,
+    about: Iterable[str] = (),
 ) -> tuple[str, ...]:
-    """The warnings about *pod* and its *resolution*, at most `MOST`.
+    """The warnings about *pod* and its *resolution*, at most `MOST`; those of *about* first.
 
-    *replaced*: the assignments that replace a whole GPU.  *controller*: the kind of workload that creates the pod; by
-    default it is read from the ownerReferences.
+    *controller*: the kind of workload that creates the pod; by default it is read from the ownerReferences.
     """
     result: list[str] = []
-    more = False
     try:
-        for line in _all(pod, places, demand, resolution, replaced, fleet, controller, budget):
-            if more := len(result) == MOST:
-                break
-            result.append(line)
+        for source in (about, about_pod(pod, places, resolution, controller, budget)):
+            for line in source:
+                result.append(line)
+                if len(result) > MOST:
+                    break
+        more = len(result) > MOST
     except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
         more = True
     if more:
@@ -76,16 +74,10 @@ def warnings(
     return tuple(result)
 
 
-def _all(
-    pod: Pod,
-    places: Sequence[Place],
-    demand: Demand,
-    resolution: Resolution,
-    replaced: Sequence[Assignment],
-    fleet: Fleet,
-    controller: str | None,
-    budget: Budget,
+def about_request(
+    demand: Demand, resolution: Resolution, replaced: Sequence[Assignment], fleet: Fleet, budget: Budget
 ) -> Iterator[str]:
+    """Warnings about what was asked for.  *replaced*: the assignments that replace a whole GPU."""
     for wanted in demand.wanted:
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
@@ -96,17 +88,38 @@ def _all(
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
+
+
+def about_pod(
+    pod: Pod, places: Sequence[Place], resolution: Resolution, controller: str | None, budget: Budget
+) -> list[str]:
+    """Warnings about what else is in the pod."""
+    result = []
     spec = pod.spec or EMPTY_SPEC
     if spec.node_name:
-        yield warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
+        result.append(warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails"))
     for place in places:
-        yield from _about_container(place, budget)
+        container = place.container
+        if container.security_context is not None and container.security_context.privileged:
+            result.append(warning("{name} is privileged, so it sees every GPU of the node", place.name))
+        if container.env:
+            budget.spend(len(container.env))
+            for variable in container.env:
+                if variable.name == DEVICES and variable.value not in _NO_DEVICES:
+                    text = f"{{name}} sets {DEVICES}, so it may see slices that are not its own"
+                    result.append(warning(text, place.name))
+                    break
     if (controller or _controller(pod)) == "DaemonSet":
-        yield from _about_daemon_set(spec, resolution, budget)
-    if len(pod.annotations) > 1 and budget.afford(len(pod.annotations)):
-        for key in pod.annotations:
+        result += _about_daemon_set(spec, resolution, budget)
+    annotations = pod.annotations
+    if len(annotations) > 1:
+        budget.spend(len(annotations))
+        for key in annotations:
             if key.startswith(ANNOTATION) and key not in _OURS:
-                yield warning("annotation {name} is not read: correct it, or remove it", key)
+                result.append(warning("annotation {name} is not read: correct it, or remove it", key))
+                if len(result) > MOST:
+                    break
+    return result
 
 
 def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
@@ -163,17 +176,6 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
     )
 
 
-def _about_container(place: Place, budget: Budget) -> Iterator[str]:
-    container = place.container
-    if container.security_context is not None and container.security_context.privileged:
-        yield warning("{name} is privileged, so it sees every GPU of the node", place.name)
-    if container.env and budget.afford(len(container.env)):
-        for variable in container.env:
-            if variable.name == DEVICES and variable.value not in _NO_DEVICES:
-                yield warning(f"{{name}} sets {DEVICES}, so it may see slices that are not its own", place.name)
-                break
-
-
 def _controller(pod: Pod) -> str | None:
     owners = pod.metadata.owner_references if pod.metadata is not None else None
     return next((owner.kind for owner in owners or () if owner.controller), None)
@@ -182,7 +184,7 @@ def _controller(pod: Pod) -> str | None:
 def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
     """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for toleration in missing_tolerations(spec, resolution.taints, budget):
+    for toleration in missing_tolerations(spec, [need for need in resolution.needs if need.taint is not None], budget):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
         yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))

@@ -27,6 +27,9 @@ from webhook.slices.suggest import EXAMPLES, LIKE_A_PROFILE, likely
 
 ANNOTATION = "gpu-slice"
 FIELD = f"metadata.annotations[{ANNOTATION}]"
+ASSIGNED = f"{ANNOTATION}/assigned"
+POOLS = f"{ANNOTATION}/pools"
+"""The annotations that record a pod's first visit: see `webhook.admission.assigned`."""
 
 LONGEST_VALUE = 32_768
 """Characters.  200 containers with names of 63 characters and three choices each stay below it."""

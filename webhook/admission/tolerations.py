@@ -1,0 +1,90 @@
+"""The tolerations that a pod needs for its slice, and which of them it has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook.admission.pod import Spec, Toleration
+from webhook.budget import Budget
+from webhook.fleet.file import TAINT_KEY
+from webhook.fleet.pool import Pool, Taint
+
+
+class Need(Struct, frozen=True, gc=False):
+    """A toleration that a pod needs."""
+
+    toleration: Toleration
+    taint: Taint | None
+    """What it is for.  None: it is for no taint of a pool, and must be there exactly as it is."""
+    written: dict[str, Any]
+    """The same as JSON."""
+
+
+def needs_of(pools: Iterable[Pool], resources: Iterable[str]) -> tuple[Need, ...]:
+    """What a pod needs that gets *resources* of *pools*, each toleration once.
+
+    For a resource it is the toleration that the API server's plugin ExtendedResourceToleration would add.  EKS has it
+    enabled.  The plugin adds it unless the pod has exactly that toleration, and its change would cause a second call
+    of the webhook.  Source: k8s.io/kubernetes ``plugin/pkg/admission/extendedresourcetoleration``.
+    """
+    taints = dict.fromkeys(taint for pool in pools for taint in pool.taints)
+    needs: list[Need] = []
+    for taint in taints:
+        toleration = toleration_of(taint)
+        if not any(covers(need.toleration, taint) for need in needs):
+            needs.append(Need(toleration, taint, _json(toleration)))
+    for resource in dict.fromkeys(resources):
+        toleration = Toleration(resource, "Exists", None, "NoSchedule")
+        needs.append(Need(toleration, None, _json(toleration)))
+    return tuple(needs)
+
+
+def _json(toleration: Toleration) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.to_builtins(toleration).items() if value is not None}
+
+
+def toleration_of(taint: Taint) -> Toleration:
+    """The toleration for *taint*: for our own key with any value, otherwise for exactly this taint."""
+    if taint.key == TAINT_KEY:
+        return Toleration(taint.key, "Exists")
+    if not taint.value:
+        return Toleration(taint.key, "Exists", None, taint.effect)
+    return Toleration(taint.key, "Equal", taint.value, taint.effect)
+
+
+def missing_tolerations(spec: Spec, needs: Sequence[Need], budget: Budget) -> list[dict[str, Any]]:
+    """Which of *needs* the pod does not have."""
+    existing = spec.tolerations
+    if not existing:
+        return [need.written for need in needs]
+    budget.spend((1 + 2 * len(existing)) * len(needs), "spec.tolerations")
+    missing = []
+    for need in needs:
+        taint = need.taint
+        if taint is None:
+            if need.toleration not in existing:
+                missing.append(need.written)
+            continue
+        for toleration in existing:
+            key = toleration.key
+            if (key == taint.key or not key) and covers(toleration, taint):
+                break
+        else:
+            missing.append(need.written)
+    return missing
+
+
+def covers(toleration: Toleration, taint: Taint) -> bool:
+    """Whether *toleration* covers *taint*, with no time limit.  Source: component-helpers ``scheduling/corev1``."""
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.toleration_seconds is not None and taint.effect == "NoExecute":
+        return False
+    operator, key = toleration.operator or "Equal", toleration.key or ""
+    if operator == "Exists":
+        return key in ("", taint.key)
+    return operator == "Equal" and key == taint.key and (toleration.value or "") == taint.value
