@@ -85,12 +85,13 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
 def _give(patch: Patch, assignment: Assignment) -> None:
     """Write a container's slice into limits and requests, and remove a whole GPU."""
     place, resource, number = assignment.container, assignment.offer.resource, assignment.choice.count
-    count, pointer = str(number), f"/spec/{place.section}/{place.index}/resources"
+    count, pointer = str(number), f"/spec/{'initContainers' if place.init else 'containers'}/{place.index}/resources"
     resources = place.container.resources
     if not resources:
         value = {"limits": {resource: count}, "requests": {resource: count}}
         patch.put(pointer, value, exists=resources is None)
         return
+    step = escape(resource)
     for name, section in (("limits", resources.limits), ("requests", resources.requests)):
         if not section:
             patch.put(f"{pointer}/{name}", {resource: count}, exists=section is not UNSET)
@@ -99,7 +100,7 @@ def _give(patch: Patch, assignment: Assignment) -> None:
             patch.remove(f"{pointer}/{name}/{_WHOLE_GPU}")
         exists = resource in section
         if not exists or whole_number(section[resource], place.path) != number:
-            patch.put(f"{pointer}/{name}/{escape(resource)}", count, exists=exists)
+            patch.put(f"{pointer}/{name}/{step}", count, exists=exists)
 
 
 def _select(patch: Patch, spec: Spec, labels: Mapping[str, str]) -> None:

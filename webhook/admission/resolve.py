@@ -70,12 +70,14 @@ class Resolution(Struct, frozen=True, gc=False):
     """Names of all the pools, as the annotation records them."""
     needs: tuple[Need, ...] = ()
     """The tolerations that the pod needs."""
+    profile: str = ""
+    """The slice that each container gets; empty if they get different ones."""
 
     def given_to(self, place: Place) -> Resolution:
         """The same for another pod, whose only container is at *place*."""
         (only,) = self.assignments
         assignment = Assignment(place, only.choice, only.offer)
-        return Resolution((assignment,), self.pools, self.labels, self.one_of, self.names, self.needs)
+        return Resolution((assignment,), self.pools, self.labels, self.one_of, self.names, self.needs, self.profile)
 
 
 Plain: TypeAlias = Mapping[str, Resolution]
@@ -276,4 +278,5 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         one_of=tuple(pool.name for pool in pools) if mistaken else (),
         names=", ".join(pool.name for pool in pools),
         needs=needs_of(pools, (offer.resource for _, offer in chosen)),
+        profile=str(chosen[0][1]) if len({str(offer) for _, offer in chosen}) == 1 else "",
     )

@@ -60,16 +60,16 @@ def warnings(
     *controller*: the kind of workload that creates the pod; by default it is read from the ownerReferences.
     """
     result: list[str] = []
+    more = False
     try:
-        for source in (about, about_pod(pod, places, resolution, controller, budget)):
-            for line in source:
-                result.append(line)
-                if len(result) > MOST:
-                    break
-        more = len(result) > MOST
+        for line in about:
+            result.append(line)
+            if len(result) > MOST:
+                break
+        result += about_pod(pod, places, resolution, controller, budget)
     except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
         more = True
-    if more:
+    if more or len(result) > MOST:
         result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
     return tuple(result)
 

@@ -118,9 +118,7 @@ class Metrics:
         profile = pool = ""
         resolution = answer.plan.resolution if answer.plan is not None else None
         if resolution is not None:
-            profile = str(resolution.assignments[0].offer)
-            if any(str(each.offer) != profile for each in resolution.assignments[1:]):
-                profile = SEVERAL
+            profile = resolution.profile or SEVERAL
             pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
         key = answer.outcome, profile, pool
         self.admissions[key] = self.admissions.get(key, 0) + 1
