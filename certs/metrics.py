@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
+from io import StringIO
 from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -19,8 +22,16 @@ from certs.rotation import Kind
 from certs.situation import Situation
 from certs.stored import Stored, certificates, made
 
+_log = logging.getLogger("gpu_slice")
+
 TURNS_MISSED = 5
 """Missed turns after which the loop counts as hanging."""
+
+LONGEST_REQUEST = 5.0
+"""Seconds for a request for metrics, from its first byte to the last of the answer."""
+
+MOST_CONNECTIONS = 16
+"""At once, each with a thread."""
 
 LONGEST_TURN = 60.0
 """Seconds that a turn may take: several requests of up to ten seconds."""
@@ -83,11 +94,16 @@ class KeeperMetrics:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """Probes and Prometheus only, and whoever else gets as far: each of them has a thread, but not for long."""
+
     daemon_threads = True  # who reads slowly does not hold up a probe
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int) -> None:
         if ":" in host or (not host and socket.has_dualstack_ipv6()):  # a cluster may have IPv6 alone
             self.address_family = socket.AF_INET6
+        self.begun: dict[socket.socket, float] = {}
+        """When each connection began, the oldest first."""
         super().__init__((host, port), _Quiet)
 
     def server_bind(self) -> None:
@@ -98,12 +114,43 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
         self.setup_environ()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin a thread for a connection, if need be in the place of the oldest one's."""
+        for oldest in list(self.begun)[: 1 + len(self.begun) - MOST_CONNECTIONS]:
+            self._cut_off(oldest)
+        self.begun[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The thread is done with it."""
+        self.begun.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second: cut off whoever takes too long, also one who sends byte after byte."""
+        for request, begun in list(self.begun.items()):
+            if time.monotonic() - begun > LONGEST_REQUEST:
+                self._cut_off(request)
+
+    def _cut_off(self, request: socket.socket) -> None:
+        self.begun.pop(request, None)
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)  # its thread reads an end, and ends
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Instead of a traceback between log lines: most callers that break off do no harm."""
+        _log.debug("a request for metrics failed", exc_info=True)
+
 
 class _Quiet(WSGIRequestHandler):
-    timeout = 5  # seconds for a request, or who says nothing would keep a thread for ever
+    timeout = LONGEST_REQUEST  # also for one who reads nothing
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Probes and Prometheus come again and again."""
+
+    def get_stderr(self) -> Any:
+        """Where wsgiref writes tracebacks, which `handle_error` and the log are for."""
+        return StringIO()
 
 
 def serve(metrics: KeeperMetrics, host: str, port: int, interval: float) -> WSGIServer:

@@ -17,8 +17,10 @@ SEGMENT = 1448
 def segments(port: int, source: str) -> Iterator[int]:
     """A port of loopback from which everything goes to *port*, from the address *source*, a segment at a time."""
     threads: list[Thread] = []
+    ends: list[socket.socket] = []
     with ExitStack() as sockets:
         listening = sockets.enter_context(socket.create_server((LOOPBACK, 0), backlog=128))
+        ends.append(listening)
 
         def begin(work: Callable[..., None], *arguments: socket.socket) -> None:
             threads.append(Thread(target=work, args=arguments))
@@ -30,13 +32,16 @@ def segments(port: int, source: str) -> Iterator[int]:
                     caller = sockets.enter_context(listening.accept()[0])
                     server = socket.create_connection((LOOPBACK, port), source_address=(source, 0))
                     sockets.enter_context(server)
+                    ends.extend((caller, server))
                     for one, other in ((caller, server), (server, caller)):
                         other.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                         begin(forward, one, other)
 
         begin(accept)
         yield listening.getsockname()[1]
-        listening.shutdown(socket.SHUT_RDWR)
+        for each in ends:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         for each in threads:
             each.join(20)
 

@@ -10,5 +10,6 @@ rotations.py      certificates
 kill.py           ends without a farewell
 overload.py       too many reviews at once
 slow.py           slow clients (slow_clients.py)
+attacks.py        costly pods, costly handshakes, held bodies, greedy addresses (attackers.py)
 scenarios.py      all of them at full length, and short
 """

@@ -23,8 +23,8 @@ LONGEST = 130
 class Replica(Running):
     """``gpu-slice serve``."""
 
-    def __init__(self, tls: Path, *options: str) -> None:
-        super().__init__(tls, "--log-level", "info", *options)
+    def __init__(self, tls: Path, *options: str, memory: int = 0) -> None:
+        super().__init__(tls, "--log-level", "info", *options, memory=memory)
         self.address = f"{LOOPBACK}:{self.port}"
 
     def leave(self) -> None:
@@ -77,9 +77,11 @@ class Plain(Replica):
 class Replicas:
     """Starts replicas and keeps the caller's endpoints; whoever is still there at the end is ended."""
 
-    def __init__(self, callers: Sequence[Caller], tls: Path, *options: str, kind: type[Replica] = Replica) -> None:
+    def __init__(
+        self, callers: Sequence[Caller], tls: Path, *options: str, kind: type[Replica] = Replica, **how: int
+    ) -> None:
         self.callers = callers
-        self.tls, self.options, self.kind = tls, options, kind
+        self.tls, self.options, self.kind, self.how = tls, options, kind, how
         self.endpoints: list[Replica] = []
         self.all: list[Replica] = []
         self.chosen: set[Replica] = set()
@@ -98,7 +100,7 @@ class Replicas:
         """Start replicas, each an endpoint when it is ready, with certificates of their own or those of all.  The
         last one."""
         for _ in range(count):
-            replica = self.kind(tls or self.tls, *self.options)
+            replica = self.kind(tls or self.tls, *self.options, **self.how)
             with self.lock:
                 self.all.append(replica)
                 self.endpoints.append(replica)

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.cluster import programs
+from tests.soak.attacks import attacked
 from tests.soak.caller import SIZES, TIMEOUT, Figures, together
 from tests.soak.fuzz import fuzz
 from tests.soak.kill import LAG, kill
@@ -162,6 +163,26 @@ def of_slow(folder: Path, tls: Path, short: bool) -> list[Row]:
     return rows
 
 
+def of_attack(kind: str, what: str) -> Callable[[Path, Path, bool], list[Row]]:
+    """Attackers of one *kind* beside an ordinary caller."""
+
+    def scenario(folder: Path, tls: Path, short: bool) -> list[Row]:
+        found = attacked(folder, tls, kind, seconds=5 if short else 60)
+        done = ", ".join(f"{count:,} {name}" for name, count in found["done"].items())
+        return [
+            row(
+                f"{what}, beside 100 reviews/s",
+                found,
+                f"p50 {found['alone']['p50']:.1f} ms, p99 {found['alone']['p99']:.1f} ms without them, "
+                f"p50 {found['beside']['p50']:.1f} ms, p99 {found['beside']['p99']:.1f} ms with them; "
+                f"{found['resident']:.0f} MiB; they did: {done}",
+                good=not found["lost"] and found["resident"] < MOST_RESIDENT,
+            )
+        ]
+
+    return scenario
+
+
 def of_fuzz(folder: Path, tls: Path, short: bool) -> list[Row]:
     """Bent reviews."""
     count = 10_000 if short else 2_000_000
@@ -177,5 +198,9 @@ SCENARIOS: dict[str, Callable[[Path, Path, bool], list[Row]]] = {
     "kill": of_kill,
     "overload": of_overload,
     "slow": of_slow,
+    "costly pods": of_attack("costly pods", "4 connections that send pods which are hard to decide about"),
+    "costly handshakes": of_attack("costly handshakes", "64 connections that only begin handshakes"),
+    "held bodies": of_attack("held bodies", "12 bodies of 7 MB that come slowly; all others through a slow network"),
+    "greedy addresses": of_attack("greedy addresses", "2,800 connections from two addresses on which nothing is said"),
     "fuzz": of_fuzz,
 }

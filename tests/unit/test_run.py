@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
-from webhook.server.run import listen, look_again
+from webhook.cli import files
+from webhook.fleet.fleet import Fleet
+from webhook.server.fleet_file import FleetWatch
+from webhook.server.metrics import Metrics
+from webhook.server.run import listen, look_again, look_at
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", ""], ids=["loopback", "all addresses"])
@@ -34,3 +39,26 @@ def test_a_look_that_fails_ends_neither_the_others_nor_the_next() -> None:
 
     asyncio.run(look_three_times())
     assert looks[:6] == ["fails", "goes on"] * 3
+
+
+def test_a_fleet_that_fails_in_an_unforeseen_way_is_said_to_be_missing_and_tried_again(tmp_path: Path) -> None:
+    """P24, P43."""
+    results: list[object] = [files.fleet_at(None), KeyError("unforeseen"), KeyError("again"), files.fleet_at(None)]
+
+    def load(_: bytes) -> Fleet:
+        result = results.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    metrics = Metrics()
+    path = tmp_path / "fleet.yaml"
+    watch = FleetWatch(path, load, metrics)
+    loaded = []
+    for text in ("good", "bad", "bad", "good"):
+        path.write_text(text)
+        look_at([watch.look])
+        loaded.append(metrics.fleet_loaded._value.get())
+        assert watch.current is not None
+    assert loaded == [1, 0, 0, 1]
+    assert not results

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from webhook.server import settings
 from webhook.server.http import AGAIN, Refusal, Request, Response
 from webhook.server.parser import Parser
-from webhook.server.phase import ALLOWED, Phase
+from webhook.server.phase import ALLOWED, BODY, CLOSING, DECIDING, HANDSHAKE, HEADERS, IDLE, Phase
 from webhook.server.session import Session
 from webhook.server.settings import LARGE, MOST_HELLO, PIECE
 
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.port: Port = config.app  # type: ignore[assignment]  # see `webhook.server.port.Port`
         self.state = server_state
-        self.phase = Phase.CLOSING
+        self.phase = CLOSING
         self.deadline = 0.0
         self.held = 0
         """Bytes of a body that are accounted for."""
@@ -70,14 +70,14 @@ class Connection(asyncio.Protocol):
         self.parser: Parser = Parser(self.port.site)
         self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
         if self.port.tls is None:
-            self.enter(Phase.IDLE)
+            self.enter(IDLE)
         else:
             self.tls = Session(self.port.tls)
-            self.enter(Phase.HANDSHAKE)
+            self.enter(HANDSHAKE)
             self.port.sources.begin_handshake(self, self.source)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.CLOSING
+        self.phase = CLOSING
         if self.source is not None:
             self.leave()
             self.parser.close()
@@ -93,9 +93,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
-        if phase is Phase.CLOSING:
+        if phase is CLOSING:
             return  # the last answer is on its way, and the rest is of no interest
-        if phase is Phase.HANDSHAKE:
+        if phase is HANDSHAKE:
             self.shake(data)
         elif self.tls is None:
             self.parse(data)
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         self.port.handshakes.add(self.shake_in_turn)
 
     def shake_in_turn(self) -> None:
-        if self.phase is Phase.HANDSHAKE:
+        if self.phase is HANDSHAKE:
             self.transport.resume_reading()
             self.decrypt(self.hello)
             self.hello = b""
@@ -118,27 +118,32 @@ class Connection(asyncio.Protocol):
 
     def decrypt(self, data: bytes) -> None:
         """Take the next bytes of TLS."""
-        tls: Session = self.tls  # type: ignore[assignment]
+        if len(data) <= PIECE:
+            self.decrypt_piece(data)
+            return
         for start in range(0, len(data), PIECE):
-            piece = data[start : start + PIECE]
-            try:
-                text = tls.read(piece)
-            except ssl.SSLError:
-                self.break_off(tls.pending())  # an alert, which says why
+            self.decrypt_piece(data[start : start + PIECE])
+            if self.phase is CLOSING:
                 return
+
+    def decrypt_piece(self, piece: bytes) -> None:
+        tls: Session = self.tls  # type: ignore[assignment]
+        try:
+            text = tls.read(piece)
+        except ssl.SSLError:
+            self.break_off(tls.pending())  # an alert, which says why
+            return
+        if self.phase is HANDSHAKE:
             if more := tls.pending():
                 self.transport.write(more)
-            if self.phase is Phase.HANDSHAKE:
-                self.greeted += len(piece)
-                if tls.shaken:
-                    self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
-                    self.enter(Phase.IDLE)
-                elif self.greeted > MOST_HELLO:
-                    self.fail_handshake()
-            if text:
-                self.parse(text)
-            if self.phase is Phase.CLOSING:
-                return
+            self.greeted += len(piece)
+            if tls.shaken:
+                self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
+                self.enter(IDLE)
+            elif self.greeted > MOST_HELLO:
+                self.fail_handshake()
+        if text:
+            self.parse(text)
 
     def fail_handshake(self) -> None:
         self.port.refused_connection("handshake")
@@ -147,7 +152,7 @@ class Connection(asyncio.Protocol):
     def parse(self, text: bytes) -> None:
         """Take the next bytes of HTTP."""
         phase = self.phase
-        if phase is Phase.IDLE and self.transport.get_write_buffer_size():
+        if phase is IDLE and self.transport.get_write_buffer_size():
             self.abort()  # it asks again without having read the last answer
             return
         try:
@@ -161,19 +166,19 @@ class Connection(asyncio.Protocol):
         if request.complete:
             return
         if request.headers_over:
-            self.go_on_with_body(request, begins=phase is not Phase.BODY)
-        elif phase is Phase.IDLE:
-            self.enter(Phase.HEADERS)
+            self.go_on_with_body(request, begins=phase is not BODY)
+        elif phase is IDLE:
+            self.enter(HEADERS)
 
     def go_on_with_body(self, request: Request, *, begins: bool) -> None:
         """Keep account of a body that comes in pieces."""
         if begins:
             self.body_begun = self.loop.time()
-            self.phase = Phase.BODY
+            self.phase = BODY
             if request.expects:
                 self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         size = len(request.body)
-        allowed = min(ALLOWED[Phase.BODY], settings.BODY_START + size / settings.BODY_RATE)
+        allowed = min(ALLOWED[BODY], settings.BODY_START + size / settings.BODY_RATE)
         self.deadline = self.body_begun + allowed
         self.hold(size - self.held)
 
@@ -187,8 +192,8 @@ class Connection(asyncio.Protocol):
     def answer(self) -> None:
         """Answer the request, if it is whole."""
         request = self.parser.request
-        if request is None or not request.complete or self.phase in (Phase.DECIDING, Phase.CLOSING):
-            if self.tls is not None and self.tls.ended and self.phase is not Phase.CLOSING:
+        if request is None or not request.complete or self.phase in (DECIDING, CLOSING):
+            if self.tls is not None and self.tls.ended and self.phase is not CLOSING:
                 self.hang_up()
             return
         if len(request.body) <= LARGE:
@@ -197,14 +202,14 @@ class Connection(asyncio.Protocol):
             # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
             self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
         else:
-            self.enter(Phase.DECIDING)
+            self.enter(DECIDING)
             self.hold(len(request.body) - self.held)
             self.port.large.add(self.decide)
 
     def decide(self) -> None:
         """Find the answer, and send it."""
         request = self.parser.request
-        if request is None or self.phase is Phase.CLOSING:
+        if request is None or self.phase is CLOSING:
             return  # it went while it waited for its turn
         try:
             answer = self.port.site.answer(request)
@@ -217,13 +222,13 @@ class Connection(asyncio.Protocol):
         if isinstance(answer, Response):
             self.respond(request, answer)
         else:
-            self.enter(Phase.DECIDING)
+            self.enter(DECIDING)
             self.task = self.loop.create_task(self.wait_for(request, answer))
 
     async def wait_for(self, request: Request, answer: Awaitable[Response]) -> None:
         response = await answer
         self.task = None
-        if self.phase is Phase.DECIDING:
+        if self.phase is DECIDING:
             self.respond(request, response)
 
     def respond(self, request: Request, response: Response) -> None:
@@ -237,8 +242,8 @@ class Connection(asyncio.Protocol):
         if self.held:
             self.release()
         self.parser.request = None
-        self.phase = Phase.IDLE
-        self.deadline = now + ALLOWED[Phase.IDLE]
+        self.phase = IDLE
+        self.deadline = now + ALLOWED[IDLE]
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer in the place of the site, and hang up."""
@@ -254,9 +259,12 @@ class Connection(asyncio.Protocol):
     def write(self, text: bytes) -> None:
         if self.tls is None:
             self.transport.write(text)
-            return
-        for piece in self.tls.write(text):
-            self.transport.write(piece)
+        elif len(text) <= PIECE:
+            self.transport.write(self.tls.write(text))
+        else:
+            view = memoryview(text)
+            for start in range(0, len(text), PIECE):
+                self.transport.write(self.tls.write(view[start : start + PIECE]))
 
     # How it ends.
 
@@ -269,20 +277,20 @@ class Connection(asyncio.Protocol):
             self.transport.write(self.tls.end())
         self.transport.write_eof()
         self.release()
-        self.enter(Phase.CLOSING)
+        self.enter(CLOSING)
 
     def break_off(self, last: bytes) -> None:
         """TLS has failed: send what it says last, and close."""
-        if self.phase is Phase.HANDSHAKE:
+        if self.phase is HANDSHAKE:
             self.port.refused_connection("handshake")
         self.transport.write(last)
         self.transport.close()
         self.release()
-        self.enter(Phase.CLOSING)
+        self.enter(CLOSING)
 
     def abort(self) -> None:
         """Close now, whatever is under way."""
-        self.phase = Phase.CLOSING
+        self.phase = CLOSING
         self.leave()
         self.transport.abort()
 
@@ -309,30 +317,28 @@ class Connection(asyncio.Protocol):
     def expire(self) -> None:
         """The deadline has passed."""
         phase = self.phase
-        if phase is Phase.IDLE:
+        if phase is IDLE:
             self.hang_up()
-        elif phase in (Phase.HEADERS, Phase.BODY):
+        elif phase in (HEADERS, BODY):
             name = phase.name.lower()
             self.port.refused_connection(name)
             self.refuse(Refusal(408, f"the {name} took too long"))
-        elif phase is Phase.DECIDING:
+        elif phase is DECIDING:
             self.refuse(Refusal(503, "no answer was found in time", headers=AGAIN))
-        elif phase is Phase.HANDSHAKE:
+        elif phase is HANDSHAKE:
             self.fail_handshake()
         else:
             self.abort()
 
     def is_stuck(self, now: float) -> bool:
         """Whether the last answer was not taken."""
-        answered = self.deadline - ALLOWED[Phase.IDLE]
-        return (
-            self.phase is Phase.IDLE and now > answered + settings.ANSWER and self.transport.get_write_buffer_size() > 0
-        )
+        answered = self.deadline - ALLOWED[IDLE]
+        return self.phase is IDLE and now > answered + settings.ANSWER and self.transport.get_write_buffer_size() > 0
 
     def shutdown(self) -> None:
         """Called by uvicorn when it accepts nothing more: end after the request that has begun."""
         self.close_at = 0.0
-        if self.phase is Phase.IDLE:
+        if self.phase is IDLE:
             self.hang_up()
-        elif self.phase is Phase.HANDSHAKE:
+        elif self.phase is HANDSHAKE:
             self.abort()

@@ -6,7 +6,7 @@ from typing import Any
 
 import httptools
 
-from webhook.server.http import Refusal, Request, Site
+from webhook.server.http import SINGLE, Refusal, Request, Site
 from webhook.server.settings import MOST_FRAMING, MOST_HEADER_BYTES, MOST_HEADERS
 
 
@@ -68,6 +68,12 @@ class Parser:
         if len(headers) >= MOST_HEADERS:
             raise Refusal(431, f"there are more than {MOST_HEADERS} headers")
         headers.append((name, value))
+        key = name.lower()
+        if key in SINGLE:
+            fields = request.fields  # type: ignore[union-attr]
+            if key in fields:
+                raise Refusal(400, f"two {key.decode()} headers")
+            fields[key] = value
 
     def on_headers_complete(self) -> None:
         request: Request = self.request  # type: ignore[assignment]
@@ -77,8 +83,8 @@ class Parser:
                 raise Refusal(431, f"the headers have more than {MOST_HEADER_BYTES} bytes")
         request.method = self._parser.get_method()
         request.inspect(self._parser.get_http_version())
-        length = request.fields.get(b"content-length", b"")
-        if length and (len(length) > 15 or int(length) > self._site.most_body):
+        length = request.fields.get(b"content-length")
+        if length is not None and (len(length) > 15 or int(length) > self._site.most_body):
             raise self._too_large()
         self._site.check(request)
         request.headers_over = True

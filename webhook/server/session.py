@@ -9,7 +9,6 @@ on before it begins, so a ClientHello that comes at once is lost.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from contextlib import suppress
 
 from webhook.server.settings import PIECE
@@ -52,16 +51,10 @@ class Session:
         """What TLS itself wants to send."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
-    def write(self, text: bytes) -> Iterator[bytes]:
-        """*text* as it is sent, in pieces, so that the buffer stays small."""
-        if len(text) <= PIECE:
-            self._tls.write(text)
-            yield self._outgoing.read()
-            return
-        view = memoryview(text)
-        for start in range(0, len(text), PIECE):
-            self._tls.write(view[start : start + PIECE])
-            yield self._outgoing.read()
+    def write(self, text: bytes | memoryview) -> bytes:
+        """*text*, at most `PIECE` bytes, as it is sent."""
+        self._tls.write(text)
+        return self._outgoing.read()
 
     def end(self) -> bytes:
         """Say that nothing more is sent."""

@@ -8,12 +8,13 @@ from urllib.parse import parse_qsl
 
 from webhook.errors import BadReview
 from webhook.server.decide import NoFleet
-from webhook.server.http import AGAIN, JSON, Refusal, Request, Response, require_json, require_method
+from webhook.server.http import AGAIN, JSON, Refusal, Request, Response, require_json, wrong_method
 from webhook.server.settings import MOST_BODY
 
 MUTATE = "/mutate"
 HEALTH = ("/healthz", "/readyz")
 
+_READING = (b"GET", b"HEAD")
 _MUTATE = MUTATE.encode()
 _HEALTH = tuple(path.encode() for path in HEALTH)
 
@@ -32,10 +33,12 @@ class Webhook:
     def check(self, request: Request) -> None:
         """See `Site.check`."""
         if request.path == _MUTATE:
-            require_method(request, b"POST")
+            if request.method != b"POST":
+                raise wrong_method(b"POST")
             require_json(request)
         elif request.path in _HEALTH:
-            require_method(request, b"GET", b"HEAD")
+            if request.method not in _READING:
+                raise wrong_method(*_READING)
         else:
             raise Refusal(404, f"nothing is here. Reviews go to {MUTATE}")
         request.headers.clear()  # they are not needed any more, and the body may take a while
