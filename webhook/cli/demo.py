@@ -71,7 +71,7 @@ class Client:
         self.connection = http.client.HTTPSConnection(LOOPBACK, port, context=context, timeout=10)
 
     def review(self, pod: dict[str, Any], namespace: str) -> dict[str, Any]:
-        """The response to a review of *pod*.  Raises ConnectionError if the server does not answer it."""
+        """The response to a review of *pod*.  Raises ConnectionError where the server did not answer one."""
         body = {
             "apiVersion": "admission.k8s.io/v1",
             "kind": "AdmissionReview",
@@ -98,18 +98,18 @@ class Client:
 
 @contextmanager
 def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
-    """Run ``gpu-slice serve`` as a separate process, and yield its port."""
+    """``gpu-slice serve`` as a process of its own.  Yields its port, and ends it."""
     command = [sys.executable, "-m", "webhook", "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
     command += ["--port", "0", "--ops-port", "0"]
     command += ["--fleet", str(fleet_path)] if fleet_path is not None else []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         try:
             for line in process.stderr or ():
-                record: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
-                if record.get("message") == "listening":
-                    yield int(record["port"])
+                found: dict[str, Any] = json.loads(line) if line.startswith("{") else {}
+                if found.get("message") == "listening":
+                    yield int(found["port"])
                     break
-                if record.get("message") != "fleet taken":
+                if found.get("message") != "fleet taken":
                     echo(line.rstrip(), err=True)
             else:
                 raise click.ClickException("the server did not start")
