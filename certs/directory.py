@@ -119,8 +119,8 @@ def _refuse_what_is_not_ours(directory: Path, folder: int) -> None:
         target = _target(name, folder)
         if target is None:
             continue
-        ours = target.startswith(_GENERATION) if name == _DATA else target == f"{_DATA}/{name}"
-        if not ours:
+        is_ours = target.startswith(_GENERATION) if name == _DATA else target == f"{_DATA}/{name}"
+        if not is_ours:
             raise ForeignDirectory(
                 f"{directory / name}: exists and was not written by gpu-slice. Move it away, or name another directory."
             )

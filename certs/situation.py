@@ -102,8 +102,8 @@ class Situation:
             return f"it is not for {missing[0]}"
         if self.leaf_issuer not in self.trusted:
             return "no trusted CA issued it"
-        beside = certificates(self.stored.leaf_bundle)
-        if self.stored.leaf_bundle.strip() and vouching(self.chain, beside) is None:
+        bundle = certificates(self.stored.leaf_bundle)
+        if self.stored.leaf_bundle.strip() and vouching(self.chain, bundle) is None:
             return "no CA in the ca.crt beside it issued it"  # the server would refuse it
         return None
 
@@ -122,15 +122,15 @@ class Situation:
 
 def vouching(chain: Sequence[x509.Certificate], trusted: Iterable[x509.Certificate]) -> x509.Certificate | None:
     """The certificate in *trusted* that issued the first of *chain*, directly or through the others in it."""
-    trusted, between = tuple(trusted), list(chain)
-    subject = between.pop(0) if between else None
+    trusted, intermediates = tuple(trusted), list(chain)
+    subject = intermediates.pop(0) if intermediates else None
     while subject is not None:
         for certificate in trusted:
             if certificate == subject or _issued(subject, certificate):
                 return certificate
-        issuer = next((certificate for certificate in between if _issued(subject, certificate)), None)
+        issuer = next((certificate for certificate in intermediates if _issued(subject, certificate)), None)
         if issuer is not None:
-            between.remove(issuer)
+            intermediates.remove(issuer)
         subject = issuer
     return None
 

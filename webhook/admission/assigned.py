@@ -31,14 +31,14 @@ LONGEST = 65_536
 _ENTRY = re.compile(r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)=([A-Za-z0-9./_-]{1,80}):([1-9][0-9]{0,5})\Z")
 
 
-def record(asked: str, resolution: Resolution) -> dict[str, str]:
-    """The annotations that record *resolution* of what the pod *asked*."""
+def record(value: str, resolution: Resolution) -> dict[str, str]:
+    """The annotations that record *resolution* as the answer to *value*, the annotation."""
     given = ", ".join(f"{part.container.name}={part.resource}:{part.count}" for part in resolution.assignments)
-    return {ASSIGNED: f"{asked}{ARROW}{given}", POOLS: ", ".join(pool.name for pool in resolution.pools)}
+    return {ASSIGNED: f"{value}{ARROW}{given}", POOLS: ", ".join(pool.name for pool in resolution.pools)}
 
 
 def recall(
-    asked: str, annotations: Mapping[str, object], requests: Iterable[Request], places: Sequence[Place]
+    value: str, annotations: Mapping[str, object], requests: Iterable[Request], places: Sequence[Place]
 ) -> list[Wanted] | None:
     """What an earlier visit gave; None on the first visit.
 
@@ -51,8 +51,8 @@ def recall(
     left, arrow, right = text.partition(ARROW) if isinstance(text, str) and readable else ("", "", "")
     if not arrow:
         raise stale(f"{quote(text)} was not written by gpu-slice")
-    if left != asked:
-        raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(asked)}")
+    if left != value:
+        raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(value)}")
     remaining = {request.container: request for request in requests}
     by_name = {place.name: place for place in places}
     wanted = []

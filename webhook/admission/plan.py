@@ -65,20 +65,20 @@ def plan(
         return Plan(why=f"pods of namespace '{namespace}' are never changed")
     if MIRROR in annotations:
         return Plan(why="it is the mirror pod of a static pod")
-    asked = annotations[ANNOTATION]
-    if not isinstance(asked, str):
+    value = annotations[ANNOTATION]
+    if not isinstance(value, str):
         raise Denial(
-            kind_of(asked),
+            kind_of(value),
             field=FIELD,
             hint=f"Put it in quotes, as in {ANNOTATION}: '1g.5gb'",
             reason="grammar",
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
-    requests = request.parse(asked, budget)
+    requests = request.parse(value, budget)
     refuse_many_shares(requests)
     containers = places(spec, budget)
-    recalled = assigned.recall(asked, annotations, requests, containers)
+    recalled = assigned.recall(value, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
     resolution = resolve(demand, fleet, budget, plain)
@@ -92,7 +92,7 @@ def plan(
         if part.container.asks
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
-    patch = tuple(write(pod, resolution, assigned.record(asked, resolution), budget))
+    patch = tuple(write(pod, resolution, assigned.record(value, resolution), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
         return Plan(patch, (), resolution, why)

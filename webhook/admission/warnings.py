@@ -63,15 +63,15 @@ def warnings(
     default it is read from the ownerReferences.
     """
     result: list[str] = []
-    more = False
+    truncated = False
     try:
         for line in _all(pod, places, demand, resolution, replaced, fleet, controller, budget):
-            if more := len(result) == MOST:
+            if truncated := len(result) == MOST:
                 break
             result.append(line)
     except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
-        more = True
-    if more:
+        truncated = True
+    if truncated:
         result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
     return tuple(result)
 
