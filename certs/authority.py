@@ -117,7 +117,7 @@ def issue_leaf(
     reads it.  RFC 5280, 4.2.1.6 then requires the alternative names to be critical.
 
     ValueError: there are no names, or one is neither a DNS name nor an address; the time has no zone; the lifetime
-    is not above zero, or ends after the authority's; the authority may not sign, or its key is another one's.
+    is not above zero, or ends after the authority's; the authority may not sign, or its key is of another certificate.
     """
     issuer, issuer_key = _open_authority(authority)
     if isinstance(names, str) or not names:

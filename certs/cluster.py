@@ -136,17 +136,17 @@ class Cluster:
         )
 
     def _secret(self, name: str) -> Document:
-        found = _asked(
+        secret = _asked(
             f"Secret {name}",
             lambda: self.core.read_namespaced_secret(
                 name, self.names.namespace, _preload_content=False, _request_timeout=TIMEOUT
             ),
         )
-        if found is None:
+        if secret is None:
             raise Unreachable(
                 f"Secret {name}: it does not exist in namespace {self.names.namespace}. Apply manifests/keeper again."
             )
-        return found
+        return secret
 
     def _configuration(self) -> Document | None:
         return _asked(
@@ -157,10 +157,10 @@ class Cluster:
         )
 
     def _entry(self, configuration: Document | None) -> Document | None:
-        for each in (configuration or {}).get("webhooks") or ():
-            if each["name"] == self.names.webhook:
-                found: Document = each
-                return found
+        for webhook in (configuration or {}).get("webhooks") or ():
+            if webhook["name"] == self.names.webhook:
+                entry: Document = webhook
+                return entry
         return None
 
 
@@ -168,24 +168,24 @@ def _decoded(secret: Document, key: str) -> bytes:
     return base64.b64decode((secret.get("data") or {}).get(key) or "")
 
 
-def _asked(what: str, ask: Callable[[], Any]) -> Document | None:
+def _asked(subject: str, ask: Callable[[], Any]) -> Document | None:
     """The answer; None if the object does not exist.  No error quotes the answer's body: it may contain a key."""
     try:
-        found: Document = json.loads(ask().data)
+        answer: Document = json.loads(ask().data)
     except ApiException as error:
         if error.status == 404:
             return None
         if error.status == 409:
-            raise Conflict(what) from None
-        cure = "Apply manifests/keeper again." if error.status == 403 else "Check the API server."
-        raise Unreachable(f"{what}: the API server says {error.status} {error.reason}. {cure}") from None
-    except Exception as error:  # urllib3 has many kinds; the caller retries after any of them
+            raise Conflict(subject) from None
+        hint = "Apply manifests/keeper again." if error.status == 403 else "Check the API server."
+        raise Unreachable(f"{subject}: the API server says {error.status} {error.reason}. {hint}") from None
+    except Exception as error:  # urllib3 raises many kinds; the caller retries after any of them
         pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error
         where = f" at {pool.host}:{pool.port}" if pool else ""
-        raise Unreachable(f"{what}: {type(reason).__name__}{where}. Can the API server be reached?") from None
-    return found
+        raise Unreachable(f"{subject}: {type(reason).__name__}{where}. Can the API server be reached?") from None
+    return answer
 
 
-def _wrote(what: str, ask: Callable[[], Any]) -> None:
-    if _asked(what, ask) is None:  # deleted in the meantime: the next read says what to do
-        raise Conflict(what)
+def _wrote(subject: str, ask: Callable[[], Any]) -> None:
+    if _asked(subject, ask) is None:  # deleted in the meantime: the next read says what to do
+        raise Conflict(subject)

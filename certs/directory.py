@@ -1,13 +1,13 @@
-"""A directory that holds a key pair, in the shape in which the kubelet mounts a Secret.
+"""A directory with a key pair, in the layout in which the kubelet mounts a Secret.
 
-    tls.crt -> ..data/tls.crt       stays as it is
+    tls.crt -> ..data/tls.crt       never changes
     tls.key -> ..data/tls.key
     ca.crt  -> ..data/ca.crt
-    ..data  -> ..generation-1f4a90c2  replaced by rename, and so all three files at once
-    ..generation-1f4a90c2/            written whole and synced before anything points at it
+    ..data  -> ..generation-1f4a90c2  replaced by rename, so all three files change at once
+    ..generation-1f4a90c2/            completely written and synced before a link points to it
 
-A reader that resolves ``..data`` once and opens the files there gets a pair that belongs together.  If a
-write falls between, it may find that generation gone; it then resolves again, as it must under the kubelet.
+A reader that resolves ``..data`` once and opens the files in it gets a matching pair.  If a write happens in between,
+that generation may be gone.  The reader then resolves ``..data`` again, as it must with the kubelet.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ _MODES = {CERTIFICATE: 0o644, KEY: 0o600, AUTHORITY: 0o644}
 
 
 class ForeignDirectory(Exception):
-    """The directory holds something that we did not put there, or that others could put there."""
+    """The directory contains a file that is not ours, or other users could put one there."""
 
 
 def write(directory: Path, pair: KeyPair, authority: bytes) -> None:
-    """Make *pair* and *authority* what *directory* holds, all at once.
+    """Replace the contents of *directory* by *pair* and *authority*, atomically.
 
-    *authority* is one PEM certificate or several.  The directory is made if need be, for its owner only; one
-    that exists keeps its mode.  Writers take turns.  When this returns, the files are on the disk.
+    *authority* is one or more PEM certificates.  If the directory does not exist, it is created for its owner only; an
+    existing one keeps its mode.  Writers take turns.  When this returns, the files are on disk.
 
-    ForeignDirectory: one of the names is taken by a file of someone else, the directory is reached through a symbolic
-    link, or someone else owns it or may write here.
-    OSError: as the file system says; what was there before is then still in place.
+    ForeignDirectory: one of the names is used by a file that is not ours, the directory is a symbolic link, or another
+    user owns it or may write to it.
+    OSError: an error of the file system; the previous files are then still in place.
     """
     _make(directory)
     with _locked(directory) as folder:
@@ -59,11 +59,11 @@ def write(directory: Path, pair: KeyPair, authority: bytes) -> None:
             os.unlink(_NEXT_DATA, dir_fd=folder)
         os.symlink(generation, _NEXT_DATA, dir_fd=folder)
         os.replace(_NEXT_DATA, _DATA, src_dir_fd=folder, dst_dir_fd=folder)
-        for name in _MODES:  # after the swap, so that they never point at nothing
+        for name in _MODES:  # after the rename, so that the links are never dangling
             if _target(name, folder) is None:
                 os.symlink(f"{_DATA}/{name}", name, dir_fd=folder)
         os.fsync(folder)
-        for name in os.listdir(folder):  # also what a writer left that was killed
+        for name in os.listdir(folder):  # also those of a writer that was killed
             if name.startswith(_GENERATION) and name != generation:
                 shutil.rmtree(name, dir_fd=folder)
 
@@ -76,16 +76,16 @@ def _make(directory: Path) -> None:
     directory.chmod(0o700)  # mkdir's mode goes through the umask
     descriptor = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)  # a new name is only on the disk when its directory is
+        os.fsync(descriptor)  # a new name is on disk only when its parent directory is synced
     finally:
         os.close(descriptor)
 
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[int]:
-    """The directory's descriptor, by which everything else here is done: a path may lead elsewhere a moment later.
+    """The directory's descriptor, which all other calls use: the path may point elsewhere a moment later.
 
-    Closing it, or dying, gives the lock back.
+    Closing it releases the lock, and so does the end of the process.
     """
     try:
         descriptor = os.open(directory, _OPEN_DIRECTORY)
@@ -93,7 +93,7 @@ def _locked(directory: Path) -> Iterator[int]:
         if not directory.is_symlink():
             raise
         raise ForeignDirectory(
-            f"{directory}: is a symbolic link, and who may change it could put another key in place. "
+            f"{directory}: is a symbolic link, and anyone who may change it could replace the key. "
             f"Name the directory itself."
         ) from None
     try:
@@ -107,27 +107,27 @@ def _refuse_what_is_not_ours(directory: Path, folder: int) -> None:
     status = os.fstat(folder)
     if status.st_uid != os.geteuid():
         raise ForeignDirectory(
-            f"{directory}: belongs to another user (uid {status.st_uid}), who could put another key in place. "
+            f"{directory}: belongs to another user (uid {status.st_uid}), who could replace the key. "
             f"Run this as that user, or name a directory that does not exist yet."
         )
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise ForeignDirectory(
-            f"{directory}: not only its owner may write here, so anyone could put another key in place. "
+            f"{directory}: users other than its owner may write to it, so they could replace the key. "
             f"Run chmod go-w on it, or name a directory that does not exist yet."
         )
     for name in (_DATA, *_MODES):
         target = _target(name, folder)
         if target is None:
             continue
-        ours = target.startswith(_GENERATION) if name == _DATA else target == f"{_DATA}/{name}"
-        if not ours:
+        is_ours = target.startswith(_GENERATION) if name == _DATA else target == f"{_DATA}/{name}"
+        if not is_ours:
             raise ForeignDirectory(
-                f"{directory / name}: exists and was not written by us. Move it away, or name another directory."
+                f"{directory / name}: exists and was not written by gpu-slice. Move it away, or name another directory."
             )
 
 
 def _target(name: str, folder: int) -> str | None:
-    """Where the link *name* points; empty for what is not a link, None where nothing has that name."""
+    """The target of the link *name*; empty if it is not a link, None if it does not exist."""
     try:
         return os.readlink(name, dir_fd=folder)
     except FileNotFoundError:
@@ -150,14 +150,14 @@ def _write_generation(folder: int, files: dict[str, bytes]) -> str:
             os.fsync(generation)
         finally:
             os.close(generation)
-    except BaseException:  # a full disk must not fill up further with every attempt
+    except BaseException:  # so that repeated attempts do not fill the disk
         shutil.rmtree(name, dir_fd=folder)
         raise
     return name
 
 
 def _write_file(generation: int, name: str, content: bytes) -> None:
-    # Not readable by others even for a moment: the mode is given at creation, then again past umask.
+    # Never readable by others: the mode is set at creation, and again because of the umask.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     descriptor = os.open(name, flags, _MODES[name], dir_fd=generation)
     with open(descriptor, "wb") as file:

@@ -25,13 +25,13 @@ INTERVAL = 60.0
 """Seconds between two turns."""
 
 SOON = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds until a failed turn is retried; after these, `INTERVAL`."""
+"""Seconds until a failed turn is retried, one after the other; then `INTERVAL`."""
 
 MOST_STEPS = 32
 """Steps in one turn.  A new cluster needs seven until it has a leaf; a conflict counts as a step."""
 
 MOST_PATHS = 20
-"""Places in a line of the log at which the webhook configuration differs."""
+"""Paths in one log line at which the webhook configuration differs."""
 
 _log = logging.getLogger("gpu_slice")
 
@@ -79,9 +79,9 @@ class Keeper:
         self.shipped = shipped
         self.ended = threading.Event()
         self._seen: Stored | None = None
-        self._said = ""
-        self._changed: dict[str, object] = {}
-        """What was said last of the webhook configuration."""
+        self._last_problem = ""
+        self._last_change: dict[str, object] = {}
+        """What was last logged about the webhook configuration."""
 
     def run(self) -> None:
         """Take turns until `stop` is called."""
@@ -109,17 +109,17 @@ class Keeper:
         finally:
             self._show()  # even after a failure: a renewal becomes overdue as time passes
         self.metrics.last_success.set(self.clock().timestamp())
-        if self._said:
+        if self._last_problem:
             _log.info("the certificates are maintained again")
-            self._said = ""
+            self._last_problem = ""
         return True
 
     def _fail(self, problem: str, *, exc_info: bool = False) -> None:
         self.metrics.failures.inc()
-        level = logging.DEBUG if problem == self._said else logging.ERROR
+        level = logging.DEBUG if problem == self._last_problem else logging.ERROR
         fields = {"problem": problem}
         _log.log(level, "the certificates cannot be maintained", extra={"fields": fields}, exc_info=exc_info)
-        self._said = problem
+        self._last_problem = problem
 
     def _show(self) -> None:
         if self._seen is not None:
@@ -167,13 +167,13 @@ class Keeper:
         except Unreadable as error:
             changed = {"problem": str(error)}
         self.metrics.as_shipped.set(not changed)
-        if changed == self._changed:
+        if changed == self._last_change:
             return
         if changed:
             _log.error("the webhook configuration is not as shipped", extra={"fields": changed})
         else:
             _log.info("the webhook configuration is as shipped again")
-        self._changed = changed
+        self._last_change = changed
 
     def _tell(self, step: Step) -> None:
         self.metrics.steps.labels(step.kind.value).inc()

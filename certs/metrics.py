@@ -84,12 +84,12 @@ class KeeperMetrics:
 
     def show(self, stored: Stored, now: datetime, *, overdue: bool) -> None:
         """Show what was last read; a missing leaf is shown as 0."""
-        at = Situation(stored, now, RotationPolicy(), ())
+        situation = Situation(stored, now, RotationPolicy(), ())
         self.authorities.set(len(certificates(stored.bundle or b"")))
         self.overdue.set(overdue)
-        self.leaf_not_after.set(at.chain[0].not_valid_after_utc.timestamp() if at.chain else 0)
-        self.leaf_issued.set(made(at.chain[0]).timestamp() if at.chain else 0)
-        issuer = at.leaf_issuer
+        self.leaf_not_after.set(situation.chain[0].not_valid_after_utc.timestamp() if situation.chain else 0)
+        self.leaf_issued.set(made(situation.chain[0]).timestamp() if situation.chain else 0)
+        issuer = situation.leaf_issuer
         self.authority_not_after.set(issuer.parsed().not_valid_after_utc.timestamp() if issuer is not None else 0)
 
 
@@ -100,14 +100,14 @@ class _Server(ThreadingMixIn, WSGIServer):
     request_queue_size = 128
 
     def __init__(self, host: str, port: int) -> None:
-        if ":" in host or (not host and socket.has_dualstack_ipv6()):  # a cluster may have IPv6 alone
+        if ":" in host or (not host and socket.has_dualstack_ipv6()):  # a cluster may have only IPv6
             self.address_family = socket.AF_INET6
         self.begun: dict[socket.socket, float] = {}
         """When each connection began, the oldest first."""
         super().__init__((host, port), _Quiet)
 
     def server_bind(self) -> None:
-        """Without the parent's, which asks DNS for our name, and our NetworkPolicy lets nobody ask."""
+        """The parent's method would ask DNS for our name, which our NetworkPolicy does not allow."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)
@@ -146,7 +146,7 @@ class _Quiet(WSGIRequestHandler):
     timeout = LONGEST_REQUEST  # also for one who reads nothing
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Probes and Prometheus come again and again."""
+        """Log nothing: probes and Prometheus send many requests."""
 
     def get_stderr(self) -> Any:
         """Where wsgiref writes tracebacks, which `handle_error` and the log are for."""
@@ -154,18 +154,18 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve(metrics: KeeperMetrics, host: str, port: int, interval: float) -> WSGIServer:
-    """``/metrics`` and ``/healthz`` on a thread of its own.  OSError where the port cannot be had.
+    """Serve ``/metrics`` and ``/healthz`` on a separate thread.  OSError if the port cannot be opened.
 
-    *host*: an address, or an empty one for all.
+    *host*: an address, or an empty string for all.
 
-    Not well is a loop that hangs; one that cannot reach the API server would not be cured by a restart.
+    The keeper is unhealthy if its loop hangs.  If it cannot reach the API server, a restart would not help.
     """
     application = make_wsgi_app(metrics.registry)
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/metrics":
-            found: Iterable[bytes] = application(environ, start_response)
-            return found
+            page: Iterable[bytes] = application(environ, start_response)
+            return page
         hangs = time.monotonic() - metrics.turned_at > TURNS_MISSED * max(interval, LONGEST_TURN)
         status, text = {
             (True, False): ("200 OK", b"ok"),

@@ -8,7 +8,7 @@
 Both leaves are valid under every bundle in between, so lagging kubelets and API servers do no harm.  Each step is one
 write to one object.  The keeper may be killed between any two steps, and the next keeper continues from what is stored.
 An authority that is not in the records, because it is foreign or the records were lost, is adopted without a key, so
-that it stays trusted while a leaf of it may be served.
+that it stays trusted while a server may still use its leaf.
 
 This module uses no cluster and no clock.
 """
@@ -59,9 +59,9 @@ def next_step(stored: Stored, now: datetime, policy: RotationPolicy, names: Sequ
 
     *names*: the names of the leaf, DNS names or addresses.  *now* needs a time zone.
     """
-    at = Situation(stored, now, policy, names)
+    situation = Situation(stored, now, policy, names)
     for find in (_adopt, _new_authority, _forget_published, _publish, _mark_published, _issue, _supersede, _retire):
-        if (step := find(at)) is not None:
+        if (step := find(situation)) is not None:
             return step
     return None
 
@@ -75,7 +75,9 @@ def rotated(
     """
     others = authorities
     if compromised:
-        others = tuple(replace(each, key=None, retire=min(each.retire or now, now)) for each in authorities)
+        others = tuple(
+            replace(authority, key=None, retire=min(authority.retire or now, now)) for authority in authorities
+        )
     return (*others, _created(now, policy))
 
 
@@ -84,136 +86,164 @@ def _created(now: datetime, policy: RotationPolicy) -> Authority:
     return Authority(pair.certificate, pair.key)
 
 
-def _records(at: Situation, kind: Kind, why: str, authorities: Sequence[Authority]) -> Step:
-    return Step(kind, why, replace(at.stored, authorities=tuple(authorities)))
+def _records(situation: Situation, kind: Kind, why: str, authorities: Sequence[Authority]) -> Step:
+    return Step(kind, why, replace(situation.stored, authorities=tuple(authorities)))
 
 
-def _adopt(at: Situation) -> Step | None:
+def _adopt(situation: Situation) -> Step | None:
     """Adopt authorities that are already trusted, or that issued the leaf.  Other certificates in the ``ca.crt`` beside
     the leaf are not adopted: the file may be older than their retirement."""
-    issuer = vouching(at.chain, certificates(at.stored.leaf_bundle))
-    known = {each.parsed() for each in at.stored.authorities}
-    found = (at.bundle or frozenset()) | ({issuer} if issuer is not None else frozenset())
-    retire = at.now + at.policy.leaf_lifetime + at.policy.margin
+    issuer = vouching(situation.chain, certificates(situation.stored.leaf_bundle))
+    known = {authority.parsed() for authority in situation.stored.authorities}
+    in_use = (situation.bundle or frozenset()) | ({issuer} if issuer is not None else frozenset())
+    retire = situation.now + situation.policy.leaf_lifetime + situation.policy.margin
     adopted = [
         Authority(
-            each.public_bytes(Encoding.PEM),
-            published=at.now if each in (at.bundle or ()) else None,
+            certificate.public_bytes(Encoding.PEM),
+            published=situation.now if certificate in (situation.bundle or ()) else None,
             retire=retire,
         )
-        for each in sorted(found - known, key=made)
-        if at.now < each.not_valid_after_utc
+        for certificate in sorted(in_use - known, key=made)
+        if situation.now < certificate.not_valid_after_utc
     ]
     if not adopted:
         return None
-    ids = ", ".join(each.id for each in adopted)
-    return _records(at, Kind.ADOPT, f"{ids}: trusted, but not in the records", [*adopted, *at.stored.authorities])
+    ids = ", ".join(authority.id for authority in adopted)
+    return _records(
+        situation, Kind.ADOPT, f"{ids}: trusted, but not in the records", [*adopted, *situation.stored.authorities]
+    )
 
 
-def _new_authority(at: Situation) -> Step | None:
+def _new_authority(situation: Situation) -> Step | None:
     why = "no CA may issue"
-    if at.issuers:
-        newest = at.issuers[-1].parsed()
-        if at.now >= made(newest) + at.policy.authority_renewal:
+    if situation.issuers:
+        newest = situation.issuers[-1].parsed()
+        if situation.now >= made(newest) + situation.policy.authority_renewal:
             why = f"{identifier(newest)}: its successor is due"
-        elif newest.not_valid_after_utc < at.now + at.policy.leaf_lifetime:
+        elif newest.not_valid_after_utc < situation.now + situation.policy.leaf_lifetime:
             why = f"{identifier(newest)}: it expires before a new leaf would"
         else:
             return None
-    return _records(at, Kind.NEW_AUTHORITY, why, [*at.stored.authorities, _created(at.now, at.policy)])
+    return _records(
+        situation, Kind.NEW_AUTHORITY, why, [*situation.stored.authorities, _created(situation.now, situation.policy)]
+    )
 
 
-def _forget_published(at: Situation) -> Step | None:
+def _forget_published(situation: Situation) -> Step | None:
     """An authority was removed from the bundle by another client, so its wait starts again.  This step comes before
     `_publish`: in the opposite order, a keeper killed between the two would leave a time that is too early."""
-    if at.bundle is None:
+    if situation.bundle is None:
         return None
-    gone = [each for each in at.trusted if each.published is not None and each.parsed() not in at.bundle]
-    if not gone:
-        return None
-    why = f"{gone[0].id}: no longer in caBundle"
-    after = [replace(each, published=None) if each in gone else each for each in at.stored.authorities]
-    return _records(at, Kind.MARK_PUBLISHED, why, after)
-
-
-def _publish(at: Situation) -> Step | None:
-    wanted = {each.parsed() for each in at.trusted}
-    if at.bundle is None or wanted == at.bundle:
-        return None
-    parts = [("adds", wanted - at.bundle), ("removes", at.bundle - wanted)]
-    why = "; ".join(f"{verb} {', '.join(sorted(map(identifier, who)))}" for verb, who in parts if who)
-    return Step(Kind.PUBLISH, why, replace(at.stored, bundle=bundled(at.trusted)))
-
-
-def _mark_published(at: Situation) -> Step | None:
-    # A time in the future comes from a wrong clock, and would keep the authority from issuing.
-    seen = [
-        each
-        for each in at.stored.authorities
-        if each.parsed() in (at.bundle or ()) and (each.published is None or each.published > at.now)
+    removed = [
+        authority
+        for authority in situation.trusted
+        if authority.published is not None and authority.parsed() not in situation.bundle
     ]
-    if not seen:
+    if not removed:
         return None
-    why = f"{', '.join(each.id for each in seen)}: in caBundle"
-    after = [replace(each, published=at.now) if each in seen else each for each in at.stored.authorities]
-    return _records(at, Kind.MARK_PUBLISHED, why, after)
+    why = f"{removed[0].id}: no longer in caBundle"
+    after = [
+        replace(authority, published=None) if authority in removed else authority
+        for authority in situation.stored.authorities
+    ]
+    return _records(situation, Kind.MARK_PUBLISHED, why, after)
 
 
-def _issue(at: Situation) -> Step | None:
+def _publish(situation: Situation) -> Step | None:
+    wanted = {authority.parsed() for authority in situation.trusted}
+    if situation.bundle is None or wanted == situation.bundle:
+        return None
+    parts = [("adds", wanted - situation.bundle), ("removes", situation.bundle - wanted)]
+    why = "; ".join(f"{verb} {', '.join(sorted(map(identifier, changed)))}" for verb, changed in parts if changed)
+    return Step(Kind.PUBLISH, why, replace(situation.stored, bundle=bundled(situation.trusted)))
+
+
+def _mark_published(situation: Situation) -> Step | None:
+    # A time in the future comes from a wrong clock, and would keep the authority from issuing.
+    published = [
+        authority
+        for authority in situation.stored.authorities
+        if authority.parsed() in (situation.bundle or ())
+        and (authority.published is None or authority.published > situation.now)
+    ]
+    if not published:
+        return None
+    why = f"{', '.join(authority.id for authority in published)}: in caBundle"
+    after = [
+        replace(authority, published=situation.now) if authority in published else authority
+        for authority in situation.stored.authorities
+    ]
+    return _records(situation, Kind.MARK_PUBLISHED, why, after)
+
+
+def _issue(situation: Situation) -> Step | None:
     issuer: Authority | None
     why: str | None
-    if at.flaw is not None:  # nothing to lose: use the authority that most API servers know, or any
-        published = next((each for each in at.issuers if each.published is not None), None)
-        issuer, why = at.ripe or published or at.issuers[0], at.flaw
-    elif at.fading is not None:
-        issuer, why = at.nearly_ripe, at.fading
+    if (
+        situation.flaw is not None
+    ):  # the leaf does not work anyway: use the authority that most API servers know, or any
+        published = next((authority for authority in situation.issuers if authority.published is not None), None)
+        issuer, why = situation.ripe or published or situation.issuers[0], situation.flaw
+    elif situation.fading is not None:
+        issuer, why = situation.nearly_ripe, situation.fading
     else:
-        issuer, why = at.ripe, _due(at)
+        issuer, why = situation.ripe, _due(situation)
     if issuer is None or issuer.key is None or why is None:
         return None
-    lifetime = min(at.policy.leaf_lifetime, issuer.parsed().not_valid_after_utc - at.now)
-    leaf = issue_leaf(issuer.pair(), at.names, now=at.now, lifetime=lifetime)
-    after = replace(at.stored, leaf=leaf, leaf_bundle=bundled(at.trusted))
+    lifetime = min(situation.policy.leaf_lifetime, issuer.parsed().not_valid_after_utc - situation.now)
+    leaf = issue_leaf(issuer.pair(), situation.names, now=situation.now, lifetime=lifetime)
+    after = replace(situation.stored, leaf=leaf, leaf_bundle=bundled(situation.trusted))
     return Step(Kind.ISSUE_LEAF, f"by {issuer.id}; the current leaf: {why}", after)
 
 
-def _due(at: Situation) -> str | None:
+def _due(situation: Situation) -> str | None:
     """Why a leaf is replaced although it can serve."""
-    if at.now >= made(at.chain[0]) + at.policy.leaf_renewal:
+    if situation.now >= made(situation.chain[0]) + situation.policy.leaf_renewal:
         return "it is due for renewal"
-    if at.ripe is not None and at.leaf_issuer not in at.issuers[at.issuers.index(at.ripe) :]:
+    if (
+        situation.ripe is not None
+        and situation.leaf_issuer not in situation.issuers[situation.issuers.index(situation.ripe) :]
+    ):
         return "there is a newer CA"
-    if names_of(at.chain[0]) != frozenset(at.names):
+    if names_of(situation.chain[0]) != frozenset(situation.names):
         return "it has other names than required"
     return None
 
 
-def _supersede(at: Situation) -> Step | None:
+def _supersede(situation: Situation) -> Step | None:
     """An authority that no longer issues loses its key, so that it cannot be stolen.  Its last leaf was issued before
     *now*."""
-    if at.flaw is not None or at.leaf_issuer not in at.issuers:
+    if situation.flaw is not None or situation.leaf_issuer not in situation.issuers:
         return None
-    older = at.stored.authorities[: at.stored.authorities.index(at.leaf_issuer)]
-    past = [each for each in older if each.retire is None]
-    if not past:
+    older = situation.stored.authorities[: situation.stored.authorities.index(situation.leaf_issuer)]
+    superseded = [authority for authority in older if authority.retire is None]
+    if not superseded:
         return None
-    retire = at.now + at.policy.leaf_lifetime + at.policy.margin
-    after = [replace(each, key=None, retire=retire) if each in past else each for each in at.stored.authorities]
-    return _records(at, Kind.SUPERSEDE, f"{', '.join(each.id for each in past)}: no longer issues", after)
+    retire = situation.now + situation.policy.leaf_lifetime + situation.policy.margin
+    after = [
+        replace(authority, key=None, retire=retire) if authority in superseded else authority
+        for authority in situation.stored.authorities
+    ]
+    why = f"{', '.join(authority.id for authority in superseded)}: no longer issues"
+    return _records(situation, Kind.SUPERSEDE, why, after)
 
 
-def _retire(at: Situation) -> Step | None:
+def _retire(situation: Situation) -> Step | None:
     """Forget authorities that are no longer trusted.  This happens some time after they left ``caBundle``, so that an
     old bundle restored from a copy is not adopted."""
-    if at.bundle is None:
+    if situation.bundle is None:
         return None
-    over = [
-        each
-        for each in at.stored.authorities
-        if each.parsed() not in at.bundle
-        and (at.has_ended(each) or (each.retire is not None and at.now >= each.retire + at.policy.wait))
+    retired = [
+        authority
+        for authority in situation.stored.authorities
+        if authority.parsed() not in situation.bundle
+        and (
+            situation.has_ended(authority)
+            or (authority.retire is not None and situation.now >= authority.retire + situation.policy.wait)
+        )
     ]
-    if not over:
+    if not retired:
         return None
-    after = [each for each in at.stored.authorities if each not in over]
-    return _records(at, Kind.RETIRE, f"{', '.join(each.id for each in over)}: no longer trusted", after)
+    after = [authority for authority in situation.stored.authorities if authority not in retired]
+    why = f"{', '.join(authority.id for authority in retired)}: no longer trusted"
+    return _records(situation, Kind.RETIRE, why, after)

@@ -1,6 +1,6 @@
-"""Where the webhook configuration of a cluster is not the one that was shipped, ``caBundle`` aside.
+"""Where the webhook configuration of a cluster differs from the shipped one, apart from ``caBundle``.
 
-What was shipped is the manifest, mounted as a file.  The API server stores it with its defaults filled in.
+The shipped one is the manifest, mounted as a file.  The API server stores it with defaults filled in.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 class Unreadable(Exception):
-    """What was shipped cannot be read.  The text says what to do."""
+    """The shipped manifest cannot be read.  The message says what to do."""
 
 
 class Shipped:
-    """The manifest of the webhook configuration, read anew each time: the kubelet renews it."""
+    """The manifest of the webhook configuration.  It is read every time, because the kubelet updates the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def differences(self, live: Document | None) -> tuple[str, ...]:
-        """The paths at which *live* is another than what was shipped, in order.  Raises `Unreadable`."""
+        """The paths at which *live* differs from the shipped manifest, in order.  Raises `Unreadable`."""
         if live is None:
             return ("webhooks",)
         shipped, stored = self._webhooks(), _without_bundles(live.get("webhooks") or [])
@@ -52,7 +52,7 @@ class Shipped:
 
 def _without_bundles(webhooks: list[Document]) -> list[Document]:
     return [
-        {**webhook, "clientConfig": {key: each for key, each in webhook["clientConfig"].items() if key != "caBundle"}}
+        {**webhook, "clientConfig": {key: value for key, value in webhook["clientConfig"].items() if key != "caBundle"}}
         for webhook in webhooks
     ]
 

@@ -37,13 +37,13 @@ class Situation:
     @cached_property
     def leaf_issuer(self) -> Authority | None:
         """The authority that issued the leaf, trusted or not."""
-        found = vouching(self.chain, [each.parsed() for each in reversed(self.stored.authorities)])
-        return next((each for each in self.stored.authorities if each.parsed() == found), None)
+        issuer = vouching(self.chain, [authority.parsed() for authority in reversed(self.stored.authorities)])
+        return next((authority for authority in self.stored.authorities if authority.parsed() == issuer), None)
 
     @cached_property
     def trusted(self) -> tuple[Authority, ...]:
         """The authorities that belong in ``caBundle``."""
-        return tuple(each for each in self.stored.authorities if self._is_trusted(each))
+        return tuple(authority for authority in self.stored.authorities if self._is_trusted(authority))
 
     def _is_trusted(self, authority: Authority) -> bool:
         if self.has_ended(authority):
@@ -64,24 +64,25 @@ class Situation:
     def issuers(self) -> tuple[Authority, ...]:
         """The authorities that may issue, published or not."""
         return tuple(
-            each
-            for each in self.stored.authorities
-            if each.key is not None
-            and each.retire is None
-            and each.parsed().not_valid_before_utc <= self.now < each.parsed().not_valid_after_utc - self.policy.wait
+            authority
+            for authority in self.stored.authorities
+            if authority.key is not None
+            and authority.retire is None
+            and authority.parsed().not_valid_before_utc <= self.now
+            and self.now < authority.parsed().not_valid_after_utc - self.policy.wait
         )
 
     @cached_property
     def ripe(self) -> Authority | None:
         """The newest issuer that every API server knows."""
-        return next((each for each in reversed(self.issuers) if self._known_for(each, urgent=False)), None)
+        return next((issuer for issuer in reversed(self.issuers) if self._is_known(issuer, urgent=False)), None)
 
     @cached_property
     def nearly_ripe(self) -> Authority | None:
         """If none is ripe, the oldest issuer that API servers should know, for when there is no time to be sure."""
-        return self.ripe or next((each for each in self.issuers if self._known_for(each, urgent=True)), None)
+        return self.ripe or next((issuer for issuer in self.issuers if self._is_known(issuer, urgent=True)), None)
 
-    def _known_for(self, authority: Authority, *, urgent: bool) -> bool:
+    def _is_known(self, authority: Authority, *, urgent: bool) -> bool:
         wait = self.policy.urgent_wait if urgent else self.policy.wait
         return authority.published is not None and authority.published + wait <= self.now
 
@@ -101,8 +102,8 @@ class Situation:
             return f"it is not for {missing[0]}"
         if self.leaf_issuer not in self.trusted:
             return "no trusted CA issued it"
-        beside = certificates(self.stored.leaf_bundle)
-        if self.stored.leaf_bundle.strip() and vouching(self.chain, beside) is None:
+        bundle = certificates(self.stored.leaf_bundle)
+        if self.stored.leaf_bundle.strip() and vouching(self.chain, bundle) is None:
             return "no CA in the ca.crt beside it issued it"  # the server would refuse it
         return None
 
@@ -121,16 +122,16 @@ class Situation:
 
 def vouching(chain: Sequence[x509.Certificate], trusted: Iterable[x509.Certificate]) -> x509.Certificate | None:
     """The certificate in *trusted* that issued the first of *chain*, directly or through the others in it."""
-    trusted, between = tuple(trusted), list(chain)
-    subject = between.pop(0) if between else None
+    trusted, intermediates = tuple(trusted), list(chain)
+    subject = intermediates.pop(0) if intermediates else None
     while subject is not None:
-        for each in trusted:
-            if each == subject or _issued(subject, each):
-                return each
-        above = next((each for each in between if _issued(subject, each)), None)
-        if above is not None:
-            between.remove(above)
-        subject = above
+        for certificate in trusted:
+            if certificate == subject or _issued(subject, certificate):
+                return certificate
+        issuer = next((certificate for certificate in intermediates if _issued(subject, certificate)), None)
+        if issuer is not None:
+            intermediates.remove(issuer)
+        subject = issuer
     return None
 
 

@@ -86,32 +86,32 @@ def made(certificate: x509.Certificate) -> datetime:
 
 def certificates(bundle: bytes) -> tuple[x509.Certificate, ...]:
     """The certificates in a PEM bundle, without duplicates.  Other content is skipped, as the API server does."""
-    found: dict[x509.Certificate, None] = {}
-    for each in _PEM.findall(bundle):
+    result: dict[x509.Certificate, None] = {}
+    for text in _PEM.findall(bundle):
         try:
-            certificate = x509.load_pem_x509_certificate(each)
+            certificate = x509.load_pem_x509_certificate(text)
             certificate.public_key()
         except (ValueError, UnsupportedAlgorithm):
             continue
-        found[certificate] = None
-    return tuple(found)
+        result[certificate] = None
+    return tuple(result)
 
 
 def bundled(authorities: Iterable[Authority]) -> bytes:
     """The authorities as a PEM bundle."""
-    return b"".join(each.parsed().public_bytes(Encoding.PEM) for each in authorities)
+    return b"".join(authority.parsed().public_bytes(Encoding.PEM) for authority in authorities)
 
 
 def write_records(authorities: Iterable[Authority]) -> bytes:
     """The authorities in the format of the Secret."""
     rows = [
         {
-            "certificate": each.certificate.decode(),
-            "key": each.key.decode() if each.key is not None else None,
-            "published": each.published.isoformat() if each.published is not None else None,
-            "retire": each.retire.isoformat() if each.retire is not None else None,
+            "certificate": authority.certificate.decode(),
+            "key": authority.key.decode() if authority.key is not None else None,
+            "published": authority.published.isoformat() if authority.published is not None else None,
+            "retire": authority.retire.isoformat() if authority.retire is not None else None,
         }
-        for each in authorities
+        for authority in authorities
     ]
     return json.dumps(rows, indent=1).encode()
 
@@ -135,15 +135,15 @@ def read_records(text: bytes) -> tuple[Authority, ...]:
 
 def _authority(row: dict[str, str | None]) -> Authority:
     certificate, key = (row["certificate"] or "").encode(), row["key"]
-    found = Authority(certificate, key.encode() if key else None, _time(row["published"]), _time(row["retire"]))
-    public = found.parsed().public_key()
-    if found.key is not None and load_pem_private_key(found.key, password=None).public_key() != public:
+    authority = Authority(certificate, key.encode() if key else None, _time(row["published"]), _time(row["retire"]))
+    public = authority.parsed().public_key()
+    if authority.key is not None and load_pem_private_key(authority.key, password=None).public_key() != public:
         raise ValueError("the key is not the certificate's")
-    return found
+    return authority
 
 
 def _time(text: str | None) -> datetime | None:
-    found = datetime.fromisoformat(text) if text is not None else None
-    if found is not None and found.tzinfo is None:
+    time = datetime.fromisoformat(text) if text is not None else None
+    if time is not None and time.tzinfo is None:
         raise ValueError("the time has no zone")
-    return found
+    return time

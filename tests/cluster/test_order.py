@@ -299,7 +299,7 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             select("nvidia.com/gpu", "h100"),
             pod(),
             before=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
-            after=f"{STALE}no pool that this pod may use gives 1 of '{SLICE}' for what it asks. ",
+            after=f"{STALE}no pool that this pod may use gives 1 of '{SLICE}' for its request. ",
         ),
         row(
             "the nodeSelector is removed: who comes last has the last word",

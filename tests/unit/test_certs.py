@@ -427,7 +427,7 @@ def test_files_of_someone_else_are_not_overwritten(
     with pytest.raises(directory.ForeignDirectory) as refusal:
         directory.write(tmp_path, leaf, authority.certificate)
     assert str(refusal.value) == (
-        f"{tmp_path / name}: exists and was not written by us. Move it away, or name another directory."
+        f"{tmp_path / name}: exists and was not written by gpu-slice. Move it away, or name another directory."
     )
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
@@ -445,7 +445,7 @@ def test_links_of_someone_else_are_not_replaced(
 ) -> None:
     (tmp_path / name).symlink_to(target)
 
-    with pytest.raises(directory.ForeignDirectory, match="was not written by us"):
+    with pytest.raises(directory.ForeignDirectory, match="was not written by gpu-slice"):
         directory.write(tmp_path, leaf, authority.certificate)
     assert os.readlink(tmp_path / name) == target
 
@@ -468,7 +468,7 @@ def test_a_directory_of_another_user_gets_no_key(
     with pytest.raises(directory.ForeignDirectory) as refusal:
         directory.write(tmp_path, leaf, authority.certificate)
     assert str(refusal.value) == (
-        f"{tmp_path}: belongs to another user (uid {owner}), who could put another key in place. "
+        f"{tmp_path}: belongs to another user (uid {owner}), who could replace the key. "
         f"Run this as that user, or name a directory that does not exist yet."
     )
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 import pytest
 
 from certs import metrics as module
-from certs.metrics import MOST_CONNECTIONS, Metrics, serve
+from certs.metrics import MOST_CONNECTIONS, KeeperMetrics, serve
 from tests.waiting import wait_for
 from webhook.cli.loopback import LOOPBACK
 
@@ -18,7 +18,7 @@ from webhook.cli.loopback import LOOPBACK
 @pytest.fixture(name="port")
 def _port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(module, "LONGEST_REQUEST", 1.0)
-    server = serve(Metrics(), LOOPBACK, 0, 60)
+    server = serve(KeeperMetrics(), LOOPBACK, 0, 60)
     yield server.server_port
     server.shutdown()
     server.server_close()

@@ -36,7 +36,7 @@ def record(asked: str, resolution: Resolution) -> str:
 
 
 def recall(
-    asked: str, annotations: Mapping[str, object], requests: Iterable[Request], places: Sequence[Place]
+    value: str, annotations: Mapping[str, object], requests: Iterable[Request], places: Sequence[Place]
 ) -> list[Wanted] | None:
     """What an earlier visit gave; None on the first visit.
 
@@ -49,8 +49,8 @@ def recall(
     left, arrow, right = text.partition(ARROW) if isinstance(text, str) and readable else ("", "", "")
     if not arrow:
         raise stale(f"{quote(text)} was not written by gpu-slice")
-    if left != asked:
-        raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(asked)}")
+    if left != value:
+        raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(value)}")
     remaining = {request.container: request for request in requests}
     by_name = {place.name: place for place in places}
     wanted = []

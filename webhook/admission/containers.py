@@ -62,8 +62,8 @@ def choose(requests: Sequence[Request], places: Sequence[Place], default: object
     for request in requests:
         named = by_name.get(request.container or "")
         if named is None:
-            like = nearest(request.container or "", by_name, budget)
-            hint = f"Write '{like}'" if like else f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
+            suggestion = nearest(request.container or "", by_name, budget)
+            hint = f"Write '{suggestion}'" if suggestion else f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
             raise Denial(
                 f"no container is called '{request.container}'",
                 field=FIELD,
@@ -123,11 +123,11 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
     Returns whether a whole GPU is replaced.  *visited*: an earlier visit may have written the resources.
     """
     replaced = False
-    for asked, number in place.asks.items():
-        field = f"{place.path}.resources.limits[{asked}]"
-        if asked == resource and number == count and (visited or asked != WHOLE_GPU or number == 1):
+    for requested, number in place.asks.items():
+        field = f"{place.path}.resources.limits[{requested}]"
+        if requested == resource and number == count and (visited or requested != WHOLE_GPU or number == 1):
             continue
-        if asked == WHOLE_GPU:
+        if requested == WHOLE_GPU:
             if number > 1:
                 raise Denial(
                     f"{quote(place.name)} asks for {number} whole GPUs and for a slice",
@@ -136,9 +136,9 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                     reason="whole-gpu",
                 )
             replaced = True
-        elif asked != resource:
+        elif requested != resource:
             raise Denial(
-                f"{quote(place.name)} asks for {number} of '{asked}', and the annotation gives it {count} of "
+                f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count} of "
                 f"'{resource}'; one container sees one kind of slice",
                 field=field,
                 hint="Remove one of the two",
@@ -146,7 +146,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
             )
         else:
             raise Denial(
-                f"{quote(place.name)} asks for {number} of '{asked}', and the annotation gives it {count}",
+                f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count}",
                 field=field,
                 hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container",
                 reason="conflict",

@@ -66,10 +66,10 @@ def plan(
         return Plan(why=f"pods of namespace '{namespace}' are never changed")
     if MIRROR in annotations:
         return Plan(why="it is the mirror pod of a static pod")
-    asked = annotations[ANNOTATION]
-    if not isinstance(asked, str):
+    value = annotations[ANNOTATION]
+    if not isinstance(value, str):
         raise Denial(
-            kind_of(asked),
+            kind_of(value),
             field=FIELD,
             hint=f"Put it in quotes, as in {ANNOTATION}: '1g.5gb'",
             reason="grammar",

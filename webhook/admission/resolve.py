@@ -241,7 +241,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     fleet, budget = serving.fleet, serving.budget
     counts = total(demand, chosen)
     parts = list(zip(demand.wanted, chosen, strict=True))
-    same = [
+    by_pool = [
         {
             pool: other
             for pool, other in serving.offers(wanted.request.choices[index])
@@ -257,7 +257,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         capacity = largest_allowed(pool, demand, fleet, budget)
         if capacity is None or any(capacity.get(resource, 0) < count for resource, count in counts.items()):
             continue
-        (pools if all(pool in offers for offers in same) else mistakable).append(pool)
+        (pools if all(pool in offers for offers in by_pool) else mistakable).append(pool)
     labels = pools[0].labels
     if len(pools) > 1:
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
@@ -271,7 +271,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     return Resolution(
         assignments=tuple(
             Assignment(wanted.place, wanted.request.choices[index], offers[pools[0]])
-            for (wanted, (index, _)), offers in zip(parts, same, strict=True)
+            for (wanted, (index, _)), offers in zip(parts, by_pool, strict=True)
         ),
         pools=tuple(pools),
         labels=labels,

@@ -24,10 +24,10 @@ def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tup
     permitted = permitted_offers(demand, fleet)
     if choice.gpu is not None and choice.gpu not in catalogue.families():
         names = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
-        like = nearest(choice.gpu, names, budget)
+        suggestion = nearest(choice.gpu, names, budget)
         return (
             f"no GPU is called '{choice.gpu}'",
-            f"Write '{wanted}@{like}'" if like else f"This cluster has {listed(names)}",
+            f"Write '{wanted}@{suggestion}'" if suggestion else f"This cluster has {listed(names)}",
             "unknown-gpu",
         )
     if wanted == SHARED:
@@ -43,23 +43,23 @@ def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tup
         return _unknown_profile(wanted, choice.gpu, fleet, permitted)
     mig = [(pool, offer) for pool, offer in permitted if isinstance(offer, MigOffer)]
     of_gpu = [(pool, offer) for pool, offer in mig if offer.gpu in called]
-    at = f" of {choice.gpu}" if choice.gpu else ""
+    of_model = f" of {choice.gpu}" if choice.gpu else ""
     if isinstance(wanted, Memory) and wanted.unit == "Gi" and of_gpu:
         unknown_memory = [offer for _, offer in of_gpu if offer.profile.memory_mib is None]
         if len(unknown_memory) == len(of_gpu):
             return (
-                f"the real memory of the slices{at} is not known, so they do not satisfy {wanted}",
-                f"Write '{unknown_memory[0].name.memory_gb}gb{at.replace(' of ', '@')}' for the profile's number",
+                f"the real memory of the slices{of_model} is not known, so they do not satisfy {wanted}",
+                f"Write '{unknown_memory[0].name.memory_gb}gb{of_model.replace(' of ', '@')}' for the profile's number",
                 "not-offered",
             )
     size = f"{wanted} of a GPU" if isinstance(wanted, Fraction) else str(wanted)
-    return f"no slice{at} in this cluster has {size}", _largest(wanted, of_gpu or mig, permitted), "not-offered"
+    return f"no slice{of_model} in this cluster has {size}", _largest(wanted, of_gpu or mig, permitted), "not-offered"
 
 
 def _unknown_profile(
     wanted: MigProfile, gpu: str | None, fleet: Fleet, permitted: list[tuple[Pool, Offer]]
 ) -> tuple[str, str, str]:
-    near = _nearest_profile(wanted, permitted, gpu)
+    hint = _nearest_profile(wanted, permitted, gpu)
     if wanted.compute_instance_slices:
         gpu_instance = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)
         return (
@@ -69,11 +69,11 @@ def _unknown_profile(
         )
     having = list(fleet.catalogue.having(wanted))
     if not having:
-        return f"no GPU has a profile '{wanted}'", near, "unknown-profile"
+        return f"no GPU has a profile '{wanted}'", hint, "unknown-profile"
     if gpu is not None and not any(model.called(gpu) for model in having):
-        return f"{gpu} has no profile '{wanted}'", near, "unknown-profile"
+        return f"{gpu} has no profile '{wanted}'", hint, "unknown-profile"
     where = gpu or listed([model.name for model in having])
-    return f"'{wanted}' ({where}) is not offered in this cluster", near, "not-offered"
+    return f"'{wanted}' ({where}) is not offered in this cluster", hint, "not-offered"
 
 
 def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], gpu: str | None) -> str:
@@ -85,8 +85,8 @@ def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], g
     )
     if pool is None or offer is None:
         return _offered(offers)
-    at = f"@{gpu}" if gpu is not None and offer.gpu.called(gpu) else ""
-    return f"Write '{offer}{at}', the nearest that is offered (pool {pool.name}, {offer.gpu.name})"
+    suffix = f"@{gpu}" if gpu is not None and offer.gpu.called(gpu) else ""
+    return f"Write '{offer}{suffix}', the nearest that is offered (pool {pool.name}, {offer.gpu.name})"
 
 
 def _largest(wanted: Slice, offers: Iterable[tuple[Pool, MigOffer]], permitted: Iterable[tuple[Pool, Offer]]) -> str:

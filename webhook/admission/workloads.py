@@ -71,11 +71,11 @@ def _subject(document: Mapping[str, Any]) -> Subject:
         "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},
         "spec": template.get("spec"),
     }
-    inside = f"{where}.metadata"
+    path = f"{where}.metadata"
     advice = (
         *_place_advice(kind, metadata, inner, where),
-        *_indent_advice(template, inside),
-        *_label_advice(inner, inside),
+        *_indent_advice(template, path),
+        *_label_advice(inner, path),
     )
     return Subject(kind, name, namespace, pod, where, advice)
 

@@ -181,8 +181,8 @@ def _check_instance_types(
         location = f"{where}.instanceTypes[{index}]"
         instance_type = catalogue.instance_types.get(name)
         if instance_type is None:
-            like = nearest(name, catalogue.instance_types)
-            hint = f"Write '{like}', or add it" if like else "Add it"
+            suggestion = nearest(name, catalogue.instance_types)
+            hint = f"Write '{suggestion}', or add it" if suggestion else "Add it"
             problem = f"{quote(name)} is not in the catalogue"
             yield FleetProblem(location, problem, f"{hint} under catalogue.instanceTypes")
             continue

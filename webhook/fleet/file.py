@@ -220,11 +220,11 @@ def _problem(error: Any, data: Any) -> FleetProblem:
         return FleetProblem(where, "is missing", "Add it")
     if kind == "extra_forbidden":
         known = _known(location)
-        like = nearest(str(location[-1]), known)
+        suggestion = nearest(str(location[-1]), known)
         return FleetProblem(
             where,
             "is not a known field",
-            f"Write '{like}'" if like else f"The known fields are {', '.join(known)}",
+            f"Write '{suggestion}'" if suggestion else f"The known fields are {', '.join(known)}",
         )
     if kind == "value_error":
         return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")

@@ -49,11 +49,11 @@ def check_pools(fleet_file: FleetFile) -> Iterator[FleetProblem]:
     for namespace, entry in fleet_file.namespaces.items():
         for index, name in enumerate(entry.pools or []):
             if name not in names:
-                like = nearest(name, names)
+                suggestion = nearest(name, names)
                 yield FleetProblem(
                     path(("namespaces", namespace, "pools", index)),
                     f"{quote(name)} is not a pool of this fleet",
-                    f"Write '{like}'" if like else f"The pools are {', '.join(names)}",
+                    f"Write '{suggestion}'" if suggestion else f"The pools are {', '.join(names)}",
                 )
 
 

@@ -42,10 +42,12 @@ def _resources(fleet: Fleet, namespace: str) -> tuple[list[str], list[str]]:
 
 def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[KeyPath, str]:
     example = (allowed or forbidden)[0]
-    some = f'To allow some, and no more:  requests.{example}: "4"\nPods of DaemonSets and waiting pods are counted too.'
+    comment = (
+        f'To allow some, and no more:  requests.{example}: "4"\nPods of DaemonSets and waiting pods are counted too.'
+    )
     notes: dict[KeyPath, str] = {
         (): f"Slices that {namespace} may not use.  A quota has no pools: what one pool allows, all allow.",
-        ("spec", "hard"): some,
+        ("spec", "hard"): comment,
     }
     if WHOLE_GPU in forbidden:
         notes["spec", "hard", f"requests.{WHOLE_GPU}"] = (

@@ -221,11 +221,11 @@ class _Parser:
         gpu = None
         if self.peek() == "@":
             self.separator()
-            at = self.skip()
+            position = self.skip()
             gpu = self.word("a GPU after '@'", "Name one, as in '1g.5gb@a100', or remove the '@'")
             if not _GPU.match(gpu):
-                like = gpu.lower() if _GPU.match(gpu.lower()) else "a100-40gb"
-                raise bad(f"{quote(gpu)} cannot be a GPU's name", at, f"Write '{word}@{like}'")
+                suggestion = gpu.lower() if _GPU.match(gpu.lower()) else "a100-40gb"
+                raise bad(f"{quote(gpu)} cannot be a GPU's name", position, f"Write '{word}@{suggestion}'")
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
 
     def skip(self) -> int:
@@ -271,10 +271,10 @@ class _Parser:
                 "Name one GPU after each slice",
             )
         if self.peek() == "=":
-            at = self.text.index("=", self.position)
+            position = self.text.index("=", self.position)
             raise bad(
                 f"{quote(self.text)} has a second '='",
-                at,
+                position,
                 "Put ',' between containers, as in 'main=1g.5gb,side=1g.5gb'",
             )
         raise bad(

@@ -43,13 +43,13 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
         return "Write 'shared' for one share of a time-sliced GPU"
     if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
         return f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {EXAMPLES}"
-    near = _ALMOST_A_PROFILE.fullmatch(lower)
-    if near and "g" in lower and not re.fullmatch(r"[0-9]+(?:g|gb|gi|gib)", lower):
-        return f"Write '{near[1]}g.{near[2]}gb{near[3] or ''}'"
-    near = re.fullmatch(r"([1-9][0-9]{0,4})(?:g|gb|gi|gib)", lower)
-    if near and not LIKE_A_PROFILE.match(word):
-        return f"Write '{near[1]}gb' for the profile's number, or '{near[1]}Gi' for real memory"
-    if near := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
+    match = _ALMOST_A_PROFILE.fullmatch(lower)
+    if match and "g" in lower and not re.fullmatch(r"[0-9]+(?:g|gb|gi|gib)", lower):
+        return f"Write '{match[1]}g.{match[2]}gb{match[3] or ''}'"
+    match = re.fullmatch(r"([1-9][0-9]{0,4})(?:g|gb|gi|gib)", lower)
+    if match and not LIKE_A_PROFILE.match(word):
+        return f"Write '{match[1]}gb' for the profile's number, or '{match[1]}Gi' for real memory"
+    if match := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
         share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
         if 0 < share <= 1:
             share = share.limit_denominator(8) or Rational(1, 8)
