@@ -270,8 +270,9 @@ def test_an_alert_that_stands_twice_differs_in_how_bad_it_is() -> None:
 
 def test_the_page_gives_the_numbers_that_the_code_has() -> None:
     from certs.policy import RotationPolicy
-    from webhook.server import drain, limits, port
+    from webhook.server import settings
 
+    limits = settings.limits(256 * settings.MIB, 2**20)  # as the Deployment has it
     policy, text = RotationPolicy(), " ".join(PAGE.split())
     for said in [
         f"every {policy.leaf_renewal.days} days",
@@ -281,10 +282,10 @@ def test_the_page_gives_the_numbers_that_the_code_has() -> None:
         f"{policy.grace.days} days late",
         f"after {policy.authority_renewal.days} days",
         f"{(policy.leaf_lifetime + policy.margin).days} days",
-        f"{drain.LONGEST:g} s",
-        f"{port.MOST_OF_A_SOURCE} connections from one address",
-        f"{port.MOST} in all",
-        f"{limits.MOST_HELD // 2**20} MiB",
+        f"{settings.DRAIN:g} s",
+        f"{limits.of_a_source} connections from one address",
+        f"{limits.connections} in all",
+        f"{limits.held // 2**20} MiB",
     ]:
         assert said in text, said
 

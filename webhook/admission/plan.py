@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from webhook.admission import assigned
@@ -76,17 +78,16 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
-    known = plain.get(asked) if plain is not None else None
-    requests = request.parse(asked, budget) if known is None else ()
+    known = plain.get(value) if plain is not None else None
+    requests = () if known is not None else request.parse(value, budget)
     containers = places(spec, budget)
-    if known is not None:
-        if len(containers) == 1 and _is_plain(pod, spec, containers[0], fleet.policy(namespace)):
-            resolution = known.given_to(containers[0])
-            told = warnings(pod, containers, resolution, controller, budget)
-            return Plan(tuple(write(pod, resolution, assigned.record(asked, resolution), budget)), told, resolution)
-        requests = request.parse(asked, budget)
+    if known is not None and _is_plain(pod, spec, containers, fleet.policy(namespace)):
+        resolution = known.given_to(containers[0])
+        patch = tuple(write(pod, resolution, assigned.record(value, resolution), budget))
+        return Plan(patch, warnings(pod, containers, resolution, controller, budget), resolution)
+    requests = requests or request.parse(value, budget)
     refuse_many_shares(requests)
-    recalled = assigned.recall(asked, annotations, requests, containers)
+    recalled = assigned.recall(value, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
     resolved = resolve(demand, fleet, budget)
@@ -100,7 +101,7 @@ def plan(
         if part.container.asks
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
-    patch = tuple(write(pod, resolved, assigned.record(asked, resolved), budget))
+    patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
         return Plan(patch, (), resolved, why)
@@ -108,11 +109,11 @@ def plan(
     return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
 
 
-def _is_plain(pod: Pod, spec: Spec, container: Place, policy: Policy) -> bool:
+def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy) -> bool:
     """Whether the answer depends on nothing but the annotation, so that `prepare` has computed it."""
     return (
-        not container.asks
-        and not container.init
+        len(containers) == 1
+        and not containers[0].asks
         and policy is EVERYTHING
         and not spec.node_selector
         and not spec.affinity

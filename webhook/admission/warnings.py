@@ -60,7 +60,7 @@ def warnings(
     *controller*: the kind of workload that creates the pod; by default it is read from the ownerReferences.
     """
     result: list[str] = []
-    truncated = False
+    more = False
     try:
         for line in about:
             result.append(line)

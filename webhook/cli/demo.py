@@ -33,7 +33,7 @@ def run(documents: Sequence[tuple[Path, object]], fleet_path: Path | None, fleet
             for path, document in documents:
                 for subject in subjects(document):
                     if subject.pod is not None:
-                        counts[_tell(path, subject, client)] += 1
+                        counts[_show(path, subject, client)] += 1
             client.close()
     echo(f"\n{', '.join(f'{count} {outcome}' for outcome, count in counts.items() if count)}.")
     name = sys.argv[0] if sys.argv[0].endswith("gpu-slice") else "gpu-slice"
