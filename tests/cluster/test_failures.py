@@ -302,8 +302,7 @@ def test_who_says_when_to_ask_again_is_asked_again_and_loses_no_pod(
         uids.append(request["uid"])
         if len(uids) == 1:
             return first
-        patch = plan(request["object"], fleet, request["namespace"]).encoded
-        return {"allowed": True, "patchType": "JSONPatch", "patch": patch}
+        return patch_of(*plan(request["object"], fleet, request["namespace"]).patch)
 
     with answering(busy_at_first)(ours, tmp_path):
         made = cluster.create(ASKING, namespace)

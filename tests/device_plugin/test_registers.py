@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 
 from tests.device_plugin.node import Container, Machine, node, node_of
 from tests.device_plugin.rendering import container, promised
@@ -74,7 +75,7 @@ def test_a_plugin_before_v0_20_counts_slices_with_media_engines_as_plain_ones(
     pool = pool_of(fleet, pool_name)
     plain: Counter[str] = Counter()
     for offer in pool.offers:
-        plain[replace(offer.name, attribute="").resource] += offer.per_gpu * gpus
+        plain[structs.replace(offer.name, attribute="").resource] += offer.per_gpu * gpus
 
     ended = machine.run(container(fleet, pool), node_of(pool, gpus))
 
