@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from webhook.server import settings
@@ -42,7 +41,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until it is made
         self.source: Source | None = None
         self.tls = None if port.tls is None else Session(port.tls)
-        self.task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[Response] | None = None
         self.held = 0
         """Bytes of a body that are accounted for."""
         self.hello = b""
@@ -143,8 +142,8 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self.refuse(refusal)
             return
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self.fail(error)
             return
         if request.complete:
             return
@@ -199,20 +198,26 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self.port.refused(refusal.status)
             answer = refusal.response
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self.fail(error)
             return
         if isinstance(answer, Response):
             self.respond(request, answer)
         else:
             self.enter(DECIDING)
-            self.task = self.loop.create_task(self.wait_for(request, answer))
+            self.task = self.loop.create_task(answer)
+            self.task.add_done_callback(self.decided)
 
-    async def wait_for(self, request: Request, answer: Awaitable[Response]) -> None:
-        response = await answer
+    def decided(self, task: asyncio.Task[Response]) -> None:
+        """The answer that was waited for is there."""
+        request = self.parser.request
+        if self.task is not task or request is None or task.cancelled():
+            return
         self.task = None
-        if self.phase is DECIDING:
-            self.respond(request, response)
+        if task.exception() is None:
+            self.respond(request, task.result())
+        else:
+            self.fail(task.exception())
 
     def respond(self, request: Request, response: Response) -> None:
         """Send the answer, and begin to wait for the next request."""
@@ -234,9 +239,9 @@ class Connection(asyncio.Protocol):
         self.write(refusal.response.encode(close=True))
         self.hang_up()
 
-    def fail(self) -> None:
+    def fail(self, error: BaseException | None) -> None:
         """It is our own fault.  The log says where, and not what the request said."""
-        _log.exception("a request failed")
+        _log.error("a request failed", exc_info=error)
         self.refuse(Refusal(500, "internal error of gpu-slice: its log says where"))
 
     def write(self, text: bytes) -> None:

@@ -41,8 +41,8 @@ HANDSHAKE = 5.0
 """For a TLS handshake."""
 
 SILENT = 0.5
-"""After which a connection without a ClientHello may be given up for another one.  Where the event loop is busy, a
-ClientHello may have come that was not read yet."""
+"""After which a connection may be given up for another one in the middle of a handshake or a request.  Where the event
+loop is busy, what is missing may have come and not be read yet."""
 
 KEEP_ALIVE = 120.0
 """That a connection may be silent between requests, or before its first one: Go dials one, may then be served by
@@ -135,6 +135,10 @@ MOST_PREVIEWED = 100
 MOST_PREVIEWS = 8
 """Previews at once: one is worked on, in a thread of its own, and the others wait."""
 
+GREEDY = 2
+"""Times the connections of a newcomer's address that another address must have to give one up for it: API servers that
+are equally busy would only cut off each other."""
+
 TURN = 0.5
 """Of the time that others had, how much handshakes have then, and large bodies: under overload, to answer on the
 connections that there are is worth more than to make new ones."""
@@ -191,10 +195,10 @@ SECOND_PORT = Limits(connections=64, of_a_source=32, handshakes=64, held=4 * MIB
 def limits(memory: int, files: int) -> Limits:
     """The limits of the HTTPS port, for a process that may have *memory* bytes and *files* file descriptors.
 
-    Of the memory that the process itself leaves, half is for connections and three eighths for bodies on their way.
+    Of the memory that the process itself leaves, five eighths are for connections and a fourth for bodies.
     """
     rest = max(memory - PROCESS, LEAST * MIB)
-    connections = min(rest // 2 // CONNECTION, files - FILES - SECOND_PORT.connections, MOST_CONNECTIONS)
-    connections = max(connections, LEAST)
-    held = min(rest // 8 * 3 // HELD, MOST_HELD)
+    connections = min(rest * 5 // 8 // CONNECTION, files - FILES - SECOND_PORT.connections, MOST_CONNECTIONS)
+    connections = max(connections, LEAST) // 2 * 2
+    held = min(rest // 4 // HELD, MOST_HELD)
     return Limits(connections, connections // 2, connections // 3, max(held, MOST_BODY))

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from webhook.server.http import AGAIN, Refusal
-from webhook.server.phase import HANDSHAKE, TO_SPARE
-from webhook.server.settings import SILENT
+from webhook.server.phase import HANDSHAKE, IDLE, SLOW
+from webhook.server.settings import GREEDY, SILENT
 
 if TYPE_CHECKING:
     from webhook.server.https import Connection
@@ -56,7 +56,7 @@ class Sources:
         elif self.connections >= limits.connections:
             self.refused("total")
             greediest = max(self.all.values(), key=lambda each: len(each.connections))
-            if len(greediest.connections) <= len(source.connections) + 1 or not self._give_up_any(greediest):
+            if len(greediest.connections) < GREEDY * (1 + len(source.connections)) or not self._give_up_any(greediest):
                 return None
         if shakes and self.handshakes >= limits.handshakes:
             self.refused("handshakes")
@@ -109,8 +109,10 @@ class Sources:
 
     def _give_up_any(self, source: Source) -> bool:
         """Rather one that is slow than one that is silent, on which a review may just be coming; then the oldest."""
-        candidates = [each for each in source.connections if each.phase in TO_SPARE]
+        candidates = [
+            each for each in source.connections if each.phase is IDLE or (each.phase in SLOW and each.age > SILENT)
+        ]
         if not candidates:
             return False
-        min(candidates, key=lambda each: (TO_SPARE.index(each.phase), each.deadline)).abort()
+        min(candidates, key=lambda each: (each.phase is IDLE, each.deadline)).abort()
         return True

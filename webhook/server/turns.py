@@ -1,6 +1,6 @@
 """What takes a millisecond or more waits in a queue, so that everybody else is served in between.
 
-The queue has a third of the time: half as long as the event loop was busy with others, and at least one thing at once.  So a
+The queue has a third of the time: half as long as the event loop was busy with others, but one thing at least.  So a
 few that are costly hold nobody up, and many others do not hold up the costly ones for ever.  Those who wait take turns,
 so that who has much to do does not hold up who has little.
 """
