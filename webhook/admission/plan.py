@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import orjson
+import msgspec
 
 from webhook.admission import assigned
 from webhook.admission import warnings as remarks
@@ -101,7 +101,7 @@ def plan(pod: Pod, fleet: Fleet, namespace: str | None = None, *, controller: st
             warnings = [*warnings[: remarks.MOST - 1], more]
     patch = tuple(mutate(pod, resolution, assigned.record(asked, resolution)))
     why = "" if patch else "it has its slice already"
-    return Plan(patch, base64.b64encode(orjson.dumps(patch)).decode(), tuple(warnings), resolution, why)
+    return Plan(patch, base64.b64encode(msgspec.json.encode(patch)).decode(), tuple(warnings), resolution, why)
 
 
 def outcome(plan: Plan | None, denial: Denial | None) -> str:
