@@ -77,10 +77,10 @@ class Running:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def resident(self) -> float:
-        """Memory in MiB."""
+    def resident(self, what: str = "VmRSS") -> float:
+        """Memory in MiB; *what*: VmHWM is the most that it ever was."""
         with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS:"))
+            return next(int(line.split()[1]) / 1024 for line in status if line.startswith(f"{what}:"))
 
     def metric(self, name: str) -> float | None:
         """The value of one sample."""

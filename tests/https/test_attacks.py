@@ -19,11 +19,12 @@ from tests.https.proxy import segments
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli.loopback import LOOPBACK
+from webhook.server.settings import MIB
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own
 
-MEMORY = 256 * 1024 * 1024
-"""The limit in ``manifests/webhook/deployment.yaml``."""
+MEMORY = 256
+"""MiB: the limit in ``manifests/webhook/deployment.yaml``."""
 
 GREEDY = ("127.0.0.2", "127.0.0.3")
 
@@ -80,7 +81,7 @@ def answered(server: Running, tls: Path, port: int = 0, text: bytes = GOOD) -> b
 
 def test_silent_connections_from_two_addresses_keep_nobody_out(start, tls: Path) -> None:
     """P17, P33."""
-    server = start(memory=MEMORY)
+    server = start(memory=MEMORY * MIB)
     with ExitStack() as stack:
         for source in GREEDY:
             for _ in range(server.limits["connections"] // 2 + 100):
@@ -93,7 +94,7 @@ def test_silent_connections_from_two_addresses_keep_nobody_out(start, tls: Path)
 
 def test_idle_connections_from_two_addresses_keep_nobody_out(start, tls: Path) -> None:
     """P17, P33."""
-    server = start(memory=96 * 1024 * 1024)
+    server = start(memory=96 * MIB)
     assert server.limits["connections"] < 1000
     with ExitStack() as stack:
         for source in GREEDY:
@@ -105,33 +106,33 @@ def test_idle_connections_from_two_addresses_keep_nobody_out(start, tls: Path) -
 
 def test_headers_as_large_as_they_may_be_fit_the_memory(start, tls: Path) -> None:
     """P16, P18."""
-    server = start(memory=MEMORY)
+    server = start(memory=MEMORY * MIB)
     filler = b"".join(b"a%d: %s\r\n" % (number, b"b" * 230) for number in range(60))
     with ExitStack() as stack:
         for number in range(server.limits["connections"]):
             source = GREEDY[number % 2]
             connection = stack.enter_context(connect(server.port, tls / "ca.crt", source=source))
             connection.sendall(HEAD + filler + b"Content-Length: 9999\r\n\r\n{")
-        assert server.resident() * 1024 * 1024 < MEMORY
+        assert server.resident("VmHWM") < MEMORY
         assert answered(server, tls)
 
 
 def test_a_large_review_on_every_connection_fits_the_memory(start, tls: Path) -> None:
     """P16, P33."""
-    server = start(memory=MEMORY)
+    server = start(memory=MEMORY * MIB)
     with ExitStack() as stack:
         for number in range(server.limits["connections"]):
             source = GREEDY[number % 2]
             connection = stack.enter_context(connect(server.port, tls / "ca.crt", source=source))
             connection.sendall(padded(60_000))
             assert answer(connection).startswith(b"HTTP/1.1 200 ")
-        assert server.resident() * 1024 * 1024 < MEMORY
+        assert server.resident("VmHWM") < MEMORY
         assert answered(server, tls)
 
 
 def test_bodies_that_are_held_keep_no_other_body_out(start, tls: Path) -> None:
     """P16, P33: other bodies come in many segments, as over a network."""
-    server = start(memory=MEMORY)
+    server = start(memory=MEMORY * MIB)
     over = threading.Event()
 
     def hold() -> None:
@@ -156,7 +157,7 @@ def test_bodies_that_are_held_keep_no_other_body_out(start, tls: Path) -> None:
         for each in holding:
             each.join(20)
     wait_for("nobody is connected", lambda: server.metric("gpu_slice_connections") == 0, seconds=15)
-    assert server.resident() * 1024 * 1024 < MEMORY
+    assert server.resident("VmHWM") < MEMORY
 
 
 def test_with_1024_files_idle_connections_keep_nobody_out(start, tls: Path) -> None:
@@ -212,7 +213,7 @@ def test_many_documents_are_no_preview_on_the_second_port(start) -> None:
     assert preview(server, {"kind": "List", "items": [pod] * 101})[0] == 413
     assert preview(server, {"kind": "List", "items": [{"kind": "List", "items": [pod] * 51}] * 2})[0] == 413
     assert preview(server, {"kind": "List", "items": [pod] * 100})[0] == 200
-    assert server.resident() < before + 32
+    assert server.resident("VmHWM") < before + 32
 
 
 def test_previews_that_take_long_hold_up_neither_reviews_nor_the_end(start, tls: Path) -> None:

@@ -200,7 +200,11 @@ SCENARIOS: dict[str, Callable[[Path, Path, bool], list[Row]]] = {
     "slow": of_slow,
     "costly pods": of_attack("costly pods", "4 connections that send pods which are hard to decide about"),
     "costly handshakes": of_attack("costly handshakes", "64 connections that only begin handshakes"),
-    "held bodies": of_attack("held bodies", "12 bodies of 7 MB that come slowly; all others through a slow network"),
-    "greedy addresses": of_attack("greedy addresses", "2,800 connections from two addresses on which nothing is said"),
+    "held bodies through a slow network": of_attack(
+        "held bodies", "12 bodies of 7 MB that come slowly; all others through a slow network"
+    ),
+    "two greedy addresses": of_attack(
+        "greedy addresses", "2,800 connections from two addresses on which nothing is said"
+    ),
     "fuzz": of_fuzz,
 }

@@ -29,9 +29,6 @@ class Transport(asyncio.Transport):
     def write(self, data: bytes) -> None:
         SENT.append(data)
 
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return ("127.0.0.1", 1)
-
     def get_write_buffer_size(self) -> int:
         return 0
 
@@ -44,7 +41,9 @@ def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:
 
     async def send() -> None:
         port = Port(Webhook(DECIDE, lambda: ""), limits(256 * MIB, 1024), DECIDE.metrics)
-        connection = Connection(port.config, port.server_state, {})
+        port.loop = asyncio.get_running_loop()
+        connection = Connection(port)
+        connection.source = port.sources.enter(connection, "127.0.0.1")
         connection.connection_made(Transport())
         head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         size = max(1, -(-len(body) // parts))

@@ -13,10 +13,7 @@ import logging
 
 from webhook.server.metrics import Metrics
 from webhook.server.port import Port
-from webhook.server.settings import DRAIN
-
-LOOK = 0.1
-"""Seconds between two looks at who is still connected."""
+from webhook.server.settings import DRAIN, LOOK
 
 _log = logging.getLogger("gpu_slice")
 

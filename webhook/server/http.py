@@ -7,9 +7,9 @@ is refused: a proxy in front may be the other reader.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -140,7 +140,7 @@ class Site(Protocol):
     def check(self, request: Request) -> None:
         """Raise `Refusal` where the body is not worth reading."""
 
-    def answer(self, request: Request) -> Response | Awaitable[Response]:
+    def answer(self, request: Request) -> Response | Coroutine[Any, Any, Response]:
         """The answer to a whole request.  Raises `Refusal`."""
 
 

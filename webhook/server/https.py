@@ -1,10 +1,7 @@
 """One connection: TLS, HTTP/1.1, and what it may cost in time, bytes, and others' patience.
 
-uvicorn accepts TCP connections and makes one of these for each (``Config(http=Connection)``).  It could shake hands,
-too, but it limits neither handshakes nor sources; and its own protocol has no deadline for a request, no limit for
-headers, and a task for each request, which takes longer than the decision.
-
-A request is answered by the `Site` of its port: at once and without a task, but in its turn where it is large.
+uvicorn's own protocol has no deadline for a request, no limit for headers, and a task for each request, which takes
+longer than the decision.  A request is answered by the `Site` of its port: at once, but in its turn where it is large.
 """
 
 from __future__ import annotations
@@ -13,8 +10,7 @@ import asyncio
 import logging
 import random
 import ssl
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from webhook.server import settings
 from webhook.server.http import AGAIN, Refusal, Request, Response
@@ -24,9 +20,6 @@ from webhook.server.session import Session
 from webhook.server.settings import LARGE, MOST_HELLO, PIECE
 
 if TYPE_CHECKING:
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from webhook.server.port import Port
     from webhook.server.sources import Source
 
@@ -37,51 +30,39 @@ class Connection(asyncio.Protocol):
     """A connection from accepted to gone, in one of the phases of `webhook.server.phase`."""
 
     __slots__ = (
-        "body_begun", "close_at", "deadline", "greeted", "held", "hello", "loop", "parser", "phase", "port", "source",
-        "state", "task", "tls", "transport",
+        "answered", "body_begun", "close_at", "deadline", "greeted", "held", "hello", "loop", "parser", "phase", "port",
+        "source", "task", "tls", "transport",
     )  # fmt: skip
 
-    def __init__(
-        self, config: Config, server_state: ServerState, app_state: Any, _loop: asyncio.AbstractEventLoop | None = None
-    ) -> None:
-        self.port: Port = config.app  # type: ignore[assignment]  # see `webhook.server.port.Port`
-        self.state = server_state
-        self.phase = CLOSING
-        self.deadline = 0.0
+    def __init__(self, port: Port) -> None:
+        self.port = port
+        self.loop = port.loop
+        self.parser = Parser(port.site)
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # until it is made
+        self.source: Source | None = None
+        self.tls = None if port.tls is None else Session(port.tls)
+        self.task: asyncio.Task[Response] | None = None
         self.held = 0
         """Bytes of a body that are accounted for."""
         self.hello = b""
         """What came, and waits for the handshake to have its turn."""
+        self.answered = False
+        """Its ClientHello was answered."""
         self.greeted = 0
         """Bytes that came before the handshake was over."""
-        self.source: Source | None = None
-        self.tls: Session | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
+        self.enter(IDLE if self.tls is None else HANDSHAKE)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
-        self.loop = asyncio.get_running_loop()
-        address = transport.get_extra_info("peername")
-        self.source = None if address is None else self.port.sources.enter(self, address[0])
-        if self.source is None:
-            self.transport.abort()
-            return
-        self.state.connections.add(self)  # type: ignore[arg-type]  # uvicorn waits for those
-        self.parser: Parser = Parser(self.port.site)
-        self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
-        if self.port.tls is None:
-            self.enter(IDLE)
-        else:
-            self.tls = Session(self.port.tls)
-            self.enter(HANDSHAKE)
-            self.port.sources.begin_handshake(self, self.source)
+        self.transport = transport  # type: ignore[assignment]
+        if self.phase is CLOSING:  # it was given up before it began
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.phase = CLOSING
-        if self.source is not None:
-            self.leave()
-            self.parser.close()
-        self.state.connections.discard(self)
+        self.leave()
+        self.port.connections.discard(self)
+        self.parser.close()
         self.tls = None
 
     def enter(self, phase: Phase) -> None:
@@ -107,7 +88,7 @@ class Connection(asyncio.Protocol):
         """Go on with the handshake when it has its turn: it costs more than a decision."""
         self.transport.pause_reading()
         self.hello = data
-        self.port.handshakes.add(self.shake_in_turn)
+        self.port.handshakes.add(self.source, self.shake_in_turn)
 
     def shake_in_turn(self) -> None:
         if self.phase is HANDSHAKE:
@@ -136,6 +117,7 @@ class Connection(asyncio.Protocol):
         if self.phase is HANDSHAKE:
             if more := tls.pending():
                 self.transport.write(more)
+                self.answered = True
             self.greeted += len(piece)
             if tls.shaken:
                 self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
@@ -160,8 +142,8 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self.refuse(refusal)
             return
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self.fail(error)
             return
         if request.complete:
             return
@@ -204,7 +186,7 @@ class Connection(asyncio.Protocol):
         else:
             self.enter(DECIDING)
             self.hold(len(request.body) - self.held)
-            self.port.large.add(self.decide)
+            self.port.large.add(self.source, self.decide)
 
     def decide(self) -> None:
         """Find the answer, and send it."""
@@ -216,20 +198,26 @@ class Connection(asyncio.Protocol):
         except Refusal as refusal:
             self.port.refused(refusal.status)
             answer = refusal.response
-        except Exception:
-            self.fail()
+        except Exception as error:
+            self.fail(error)
             return
         if isinstance(answer, Response):
             self.respond(request, answer)
         else:
             self.enter(DECIDING)
-            self.task = self.loop.create_task(self.wait_for(request, answer))
+            self.task = self.loop.create_task(answer)
+            self.task.add_done_callback(self.decided)
 
-    async def wait_for(self, request: Request, answer: Awaitable[Response]) -> None:
-        response = await answer
+    def decided(self, task: asyncio.Task[Response]) -> None:
+        """The answer that was waited for is there."""
+        request = self.parser.request
+        if self.task is not task or request is None or task.cancelled():
+            return
         self.task = None
-        if self.phase is DECIDING:
-            self.respond(request, response)
+        if task.exception() is None:
+            self.respond(request, task.result())
+        else:
+            self.fail(task.exception())
 
     def respond(self, request: Request, response: Response) -> None:
         """Send the answer, and begin to wait for the next request."""
@@ -251,9 +239,9 @@ class Connection(asyncio.Protocol):
         self.write(refusal.response.encode(close=True))
         self.hang_up()
 
-    def fail(self) -> None:
+    def fail(self, error: BaseException | None) -> None:
         """It is our own fault.  The log says where, and not what the request said."""
-        _log.exception("a request failed")
+        _log.error("a request failed", exc_info=error)
         self.refuse(Refusal(500, "internal error of gpu-slice: its log says where"))
 
     def write(self, text: bytes) -> None:
@@ -292,7 +280,8 @@ class Connection(asyncio.Protocol):
         """Close now, whatever is under way."""
         self.phase = CLOSING
         self.leave()
-        self.transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def release(self) -> None:
         """Give back what a request or a handshake took."""
@@ -330,13 +319,23 @@ class Connection(asyncio.Protocol):
         else:
             self.abort()
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether no whole ClientHello has come."""
+        return self.phase is HANDSHAKE and not self.hello and not self.answered
+
+    @property
+    def age(self) -> float:
+        """Seconds in this phase."""
+        return self.loop.time() - self.deadline + ALLOWED[self.phase]
+
     def is_stuck(self, now: float) -> bool:
         """Whether the last answer was not taken."""
         answered = self.deadline - ALLOWED[IDLE]
         return self.phase is IDLE and now > answered + settings.ANSWER and self.transport.get_write_buffer_size() > 0
 
-    def shutdown(self) -> None:
-        """Called by uvicorn when it accepts nothing more: end after the request that has begun."""
+    def finish(self) -> None:
+        """End after the request that has begun."""
         self.close_at = 0.0
         if self.phase is IDLE:
             self.hang_up()

@@ -38,13 +38,10 @@ def _cut(value: object) -> object:
 
 
 def configure(stream: TextIO, level: str) -> logging.Logger:
-    """Send our log lines, and uvicorn's errors, to *stream*.  Returns our logger.
-
-    Not its warnings: there is one for each malformed request.
-    """
+    """Send our log lines, and asyncio's errors, to *stream*.  Returns our logger."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    for name, wanted in (("gpu_slice", level.upper()), ("uvicorn.error", "ERROR")):
+    for name, wanted in (("gpu_slice", level.upper()), ("asyncio", "ERROR")):
         logger = logging.getLogger(name)
         logger.handlers[:] = [handler]
         logger.setLevel(wanted)

@@ -46,5 +46,5 @@ ALLOWED = {
 }
 """Seconds in each phase.  Tests make them shorter."""
 
-TO_SPARE = (CLOSING, HANDSHAKE, HEADERS, BODY, IDLE)
-"""Phases in which a connection may be given up for another's, the first ones first."""
+SLOW = (CLOSING, HANDSHAKE, HEADERS, BODY)
+"""Phases that are short, unless the other side makes them long."""

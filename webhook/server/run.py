@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import uvloop
 
@@ -83,6 +84,7 @@ async def _serve(
     drain = Drain(port, metrics, chosen.settle)
     metrics.connections.set_function(lambda: len(port.connections))
     leave = _signals(drain)
+    asyncio.get_running_loop().set_exception_handler(_fault)
     gc.collect()
     gc.freeze()  # what was loaded stays: no use in looking at it again and again
     port.open(https)
@@ -106,6 +108,11 @@ async def _serve(
     await second.close(0)
     looking.cancel()
     _log.info("stopped")
+
+
+def _fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what went wrong in the event loop: what it was and where, and not what it was about."""
+    _log.error("a fault in the event loop", exc_info=context.get("exception"))
 
 
 def _signals(drain: Drain) -> asyncio.Event:

@@ -40,6 +40,10 @@ class Settings:
 HANDSHAKE = 5.0
 """For a TLS handshake."""
 
+SILENT = 0.5
+"""After which a connection may be given up for another one in the middle of a handshake or a request.  Where the event
+loop is busy, what is missing may have come and not be read yet."""
+
 KEEP_ALIVE = 120.0
 """That a connection may be silent between requests, or before its first one: Go dials one, may then be served by
 another, and keeps the new one for later.  The API server's pool keeps an idle connection 90 s: the server must be the
@@ -72,6 +76,9 @@ one that is shown.  Up to half as many more, or those that began together would 
 
 SWEEP = 0.5
 """Between two looks at the deadlines of all connections; nothing is timed per request."""
+
+LOOK = 0.05
+"""Between two looks at who is still connected, when the process ends."""
 
 DRAIN = 95.0
 """From SIGTERM until nobody is waited for any more: the 90 of the API server's pool, and some more."""
@@ -128,6 +135,17 @@ MOST_PREVIEWED = 100
 MOST_PREVIEWS = 8
 """Previews at once: one is worked on, in a thread of its own, and the others wait."""
 
+GREEDY = 2
+"""Times the connections of a newcomer's address that another address must have to give one up for it: API servers that
+are equally busy would only cut off each other."""
+
+TURN = 0.5
+"""Of the time that others had, how much handshakes have then, and large bodies: under overload, to answer on the
+connections that there are is worth more than to make new ones."""
+
+ACCEPTED = 64
+"""Connections that are accepted before others have their turn."""
+
 BACKLOG = 2048
 """Connections that the kernel may hold until they are accepted."""
 
@@ -143,7 +161,7 @@ class Limits:
     ``--max-mutating-requests-inflight``), but Go dials for each that waits, and drops above 25 what was dialled in
     vain: 200 at once were seen to have more than 640 connections."""
     handshakes: int
-    """Of the connections, those that still shake hands.  For a newcomer the oldest of them is given up."""
+    """Of the connections, those that still shake hands.  Beyond that, those on which nothing is said are given up."""
     held: int
     """Bytes of bodies that are on their way.  600 reviews of a large pod are 4 MB."""
 
@@ -177,10 +195,10 @@ SECOND_PORT = Limits(connections=64, of_a_source=32, handshakes=64, held=4 * MIB
 def limits(memory: int, files: int) -> Limits:
     """The limits of the HTTPS port, for a process that may have *memory* bytes and *files* file descriptors.
 
-    Of the memory that the process itself leaves, half is for connections and three eighths for bodies on their way.
+    Of the memory that the process itself leaves, five eighths are for connections and a fourth for bodies.
     """
     rest = max(memory - PROCESS, LEAST * MIB)
-    connections = min(rest // 2 // CONNECTION, files - FILES - SECOND_PORT.connections, MOST_CONNECTIONS)
-    connections = max(connections, LEAST)
-    held = min(rest // 8 * 3 // HELD, MOST_HELD)
-    return Limits(connections, connections // 2, connections // 4, max(held, MOST_BODY))
+    connections = min(rest * 5 // 8 // CONNECTION, files - FILES - SECOND_PORT.connections, MOST_CONNECTIONS)
+    connections = max(connections, LEAST) // 2 * 2
+    held = min(rest // 4 // HELD, MOST_HELD)
+    return Limits(connections, connections // 2, connections // 3, max(held, MOST_BODY))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from webhook.server.http import AGAIN, Refusal
-from webhook.server.phase import TO_SPARE
+from webhook.server.phase import HANDSHAKE, IDLE, SLOW
+from webhook.server.settings import GREEDY, SILENT
 
 if TYPE_CHECKING:
     from webhook.server.https import Connection
@@ -46,19 +47,27 @@ class Sources:
     def enter(self, connection: Connection, address: str) -> Source | None:
         """Let *connection* in, if need be in the place of another; None where it must go."""
         limits = self.limits
+        shakes = connection.phase is HANDSHAKE
         source = self.all.get(address) or Source(address)
         if len(source.connections) >= limits.of_a_source:
             self.refused("source")
-            if not self._give_up_handshake(source):
+            if not self._give_up_silent(source):
                 return None
         elif self.connections >= limits.connections:
             self.refused("total")
             greediest = max(self.all.values(), key=lambda each: len(each.connections))
-            if len(greediest.connections) <= len(source.connections) + 1 or not self._give_up_any(greediest):
+            if len(greediest.connections) < GREEDY * (1 + len(source.connections)) or not self._give_up_any(greediest):
                 return None
+        if shakes and self.handshakes >= limits.handshakes:
+            self.refused("handshakes")
+            greediest = max(self.all.values(), key=lambda each: len(each.handshakes))
+            self._give_up_silent(greediest)
         self.all[address] = source
         source.connections.add(connection)
         self.connections += 1
+        if shakes:
+            source.handshakes[connection] = None
+            self.handshakes += 1
         return source
 
     def leave(self, connection: Connection, source: Source) -> None:
@@ -68,14 +77,6 @@ class Sources:
             self.connections -= 1
             if not source.connections:
                 self.all.pop(source.address, None)
-
-    def begin_handshake(self, connection: Connection, source: Source) -> None:
-        """Give up the oldest handshake of whom has most, where there are too many."""
-        if self.handshakes >= self.limits.handshakes:
-            self.refused("handshakes")
-            self._give_up_handshake(max(self.all.values(), key=lambda each: len(each.handshakes)))
-        source.handshakes[connection] = None
-        self.handshakes += 1
 
     def end_handshake(self, connection: Connection, source: Source) -> None:
         """It is over, well or not."""
@@ -95,16 +96,23 @@ class Sources:
             largest = max(greediest.connections, key=lambda each: each.held)
             largest.refuse(Refusal(503, "too much is on its way to this replica", headers=AGAIN))
 
-    def _give_up_handshake(self, source: Source) -> bool:
-        for oldest in source.handshakes:
-            oldest.abort()
-            return True
+    def _give_up_silent(self, source: Source) -> bool:
+        """Give up the oldest connection of *source* that has not begun its handshake for a while.
+
+        Whoever has begun is let go on: a review may already follow.
+        """
+        for each in source.handshakes:
+            if each.is_silent and each.age > SILENT:
+                each.abort()
+                return True
         return False
 
     def _give_up_any(self, source: Source) -> bool:
         """Rather one that is slow than one that is silent, on which a review may just be coming; then the oldest."""
-        candidates = [each for each in source.connections if each.phase in TO_SPARE]
+        candidates = [
+            each for each in source.connections if each.phase is IDLE or (each.phase in SLOW and each.age > SILENT)
+        ]
         if not candidates:
             return False
-        min(candidates, key=lambda each: (TO_SPARE.index(each.phase), each.deadline)).abort()
+        min(candidates, key=lambda each: (each.phase is IDLE, each.deadline)).abort()
         return True

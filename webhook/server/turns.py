@@ -1,31 +1,62 @@
-"""What takes a millisecond or more is done one after the other, and between two of them everybody else is served."""
+"""What takes a millisecond or more waits in a queue, so that everybody else is served in between.
+
+The queue has a third of the time: half as long as the event loop was busy with others, but one thing at least.  So a
+few that are costly hold nobody up, and many others do not hold up the costly ones for ever.  Those who wait take turns,
+so that who has much to do does not hold up who has little.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from time import perf_counter
+
+from webhook.server.settings import TURN
 
 
 class Turns:
-    """A queue of which the event loop does one at a time."""
+    """A queue of work, of several parties."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Callable[[], None]] = deque()
+        self._waiting: dict[Hashable, deque[Callable[[], None]]] = {}
+        """By party; the next one first."""
+        self._count = 0
+        self._called = False
+        self._since = 0.0
+        """When the others' turn began."""
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return self._count
 
-    def add(self, work: Callable[[], None]) -> None:
-        """Do *work* when it is its turn."""
-        self._waiting.append(work)
-        if len(self._waiting) == 1:
-            asyncio.get_running_loop().call_soon(self._next)
+    def add(self, party: Hashable, work: Callable[[], None]) -> None:
+        """Do *work* when it is the turn of *party*."""
+        self._waiting.setdefault(party, deque()).append(work)
+        self._count += 1
+        if not self._called:
+            self._call(perf_counter())
 
-    def _next(self) -> None:
+    def _call(self, now: float) -> None:
+        self._called, self._since = True, now
+        asyncio.get_running_loop().call_soon(self._run)  # which is after a look at the network
+
+    def _run(self) -> None:
+        begun = now = perf_counter()
+        share = (begun - self._since) * TURN
         try:
-            self._waiting[0]()
+            while self._count and now - begun <= share:
+                self._next()()
+                now = perf_counter()
         finally:
-            self._waiting.popleft()
-            if self._waiting:  # what is called soon is called after the network was looked at
-                asyncio.get_running_loop().call_soon(self._next)
+            self._called = False
+            if self._count:
+                self._call(now)
+
+    def _next(self) -> Callable[[], None]:
+        party = next(iter(self._waiting))
+        queue = self._waiting.pop(party)
+        work = queue.popleft()
+        if queue:
+            self._waiting[party] = queue  # behind all others
+        self._count -= 1
+        return work

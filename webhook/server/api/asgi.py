@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote
@@ -16,8 +15,6 @@ App: TypeAlias = Callable[
 ]
 
 _OURS = frozenset((b"content-length", b"content-type", b"connection"))
-
-_log = logging.getLogger("gpu_slice")
 
 
 class Asgi:
@@ -63,11 +60,7 @@ class Asgi:
             else:
                 parts.append(message.get("body", b""))
 
-        try:
-            await self.app(scope, receive, send)
-        except Exception:
-            _log.exception("a request failed")
-            return Response(500, b"internal error of gpu-slice: its log says where")
+        await self.app(scope, receive, send)
         headers = {name.lower(): value for name, value in head["headers"]}
         kind = headers.get(b"content-type", b"text/plain; charset=utf-8")
         others = [each for each in headers.items() if each[0] not in _OURS]
