@@ -1,8 +1,9 @@
 """A listening port: it accepts, keeps account of who is connected, and stops without losing anybody.
 
-uvicorn does not carry this.  It accepts one connection in each turn of the event loop, because libuv does: with 600
-busy connections a turn takes 50 ms, and who dials waits for 2 s and longer.  It limits neither sources nor handshakes.
-And it stops listening on the first signal, while API servers still call.
+uvicorn serves the second port (`webhook.server.api.port`), and does not carry this one.  It accepts one connection in
+each turn of the event loop, because libuv does: with 600 busy connections a turn takes 50 ms, and who dials waits for
+2 s and longer.  It limits neither sources nor handshakes.  And it stops listening on the first signal, while API
+servers still call.
 """
 
 from __future__ import annotations
@@ -53,12 +54,15 @@ class Port:
         self.listening = listening
         listening.setblocking(False)
         self._listen()
-        self._sweeping = self.loop.call_later(settings.SWEEP, self._sweep)
+        self._sweep()
 
     async def close(self, grace: float) -> None:
         """Accept nothing more, give what is in flight *grace* seconds, and end."""
         self.leaving = True
         self.loop.remove_reader(self.listening)
+        await self._end(grace)
+
+    async def _end(self, grace: float) -> None:
         for connection in list(self.connections):
             connection.finish()
         end = self.loop.time() + grace

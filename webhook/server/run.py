@@ -17,6 +17,7 @@ from webhook.fleet.fleet import Fleet
 from webhook.server import machine, settings
 from webhook.server.api.app import application, open_doors
 from webhook.server.api.asgi import Asgi
+from webhook.server.api.port import SecondPort
 from webhook.server.api.previews import Previews
 from webhook.server.decide import Decide
 from webhook.server.drain import Drain
@@ -80,7 +81,7 @@ async def _serve(
     app, previews = application(unready, metrics), Previews()
     if chosen.preview:
         open_doors(app, fleet, previews)
-    second = Port(Asgi(app, settings.MOST_PREVIEW_BODY), settings.SECOND_PORT, metrics)
+    second = SecondPort(Asgi(app, settings.MOST_PREVIEW_BODY), metrics)
     drain = Drain(port, metrics, chosen.settle)
     metrics.connections.set_function(lambda: len(port.connections))
     leave = _signals(drain)
