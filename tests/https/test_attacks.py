@@ -19,7 +19,7 @@ from tests.https.proxy import segments
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli.loopback import LOOPBACK
-from webhook.server.settings import MIB
+from webhook.server.settings import CONNECTION, MIB
 
 pytestmark = pytest.mark.slow  # each test starts a server of its own
 
@@ -120,12 +120,14 @@ def test_headers_as_large_as_they_may_be_fit_the_memory(start, tls: Path) -> Non
 def test_a_large_review_on_every_connection_fits_the_memory(start, tls: Path) -> None:
     """P16, P33."""
     server = start(memory=MEMORY * MIB)
+    before = server.resident()
     with ExitStack() as stack:
         for number in range(server.limits["connections"]):
             source = GREEDY[number % 2]
             connection = stack.enter_context(connect(server.port, tls / "ca.crt", source=source))
             connection.sendall(padded(60_000))
             assert answer(connection).startswith(b"HTTP/1.1 200 ")
+        assert (server.resident() - before) * MIB < CONNECTION * server.limits["connections"]
         assert server.resident("VmHWM") < MEMORY
         assert answered(server, tls)
 

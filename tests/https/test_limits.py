@@ -21,8 +21,9 @@ from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli import files
 from webhook.cli.loopback import LOOPBACK
-from webhook.server import settings
+from webhook.server import settings, sources
 from webhook.server.decide import Decide
+from webhook.server.http import Request, Response, Site
 from webhook.server.metrics import Metrics
 from webhook.server.phase import ALLOWED, Phase
 from webhook.server.port import Port
@@ -165,14 +166,26 @@ def test_a_malformed_request_writes_no_log_line(server, tls: Path) -> None:
 MANY = Limits(connections=100, of_a_source=100, handshakes=100, held=24 * MIB)
 
 
+class Wordy:
+    """Answers everything with 8 MB."""
+
+    most_body = 0
+
+    def check(self, request: Request) -> None:
+        """Fine."""
+
+    def answer(self, request: Request) -> Response:
+        return Response(200, b"a" * 8_000_000)
+
+
 @contextmanager
 def serving(
-    tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None), **how: int
+    tls: Path, fleet: Callable[[], object] = lambda: files.fleet_at(None), site: Site | None = None, **how: int
 ) -> Iterator[tuple[int, Port]]:
     """A port in this process, with other limits where a test says so."""
     loop = uvloop.new_event_loop()
     metrics = Metrics()
-    site = Webhook(Decide(fleet, metrics), lambda: "")
+    site = site or Webhook(Decide(fleet, metrics), lambda: "")
     port = Port(site, replace(MANY, **how), metrics, load(tls).context)
     port.loop = loop
     with listen(LOOPBACK, 0) as listening:
@@ -303,6 +316,49 @@ def test_when_all_places_are_taken_the_greediest_gives_one_up(tls: Path) -> None
         with pytest.raises((ssl.SSLError, OSError)):
             connect(number, tls / "ca.crt", source="127.0.0.2")
         assert len(greedy) == 4
+
+
+def test_rather_one_that_is_slow_is_given_up_than_one_that_is_silent(tls: Path, monkeypatch) -> None:
+    """P31, P33: on the silent one a review may just be coming."""
+    monkeypatch.setattr(sources, "SILENT", 0.0)
+    with serving(tls, connections=4) as (number, port), ExitStack() as stack:
+        first, second, slow, last = (
+            stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(4)
+        )
+        slow.sendall(HEAD)
+        wait_for("it has begun", lambda: any(each.phase is Phase.HEADERS for each in port.connections))
+        stack.enter_context(connect(number, tls / "ca.crt"))
+        assert until_closed(slow) == b""
+        for silent in (first, second, last):
+            silent.sendall(GOOD)
+            assert answer(silent).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_asks_again_without_having_read_the_answer_is_cut_off(tls: Path) -> None:
+    """P16, P17."""
+    ask_health = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(tls, site=Wordy()) as (number, port), connect(number, tls / "ca.crt") as connection:
+        connection.sendall(ask_health)
+        wait_for("it is answered", lambda: any(each.transport.get_write_buffer_size() for each in port.connections))
+        with suppress(OSError):
+            connection.sendall(ask_health)
+        wait_for("it is cut off", lambda: not port.connections, seconds=5)
+
+
+def test_an_answer_that_nobody_reads_is_not_kept(hasty, tls: Path, monkeypatch) -> None:
+    """P16, P17."""
+    monkeypatch.setattr(settings, "ANSWER", 0.3)
+    with serving(tls, site=Wordy()) as (number, port), connect(number, tls / "ca.crt") as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_for("it is answered", lambda: any(each.transport.get_write_buffer_size() for each in port.connections))
+        wait_for("it is cut off", lambda: not port.connections)
+
+
+def test_an_answer_that_is_read_slowly_comes_whole(tls: Path) -> None:
+    with serving(tls, site=Wordy()) as (number, _), connect(number, tls / "ca.crt") as connection:
+        for _ in range(2):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert len(answer(connection)) > 8_000_000
 
 
 def test_many_that_come_at_once_do_not_all_take_the_same_place(tls: Path) -> None:

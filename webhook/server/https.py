@@ -99,18 +99,15 @@ class Connection(asyncio.Protocol):
 
     def decrypt(self, data: bytes) -> None:
         """Take the next bytes of TLS."""
-        if len(data) <= PIECE:
-            self.decrypt_piece(data)
-            return
-        for start in range(0, len(data), PIECE):
-            self.decrypt_piece(data[start : start + PIECE])
+        tls: Session = self.tls  # type: ignore[assignment]
+        for records in tls.records(data):
+            self.decrypt_records(tls, records)
             if self.phase is CLOSING:
                 return
 
-    def decrypt_piece(self, piece: bytes) -> None:
-        tls: Session = self.tls  # type: ignore[assignment]
+    def decrypt_records(self, tls: Session, records: bytes) -> None:
         try:
-            text = tls.read(piece)
+            text = tls.read(records)
         except ssl.SSLError:
             self.break_off(tls.pending())  # an alert, which says why
             return
@@ -118,7 +115,7 @@ class Connection(asyncio.Protocol):
             if more := tls.pending():
                 self.transport.write(more)
                 self.answered = True
-            self.greeted += len(piece)
+            self.greeted += len(records)
             if tls.shaken:
                 self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
                 self.enter(IDLE)

@@ -9,29 +9,60 @@ on before it begins, so a ClientHello that comes at once is lost.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 from contextlib import suppress
 
 from webhook.server.settings import PIECE
+
+_HEADER = 5
+"""Bytes of a record before what it carries; the last two say how much that is (RFC 8446, 5.1)."""
 
 
 class Session:
     """The server's side of one TLS session."""
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "ended", "shaken")
+    __slots__ = ("_incoming", "_outgoing", "_rest", "_tls", "ended", "shaken")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._rest = b""
+        """The beginning of a record whose end has not come."""
         self.shaken = False
         """The handshake is over."""
         self.ended = False
         """The other side has said that it sends nothing more."""
 
-    def read(self, data: bytes) -> bytes:
-        """What *data*, at most `PIECE` bytes, says in plain.  Raises ssl.SSLError; `pending` may have an alert then."""
+    def records(self, data: bytes) -> Iterator[bytes]:
+        """*data* in pieces of whole records, each at most `PIECE` bytes, for `read`.
+
+        With half a record OpenSSL would raise an exception, which takes longer than to look for its end.
+        """
+        if self._rest:
+            data = self._rest + data
+        start = end = 0
+        size = len(data)
+        while end + _HEADER <= size:
+            after = end + _HEADER + (data[end + 3] << 8 | data[end + 4])
+            if after - start > PIECE:
+                if end == start:  # it is longer than a record may be, as `read` will say
+                    after = size
+                else:
+                    yield data[start:end]
+                    start = end
+                    continue
+            if after > size:
+                break
+            end = after
+        if end > start:
+            yield data if end - start == size else data[start:end]
+        self._rest = data[end:]
+
+    def read(self, records: bytes) -> bytes:
+        """What *records* say in plain.  Raises ssl.SSLError; `pending` may have an alert then."""
         incoming, tls = self._incoming, self._tls
-        incoming.write(data)
+        incoming.write(records)
         text = b""
         try:
             if not self.shaken:
