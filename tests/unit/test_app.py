@@ -135,7 +135,7 @@ def test_a_log_line_about_an_exception_says_where_but_not_what_it_says() -> None
     try:
         raise KeyError("canary-secret")
     except KeyError:
-        record = logging.LogRecord("gpu_slice", logging.ERROR, __file__, 1, "a review failed", (), sys.exc_info())
+        record = logging.LogRecord("gpu_slice", logging.ERROR, __file__, 1, "a request failed", (), sys.exc_info())
     line = JsonFormatter().format(record)
     assert "canary" not in line
     assert json.loads(line)["error"] == "KeyError"

@@ -16,6 +16,7 @@ from tests.stories import FLEETS, STORIES
 from tests.stories import fleet_of as fleet_of_story
 from tests.stories import pod_of as pod_of_story
 from webhook.admission.pod import convert
+from webhook.admission.preview import preview
 from webhook.admission.review import MOST_VALUES, answer
 from webhook.budget import MOST_STEPS, Budget, OutOfSteps
 from webhook.cli import files
@@ -141,7 +142,7 @@ class TestReviews:
 
     @staticmethod
     def body(value: bytes, **request: str) -> bytes:
-        arguments = value * (MOST_VALUES // value.count(b",") + 1)
+        arguments = value * (MOST_VALUES // (value.count(b",") + value.count(b"[") + value.count(b"{")) + 1)
         more = "".join(f'"{key}":"{text}",' for key, text in request.items()).encode()
         return (
             b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u",' + more + b'"object":'
@@ -150,12 +151,18 @@ class TestReviews:
             + b"]}]}}}}"
         )
 
-    @pytest.mark.parametrize("value", [b'"",', b"{},", b"[],", b'{"a":1},'])
+    @pytest.mark.parametrize("value", [b'"",', b"{},", b"[],", b'{"a":1},', b"[[[[]]]],", b'{"a":{"a":{"a":1}}},'])
     def test_it_is_denied(self, value: bytes) -> None:
         answered = answer(self.body(value), self.nobody)
         assert answered.denial is not None
         assert answered.denial.reason == "too-large"
         assert b'"uid":"u","allowed":false' in answered.body
+
+    def test_a_preview_says_the_same(self) -> None:
+        pod = pod_of("1g.5gb", container(args=["a"] * (MOST_VALUES + 1)))
+        (previewed,) = preview(pod, fleet_of("built-in"))
+        assert previewed.denial is not None
+        assert previewed.denial.reason == "too-large"
 
     def test_an_update_is_none_of_our_business(self) -> None:
         assert answer(self.body(b'"",', operation="UPDATE"), self.nobody).outcome == "untouched"

@@ -292,6 +292,8 @@ def test_the_image_has_the_version_of_the_code() -> None:
 
 def test_the_dockerfile_starts_what_the_deployment_starts() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
+    for package in ("webhook", "certs"):
+        assert f"COPY {package} /app/{package}\n" in dockerfile
     [command] = re.findall(r"^CMD (\[.*\])$", dockerfile, re.MULTILINE)
     [ports] = re.findall(r"^EXPOSE (.*)$", dockerfile, re.MULTILINE)
     [user] = re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE)

@@ -262,6 +262,15 @@ def test_every_file_and_every_heading_that_a_page_points_to_is_there(page: str) 
         assert (ROOT / named).exists(), named
 
 
+def test_a_line_of_the_log_that_a_page_names_is_one_that_the_code_writes() -> None:
+    source = "".join(path.read_text() for name in ("webhook", "certs") for path in sorted((ROOT / name).rglob("*.py")))
+    named = re.findall(r"[Ll]og[^.`]{0,40} line `([a-z ]+)`|line `([a-z ]+)`", f"{PAGE} {RULES}")
+    lines = {line for pair in named for line in pair if line}
+
+    assert "a request failed" in lines
+    assert {line for line in lines if f'"{line}' not in source} == set()
+
+
 def test_an_alert_that_stands_twice_differs_in_how_bad_it_is() -> None:
     seen = [(rule["alert"], rule["labels"]["severity"]) for rule in RULES]
 

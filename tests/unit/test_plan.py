@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.pods import CORNERS, MIXED, SINGLE, Pod, container, fleet_of, plan, pod_of
+from tests.pods import CORNERS, LIMITED, MIXED, SINGLE, Pod, container, fleet_of, plan, pod_of
 from webhook.admission.plan import Plan
+from webhook.admission.resolve import prepare
 from webhook.errors import Denial
 
 MIG = "nvidia.com/mig-1g.5gb"
@@ -186,6 +187,43 @@ class TestGpusByHand:
     def test_both_are_rescued_where_both_are_named(self) -> None:
         pod = pod_of("a=1g.5gb,b=1g.5gb", container("a", GPU), container("b", GPU))
         assert len([each for each in planned(pod).patch if each["op"] == "remove"]) == 2
+
+    def test_two_whole_gpus_are_no_two_slices_on_a_first_visit(self) -> None:
+        pod = pod_of("2x1g.5gb", container("main", {"nvidia.com/gpu": 2}))
+        assert refusal(pod, SINGLE).reason == "whole-gpu"
+
+    @pytest.mark.parametrize(("quantity", "count"), [("1Ki", 1024), ("1k", 1000), ("2Mi", 2**21), ("1e3", 1000)])
+    def test_a_suffix_is_a_factor(self, quantity: str, count: int) -> None:
+        denial = refusal(pod_of("1g.5gb", container("main", {"nvidia.com/gpu": quantity})))
+        assert f"asks for {count} whole GPUs" in denial.problem
+
+    @pytest.mark.parametrize("plain", [False, True], ids=["by the general way", "with what was computed before"])
+    @pytest.mark.parametrize(
+        ("pod", "namespace", "reason"),
+        [
+            pytest.param(
+                pod_of(annotations={"gpu-slice/assigned": f"1g.5gb -> main={MIG}:1"}),
+                "default",
+                "stale-assigned",
+                id="a record that the pod does not carry",
+            ),
+            pytest.param(pod_of("3g.20gb"), "default", "namespace", id="what the namespace may not use"),
+            pytest.param(
+                pod_of(nodeSelector={"nvidia.com/gpu": "h100"}),
+                "other",
+                "node-selector",
+                id="another node",
+            ),
+            pytest.param(pod_of("1g.5gb", container("main", {"nvidia.com/gpu": 2})), "x", "whole-gpu", id="two GPUs"),
+        ],
+    )
+    def test_a_plain_request_does_not_hide_what_is_wrong(
+        self, pod: Pod, namespace: str, reason: str, plain: bool
+    ) -> None:
+        fleet = fleet_of(LIMITED)
+        with pytest.raises(Denial) as denied:
+            plan(pod, fleet, namespace, plain=prepare(fleet) if plain else None)
+        assert denied.value.reason == reason
 
     def test_limit_and_request_have_to_agree(self) -> None:
         main = {"name": "main", "resources": {"limits": {MIG: "1"}, "requests": {MIG: "2"}}}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import jsonpatch
+import msgspec
 
 from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
 from webhook.admission.pod import convert
-from webhook.admission.review import annotated
+from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.workloads import Document, Subject, subjects
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
@@ -56,6 +57,8 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
     """The plan for the pod of *subject*.  Raises `Denial`."""
     if subject.pod is None or not annotated(subject.pod):
         return UNANNOTATED
+    if is_too_large(msgspec.json.encode(subject.pod)):
+        raise too_large()
     return plan(
         convert(subject.pod),
         fleet,

@@ -29,8 +29,8 @@ LARGE = 64 * 1024
 """Bytes above which the values of a review are counted before it is decoded.  Most reviews have a tenth of this."""
 
 MOST_VALUES = 200_000
-"""Commas and brackets in a review, as an estimate of its values: 7 MiB of ``{},{},…`` would take 150 MB.  A pod that
-etcd accepts, of at most 1.5 MiB, has fewer."""
+"""Commas and brackets in a review, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
+people write has some hundreds."""
 
 Planner: TypeAlias = Callable[[Pod, str | None], Plan]
 """Takes a pod and its namespace, and returns a plan."""
@@ -130,8 +130,9 @@ class Answer(Struct, frozen=True, gc=False):
 def answer(body: bytes | bytearray, planner: Planner) -> Answer:
     """Answer one AdmissionReview.  Raises `BadReview` if *body* is not a review that can be answered."""
     try:
-        if len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES:
-            return _too_large(_decoded(_read_outside, body).request)
+        if is_too_large(body):
+            envelope = _decoded(_read_outside, body).request
+            return _denied(envelope, too_large()) if envelope.creates_a_pod else _admitted(envelope, Plan())
         request = _decoded(_read, body).request
     except msgspec.ValidationError as error:
         return _misshapen(body, error)
@@ -174,12 +175,16 @@ def _denied(request: _Envelope, denial: Denial) -> Answer:
     return Answer(_write(_Answered(response)), request.uid, request.namespace, denial=denial)
 
 
-def _too_large(request: _Envelope) -> Answer:
-    if not request.creates_a_pod:
-        return _admitted(request, Plan())
-    problem = f"the pod has more than {MOST_VALUES:,} values, which is too many"
+def is_too_large(body: bytes | bytearray) -> bool:
+    """Whether *body*, a review or a pod as JSON, has more than `MOST_VALUES` values."""
+    return len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES
+
+
+def too_large() -> Denial:
+    """The denial of such a pod."""
+    problem = f"the pod has more than {MOST_VALUES:,} values, which is too many to look at"
     hint = "Make it smaller: move long lists of arguments or variables into a ConfigMap"
-    return _denied(request, Denial(problem, field="pod", hint=hint, reason="too-large"))
+    return Denial(problem, field="pod", hint=hint, reason="too-large")
 
 
 def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answer:

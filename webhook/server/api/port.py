@@ -41,6 +41,12 @@ class SecondPort(Port):
     def _make(self, **_: Any) -> Connection:
         return Accepted(self)
 
+    def refused(self, status: int) -> None:
+        """Count nothing: the metrics, and the alerts on them, are about reviews."""
+
+    def refused_connection(self, reason: str) -> None:
+        """Count nothing."""
+
     def open(self, listening: socket.socket) -> None:
         """See `Port.open`."""
         self.loop = asyncio.get_running_loop()

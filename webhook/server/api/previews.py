@@ -33,19 +33,23 @@ class Previews:
         if self.waiting >= settings.MOST_PREVIEWS:
             raise HTTPException(503, "too many previews at once", headers={"Retry-After": "1"})
         self.waiting += 1
+        waiting = [document]
         try:
-            work = self.threads.submit(self._make, document, fleet, namespace)
+            work = self.threads.submit(self._make, waiting, fleet, namespace)
             return await asyncio.wrap_future(work)
         finally:
             self.waiting -= 1
+            waiting.clear()  # a caller that hangs up leaves its place in the queue, and must not leave its document
 
     def end(self) -> None:
         """Begin none any more, and end the one that is made after its pod."""
         self.ended = True
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make(self, document: dict[str, Any], fleet: Fleet, namespace: str) -> bytes:
-        most = settings.MOST_PREVIEWED
+    def _make(self, waiting: list[dict[str, Any]], fleet: Fleet, namespace: str) -> bytes:
+        if not waiting:
+            return b""
+        document, most = waiting.pop(), settings.MOST_PREVIEWED
         if sum(1 for _ in islice(subjects(document), most + 1)) > most:
             raise HTTPException(413, f"there are more than {most} documents. gpu-slice preview takes any number")
         end = monotonic() + settings.PREVIEW
