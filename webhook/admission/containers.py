@@ -9,6 +9,8 @@ from msgspec import Struct
 from webhook.admission.pod import Place
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU
 from webhook.slices.request import ANNOTATION, FIELD, SHARED, Choice, Request
 from webhook.slices.suggest import nearest
@@ -115,6 +117,22 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
             reason="capacity",
         )
     return result
+
+
+def refuse_forbidden(others: Iterable[Other], policy: Policy, fleet: Fleet, namespace: str | None) -> None:
+    """Raise `Denial` where another container asks by hand for a slice that the namespace may not use."""
+    if policy is EVERYTHING:
+        return
+    for other in others:
+        offers = [(pool, offer) for pool, offer in fleet.offers if offer.resource == other.resource]
+        if offers and not any(policy.permits(pool, offer) for pool, offer in offers):
+            raise Denial(
+                f"{quote(other.place.name)} asks for {other.count} of '{other.resource}', which namespace "
+                f"{quote(namespace or 'default')} may not use",
+                field=f"{other.place.path}.resources.limits[{other.resource}]",
+                hint="Remove it, or ask the platform team",
+                reason="namespace",
+            )
 
 
 def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: bool) -> bool:

@@ -182,8 +182,13 @@ class _Explanation:
     def too_many(self, capacities: Mapping[Pool, Mapping[str, int]]) -> Denial:
         """The pod asks for more than any single node has."""
 
+        largest: dict[str, int] = {}
+        for capacity in capacities.values():
+            for name, count in capacity.items():
+                largest[name] = max(largest.get(name, 0), count)
+
         def most(resource: str) -> int:
-            return max(capacity.get(resource, 0) for capacity in capacities.values())
+            return largest.get(resource, 0)
 
         # The best option of each container.  If only one is wanted: the option of which a node has the most.
         wanted = self.demand.wanted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from webhook.admission import assigned
-from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_many_shares, settle
+from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_forbidden, refuse_many_shares, settle
 from webhook.admission.denials import explain
 from webhook.admission.node_affinity import node_rules
 from webhook.admission.patch import Operation, write
@@ -90,6 +90,7 @@ def plan(
     recalled = assigned.recall(value, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
+    refuse_forbidden(demand.others, demand.policy, fleet, namespace)
     resolved = resolve(demand, fleet, budget)
     if resolved is None:
         if recalled is not None:

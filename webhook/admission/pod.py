@@ -21,11 +21,11 @@ from webhook.fleet.pool import WHOLE_GPU
 
 NVIDIA = "nvidia.com/"
 
+LONGEST_NAME = 63
+"""Characters of a container's name: a DNS label."""
+
 MOST_CONTAINERS = 1_000
 """Containers of a pod that asks for a slice.  A node runs some 110 to 737 pods in all."""
-
-FEW = 8
-"""Resources of a container that are paid for by the container itself."""
 
 NOTHING: Mapping[str, int] = {}
 
@@ -218,6 +218,13 @@ def places(spec: Spec, budget: Budget) -> list[Place]:
             )
         budget.spend(4 * len(containers))
         for index, container in enumerate(containers):
+            if len(container.name) > LONGEST_NAME:
+                raise Denial(
+                    f"the name has {len(container.name)} characters",
+                    field=f"spec.{'initContainers' if init else 'containers'}[{index}].name",
+                    hint=f"Write a name of at most {LONGEST_NAME}",
+                    reason="malformed",
+                )
             asks = _asks(container.resources, init, index, budget) if container.resources else NOTHING
             result.append(Place(container, index, init, asks))
     if not result or result[-1].init:
@@ -230,11 +237,10 @@ def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> Mappi
     for section, quantities in (("limits", resources.limits), ("requests", resources.requests)):
         if not quantities:
             continue
-        if len(quantities) > FEW:
-            budget.spend(len(quantities))
+        budget.spend(2 + len(quantities))
         for name, quantity in quantities.items():
             if name.startswith(NVIDIA) and is_gpu(name):
-                budget.spend(4)
+                budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
                 field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
                 count = whole_number(quantity, field)
                 if asks.setdefault(name, count) != count:
@@ -256,8 +262,11 @@ def is_gpu(resource: str) -> bool:
     )
 
 
-_SUFFIX = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-_QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?(m|k|Ki|M|Mi|G|Gi|[eE][+]?[0-9])?\Z")
+_SUFFIX = {"": 1} | {
+    letter + more: base**power for power, letter in enumerate("kMGTPE", 1) for base, more in ((1000, ""), (1024, "i"))
+}
+_SUFFIX["Ki"] = _SUFFIX.pop("ki")
+_QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?([eE][+]?[0-9]{1,2}|m|[kMGTPE]|[KMGTPE]i)?\Z")
 
 
 def whole_number(quantity: Quantity, field: str) -> int:
@@ -273,7 +282,7 @@ def whole_number(quantity: Quantity, field: str) -> int:
     suffix = parts[3] or ""
     if suffix == "m":
         number /= 1000
-    elif suffix[:1] in ("e", "E"):
+    elif suffix[:1] in ("e", "E") and suffix[1:].strip("+").isdigit():
         number *= 10 ** int(suffix[1:])
     else:
         number *= _SUFFIX[suffix]

@@ -180,6 +180,7 @@ class _Serving:
         """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
+            self.budget.spend(len(self.demand.policy.slices or ()) * len(self.fleet.offers), FIELD)
             self._offers[kind] = [
                 (pool, offer)
                 for pool, offer in satisfying(choice, self.fleet, self.budget)
@@ -245,7 +246,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         {
             pool: other
             for pool, other in serving.offers(wanted.request.choices[index])
-            if other.resource == offer.resource
+            if (other.resource, other.size) == (offer.resource, offer.size)
         }
         for wanted, (index, offer) in parts
     ]

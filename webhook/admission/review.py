@@ -111,7 +111,7 @@ _read_anything = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
 
 
-class Answer(Struct, frozen=True, gc=False):
+class Answer(Struct, frozen=True):
     """The answer to send, and the decision, for metrics and logs."""
 
     body: bytes
@@ -143,6 +143,8 @@ def answer(body: bytes | bytearray, planner: Planner) -> Answer:
     try:
         return _admitted(request, planner(request.object, request.namespace))
     except Denial as denial:
+        # Its frames hold the review, and the answer that holds it: a cycle that would stay in memory.
+        denial.with_traceback(None).__context__ = None
         return _denied(request, denial)
 
 

@@ -109,7 +109,7 @@ class _Search:
     def _take(self, usage: Usage, number: int, option: Option) -> Usage | None:
         """*usage* with *option* for container *number*."""
         index, offer = option
-        self.budget.spend(8 + len(usage) // 2 + 2 * len(self.moments[number]), FIELD)
+        self.budget.spend(12 + len(usage) + 3 * len(self.moments[number]), FIELD)
         return self._use(usage, offer.resource, self.wanted[number].request.choices[index].count, self.moments[number])
 
     def _greedy(self, usage: Usage | None) -> list[Option] | None:

@@ -18,8 +18,8 @@ class Need(Struct, frozen=True, gc=False):
     """A toleration that a pod needs."""
 
     toleration: Toleration
-    taint: Taint | None
-    """What it is for.  None: it is for no taint of a pool, and must be there exactly as it is."""
+    taints: tuple[Taint, ...]
+    """What it is for.  Empty: it is for no taint of a pool, and must be there exactly as it is."""
     written: dict[str, Any]
     """The same as JSON."""
 
@@ -31,16 +31,13 @@ def needs_of(pools: Iterable[Pool], resources: Iterable[str]) -> tuple[Need, ...
     enabled.  The plugin adds it unless the pod has exactly that toleration, and its change would cause a second call
     of the webhook.  Source: k8s.io/kubernetes ``plugin/pkg/admission/extendedresourcetoleration``.
     """
-    taints = dict.fromkeys(taint for pool in pools for taint in pool.taints)
-    needs: list[Need] = []
-    for taint in taints:
-        toleration = toleration_of(taint)
-        if not any(covers(need.toleration, taint) for need in needs):
-            needs.append(Need(toleration, taint, _json(toleration)))
-    for resource in dict.fromkeys(resources):
-        toleration = Toleration(resource, "Exists", None, "NoSchedule")
-        needs.append(Need(toleration, None, _json(toleration)))
-    return tuple(needs)
+    taints: dict[Toleration, dict[Taint, None]] = {}
+    for pool in pools:
+        for taint in pool.taints:
+            taints.setdefault(toleration_of(taint), {})[taint] = None
+    for resource in resources:
+        taints[Toleration(resource, "Exists", None, "NoSchedule")] = {}
+    return tuple(Need(toleration, tuple(covered), _json(toleration)) for toleration, covered in taints.items())
 
 
 def _json(toleration: Toleration) -> dict[str, Any]:
@@ -61,21 +58,23 @@ def missing_tolerations(spec: Spec, needs: Sequence[Need], budget: Budget) -> li
     existing = spec.tolerations
     if not existing:
         return [need.written for need in needs]
-    budget.spend((1 + 2 * len(existing)) * len(needs), "spec.tolerations")
     missing = []
     for need in needs:
-        taint = need.taint
-        if taint is None:
+        budget.spend((1 + 2 * len(existing)) * (1 + len(need.taints)), "spec.tolerations")
+        if not need.taints:
             if need.toleration not in existing:
                 missing.append(need.written)
-            continue
-        for toleration in existing:
-            key = toleration.key
-            if (key == taint.key or not key) and covers(toleration, taint):
-                break
-        else:
+        elif not all(_covered(taint, existing) for taint in need.taints):
             missing.append(need.written)
     return missing
+
+
+def _covered(taint: Taint, existing: Sequence[Toleration]) -> bool:
+    for toleration in existing:
+        key = toleration.key
+        if (key == taint.key or not key) and covers(toleration, taint):
+            return True
+    return False
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:

@@ -99,6 +99,8 @@ def about_pod(
     if spec.node_name:
         result.append(warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails"))
     for place in places:
+        if len(result) > MOST:
+            return result
         container = place.container
         if container.security_context is not None and container.security_context.privileged:
             result.append(warning("{name} is privileged, so it sees every GPU of the node", place.name))
@@ -184,7 +186,7 @@ def _controller(pod: Pod) -> str | None:
 def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
     """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for toleration in missing_tolerations(spec, [need for need in resolution.needs if need.taint is not None], budget):
+    for toleration in missing_tolerations(spec, [need for need in resolution.needs if need.taints], budget):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
         yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))

@@ -102,7 +102,7 @@ line."""
 MOST_HEADER_BYTES = 16 * KIB
 """Of a request's line and headers."""
 
-MOST_FRAMING = 8
+MOST_FRAMING = 1
 """For each byte of a body, beside `MOST_HEADER_BYTES`: what announces its chunks, extensions and trailers included.
 A chunk of one byte takes five more."""
 

@@ -75,6 +75,10 @@ class CertificateWatch:
         folder = (self.directory / CERTIFICATE).resolve().parent
         found = _contents(folder)
         if found == self._taken:
+            if self._refused:
+                self._refused = ()
+                self.metrics.certificate_loaded.set(1)
+                _log.info("the certificate in use is back", extra={"fields": {"directory": str(folder)}})
             return
         try:
             serving = load(folder, self.names)

@@ -205,7 +205,7 @@ class _Parser:
         return Request(tuple(choices), container, start)
 
     def choice(self) -> Choice:
-        self.budget.spend(16, FIELD)
+        self.budget.spend(40, FIELD)
         start = self.skip()
         word = self.word("a slice")
         spaced = _SPACED_COUNT.match(self.text, start)

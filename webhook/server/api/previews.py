@@ -55,7 +55,10 @@ class Previews:
         end = monotonic() + settings.PREVIEW
         parts = []
         for each in preview(document, fleet, namespace):
-            parts.append(view(each).model_dump_json().encode())
+            try:
+                parts.append(view(each).model_dump_json().encode())
+            except ValueError as error:  # pydantic writes no lone surrogates
+                raise HTTPException(400, "the document has half a character, a lone surrogate") from error
             if self.ended or monotonic() > end:
                 raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")
         return b"[" + b",".join(parts) + b"]"
