@@ -64,6 +64,11 @@ HOSTILE: dict[str, Pod] = {
     "66,000 expressions": affinity(*[expression("zone", "In", "a")] * 66_000),
     "999 expressions": affinity(*[expression("nvidia.com/gpu", "In", "a100", "b", "c")] * 999),
     "66,000 values": affinity(expression("nvidia.com/gpu", "In", *(f"v{index}" for index in range(66_000)))),
+    "12,000 values": affinity(expression("nvidia.com/gpu", "In", *(f"v{index}" for index in range(12_000)), "a100")),
+    "4,000 values that all must be missing": affinity(
+        expression("nvidia.com/gpu", "NotIn", *(f"v{index}" for index in range(4_000)))
+    ),
+    "900 expressions of four values": affinity(*[expression("nvidia.com/gpu", "In", "a100", "b", "c", "d")] * 900),
     "999 terms": affinity(expression("nvidia.com/gpu", "In", "x"), terms=999),
     "150,000 entries of a nodeSelector": selected(150_000),
     "900 entries of a nodeSelector": selected(900),
@@ -73,6 +78,9 @@ HOSTILE: dict[str, Pod] = {
     "19,000 annotations like ours": annotated(19_000),
     "65,000 tolerations": pod_of(tolerations=[{"key": "x"}] * 65_000),
     "6,000 tolerations": pod_of(tolerations=[{"key": "x"}] * 6_000),
+    "3,000 tolerations of other taints": pod_of(
+        tolerations=[{"key": "nvidia.com/gpu", "operator": "Equal", "value": f"v{index}"} for index in range(3_000)]
+    ),
     "100,000 variables": pod_of("1g.5gb", container(env=[{"name": "A"}] * 100_000)),
     "19,000 variables": pod_of("1g.5gb", container(env=[{"name": "A"}] * 19_000)),
     "1,000 containers": pod_of("c0=1g.5gb", *(container(f"c{index}") for index in range(1_000))),
@@ -85,6 +93,10 @@ HOSTILE: dict[str, Pod] = {
     "a quantity of 100 kB": pod_of("1g.5gb", container("main", {"nvidia.com/gpu": "1" * 100_000})),
     "1,000 sliced containers by hand": pod_of(
         "c0=1g.5gb", *(container(f"c{index}", {MIG: 1}) for index in range(1_000))
+    ),
+    "800 containers with eight limits": pod_of(
+        "c0=1g.5gb",
+        *(container(f"c{index}", {f"nvidia.com/mig-{n}": "0.001e3" for n in range(8)}) for index in range(800)),
     ),
     "16 init containers": pod_of(
         ",".join(f"c{index}=2x1/7|1/7" for index in range(16)),

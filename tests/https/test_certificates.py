@@ -122,6 +122,17 @@ def test_a_pair_that_cannot_serve_is_refused_and_the_old_one_goes_on(server, fol
     assert serial(server, ca) == fresh.parsed().serial_number
 
 
+def test_the_same_pair_put_back_is_no_longer_refused(server, folder: Path) -> None:
+    good = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    write(folder, *torn())
+    server.wait_for("certificate refused")
+    assert server.metric("gpu_slice_certificate_loaded") == 0
+    for name, content in good.items():
+        (folder / name).write_bytes(content)
+    server.wait_for("the certificate in use is back")
+    assert server.metric("gpu_slice_certificate_loaded") == 1
+
+
 def test_files_that_are_gone_are_refused_too(server, folder: Path) -> None:
     """P24."""
     before = serial(server, folder.parent / "ca.crt")

@@ -14,7 +14,7 @@ from typing import Any
 import promql_parser
 import pytest
 import yaml
-from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, VectorSelector
+from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, VectorSelector
 
 from certs.metrics import KeeperMetrics
 from webhook.server.metrics import Metrics as ServerMetrics
@@ -200,6 +200,29 @@ def test_no_sender_of_a_pod_or_request_can_wake_somebody_up(rule: dict[str, Any]
         assert all(re.fullmatch(answered, code) for code in ("400", "413", "429", "431", "500"))
         assert not re.fullmatch(answered, "503"), "what the API server counts where nobody answers"
         assert "unless" in rule["expr"], "while others are answered it is no outage"
+
+
+def untested(expression: Expr) -> list[str]:
+    """The parts of an alert's *expression* that fire for whatever value a series has, 0 too."""
+    if isinstance(expression, (ParenExpr, AggregateExpr)):
+        return untested(expression.expr)
+    if isinstance(expression, BinaryExpr):
+        operator = str(expression.op)
+        if operator == "or":
+            return untested(expression.lhs) + untested(expression.rhs)
+        if operator in ("and", "unless"):
+            left = untested(expression.lhs)
+            return left if operator == "unless" or untested(expression.rhs) else []
+        return [] if operator in (">", "<", "==", ">=", "<=", "!=") else [str(expression)]
+    if isinstance(expression, Call) and expression.func.name == "absent":
+        return []
+    return [str(expression)]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=[rule["alert"] for rule in RULES])
+def test_an_alert_fires_for_no_series_that_is_at_zero(rule: dict[str, Any]) -> None:
+    """A metric of ours is there from the start, at 0."""
+    assert untested(parsed(rule["expr"])) == []
 
 
 def test_what_anybody_could_bring_about_is_a_warning_and_not_nothing() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.pods import CORNERS, LIMITED, MIXED, SINGLE, Pod, container, fleet_of, plan, pod_of
 from webhook.admission.plan import Plan
+from webhook.admission.pod import whole_number
 from webhook.admission.resolve import prepare
 from webhook.errors import Denial
 
@@ -339,3 +340,57 @@ def test_a_pod_with_more_containers_than_any_node_runs_is_denied_at_once() -> No
     pod["spec"]["containers"] = [container(f"c{index}") for index in range(1001)]
     with pytest.raises(Denial, match=r"spec\.containers: the list has 1001 entries\. A pod .* at most 1000\."):
         plan(pod, fleet_of(MIXED))
+
+
+class TestSlicesByHandBesideOurs:
+    """What a namespace may use holds for the whole pod, whoever wrote the limit."""
+
+    def pod(self, resource: str) -> Pod:
+        return pod_of("main=1g.5gb", container("main"), container("side", {resource: 1}))
+
+    def test_a_slice_that_the_namespace_may_not_use_is_refused(self) -> None:
+        fleet = """
+pools:
+- {name: many, gpu: a100-40gb, partition: {mig: {1g.5gb: 3, 2g.10gb: 2}}, instanceTypes: [p4d.24xlarge]}
+namespaces:
+  default: {slices: [1g.5gb]}
+"""
+        denied = refusal(self.pod("nvidia.com/mig-2g.10gb"), fleet)
+        assert str(denied) == (
+            "spec.containers[1].resources.limits[nvidia.com/mig-2g.10gb]: 'side' asks for 1 of "
+            "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team."
+        )
+        assert planned(self.pod("nvidia.com/mig-2g.10gb"), fleet, "another").resolution is not None
+
+    def test_a_slice_that_it_may_use_is_given(self) -> None:
+        assert planned(self.pod("nvidia.com/mig-2g.10gb"), LIMITED).resolution is not None
+
+
+@pytest.mark.parametrize("length", [63, 64])
+def test_a_name_that_no_container_can_have_is_refused(length: int) -> None:
+    pod = pod_of("1g.5gb", container("a" * length))
+    if length == 63:
+        assert chosen(pod) == ["a" * 63]
+    else:
+        assert str(refusal(pod)) == ("spec.containers[0].name: the name has 64 characters. Write a name of at most 63.")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "count"),
+    [
+        ("1e0", 1),
+        ("10e-1", None),
+        ("0.001k", 1),
+        ("1T", 10**12),
+        ("1Ei", 2**60),
+        ("1E", 10**18),
+        ("2E0", 2),
+        ("1ki", None),
+    ],
+)
+def test_quantities_are_read_as_kubernetes_reads_them(quantity: str, count: int | None) -> None:
+    if count is None:
+        with pytest.raises(Denial):
+            whole_number(quantity, "limits")
+    else:
+        assert whole_number(quantity, "limits") == count

@@ -410,3 +410,14 @@ class TestWhatTellsThePoolsFromOthers:
         )
         found = resolved(text, "1g.10gb")
         assert (names(found), found.one_of) == (["amd"], ("amd",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"), [("1g.5gb", ["one"]), ("5gb", ["one"]), ("2g.10gb", ["two"]), ("10gb", ["two"])]
+)
+def test_pools_that_give_the_same_resource_serve_only_the_size_that_was_chosen(asked: str, served: list[str]) -> None:
+    """With strategy `single` every size is `nvidia.com/gpu`, and a larger one would be given away for a smaller."""
+    text = SINGLE[: SINGLE.index("- {name: mixed")]
+    found = resolved(text, asked)
+    assert names(found) == served
+    assert given(found) == ["1 gpu"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from tests.pods import ASSIGNED, MIXED, Pod, container, fleet_of, plan, pod_of
 from webhook.admission.plan import Plan
 from webhook.admission.plan import plan as plan_of_view
 from webhook.admission.review import Answer, answer
-from webhook.errors import BadReview
+from webhook.errors import BadReview, Denial
 
 ABSENT = object()
 
@@ -226,3 +227,23 @@ class TestNoReview:
             answered({"kind": "a\nb" * 10_000, "apiVersion": "x" * 10_000})
         assert "\n" not in str(bad.value)
         assert len(str(bad.value)) < 400
+
+
+def test_a_pod_that_is_denied_leaves_nothing_in_memory() -> None:
+    """A denial that holds its frames, which hold the review and the answer, is a cycle of the size of a pod."""
+    denied = review_of(object=pod_of("9g.99gb"))
+
+    def decide() -> None:
+        found = answered(denied)
+        assert b'"allowed":false' in found.body
+
+    decide()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            decide()
+        left = [each for each in gc.get_objects() if isinstance(each, (Denial, Plan))]
+    finally:
+        gc.enable()
+    assert left == []
