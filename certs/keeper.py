@@ -17,7 +17,7 @@ from certs.cluster import Conflict, Document, Names, Snapshot, Unreachable
 from certs.metrics import KeeperMetrics
 from certs.outlook import is_overdue
 from certs.policy import RotationPolicy
-from certs.rotation import Step, next_step
+from certs.rotation import Kind, Step, next_step
 from certs.shipped import Shipped, Unreadable
 from certs.stored import BadRecords, Stored
 
@@ -177,4 +177,5 @@ class Keeper:
 
     def _tell(self, step: Step) -> None:
         self.metrics.steps.labels(step.kind.value).inc()
-        _log.info(step.kind.value.replace("_", " "), extra={"fields": {"why": step.why}})
+        level = logging.WARNING if step.kind is Kind.ADOPT else logging.INFO
+        _log.log(level, step.kind.value.replace("_", " "), extra={"fields": {"why": step.why}})

@@ -286,6 +286,42 @@ def test_the_manifest_as_an_api_server_stores_it_is_as_shipped(cluster, ours) ->
     assert shipped.differences(cluster.create(document, dry_run=True)) == ()
 
 
+HIJACKED = {
+    "one more webhook": lambda webhooks: [*webhooks, {**webhooks[0], "name": "evil.gpu-slice.io"}],
+    "never called": lambda webhooks: [{**webhooks[0], "objectSelector": {"matchLabels": {"no": "thing"}}}],
+    "a condition": lambda webhooks: [
+        {**webhooks[0], "matchConditions": [{"name": "never", "expression": "false"}, *webhooks[0]["matchConditions"]]}
+    ],
+    "another server": lambda webhooks: [{**webhooks[0], "clientConfig": {"url": "https://evil.example/m"}}],
+}
+
+
+@pytest.mark.parametrize("hijacked", HIJACKED.values(), ids=HIJACKED)
+def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hijacked) -> None:
+    """`kubectl apply` merges, and leaves what was added."""
+    cure = "kubectl replace -f manifests/webhook/webhook.yaml"
+    assert cure in (MANIFESTS.parent / "docs" / "operations.md").read_text()
+    document = manifest("webhook/webhook.yaml")
+    document["metadata"]["name"] = "hijacked"
+    document["webhooks"][0]["objectSelector"] = {"matchLabels": {"of": "nobody"}}  # it must not be called meanwhile
+    file = tmp_path / "webhook.yaml"
+    file.write_text(json.dumps(document))
+    shipped = Shipped(file)
+    try:
+        assert cluster.kubectl("apply", "-f", str(file)).returncode == 0
+        stored = cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)
+        stored["webhooks"] = hijacked(stored["webhooks"])
+        cluster.replace(stored)
+        changed = cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)
+        assert shipped.differences(changed) != ()
+
+        replaced = cluster.kubectl("replace", "-f", str(file))
+        assert replaced.returncode == 0, replaced.stderr
+        assert shipped.differences(cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)) == ()
+    finally:
+        cluster.delete(CONFIGURATION, "hijacked", api_version=ADMISSION)
+
+
 def test_certificates_made_by_hand_are_taken_over_and_go_on_being_served(cluster, keep, tls) -> None:
     """P26."""
     cluster.delete("Secret", "webhook-tls", "gpu-slice")

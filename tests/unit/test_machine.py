@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from webhook.server import machine
-from webhook.server.settings import CONNECTION, HELD, MIB, MOST_BODY, MOST_CONNECTIONS, PROCESS, SECOND_PORT, limits
+from webhook.server.settings import (
+    CONNECTION,
+    HELD,
+    MIB,
+    MOST_BODY,
+    MOST_CONNECTIONS,
+    PROCESS,
+    SECOND_PORT,
+    limits,
+    shortage,
+)
 
 
 @pytest.mark.parametrize("memory", [256, 384, 512, 4096, 1_000_000])
@@ -58,3 +68,12 @@ def test_memory_is_what_the_cgroup_allows(tmp_path: Path, own: str, tree: dict[s
     physical = machine.memory(tmp_path, tmp_path / "no such file")
     assert physical > 64 * MIB
     assert machine.memory(tmp_path, tmp_path / "own") == (expected or physical)
+
+
+@pytest.mark.parametrize(
+    ("memory", "files", "short_of"),
+    [(255, 10_000, "memory"), (256, 10_000, ""), (4096, 1_024, "file descriptors"), (4096, 2_048, "")],
+)
+def test_a_replica_that_is_too_small_says_of_what_it_is_short(memory: int, files: int, short_of: str) -> None:
+    said = shortage(memory * MIB, files)
+    assert (short_of in said) if short_of else not said

@@ -314,7 +314,7 @@ def test_the_page_gives_the_numbers_that_the_code_has() -> None:
         f"{policy.grace.days} days late",
         f"after {policy.authority_renewal.days} days",
         f"{(policy.leaf_lifetime + policy.margin).days} days",
-        f"{settings.DRAIN:g} s",
+        f"{settings.DRAIN + settings.GRACE:g} s",
         f"{limits.of_a_source} connections from one address",
         f"{limits.connections} in all",
         f"{limits.held // 2**20} MiB",

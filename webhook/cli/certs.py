@@ -65,7 +65,13 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
 @click.option(
     "--interval", default=60.0, show_default=True, type=click.FloatRange(min=1), help="Seconds between checks."
 )
-@click.option("--port", default=8080, show_default=True, help="Plain HTTP port: /metrics and /healthz.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Plain HTTP port: /metrics and /healthz.",
+)
 @click.option("--host", default="", help="Address to listen on.  Default: all addresses.")
 @click.option(
     "--configuration",

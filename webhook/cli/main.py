@@ -220,8 +220,20 @@ def default() -> None:
     help="Fleet file.  It is reloaded when it changes.  Default: the built-in one.",
 )  # fmt: skip
 @click.option("--host", default=Settings.host, help="Address to listen on.  Default: all addresses.")
-@click.option("--port", default=Settings.port, show_default=True, help="HTTPS port: POST /mutate and health.")
-@click.option("--ops-port", default=Settings.ops_port, show_default=True, help="Plain HTTP port: metrics and health.")
+@click.option(
+    "--port",
+    default=Settings.port,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="HTTPS port: POST /mutate and health.",
+)
+@click.option(
+    "--ops-port",
+    default=Settings.ops_port,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Plain HTTP port: metrics and health.",
+)
 @click.option(
     "--preview",
     "doors",
@@ -261,8 +273,8 @@ def serve(
 ) -> None:
     """Serve the admission webhook over HTTPS.
 
-    SIGTERM starts a graceful shutdown: the server stops when no caller holds a connection any more, after 95 seconds at
-    the latest.  SIGINT (Ctrl-C) stops it at once.
+    SIGTERM starts a graceful shutdown: the server stops when no caller holds a connection any more, after 105 seconds
+    at the latest.  SIGINT (Ctrl-C) stops it at once.
     """
     from webhook.server import logs, run
     from webhook.server.tls import BadCertificate

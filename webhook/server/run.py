@@ -77,6 +77,8 @@ async def _serve(
         return "" if fleet() is not None else "no fleet yet"
 
     limits = settings.limits(machine.memory(), machine.files())
+    if poor := settings.shortage(machine.memory(), machine.files()):
+        _log.warning("the limits are too small for an API server", extra={"fields": {"problem": poor}})
     port = Port(Webhook(Decide(fleet, metrics), unready), limits, metrics, certificate.context)
     app, previews = application(unready, metrics), Previews()
     if chosen.preview:

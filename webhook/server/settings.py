@@ -188,6 +188,12 @@ FILES = 64
 """File descriptors for all but connections: listening, logs, the event loop, files that are read, and those of
 connections that are just being closed."""
 
+LEAST_MEMORY = 256 * MIB
+"""Bytes: what the manifests give."""
+
+LEAST_FILES = 2048
+"""File descriptors.  An API server may have 600 requests in flight, and one address gets half of the connections."""
+
 SECOND_PORT = Limits(connections=64, of_a_source=32, handshakes=64, held=4 * MIB)
 """Probes and Prometheus, and some people."""
 
@@ -202,3 +208,12 @@ def limits(memory: int, files: int) -> Limits:
     connections = max(connections, LEAST) // 2 * 2
     held = min(rest // 4 // HELD, MOST_HELD)
     return Limits(connections, connections // 2, connections // 3, max(held, MOST_BODY))
+
+
+def shortage(memory: int, files: int) -> str:
+    """What a process is short of that may have *memory* bytes and *files* file descriptors.  Empty if of nothing."""
+    if memory < LEAST_MEMORY:
+        return f"{memory // MIB} MiB of memory. Give the container at least {LEAST_MEMORY // MIB} MiB"
+    if files < LEAST_FILES:
+        return f"{files} file descriptors. Give the process at least {LEAST_FILES:,}"
+    return ""
