@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
+from time import perf_counter
 
 import pytest
 import uvloop
@@ -326,7 +327,8 @@ def test_rather_one_that_is_slow_is_given_up_than_one_that_is_silent(tls: Path, 
             stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(4)
         )
         slow.sendall(HEAD)
-        wait_for("it has begun", lambda: any(each.phase is Phase.HEADERS for each in port.connections))
+        phases = [Phase.HEADERS, Phase.IDLE, Phase.IDLE, Phase.IDLE]
+        wait_for("it has begun", lambda: sorted((each.phase for each in port.connections), key=str) == phases)
         stack.enter_context(connect(number, tls / "ca.crt"))
         assert until_closed(slow) == b""
         for silent in (first, second, last):
@@ -425,6 +427,46 @@ def test_large_bodies_are_decided_one_after_the_other(tls: Path) -> None:
                 return answer(connection)
 
         assert {found[:13] for found in threads.map(one, range(16))} == {b"HTTP/1.1 200 "}
+
+
+class Costly:
+    """Takes long about what is costly, and waits at the first one until it may go on."""
+
+    most_body = 100
+
+    def __init__(self) -> None:
+        self.order: list[bytes] = []
+        self.go_on = Event()
+
+    def check(self, request: Request) -> None:
+        """Fine."""
+
+    def answer(self, request: Request) -> Response:
+        body = bytes(request.body)
+        self.order.append(body)
+        if body == b"costly":
+            self.go_on.wait(20)
+            begun = perf_counter()
+            while perf_counter() < begun + 2 * settings.COSTLY:
+                pass
+        return Response(200, b"")
+
+
+def test_an_address_with_many_costly_pods_holds_up_nobody_else(tls: Path) -> None:
+    """P33."""
+    site = Costly()
+    with serving(tls, site=site) as (number, _), ExitStack() as stack:
+        greedy = [stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(30)]
+        good = stack.enter_context(connect(number, tls / "ca.crt"))
+        for each in greedy:
+            each.sendall(HEAD + b"Content-Length: 6\r\n\r\ncostly")
+        good.sendall(HEAD + b"Content-Length: 4\r\n\r\ngood")
+        site.go_on.set()
+        for each in [good, *greedy]:
+            assert answer(each).startswith(b"HTTP/1.1 200 ")
+    # The first costly ones may have been decided before it was known that they are.
+    assert site.order.index(b"good") <= 3
+    assert site.order.count(b"costly") == 30
 
 
 @pytest.mark.parametrize("value", [b"{},", b"[],", b"0,", b'{"a":1},'])

@@ -80,3 +80,18 @@ def test_who_has_much_to_do_does_not_hold_up_who_has_little() -> None:
 
     asyncio.run(run())
     assert done == ["much", "little", "some", "much", "some", "much", "much"]
+
+
+def test_who_has_many_waiting_takes_no_place_of_others() -> None:
+    async def run() -> None:
+        turns = Turns()
+        for _ in range(3):
+            turns.add("greedy", lambda: None)
+        assert turns.is_full("greedy", 3)
+        assert not turns.is_full("good", 3)
+        turns.add("good", lambda: None)
+        assert turns.is_full("greedy", 3)
+        assert not turns.is_full("good", 3)
+        assert not turns.is_full("greedy", 5)
+
+    asyncio.run(run())

@@ -1,7 +1,8 @@
 """One connection: TLS, HTTP/1.1, and what it may cost in time, bytes, and others' patience.
 
 uvicorn's own protocol has no deadline for a request, no limit for headers, and a task for each request, which takes
-longer than the decision.  A request is answered by the `Site` of its port: at once, but in its turn where it is large.
+longer than the decision.  A request is answered by the `Site` of its port: at once, or in its turn where it is large or
+its address sends what is costly.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import random
 import ssl
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from webhook.server import settings
@@ -175,15 +177,27 @@ class Connection(asyncio.Protocol):
             if self.tls is not None and self.tls.ended and self.phase is not CLOSING:
                 self.hang_up()
             return
-        if len(request.body) <= LARGE:
-            self.decide()
-        elif len(self.port.large) >= settings.MOST_WAITING:
-            # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
-            self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
-        else:
+        source: Source = self.source  # type: ignore[assignment]
+        if len(request.body) > LARGE:
+            if self.port.large.is_full(source, settings.MOST_WAITING):
+                # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
+                self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
+            else:
+                self.enter(DECIDING)
+                self.hold(len(request.body) - self.held)
+                self.port.large.add(source, self.decide)
+        elif source.cost > settings.COSTLY:
             self.enter(DECIDING)
-            self.hold(len(request.body) - self.held)
-            self.port.large.add(self.source, self.decide)
+            self.port.costly.add(source, self.decide_and_time)
+        else:
+            self.decide_and_time()
+
+    def decide_and_time(self) -> None:
+        """Decide, and let the address take turns from now on if that was costly."""
+        begun = perf_counter()
+        self.decide()
+        if self.source is not None:
+            self.source.decided(perf_counter() - begun)
 
     def decide(self) -> None:
         """Find the answer, and send it."""

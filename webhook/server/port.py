@@ -38,6 +38,7 @@ class Port:
         """From SIGTERM on: each answer is the last on its connection.  New ones are still accepted."""
         self.handshakes = Turns()
         self.large = Turns()
+        self.costly = Turns()
         self._opening: set[asyncio.Task[None]] = set()
 
     def refused(self, status: int) -> None:

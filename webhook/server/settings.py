@@ -139,6 +139,13 @@ GREEDY = 2
 """Times the connections of a newcomer's address that another address must have to give one up for it: API servers that
 are equally busy would only cut off each other."""
 
+COSTLY = 0.002
+"""Seconds of a decision from which on those of the same address take turns.  Ordinary ones take a tenth of that; at
+5 ms each, those of one address with a thousand connections would hold up everybody for seconds."""
+
+MEMORY_OF_COST = 0.98
+"""Of a decision's cost, what counts at the next one: after 5 ms, the address takes turns for 45 decisions."""
+
 TURN = 0.5
 """Of the time that others had, how much handshakes have then, and large bodies: under overload, to answer on the
 connections that there are is worth more than to make new ones."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from webhook.server.http import AGAIN, Refusal
 from webhook.server.phase import HANDSHAKE, IDLE, SLOW
-from webhook.server.settings import GREEDY, SILENT
+from webhook.server.settings import GREEDY, MEMORY_OF_COST, SILENT
 
 if TYPE_CHECKING:
     from webhook.server.https import Connection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Source:
     """What one address takes."""
 
-    __slots__ = ("address", "connections", "handshakes", "held")
+    __slots__ = ("address", "connections", "cost", "handshakes", "held")
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -30,6 +30,12 @@ class Source:
         """Those that still shake hands, the oldest first."""
         self.held = 0
         """Bytes of bodies on their way."""
+        self.cost = 0.0
+        """Seconds of a costly decision, less with each one after it."""
+
+    def decided(self, seconds: float) -> None:
+        """A decision of it took so long."""
+        self.cost = max(seconds, self.cost * MEMORY_OF_COST)
 
 
 class Sources:

@@ -29,6 +29,12 @@ class Turns:
     def __len__(self) -> int:
         return self._count
 
+    def is_full(self, party: Hashable, most: int) -> bool:
+        """Whether *most* wait, and *party* has its share of them."""
+        if self._count < most:
+            return False
+        return len(self._waiting.get(party, ())) * len(self._waiting) >= self._count
+
     def add(self, party: Hashable, work: Callable[[], None]) -> None:
         """Do *work* when it is the turn of *party*."""
         self._waiting.setdefault(party, deque()).append(work)
