@@ -133,6 +133,15 @@ def test_the_same_pair_put_back_is_no_longer_refused(server, folder: Path) -> No
     assert server.metric("gpu_slice_certificate_loaded") == 1
 
 
+def test_a_replica_is_not_ready_once_its_certificate_has_expired(server, folder: Path) -> None:
+    ends_soon = leaf(now=now() - timedelta(days=1), lifetime=timedelta(days=1, seconds=3))
+    write(folder, ends_soon, AUTHORITY.certificate)
+    server.wait_for("certificate taken")
+    wait_for("it has expired", lambda: server.get("/readyz") == (503, "the certificate has expired"))
+    write(folder, leaf(), AUTHORITY.certificate)
+    wait_for("a new one is there", lambda: server.get("/readyz") == (200, "ok"))
+
+
 def test_files_that_are_gone_are_refused_too(server, folder: Path) -> None:
     """P24."""
     before = serial(server, folder.parent / "ca.crt")

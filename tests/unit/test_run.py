@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from webhook.cli import files
+from webhook.cli.files import load_fleet
 from webhook.fleet.fleet import Fleet
 from webhook.server.fleet_file import FleetWatch
 from webhook.server.metrics import Metrics
@@ -62,3 +63,16 @@ def test_a_fleet_that_fails_in_an_unforeseen_way_is_said_to_be_missing_and_tried
         assert watch.current is not None
     assert loaded == [1, 0, 0, 1]
     assert not results
+
+
+def test_each_new_problem_of_the_fleet_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "fleet.yaml"
+    watch = FleetWatch(path, load_fleet, Metrics())
+    for make in (lambda: None, lambda: path.write_bytes(b""), path.unlink, path.mkdir):
+        make()
+        look_at([watch.look] * 3)
+    problems = [record.fields["problem"] for record in caplog.records if "fleet refused" in record.getMessage()]
+    assert [problem.partition(": ")[2] for problem in problems] == [
+        "No such file or directory", problems[1].partition(": ")[2], "No such file or directory", "Is a directory",
+    ]  # fmt: skip
+    assert "No such file" not in problems[1]

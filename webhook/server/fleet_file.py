@@ -22,16 +22,18 @@ class FleetWatch:
         self.metrics = metrics
         self.current: Fleet | None = None
         self._seen: bytes | None = None
+        self._unreadable: int | None = None
 
     def look(self) -> None:
         """Read the file, and take it if it is new and good."""
         try:
             text = self.path.read_bytes()
         except OSError as error:
-            if self._seen != b"":
-                self._seen = b""
+            if self._unreadable != error.errno:
+                self._seen, self._unreadable = None, error.errno
                 self._refuse(f"{self.path}: {error.strerror}")
             return
+        self._unreadable = None
         if text == self._seen:
             return
         try:

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -74,6 +75,8 @@ async def _serve(
             return "leaving"
         if certificate.current is None:
             return "no certificate yet"
+        if certificate.current.not_after < time.time():
+            return "the certificate has expired"
         return "" if fleet() is not None else "no fleet yet"
 
     limits = settings.limits(machine.memory(), machine.files())
