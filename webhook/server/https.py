@@ -122,13 +122,10 @@ class Connection(asyncio.Protocol):
                 self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
                 self.enter(IDLE)
             elif self.greeted > MOST_HELLO:
-                self.fail_handshake()
+                self.port.refused_connection("handshake")
+                self.abort()
         if text:
             self.parse(text)
-
-    def fail_handshake(self) -> None:
-        self.port.refused_connection("handshake")
-        self.abort()
 
     def parse(self, text: bytes) -> None:
         """Take the next bytes of HTTP."""
@@ -178,32 +175,26 @@ class Connection(asyncio.Protocol):
                 self.hang_up()
             return
         source: Source = self.source  # type: ignore[assignment]
-        if len(request.body) > LARGE:
-            if self.port.large.is_full(source, settings.MOST_WAITING):
-                # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
-                self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
+        if len(request.body) <= LARGE:
+            if source.cost <= settings.COSTLY:
+                self.decide()
             else:
                 self.enter(DECIDING)
-                self.hold(len(request.body) - self.held)
-                self.port.large.add(source, self.decide)
-        elif source.cost > settings.COSTLY:
-            self.enter(DECIDING)
-            self.port.costly.add(source, self.decide_and_time)
+                self.port.costly.add(source, self.decide)
+        elif self.port.large.is_full(source, settings.MOST_WAITING):
+            # In a second, and not at once: that would be a storm of handshakes, and then the API server gives up.
+            self.refuse(Refusal(503, "too many large bodies wait here", headers=AGAIN))
         else:
-            self.decide_and_time()
-
-    def decide_and_time(self) -> None:
-        """Decide, and let the address take turns from now on if that was costly."""
-        begun = perf_counter()
-        self.decide()
-        if self.source is not None:
-            self.source.decided(perf_counter() - begun)
+            self.enter(DECIDING)
+            self.hold(len(request.body) - self.held)
+            self.port.large.add(source, self.decide)
 
     def decide(self) -> None:
         """Find the answer, and send it."""
         request = self.parser.request
         if request is None or self.phase is CLOSING:
             return  # it went while it waited for its turn
+        begun = perf_counter()
         try:
             answer = self.port.site.answer(request)
         except Refusal as refusal:
@@ -212,6 +203,9 @@ class Connection(asyncio.Protocol):
         except Exception as error:
             self.fail(error)
             return
+        finally:
+            if len(request.body) <= LARGE:  # large ones have turns of their own
+                self.source.decided(perf_counter() - begun)  # type: ignore[union-attr]
         if isinstance(answer, Response):
             self.respond(request, answer)
         else:
@@ -326,7 +320,8 @@ class Connection(asyncio.Protocol):
         elif phase is DECIDING:
             self.refuse(Refusal(503, "no answer was found in time", headers=AGAIN))
         elif phase is HANDSHAKE:
-            self.fail_handshake()
+            self.port.refused_connection("handshake")
+            self.abort()
         else:
             self.abort()
 
