@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -490,8 +490,8 @@ def suggestion(value: str) -> str | None:
 @example("94%")
 def test_what_a_refusal_says_to_write_can_be_read(value: str) -> None:
     write = suggestion(value)
-    assume(write is not None)
-    assert write is not None
+    if write is None:  # as for most; the examples have one each
+        return
     assert write != value
     assert text(parse(write))
 
