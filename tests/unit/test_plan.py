@@ -345,8 +345,7 @@ def test_a_pod_with_more_containers_than_any_node_runs_is_denied_at_once() -> No
 class TestSlicesByHandBesideOurs:
     """What a namespace may use holds for the whole pod, whoever wrote the limit."""
 
-    def pod(self, resource: str) -> Pod:
-        return pod_of("main=1g.5gb", container("main"), container("side", {resource: 1}))
+    POD = pod_of("main=1g.5gb", container("main"), container("side", {"nvidia.com/mig-2g.10gb": 1}))
 
     def test_a_slice_that_the_namespace_may_not_use_is_refused(self) -> None:
         fleet = """
@@ -355,15 +354,15 @@ pools:
 namespaces:
   default: {slices: [1g.5gb]}
 """
-        denied = refusal(self.pod("nvidia.com/mig-2g.10gb"), fleet)
+        denied = refusal(self.POD, fleet)
         assert str(denied) == (
             "spec.containers[1].resources.limits[nvidia.com/mig-2g.10gb]: 'side' asks for 1 of "
             "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team."
         )
-        assert planned(self.pod("nvidia.com/mig-2g.10gb"), fleet, "another").resolution is not None
+        assert planned(self.POD, fleet, "another").resolution is not None
 
     def test_a_slice_that_it_may_use_is_given(self) -> None:
-        assert planned(self.pod("nvidia.com/mig-2g.10gb"), LIMITED).resolution is not None
+        assert planned(self.POD, LIMITED).resolution is not None
 
 
 @pytest.mark.parametrize("length", [63, 64])

@@ -119,13 +119,17 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
     return result
 
 
-def refuse_forbidden(others: Iterable[Other], policy: Policy, fleet: Fleet, namespace: str | None) -> None:
+def refuse_forbidden(
+    others: Iterable[Other], policy: Policy, fleet: Fleet, namespace: str | None, budget: Budget
+) -> None:
     """Raise `Denial` where another container asks by hand for a slice that the namespace may not use."""
     if policy is EVERYTHING:
         return
     for other in others:
-        offers = [(pool, offer) for pool, offer in fleet.offers if offer.resource == other.resource]
-        if offers and not any(policy.permits(pool, offer) for pool, offer in offers):
+        pools = fleet.by_resource.get(other.resource, ())
+        budget.spend(len(pools) * (4 + len(policy.slices or ())), FIELD)
+        offers = ((pool, offer) for pool in pools for offer in pool.offers if offer.resource == other.resource)
+        if pools and not any(policy.permits(pool, offer) for pool, offer in offers):
             raise Denial(
                 f"{quote(other.place.name)} asks for {other.count} of '{other.resource}', which namespace "
                 f"{quote(namespace or 'default')} may not use",

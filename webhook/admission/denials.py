@@ -6,11 +6,12 @@ that leaves no pool is the reason that users read.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from webhook.admission.containers import Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
-from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, satisfying, total
+from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
 from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
 from webhook.budget import Budget
@@ -181,26 +182,22 @@ class _Explanation:
 
     def too_many(self, capacities: Mapping[Pool, Mapping[str, int]]) -> Denial:
         """The pod asks for more than any single node has."""
-
-        largest: dict[str, int] = {}
+        most = Counter[str]()
         for capacity in capacities.values():
             for name, count in capacity.items():
-                largest[name] = max(largest.get(name, 0), count)
-
-        def most(resource: str) -> int:
-            return largest.get(resource, 0)
-
+                most[name] = max(most[name], count)
         # The best option of each container.  If only one is wanted: the option of which a node has the most.
         wanted = self.demand.wanted
         options = [
-            sorted((option for pool in capacities for option in self.served(pool, part)), key=_order) for part in wanted
+            sorted((option for pool in capacities for option in self.served(pool, part)), key=preference)
+            for part in wanted
         ]
         best = [part[0] for part in options]
         if len(wanted) == 1:
-            best = [max(options[0], key=lambda option: most(option[1].resource))]
+            best = [max(options[0], key=lambda option: most[option[1].resource])]
         needed = total(self.demand, best)
-        resource = max(needed, key=lambda name: needed[name] - most(name))
-        if needed[resource] <= most(resource):
+        resource = max(needed, key=lambda name: needed[name] - most[name])
+        if needed[resource] <= most[resource]:
             return Denial(
                 f"no single node has everything that {self.asked()} need together",
                 field=FIELD,
@@ -208,9 +205,9 @@ class _Explanation:
                 reason="capacity",
             )
         return Denial(
-            f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most(resource)}",
+            f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most[resource]}",
             field=FIELD,
-            hint=f"Ask for at most {most(resource)}, or make several pods",
+            hint=f"Ask for at most {most[resource]}, or make several pods",
             reason="capacity",
             position=wanted[0].request.choices[0].position,
         )
@@ -221,11 +218,6 @@ class _Explanation:
 
 def _values(key: str, shapes: Iterable[NodeShape]) -> str:
     return listed(list(dict.fromkeys(f"'{shape.labels[key]}'" for shape in shapes if key in shape.labels)), "or")
-
-
-def _order(option: Option) -> tuple[object, ...]:
-    index, offer = option
-    return index, offer.size, offer.order
 
 
 def _pools(names: list[str]) -> str:

@@ -85,7 +85,7 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
 def _give(patch: Patch, assignment: Assignment) -> None:
     """Write a container's slice into limits and requests, and remove a whole GPU."""
     place, resource, number = assignment.container, assignment.offer.resource, assignment.choice.count
-    count, pointer = str(number), f"/spec/{'initContainers' if place.init else 'containers'}/{place.index}/resources"
+    count, pointer = str(number), f"/spec/{place.section}/{place.index}/resources"
     resources = place.container.resources
     if not resources:
         value = {"limits": {resource: count}, "requests": {resource: count}}

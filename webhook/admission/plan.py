@@ -90,7 +90,7 @@ def plan(
     recalled = assigned.recall(value, annotations, requests, containers)
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
     demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
-    refuse_forbidden(demand.others, demand.policy, fleet, namespace)
+    refuse_forbidden(demand.others, demand.policy, fleet, namespace, budget)
     resolved = resolve(demand, fleet, budget)
     if resolved is None:
         if recalled is not None:

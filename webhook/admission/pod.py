@@ -206,13 +206,14 @@ class Place(Struct, frozen=True, gc=False):
 def places(spec: Spec, budget: Budget) -> list[Place]:
     """The init containers, then the containers.  Raises `Denial` if there are no containers, or too many."""
     result = []
-    for init, containers in ((True, spec.init_containers), (False, spec.containers)):
+    for section, containers in (("initContainers", spec.init_containers), ("containers", spec.containers)):
         if not containers:
             continue
+        init = section == "initContainers"
         if len(containers) > MOST_CONTAINERS:
             raise Denial(
                 f"the list has {len(containers)} entries",
-                field="spec.initContainers" if init else "spec.containers",
+                field=f"spec.{section}",
                 hint=f"A pod that asks for a slice may have at most {MOST_CONTAINERS}",
                 reason="too-large",
             )
@@ -221,27 +222,27 @@ def places(spec: Spec, budget: Budget) -> list[Place]:
             if len(container.name) > LONGEST_NAME:
                 raise Denial(
                     f"the name has {len(container.name)} characters",
-                    field=f"spec.{'initContainers' if init else 'containers'}[{index}].name",
+                    field=f"spec.{section}[{index}].name",
                     hint=f"Write a name of at most {LONGEST_NAME}",
                     reason="malformed",
                 )
-            asks = _asks(container.resources, init, index, budget) if container.resources else NOTHING
+            asks = _asks(container.resources, section, index, budget) if container.resources else NOTHING
             result.append(Place(container, index, init, asks))
     if not result or result[-1].init:
         raise Denial("the pod has no containers", field="spec.containers", hint="Add one", reason="malformed")
     return result
 
 
-def _asks(resources: Resources, init: bool, index: int, budget: Budget) -> Mapping[str, int]:
+def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Mapping[str, int]:
     asks: dict[str, int] = {}
-    for section, quantities in (("limits", resources.limits), ("requests", resources.requests)):
+    for kind, quantities in (("limits", resources.limits), ("requests", resources.requests)):
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
         for name, quantity in quantities.items():
             if name.startswith(NVIDIA) and is_gpu(name):
                 budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
-                field = f"spec.{'initContainers' if init else 'containers'}[{index}].resources.{section}[{name}]"
+                field = f"spec.{section}[{index}].resources.{kind}[{name}]"
                 count = whole_number(quantity, field)
                 if asks.setdefault(name, count) != count:
                     raise Denial(
@@ -262,10 +263,9 @@ def is_gpu(resource: str) -> bool:
     )
 
 
-_SUFFIX = {"": 1} | {
-    letter + more: base**power for power, letter in enumerate("kMGTPE", 1) for base, more in ((1000, ""), (1024, "i"))
+_SUFFIX = {"": 1, "k": 1000, "Ki": 1024} | {
+    letter + more: base**power for power, letter in enumerate("MGTPE", 2) for base, more in ((1000, ""), (1024, "i"))
 }
-_SUFFIX["Ki"] = _SUFFIX.pop("ki")
 _QUANTITY = re.compile(r"\+?([0-9]{1,12})(?:\.([0-9]{0,9}))?([eE][+]?[0-9]{1,2}|m|[kMGTPE]|[KMGTPE]i)?\Z")
 
 
@@ -282,10 +282,10 @@ def whole_number(quantity: Quantity, field: str) -> int:
     suffix = parts[3] or ""
     if suffix == "m":
         number /= 1000
-    elif suffix[:1] in ("e", "E") and suffix[1:].strip("+").isdigit():
-        number *= 10 ** int(suffix[1:])
-    else:
+    elif suffix in _SUFFIX:
         number *= _SUFFIX[suffix]
+    else:
+        number *= 10 ** int(suffix[1:])
     if number != int(number):
         raise _not_whole(field, quantity)
     return int(number)

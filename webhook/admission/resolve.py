@@ -207,7 +207,7 @@ def _options(demand: Demand, serving: _Serving, budget: Budget) -> dict[Pool, li
     complete = {pool: options for pool, options in result.items() if len(options) == len(demand.wanted)}
     for alternatives in chain.from_iterable(complete.values()):
         if len(alternatives) > 1:
-            alternatives.sort(key=_preference)
+            alternatives.sort(key=preference)
     return complete
 
 
@@ -219,7 +219,8 @@ def satisfying(choice: Choice, fleet: Fleet, budget: Budget) -> Sequence[PoolOff
     return fleet.satisfying(choice)
 
 
-def _preference(option: Option) -> tuple[object, ...]:
+def preference(option: Option) -> tuple[object, ...]:
+    """Sorts options of one container: the best comes first."""
     index, offer = option
     return index, offer.size, offer.order
 

@@ -69,18 +69,16 @@ class _Request(_Envelope):
     object: Pod | None = None
 
 
-class _Review(_Wire):
-    api_version: Literal["admission.k8s.io/v1"]
-    kind: Literal["AdmissionReview"]
-    request: _Request
-
-
 class _Outside(_Wire):
     """A review without its object."""
 
     api_version: Literal["admission.k8s.io/v1"]
     kind: Literal["AdmissionReview"]
     request: _Envelope
+
+
+class _Review(_Outside):
+    request: _Request
 
 
 class _Status(_Wire):

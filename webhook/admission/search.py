@@ -65,14 +65,15 @@ class _Search:
         self.resources = {name: index for index, name in enumerate(capacity)}
         moments = _moments([*(entry.place for entry in wanted), *(entry.place for entry in others)])
         self.moments, other_moments = moments[: len(wanted)], moments[len(wanted) :]
-        self.others = list(zip(others, other_moments, strict=True))
-        self.count_of_moments = 1 + max(chain.from_iterable(moments), default=0)
+        start: Usage | None = (0,) * (len(capacity) * (1 + max(chain.from_iterable(moments), default=0)))
+        for other, times in zip(others, other_moments, strict=True):
+            if start is not None:
+                start = self._use(start, other.resource, other.count, times)
+        self.start = start
+        """With what the other containers use; None if the node does not have it."""
 
     def run(self) -> list[Option] | None:
-        start: Usage | None = (0,) * (len(self.resources) * self.count_of_moments)
-        for other, moments in self.others:
-            if start is not None:
-                start = self._use(start, other.resource, other.count, moments)
+        start = self.start
         if start is None or self._too_much(start):
             return None
         greedy = self._greedy(start)
@@ -150,10 +151,6 @@ class _Search:
 
     def _fill(self, chosen: Sequence[int]) -> list[Option] | None:
         """The best offers for the *chosen* choices."""
-        start: Usage | None = (0,) * (len(self.resources) * self.count_of_moments)
-        for other, moments in self.others:
-            if start is not None:
-                start = self._use(start, other.resource, other.count, moments)
         dead: set[tuple[int, Usage]] = set()
 
         def place(number: int, usage: Usage) -> list[Option] | None:
@@ -169,7 +166,7 @@ class _Search:
             dead.add((number, usage))
             return None
 
-        return place(0, start) if start is not None else None
+        return place(0, self.start) if self.start is not None else None
 
 
 def _moments(places: Sequence[Place]) -> list[tuple[int, ...]]:

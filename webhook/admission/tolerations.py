@@ -61,20 +61,14 @@ def missing_tolerations(spec: Spec, needs: Sequence[Need], budget: Budget) -> li
     missing = []
     for need in needs:
         budget.spend((1 + 2 * len(existing)) * (1 + len(need.taints)), "spec.tolerations")
-        if not need.taints:
-            if need.toleration not in existing:
-                missing.append(need.written)
-        elif not all(_covered(taint, existing) for taint in need.taints):
+        exists = all(_covered(taint, existing) for taint in need.taints) if need.taints else need.toleration in existing
+        if not exists:
             missing.append(need.written)
     return missing
 
 
 def _covered(taint: Taint, existing: Sequence[Toleration]) -> bool:
-    for toleration in existing:
-        key = toleration.key
-        if (key == taint.key or not key) and covers(toleration, taint):
-            return True
-    return False
+    return any(toleration.key in (taint.key, None, "") and covers(toleration, taint) for toleration in existing)
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.terminal import echo
+from webhook.cli.terminal import PORT, echo
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -44,9 +44,9 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     from datetime import UTC, datetime
 
     from certs import authority
-    from certs.directory import ForeignDirectory, write
+    from certs.directory import CERTIFICATE, ForeignDirectory, write
 
-    if not force and (directory / "tls.crt").exists():
+    if not force and (directory / CERTIFICATE).exists():
         raise click.UsageError(f"{directory}: it already has a certificate. Add --force to replace it")
     now = datetime.now(UTC)
     try:
@@ -69,7 +69,7 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     "--port",
     default=8080,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=PORT,
     help="Plain HTTP port: /metrics and /healthz.",
 )
 @click.option("--host", default="", help="Address to listen on.  Default: all addresses.")

@@ -17,7 +17,7 @@ import click
 from webhook import __version__, documents
 from webhook.cli import files
 from webhook.cli.certs import certs
-from webhook.cli.terminal import Group, echo
+from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadFleet
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
@@ -224,14 +224,14 @@ def default() -> None:
     "--port",
     default=Settings.port,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=PORT,
     help="HTTPS port: POST /mutate and health.",
 )
 @click.option(
     "--ops-port",
     default=Settings.ops_port,
     show_default=True,
-    type=click.IntRange(0, 65535),
+    type=PORT,
     help="Plain HTTP port: metrics and health.",
 )
 @click.option(

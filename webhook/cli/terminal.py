@@ -15,6 +15,9 @@ import click
 
 from webhook.errors import printable
 
+PORT = click.IntRange(0, 65535)
+"""The type of an option that takes a port; 0 is any that is free."""
+
 
 class Line(str):
     """One line that is safe to print."""

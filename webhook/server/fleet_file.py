@@ -21,19 +21,18 @@ class FleetWatch:
         self.load = load
         self.metrics = metrics
         self.current: Fleet | None = None
-        self._seen: bytes | None = None
-        self._unreadable: int | None = None
+        self._seen: bytes | int | None = None
+        """What the last look found: the file's bytes, or the number of the error that reading it gave."""
 
     def look(self) -> None:
         """Read the file, and take it if it is new and good."""
         try:
             text = self.path.read_bytes()
         except OSError as error:
-            if self._unreadable != error.errno:
-                self._seen, self._unreadable = None, error.errno
+            if self._seen != error.errno:
+                self._seen = error.errno
                 self._refuse(f"{self.path}: {error.strerror}")
             return
-        self._unreadable = None
         if text == self._seen:
             return
         try:

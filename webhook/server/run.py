@@ -79,8 +79,9 @@ async def _serve(
             return "the certificate has expired"
         return "" if fleet() is not None else "no fleet yet"
 
-    limits = settings.limits(machine.memory(), machine.files())
-    if poor := settings.shortage(machine.memory(), machine.files()):
+    memory, files = machine.memory(), machine.files()
+    limits = settings.limits(memory, files)
+    if poor := settings.shortage(memory, files):
         _log.warning("the limits are too small for an API server", extra={"fields": {"problem": poor}})
     port = Port(Webhook(Decide(fleet, metrics), unready), limits, metrics, certificate.context)
     app, previews = application(unready, metrics), Previews()

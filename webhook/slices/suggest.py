@@ -65,12 +65,7 @@ def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> st
     Each comparison may take quadratic time, so it spends steps of *budget*, and is skipped if too few are left.
     """
     word = word[:LONGEST_WORD]
-    room = min(len(word), LONGEST_WORD)
-    words = [
-        candidate
-        for candidate in known
-        if budget is None or budget.afford(32 + 2 * room * min(len(candidate), LONGEST_WORD))
-    ]
+    words = [candidate for candidate in known if budget is None or budget.afford(32 + 2 * len(word) * len(candidate))]
     matches = get_close_matches(word, words, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
