@@ -235,10 +235,51 @@ def test_fleet_check_says_everything_that_is_wrong_and_exits_with_1(tmp_path: Pa
     path.write_text(run("fleet", "default").stdout)
     good = run("fleet", "check", str(path))
     assert (good.exit_code, good.stdout) == (0, "")
+    assert "warning" not in good.stderr
     path.write_text(path.read_text().replace("gpu: a10g\n", "gpu: a10h\n").replace("1g.5gb: 7", "1g.5gb: 8"))
     bad = run("fleet", "check", str(path))
     assert bad.exit_code == 1
     assert len(bad.stdout.splitlines()) == 2
+
+
+EQUAL = """
+apiVersion: gpu-slice/v1
+pools:
+- {name: mixed, gpu: a100-40gb, partition: {mig: {2g.10gb: 1, 1g.5gb: 5}}, instanceTypes: [p4d.24xlarge]}
+- {name: all, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+"""
+
+
+def test_fleet_check_warns_where_two_pools_serve_one_slice_with_equal_weight(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(EQUAL)
+
+    result = run("fleet", "check", str(path))
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert (
+        "warning: pools[1].weight: 'mixed' and 'all' serve 1g.5gb with equal weight, so Karpenter launches 'mixed', "
+        "the last by name. Give the pool that you want to be launched first a larger weight.\n"
+    ) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("[p4d.24xlarge]}\n-", "[p4d.24xlarge], weight: 20}\n-", id="one weighs more"),
+        pytest.param("[p4d.24xlarge]}\n-", "[p4d.24xlarge], nodes: existing}\n-", id="Karpenter launches only one"),
+        pytest.param("1g.5gb: 7", "3g.20gb: 2", id="no slice in common"),
+        pytest.param("7}}", "7}}, strategy: single", id="one calls its slices by another resource"),
+    ],
+)
+def test_fleet_check_does_not_warn_of_pools_between_which_karpenter_need_not_choose(
+    old: str, new: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    assert old in EQUAL
+    path.write_text(EQUAL.replace(old, new))
+
+    assert "warning" not in run("fleet", "check", str(path)).stderr
 
 
 def test_the_schema_is_one_for_editors() -> None:

@@ -19,6 +19,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadFleet
+from webhook.fleet.check import check_weights
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
@@ -190,13 +191,15 @@ def fleet() -> None:
 @fleet.command()
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
-    """List everything that is wrong with a fleet file.  Exit code 1: something is wrong."""
+    """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
     try:
         fleet = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
+    for problem in check_weights(fleet.pools):
+        echo(f"warning: {problem}", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {len(fleet.pools)} pools, {slices} kinds of slice", err=True)
 

@@ -5,13 +5,13 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import PoolEntry, path
-from webhook.fleet.pool import POOL_LABEL
+from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
 from webhook.slices.profile import BadProfile, MigProfile
@@ -171,6 +171,28 @@ def _given(names: list[str]) -> str:
 
 def _spell(layout: Mapping[GpuProfile, int]) -> str:
     return " + ".join(f"{count} x {profile}" for profile, count in layout.items())
+
+
+def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Pools between which Karpenter chooses by their names: nothing is wrong, but it may not be what was meant."""
+    serving: dict[tuple[object, ...], list[int]] = {}
+    for index, pool in enumerate(pools):
+        for offer in pool.offers if pool.entry.nodes == "karpenter" else ():
+            key = (str(offer), offer.resource, pool.architecture, pool.entry.weight)
+            serving.setdefault(key, []).append(index)
+    slices: dict[tuple[int, ...], list[str]] = {}
+    for (name, *_), found in serving.items():
+        slices.setdefault(tuple(found), []).append(str(name))
+    for indexes, offered in slices.items():
+        names = [pools[index].name for index in indexes]
+        if len(names) > 1:
+            # Source: Karpenter v1.15.0 ``pkg/utils/nodepool/nodepool.go``, OrderByWeight.
+            yield FleetProblem(
+                f"pools[{indexes[-1]}].weight",
+                f"{' and '.join(map(quote, names))} serve {', '.join(offered)} with equal weight, so Karpenter "
+                f"launches '{max(names)}', the last by name",
+                "Give the pool that you want to be launched first a larger weight",
+            )
 
 
 def _check_instance_types(

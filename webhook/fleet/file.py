@@ -118,7 +118,7 @@ class PoolEntry(Model):
     limit: Limit = Limit(nodes=10)
     """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
-    """Karpenter tries a larger weight first."""
+    """Of several pools that serve a slice, Karpenter launches the largest weight; of equal ones, the last by name."""
     ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
     """Pinned, so that a new image is a deliberate change."""
     node_role: str | None = None
