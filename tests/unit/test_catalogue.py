@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +314,19 @@ def test_an_instance_type_has_karpenters_count_and_labels(
     assert (found.name, found.gpu, found.gpus) == (name, gpu, gpus)
     assert (found.gpu_name or "-", str(found.gpu_memory or "-")) == (label, memory)
     assert found.architecture == ("arm64" if name.startswith(("g5g.", "p6e-gb200.")) else "amd64")
+
+
+def test_instance_types_are_as_ec2_describes_them(catalogue: Catalogue) -> None:
+    """moto ships what EC2's DescribeInstanceTypes answered, GPUs and all."""
+    described = json.loads(gzip.decompress((files("moto") / "ec2/resources/instance_types.json.gz").read_bytes()))
+    assert set(catalogue.instance_types) - set(described) == {"p6e-gb200.36xlarge"}
+    for name in catalogue.instance_types.keys() & described.keys():
+        ours, (gpus,) = catalogue.instance_types[name], described[name]["GpuInfo"]["Gpus"]
+        architecture = {"amd64": "x86_64", "arm64": "arm64"}[ours.architecture]
+        assert ours.gpus == gpus["Count"], name
+        assert ours.gpu_name == gpus["Name"].lower().replace(" ", "-"), name  # as Karpenter writes it into the label
+        assert ours.gpu_memory == gpus["MemoryInfo"]["SizeInMiB"], name
+        assert described[name]["ProcessorInfo"]["SupportedArchitectures"] == [architecture], name
 
 
 def test_no_other_instance_type_is_in_the_catalogue(catalogue: Catalogue) -> None:
