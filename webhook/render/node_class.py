@@ -1,6 +1,6 @@
 """Karpenter's EC2NodeClasses: the image, the network, the disk, and what a node does when it boots.
 
-Source of the fields: karpenter-provider-aws v1.14.0 ``pkg/apis/crds/karpenter.k8s.aws_ec2nodeclasses.yaml``.
+Source of the fields: karpenter-provider-aws v1.15.0 ``pkg/apis/crds/karpenter.k8s.aws_ec2nodeclasses.yaml``.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ Without them a pod that asks for ``nvidia.com/mig-1g.5gb`` waits for ever: "no i
 resources".  An overlay changes what Karpenter expects, not what a node has: the boot script and the device
 plugin provide the slices.
 
-Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.7.0 or later.
-Source of the rules: Karpenter v1.14.1 ``pkg/apis/v1alpha1/nodeoverlay_validation.go`` and
+Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.13.0 or later.  Before
+that, one NodePool whose instance types cannot be listed keeps all overlays from being evaluated (karpenter#3002).
+Source of the rules: Karpenter v1.15.0 ``pkg/apis/v1alpha1/nodeoverlay_validation.go`` and
 ``pkg/controllers/nodeoverlay/store.go``.
 """
 

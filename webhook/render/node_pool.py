@@ -1,6 +1,6 @@
 """Karpenter's NodePools: which nodes are launched for a pool, what they carry, and when they are removed.
 
-Source of the fields: Karpenter v1.14.1 ``pkg/apis/v1/nodepool.go`` and ``nodeclaim.go``.
+Source of the fields: Karpenter v1.15.0 ``pkg/apis/v1/nodepool.go`` and ``nodeclaim.go``.
 """
 
 from __future__ import annotations
