@@ -25,7 +25,7 @@ PRICES = {"p5en.48xlarge": 2.0}
 def install_crds(cluster: Cluster) -> None:
     """Karpenter's own custom resources, and those of its providers for AWS and kwok."""
     for module, folders in CRDS.items():
-        source = programs.sources("karpenter", module)
+        source = programs.sources(programs.karpenter_module(), module)
         for folder in folders:
             applied = cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(source / folder))
             assert applied.returncode == 0, applied.stderr

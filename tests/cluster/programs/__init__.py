@@ -45,9 +45,20 @@ def etcd() -> Path:
     return build("etcd", output="etcd") / "etcd"
 
 
+def karpenter_module() -> str:
+    """The module of Karpenter's core: the newest release, or that of ``KARPENTER`` in the environment, such as 1.14."""
+    release = os.environ.get("KARPENTER")
+    return f"karpenter-{release}" if release else "karpenter"
+
+
 def karpenter() -> Path:
     """Karpenter with its kwok provider, whose nodes exist in the API alone.  Raises `BuildError`."""
-    return build("karpenter", output="karpenter") / "karpenter"
+    return build(karpenter_module(), output="karpenter") / "karpenter"
+
+
+def karpenter_aws() -> Path:
+    """A folder with Karpenter for AWS, ``controller``, and EKS' ``nodeadm``.  Raises `BuildError`."""
+    return build("karpenter-aws")
 
 
 def device_plugin() -> Path:

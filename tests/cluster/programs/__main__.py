@@ -4,7 +4,12 @@ import sys
 
 from tests.cluster import programs
 
-for build in (programs.etcd, programs.control_plane, programs.karpenter, programs.device_plugin, programs.caller):
+BUILDS = (
+    programs.etcd, programs.control_plane, programs.karpenter, programs.karpenter_aws, programs.device_plugin,
+    programs.caller,
+)  # fmt: skip
+
+for build in BUILDS:
     try:
         build()
     except programs.BuildError as error:  # the tests that want it say so, too

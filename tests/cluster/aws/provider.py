@@ -1,0 +1,88 @@
+"""Karpenter's controller for AWS as a process, and one fleet with the pools of all test fleets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import yaml
+
+from tests.cluster import programs
+from tests.cluster.aws.cloud import Cloud
+from tests.cluster.aws.server import BOTTLEROCKET, REGION
+from tests.cluster.cluster import Cluster
+from tests.cluster.control_plane import Starter, free_ports
+from tests.stories import FLEETS
+from tests.waiting import wait_for
+from webhook.cli import files
+from webhook.fleet.fleet import Fleet
+
+MORE = f"""\
+pools:
+- name: taints
+  gpu: h200
+  partition: {{mig: {{3g.71gb: 2}}}}
+  instanceTypes: [p5en.48xlarge]
+  taints: [{{key: dedicated, value: research, effect: NoSchedule}}, {{key: gpu, effect: NoExecute}}]
+- name: brocket
+  gpu: a100-40gb
+  partition: {{mig: {{1g.5gb: 7}}}}
+  strategy: single
+  instanceTypes: [p4d.24xlarge]
+  ami: bottlerocket@v{BOTTLEROCKET}
+- name: brocket-turns
+  gpu: a10g
+  partition: {{timeSlicing: {{replicas: 4}}}}
+  instanceTypes: [g5.xlarge]
+  ami: bottlerocket@v{BOTTLEROCKET}
+"""
+
+
+def all_pools() -> str:
+    """A fleet file with the pools of every test fleet, each named after its fleet, and `MORE`."""
+    texts = {name: path.read_bytes() if path else files.default_fleet_text() for name, path in FLEETS.items()}
+    pools = [
+        pool | {"name": f"{name}-{pool['name']}"}
+        for name, text in (texts | {"more": MORE.encode()}).items()
+        for pool in yaml.safe_load(text)["pools"]
+    ]
+    return yaml.safe_dump({"apiVersion": "gpu-slice/v1", "pools": pools})
+
+
+def log(cluster: Cluster) -> str:
+    """What the controller has logged since it was started last."""
+    return (cluster.plane.logs / "controller.log").read_text(errors="replace")
+
+
+@contextmanager
+def controller(
+    cluster: Cluster, cloud: Cloud, fleet: Fleet, home: Path, gates: str = "NodeOverlay=true"
+) -> Iterator[None]:
+    """Karpenter, until the end of the block."""
+    program = programs.karpenter_aws() / "controller"
+    home.mkdir(parents=True, exist_ok=True)
+    metrics, health = free_ports(2)
+    environment = {
+        "HOME": str(home),
+        "KUBECONFIG": str(cluster.plane.kubeconfig),
+        "SYSTEM_NAMESPACE": "kube-system",
+        "CLUSTER_NAME": fleet.cluster,
+        "CLUSTER_ENDPOINT": cluster.plane.url,
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "ISOLATED_VPC": "true",  # no price list, which moto has not
+        "FEATURE_GATES": gates,
+        "DISABLE_LEADER_ELECTION": "true",
+        "METRICS_PORT": str(metrics),
+        "HEALTH_PROBE_PORT": str(health),
+        "BATCH_IDLE_DURATION": "200ms",
+    }
+    with ExitStack() as stack:
+        process = Starter(stack, cluster.plane.logs, environment)(program)
+        wait_for("Karpenter runs", lambda: process.poll() is not None or "Starting workers" in log(cluster))
+        yield
+        assert process.poll() is None, log(cluster)[-2000:]

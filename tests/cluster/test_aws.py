@@ -1,0 +1,499 @@
+"""From an annotated pod to a node that boots from its user data: Karpenter's own provider for AWS on moto's AWS."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import programs
+from tests.cluster.aws.cloud import Call, Cloud, cloud, tags, values
+from tests.cluster.aws.node import NODE_CONFIG, SCRIPT, boot, labels_and_taints, nodeadm, parts
+from tests.cluster.aws.provider import all_pools, controller, log
+from tests.cluster.cluster import Cluster, Document
+from tests.cluster.cluster import cluster as control_plane_and_kubelet
+from tests.cluster.conftest import told
+from tests.cluster.install import Installation
+from tests.cluster.karpenter import install_crds
+from tests.rendering import BOOT, documents_of
+from tests.running import Running
+from tests.waiting import wait_for
+from webhook.cli import files
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import Pool
+from webhook.render.boot import user_data
+
+CLAIM = ("NodeClaim", "karpenter.sh/v1")
+CLASS = ("EC2NodeClass", "karpenter.k8s.aws/v1")
+POOL = ("NodePool", "karpenter.sh/v1")
+OVERLAY = ("NodeOverlay", "karpenter.sh/v1alpha1")
+LATE = "scale-late"
+"""The pool whose overlay is not there from the beginning."""
+MOST_USER_DATA = 16 * 1024
+"""Bytes of user data that EC2 takes."""
+DOCS = (Path(__file__).parents[2] / "docs" / "eks.md").read_text()
+
+
+@dataclass
+class World:
+    """A cluster of which AWS has no instance yet."""
+
+    cluster: Cluster
+    cloud: Cloud
+    fleet: Fleet
+    home: Path
+    pools: dict[str, Pool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pools = {pool.name: pool for pool in self.fleet.pools}
+
+    def claims(self, pool: str) -> list[Document]:
+        """The NodeClaims of a pool."""
+        return self.cluster.list(*CLAIM[:1], api_version=CLAIM[1], label_selector=f"karpenter.sh/nodepool={pool}")
+
+    def launched(self, pool: str) -> dict[str, Any]:
+        """The instance of the only NodeClaim of *pool*; waits for it."""
+
+        def instance() -> dict[str, Any] | None:
+            found = [each.get("status", {}).get("providerID") for each in self.claims(pool)]
+            (provider_id,) = found or [None]
+            return provider_id and self.cloud.instances()[provider_id.rpartition("/")[2]]
+
+        return wait_for(f"an instance of {pool} is launched", instance)
+
+    def claimed(self, pool: str, condition: str, status: str = "True") -> Document:
+        """The only NodeClaim of *pool*, once *condition* holds."""
+
+        def claim() -> Document | None:
+            (found,) = self.claims(pool)
+            return found if conditions(found).get(condition, {}).get("status") == status else None
+
+        return wait_for(f"the NodeClaim of {pool} is {condition}", claim)
+
+    def says(self, pod: str, about: str) -> str:
+        """An event of Karpenter on *pod* that has *about* in it; waits for it."""
+
+        def said() -> str | None:
+            events = self.cluster.list("Event", "default", field_selector=f"involvedObject.name={pod}")
+            return next((each["message"] for each in events if about in each["message"]), None)
+
+        return wait_for(f"Karpenter says '{about}' of {pod}", said)
+
+
+def conditions(document: Document) -> dict[str, dict[str, str]]:
+    """The conditions of an object, by type."""
+    return {each["type"]: each for each in document.get("status", {}).get("conditions", ())}
+
+
+@pytest.fixture(scope="module", name="world")
+def _world(tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("aws")
+    fleet_file = folder / "fleet.yaml"
+    fleet_file.write_text(all_pools())
+    fleet = files.fleet_at(fleet_file)
+    with ExitStack() as stack:
+        try:
+            programs.karpenter_aws()
+            found = stack.enter_context(control_plane_and_kubelet(folder / "control-plane"))
+            install_crds(found)
+        except programs.BuildError as error:
+            if "CI" in os.environ:
+                raise
+            told.why = str(error)
+            pytest.skip(told.why)
+        told.logs = found.plane.logs
+        aws = stack.enter_context(cloud(found.plane.logs, fleet))
+        server = Running(tls, "--fleet", str(fleet_file))
+        stack.callback(server.stop)
+        for subject in ("node-classes", "node-pools", "node-overlays"):
+            for each in documents_of(fleet, subject):
+                if subject != "node-overlays" or LATE not in each["metadata"]["name"]:
+                    found.create(each)
+        installation = Installation(found)
+        installation.guard()
+        installation.point_at(server.port, tls / "ca.crt", lambda said: "ValidatingAdmission" not in said)
+        yield World(found, aws, fleet, folder / "home")
+
+
+@pytest.fixture(scope="module", name="running")
+def _running(world: World) -> Iterator[World]:
+    """The same with Karpenter."""
+    with controller(world.cluster, world.cloud, world.fleet, world.home):
+        yield world
+
+
+def pod(name: str, asked: str | None, pool: str | list[str], **spec: Any) -> Document:
+    pools = [pool] if isinstance(pool, str) else pool
+    term = {"matchExpressions": [{"key": "gpu-slice/pool", "operator": "In", "values": pools}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
+    resources = spec.pop("resources", {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "default", "annotations": {"gpu-slice": asked} if asked else {}},
+        "spec": {
+            "affinity": affinity,
+            "containers": [{"name": "main", "image": "a/b:1", "resources": resources}],
+            **spec,
+        },
+    }
+
+
+def test_with_the_feature_gate_off_nothing_is_launched_and_no_overlay_has_a_condition(world: World) -> None:
+    """The first here, as the others share a Karpenter whose gate is on."""
+    world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
+    with controller(world.cluster, world.cloud, world.fleet, world.home, gates="NodeOverlay=false"):
+        world.says("waits", quoted("no instance type has enough resources"))
+
+    assert world.claims("scale-light") == []
+    assert not any(conditions(each) for each in world.cluster.list(OVERLAY[0], api_version=OVERLAY[1]))
+    assert quoted('"controller":"nodeoverlay.controller"') not in log(world.cluster)
+    world.cluster.delete("Pod", "waits", "default")
+
+
+@pytest.mark.parametrize(("kind", "api"), [pytest.param(*each, id=each[0]) for each in (CLASS, POOL, OVERLAY)])
+def test_every_document_of_every_fleet_is_ready(kind: str, api: str, running: World) -> None:
+
+    def ready() -> bool:
+        found = [conditions(each).get("Ready", {}) for each in running.cluster.list(kind, api_version=api)]
+        return len(found) >= 30 and all(each.get("status") == "True" for each in found)
+
+    wait_for("all are Ready", ready)
+    assert '"controller":"nodeoverlay.controller"' in log(running.cluster)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What followed from one pod."""
+
+    world: World
+    pod: str
+    pool: Pool
+    asked_of_ec2: Call
+    template: Call
+    instance: dict[str, Any]
+    node: Document
+
+
+@pytest.fixture(
+    scope="module",
+    name="launch",
+    params=[
+        pytest.param(("1g.5gb", "scale-light"), id="a slice of MIG, from spot"),
+        pytest.param(("3g.40gb", "scale-layout"), id="of a layout of several"),
+        pytest.param(("1g.10gb@h100", "scale-single"), id="called nvidia.com/gpu under single"),
+        pytest.param(("shared@a10g", "scale-turns"), id="time-sliced, of two sizes of nodes"),
+        pytest.param(("shared@l4", "scale-mps"), id="by MPS"),
+        pytest.param(("shared@t4g", "corners-arm-shared"), id="arm64"),
+        pytest.param(("1g.5gb", "corners-untainted"), id="without a taint"),
+        pytest.param(("3g.71gb", "more-taints"), id="with the fleet's own taints"),
+        pytest.param(("1g.5gb", "more-brocket"), id="Bottlerocket, MIG"),
+        pytest.param(("shared@a10g", "more-brocket-turns"), id="Bottlerocket, time-sliced"),
+    ],
+)
+def _launch(request: pytest.FixtureRequest, running: World) -> Launch:
+    asked, name = request.param
+    fleets, templates = (running.cloud.calls(each) for each in ("CreateFleet", "CreateLaunchTemplate"))
+    running.cluster.create(pod(f"on-{name}", asked, name))
+    instance = running.launched(name)
+    (asked_of_ec2,) = running.cloud.calls("CreateFleet")[len(fleets) :]
+    names = values(asked_of_ec2, "LaunchTemplateConfigs.*.LaunchTemplateSpecification.LaunchTemplateName")
+    (template, *_) = [
+        each
+        for each in running.cloud.calls("CreateLaunchTemplate")[len(templates) :]
+        if each["LaunchTemplateName"] in names
+    ]
+    node = boot(running.cluster, instance, running.pools[name])
+    return Launch(running, f"on-{name}", running.pools[name], asked_of_ec2, template, instance, node)
+
+
+def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
+    entry, asked, template = launch.pool.entry, launch.asked_of_ec2, launch.template
+    overrides = "LaunchTemplateConfigs.*.Overrides.*"
+    assert set(values(asked, f"{overrides}.InstanceType")) == set(entry.instance_types)
+    subnets, zones = (set(values(asked, f"{overrides}.{field}")) for field in ("SubnetId", "AvailabilityZone"))
+    assert len(subnets) == len(zones) >= 1
+    assert launch.instance["subnet"] in subnets
+    bought = "spot" if "spot" in entry.capacity_types else "on-demand"
+    assert asked["TargetCapacitySpecification.DefaultTargetCapacityType"] == bought
+    for resource in ("instance", "fleet"):
+        assert tags(asked, resource)["karpenter.sh/nodepool"] == launch.pool.name
+        assert tags(asked, resource)["eks:eks-cluster-name"] == launch.world.fleet.cluster
+
+    image = launch.instance["image"]
+    assert "nvidia" in image
+    assert image.startswith("bottlerocket" if entry.ami.startswith("bottlerocket") else "amazon-eks-node-al2023")
+    assert {"arm64": "arm64", "amd64": "x86_64"}[launch.pool.architecture] in image
+    disk = "LaunchTemplateData.BlockDeviceMapping.1"
+    assert template[f"{disk}.DeviceName"] == ("/dev/xvdb" if "bottlerocket" in image else "/dev/xvda")
+    assert template[f"{disk}.Ebs.VolumeSize"] == entry.disk.removesuffix("Gi")
+    assert template[f"{disk}.Ebs.Encrypted"] == "true"
+
+
+def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) -> None:
+    arrived, rendered = launch.instance["userData"], user_data(launch.pool, BOOT)
+    assert len(arrived.encode()) < MOST_USER_DATA
+    if launch.pool.entry.ami.startswith("bottlerocket"):
+        ours = tomllib.loads(rendered)["settings"]["kubelet-device-plugins"]
+        assert tomllib.loads(arrived)["settings"]["kubelet-device-plugins"] == ours
+        return
+    kinds = [kind for kind, _ in parts(arrived)]
+    scripts = [content for kind, content in parts(arrived) if kind == SCRIPT]
+    assert kinds == [SCRIPT, NODE_CONFIG] if rendered else [NODE_CONFIG]
+    assert scripts == ([content for _, content in parts(rendered)] if rendered else [])
+
+
+def test_nodeadm_accepts_the_user_data(launch: Launch) -> None:
+    if launch.pool.entry.ami.startswith("bottlerocket"):
+        pytest.skip("Bottlerocket has no nodeadm")
+    program = programs.karpenter_aws() / "nodeadm"
+
+    checked = nodeadm(program, launch.instance["userData"])
+    spoilt = nodeadm(program, launch.instance["userData"].replace("kind: NodeConfig", "kind: Other"))
+
+    assert checked.returncode == 0, checked.stderr
+    assert spoilt.returncode != 0
+
+
+def test_the_kubelet_registers_with_the_labels_and_taints_of_the_pool(launch: Launch) -> None:
+    labels, taints = labels_and_taints(launch.instance["userData"])
+
+    assert dict(launch.pool.labels).items() <= labels.items()
+    assert labels["gpu-slice/pool"] == labels["karpenter.sh/nodepool"] == launch.pool.name
+    assert "nvidia.com/gpu.present" not in labels
+    ours = [{key: value for key, value in taint._asdict().items() if value} for taint in launch.pool.taints]
+    unregistered = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
+    assert sorted(taints, key=str) == sorted([*ours, unregistered], key=str)
+
+
+def test_the_booted_node_is_initialized_and_the_pod_bound_to_it(launch: Launch) -> None:
+    launch.world.claimed(launch.pool.name, "Registered")
+    launch.world.claimed(launch.pool.name, "Initialized")
+
+    assert launch.world.cluster.scheduled(launch.pod, "default") == launch.node["metadata"]["name"]
+    node = launch.world.cluster.get("Node", launch.node["metadata"]["name"])
+    assert "karpenter.sh/unregistered" not in str(node["spec"].get("taints"))
+    # What the webhook filters by, before the node exists.
+    (shape,) = [
+        each
+        for each in launch.pool.shapes
+        if each.instance_type.name == launch.instance["type"]
+        and each.labels["karpenter.sh/capacity-type"] == node["metadata"]["labels"]["karpenter.sh/capacity-type"]
+    ]
+    deprecated = {key: value for key, value in shape.labels.items() if not key.startswith("beta.")}
+    assert deprecated.items() <= node["metadata"]["labels"].items()
+
+
+def test_no_node_drifts_by_itself_or_with_a_release_that_renders_the_same_and_one_does_with_its_disk(
+    running: World,
+) -> None:
+    there, changed = "scale-light", "scale-mps"
+    for pool in (there, changed):
+        running.claimed(pool, "Initialized")
+    for kind, api in (CLASS, POOL):
+        for name in (there, changed):
+            label = {"metadata": {"labels": {"app.kubernetes.io/version": "9.9.9"}}}
+            running.cluster.patch(kind, name, label, api=api)
+
+    (document,) = [each for each in documents_of(running.fleet, "node-classes") if each["metadata"]["name"] == changed]
+    document["spec"]["blockDeviceMappings"][0]["ebs"]["volumeSize"] = "300Gi"
+    running.cluster.patch(CLASS[0], changed, {"spec": document["spec"]}, api=CLASS[1])
+
+    assert conditions(running.claimed(changed, "Drifted"))["Drifted"]["reason"] == "NodeClassDrift"
+    drifted = [
+        each["metadata"]["labels"]["karpenter.sh/nodepool"]
+        for each in running.cluster.list(CLAIM[0], api_version=CLAIM[1])
+        if "Drifted" in conditions(each)
+    ]
+    assert drifted == [changed]
+
+
+def test_an_emptied_node_is_terminated(running: World) -> None:
+    instance = running.launched("scale-layout")
+    running.claimed("scale-layout", "Initialized")
+
+    running.cluster.delete("Pod", "on-scale-layout", "default")
+
+    wait_for(
+        "the instance is terminated",
+        lambda: running.cloud.instances()[instance["id"]]["state"] in ("shutting-down", "terminated"),
+    )
+    wait_for("its NodeClaim is gone", lambda: running.claims("scale-layout") == [])
+
+
+def test_56_slices_need_one_node_of_the_pool_that_holds_most_of_them(running: World) -> None:
+    pools = ["default-a100-1g-5gb", "default-a100-mixed"]
+    many = pod("many", "1g.5gb", pools, restartPolicy="Never")
+    template = {"metadata": {"annotations": many["metadata"]["annotations"]}, "spec": many["spec"]}
+    running.cluster.create(
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": "many", "namespace": "default"},
+            "spec": {"parallelism": 56, "completions": 56, "template": template},
+        }
+    )
+
+    boot(running.cluster, running.launched(pools[0]), running.pools[pools[0]])
+
+    def bound() -> bool:
+        nodes = [
+            each["spec"].get("nodeName")
+            for each in running.cluster.list("Pod", "default", label_selector="batch.kubernetes.io/job-name=many")
+        ]
+        return len(nodes) == 56 and None not in nodes
+
+    wait_for("all are bound", bound)
+    assert [len(running.claims(pool)) for pool in pools] == [1, 0]
+
+
+def test_a_whole_gpu_is_not_launched_for(running: World) -> None:
+    whole = pod("whole", None, "scale-dear", tolerations=[{"operator": "Exists"}])
+    whole["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    running.cluster.create(whole)
+
+    assert "no instance type" in running.says("whole", "no instance type")
+    assert running.claims("scale-dear") == []
+    running.cluster.delete("Pod", "whole", "default")
+
+
+def test_without_its_overlay_nothing_is_launched_and_with_it_a_node(running: World) -> None:
+    running.cluster.create(pod("early", "1g.23gb", LATE))
+    running.says("early", quoted("no instance type has enough resources"))
+    assert running.claims(LATE) == []
+
+    running.cluster.create(overlay_of(running, LATE))
+
+    assert running.launched(LATE)["type"] == "p6-b200.48xlarge"
+
+
+@pytest.mark.parametrize(
+    ("code", "pool", "asked", "text"),
+    [
+        pytest.param(
+            "InsufficientInstanceCapacity",
+            "default-h100-1g-10gb",
+            "1g.10gb",
+            "We currently do not have sufficient p5.48xlarge capacity",
+            id="no capacity",
+        ),
+        pytest.param(
+            "VcpuLimitExceeded",
+            "default-h200-large",
+            "3g.71gb",
+            "You have requested more vCPU capacity than your current vCPU limit of 0 allows",
+            id="no quota",
+        ),
+    ],
+)
+def test_why_ec2_launches_nothing_is_an_event_of_the_pod(
+    code: str, pool: str, asked: str, text: str, running: World
+) -> None:
+    name = f"refused-{code.lower()}"
+    with running.cloud.refusing("CreateFleet", code):
+        running.cluster.create(pod(name, asked, pool))
+
+        said = running.says(name, quoted("nominated for this pod failed to launch: creating instance"))
+
+        assert quoted(f"{code}: {text}") in said
+        running.cluster.delete("Pod", name, "default")
+        wait_for("no NodeClaim is left to describe", lambda: running.claims(pool) == [])
+
+
+ELSEWHERE = [{"tags": {"karpenter.sh/discovery": "elsewhere"}}]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "condition", "reason", "message"),
+    [
+        pytest.param(
+            "no-subnet",
+            {"subnetSelectorTerms": ELSEWHERE},
+            "SubnetsReady",
+            "SubnetsNotFound",
+            "SubnetSelector did not match any Subnets",
+            id="subnet",
+        ),
+        pytest.param(
+            "no-group",
+            {"securityGroupSelectorTerms": ELSEWHERE},
+            "SecurityGroupsReady",
+            "SecurityGroupsNotFound",
+            "SecurityGroupSelector did not match any SecurityGroups",
+            id="security group",
+        ),
+        pytest.param(
+            "no-rights",
+            {},
+            "ValidationSucceeded",
+            "CreateFleetAuthCheckFailed",
+            "Controller isn't authorized to call ec2:CreateFleet",
+            id="rights",
+        ),
+        pytest.param(
+            "no-image",
+            {"amiSelectorTerms": [{"alias": "al2023@v20200101"}]},
+            "AMIsReady",
+            "",
+            "failed to discover any AMIs for alias (alias=al2023@v20200101)",
+            id="image, of which only the log tells",
+        ),
+        pytest.param(
+            "no-role",
+            {"role": "KarpenterNodeRole-elsewhere"},
+            "InstanceProfileReady",
+            "",
+            "NoSuchEntity: Role KarpenterNodeRole-elsewhere not found",
+            id="role, of which only the log tells",
+        ),
+    ],
+)
+def test_a_node_class_says_what_is_missing(
+    name: str, wrong: Document, condition: str, reason: str, message: str, running: World
+) -> None:
+    like = "default-a100-80gb"
+    found = [each for subject in ("node-classes", "node-pools") for each in documents_of(running.fleet, subject)]
+    node_class, node_pool = (each for each in found if each["metadata"]["name"] == like)
+    node_class["metadata"]["name"] = node_pool["metadata"]["name"] = name
+    node_class["spec"] |= wrong
+    node_pool["spec"]["template"]["spec"]["nodeClassRef"]["name"] = name
+
+    def seen() -> Document:
+        return conditions(running.cluster.get(CLASS[0], name, api_version=CLASS[1]))
+
+    with running.cloud.refusing("CreateFleet", "UnauthorizedOperation" if name == "no-rights" else ""):
+        running.cluster.create(node_class)
+        running.cluster.create(node_pool)
+        if reason:
+            wait_for(f"{name} is not Ready", lambda: seen().get(condition, {}).get("reason") == quoted(reason))
+            assert quoted(message) in seen()[condition]["message"]
+            wait_for(f"{name} is not Ready", lambda: seen()["Ready"]["status"] == "False")
+        else:
+            wait_for(f"the log has why {name} is not Ready", lambda: quoted(message) in log(running.cluster))
+            assert (seen()["Ready"]["status"], seen()[condition]["status"]) == ("Unknown", "Unknown")
+
+
+def test_pools_that_are_not_ready_do_not_keep_others_from_being_launched(running: World) -> None:
+    broken = running.cluster.get(POOL[0], "no-subnet", api_version=POOL[1])
+    assert conditions(broken)["Ready"]["status"] == "False"
+
+    running.cluster.create(pod("beside", "2g.20gb", "default-a100-80gb"))
+
+    assert running.launched("default-a100-80gb")["type"] == "p4de.24xlarge"
+
+
+def overlay_of(world: World, pool: str) -> Document:
+    (found,) = [each for each in documents_of(world.fleet, "node-overlays") if pool in each["metadata"]["name"]]
+    return found
+
+
+def quoted(text: str) -> str:
+    """*text*, which ``docs/eks.md`` quotes."""
+    assert text in " ".join(DOCS.split()), f"docs/eks.md does not quote: {text}"
+    return text
