@@ -269,7 +269,7 @@ def test_the_kubelet_registers_with_the_labels_and_taints_of_the_pool(launch: La
     assert "nvidia.com/gpu.present" not in labels
     ours = [{key: value for key, value in taint._asdict().items() if value} for taint in launch.pool.taints]
     unregistered = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
-    assert sorted(taints, key=str) == sorted([*ours, unregistered], key=str)
+    assert sorted(taints, key=lambda each: each["key"]) == sorted([*ours, unregistered], key=lambda each: each["key"])
 
 
 def test_the_booted_node_is_initialized_and_the_pod_bound_to_it(launch: Launch) -> None:
