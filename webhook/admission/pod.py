@@ -239,19 +239,20 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
-        for name, quantity in quantities.items():
-            if name.startswith(NVIDIA) and is_gpu(name):
-                budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
-                field = f"spec.{section}[{index}].resources.{kind}[{name}]"
-                count = whole_number(quantity, field)
-                if asks.setdefault(name, count) != count:
-                    raise Denial(
-                        f"the limit is {asks[name]} and the request is {count}",
-                        field=field,
-                        hint="Write the same number in both, or the limit alone",
-                        reason="conflict",
-                    )
-    return {name: count for name, count in asks.items() if count} if asks else NOTHING
+        gpus = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
+        for name in sorted(gpus) if gpus else ():  # in one order, and so is what a denial names first
+            quantity = quantities[name]
+            budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
+            field = f"spec.{section}[{index}].resources.{kind}[{name}]"
+            count = whole_number(quantity, field)
+            if asks.setdefault(name, count) != count:
+                raise Denial(
+                    f"the limit is {asks[name]} and the request is {count}",
+                    field=field,
+                    hint="Write the same number in both, or the limit alone",
+                    reason="conflict",
+                )
+    return {name: count for name, count in sorted(asks.items()) if count} if asks else NOTHING
 
 
 def is_gpu(resource: str) -> bool:

@@ -13,7 +13,7 @@ from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import PoolEntry, path
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
-from webhook.slices.layout import fits
+from webhook.slices.layout import engines_missing, fits
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import nearest
 
@@ -38,6 +38,10 @@ LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
 
+MOST_MPS = 48
+"""Clients of one MPS server: k8s-device-plugin v0.20.0 ``cmd/mps-control-daemon/mps/device.go``, ``maxClients``.  CUDA
+13.1 allows 60, the daemon does not."""
+
 LONGEST_AMI = 30
 """Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
 
@@ -50,10 +54,11 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[F
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
-        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
-        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
+        names = catalogue.meant(entry.gpu) or filter(None, [nearest(entry.gpu, catalogue.gpus)])
+        like = " or ".join(f"'{name}'" for name in names)
+        hint = f"Write {like}, or add it" if like else "`gpu-slice profiles --all` lists them; add it"
+        problem = f"{quote(entry.gpu)} is not a GPU of the catalogue"
+        yield FleetProblem(f"{where}.gpu", problem, f"{hint} under catalogue.gpus")
     else:
         yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
@@ -70,6 +75,12 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
             "Give one of mig, timeSlicing and mps",
         )
         return
+    if partition.mps is not None and partition.mps.replicas > MOST_MPS:
+        yield FleetProblem(
+            f"{where}.partition.mps.replicas",
+            f"NVIDIA's MPS daemon exits with more than {MOST_MPS} replicas, not {partition.mps.replicas}",
+            f"Write at most {MOST_MPS}, or timeSlicing",
+        )
     if partition.mig is None:
         if entry.strategy == "single":
             yield FleetProblem(f"{where}.strategy", "'single' is for MIG, and this pool has none", "Remove strategy")
@@ -80,6 +91,13 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
             f"{where}.partition.mig",
             f"{gpu.name} has no MIG{why}",
             f"Write 'timeSlicing: {{replicas: 4}}', and let pods ask for 'shared@{gpu.name}'",
+        )
+        return
+    if not gpu.placed:
+        yield FleetProblem(
+            f"{where}.partition.mig",
+            f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
+            f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
         )
         return
     yield from _check_layout(f"{where}.partition.mig", entry, gpu)
@@ -119,7 +137,13 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
         layout[profile] = count
     if len(layout) != len(entry.partition.mig or {}):
         return
-    if not fits(gpu, layout):
+    if engines := engines_missing(gpu, layout):
+        yield FleetProblem(
+            where,
+            f"{_spell(layout)} does not fit on one {gpu.name}: it takes {engines}",
+            "Beside '+me.all' only profiles with '-me' fit, and one slice may have '+me'",
+        )
+    elif not fits(gpu, layout):
         most = ", ".join(f"{profile}: {profile.most}" for profile in layout)
         yield FleetProblem(
             where,

@@ -7,6 +7,7 @@ one of four on an A100-40GB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
@@ -14,9 +15,26 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from webhook.slices.profile import BadProfile, MigProfile
+from webhook.slices.profile import ATTRIBUTES, BadProfile, MigProfile
 
 Architecture = Literal["amd64", "arm64"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
+
+
+class Engines(_Model):
+    """Media engines: of a GPU, or of one instance."""
+
+    decoders: Annotated[int, Field(ge=0)] = 0
+    encoders: Annotated[int, Field(ge=0)] = 0
+    jpeg: Annotated[int, Field(ge=0)] = 0
+    ofa: Annotated[int, Field(ge=0)] = 0
+    """Optical flow accelerators.  A GPU has one, and ``+me`` takes it."""
+
+
+NO_ENGINES = Engines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +47,13 @@ class GpuProfile:
     most: int
     """Most instances on one GPU."""
     starts: tuple[int, ...]
-    """Memory slices at which an instance may start."""
+    """Memory slices at which an instance may start; empty where nobody has seen it."""
     size: int
     """Memory slices that an instance takes."""
     memory_mib: int | None
     """Memory of one instance in MiB, where it is verified on hardware."""
+    engines: Engines = NO_ENGINES
+    """Media engines that an instance takes."""
 
     def __str__(self) -> str:
         return str(self.profile)
@@ -57,6 +77,10 @@ class Gpu:
     profiles: tuple[GpuProfile, ...] = ()
     aliases: Mapping[MigProfile, MigProfile] = field(default_factory=dict)
     """Names that other drivers print for a profile, to the name in `profiles`."""
+    engines: Engines = NO_ENGINES
+    """Media engines in all."""
+    geometry: str = ""
+    """The name of its geometry in the catalogue."""
     unverified: str = ""
     """What of this entry is not verified on hardware."""
 
@@ -64,6 +88,11 @@ class Gpu:
     def mig(self) -> bool:
         """Whether it can be cut; a GPU without MIG can only be time-sliced."""
         return bool(self.profiles)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it is known where its instances lie, so that a layout can be checked."""
+        return all(profile.starts for profile in self.profiles)
 
     def profile(self, wanted: MigProfile) -> GpuProfile | None:
         """The profile called *wanted*, or called so by some driver."""
@@ -91,12 +120,11 @@ class InstanceType:
     """The node label ``karpenter.k8s.aws/instance-gpu-memory``, in MiB."""
 
 
+_DECORATION = re.compile(r"^(nvidia|tesla)-|-mig-.*|-shared$")
+"""What a product's name carries before and after the GPU: ``NVIDIA-A100-SXM4-40GB-MIG-1g.5gb``."""
+
 GPU_NAME = r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$"
 """What may follow an ``@``, and be the value of a node label."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
 
 
 class RoleEntry(_Model):
@@ -104,8 +132,9 @@ class RoleEntry(_Model):
 
     compute_slices: Annotated[int, Field(ge=1)]
     most: Annotated[int, Field(ge=1)]
-    starts: list[Annotated[int, Field(ge=0)]]
+    starts: list[Annotated[int, Field(ge=0)]] = []
     size: Annotated[int, Field(ge=1)]
+    engines: Engines | None = None
 
 
 class GeometryEntry(_Model):
@@ -114,6 +143,8 @@ class GeometryEntry(_Model):
     source: str
     compute_slices: Annotated[int, Field(ge=1)]
     memory_slices: Annotated[int, Field(ge=1)]
+    engines: Engines | None = None
+    """By default one OFA, which +me and +me.all take."""
     roles: dict[str, RoleEntry]
     unverified: str = ""
 
@@ -135,6 +166,7 @@ class GpuEntry(_Model):
     geometry: str | None = None
     source: str
     unverified: str | None = None
+    printed: list[str] | None = None
     device_ids: list[str] | None = None
     aliases: dict[str, str] | None = None
     profiles: dict[str, ProfileEntry] | None = None
@@ -182,11 +214,13 @@ class Catalogue:
             gpus={k: v for file in files for k, v in file.gpus.items()},
             instance_types={k: v for file in files for k, v in file.instance_types.items()},
         )
-        for name, geometry in merged.geometries.items():
+        # In one order, so that the first problem is the same whatever the order of the file.
+        for name, geometry in sorted(merged.geometries.items()):
             _check_geometry(f"geometries.{name}", geometry)
-        gpus = {name: _gpu(name, merged) for name in merged.gpus}
+        checked = {name: _gpu(name, merged) for name in sorted(merged.gpus)}
+        gpus = {name: checked[name] for name in merged.gpus}
         types = {}
-        for name, entry in merged.instance_types.items():
+        for name, entry in sorted(merged.instance_types.items()):
             if entry.gpu not in gpus:
                 raise BadCatalogue(
                     f"instanceTypes.{name}.gpu",
@@ -198,19 +232,33 @@ class Catalogue:
                     f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
-        return cls(gpus, types, merged)
+        return cls(gpus, {name: types[name] for name in merged.instance_types}, merged)
 
     def families(self) -> set[str]:
         """Every name that may follow an ``@``."""
         return {gpu.name for gpu in self.gpus.values()} | {gpu.family for gpu in self.gpus.values()}
+
+    def meant(self, text: str) -> list[str]:
+        """The names of the GPUs that *text* means: a name, a product as NVIDIA prints it, or a family, in any case."""
+        word = _plain(text)
+        one = [
+            name
+            for name, entry in self.file.gpus.items()
+            if word in {name, *map(_plain, [self.gpus[name].product, *(entry.printed or ())])}
+        ]
+        return one or sorted(gpu.name for gpu in self.gpus.values() if gpu.family == word)
 
     def having(self, profile: MigProfile) -> Iterable[Gpu]:
         """The GPUs that have *profile*, in the order of the catalogue."""
         return (gpu for gpu in self.gpus.values() if gpu.profile(profile))
 
 
+def _plain(name: str) -> str:
+    return _DECORATION.sub("", re.sub(r"[ _]+", "-", name.strip().lower()))
+
+
 def _check_geometry(path: str, geometry: GeometryEntry) -> None:
-    for name, role in geometry.roles.items():
+    for name, role in sorted(geometry.roles.items()):
         if any(start + role.size > geometry.memory_slices for start in role.starts):
             raise BadCatalogue(
                 f"{path}.roles.{name}",
@@ -230,7 +278,7 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
                 f"'{entry.like}' is not a GPU with an entry of its own",
                 "Name one that has no 'like'",
             )
-        entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles"}))
+        entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles", "printed"}))
         if file.gpus[name].profiles is not None:
             entry = entry.model_copy(update={"profiles": file.gpus[name].profiles})
     gpu = Gpu(
@@ -250,16 +298,19 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         raise BadCatalogue(
             f"{path}.geometry",
             f"'{entry.geometry}' is not a geometry",
-            f"Write one of {', '.join(file.geometries)}",
+            f"Write one of {', '.join(sorted(file.geometries))}",
         )
     if geometry.unverified:
         gpu = replace(gpu, unverified="; ".join(filter(None, (gpu.unverified, geometry.unverified))))
-    profiles = tuple(
+    found = [
         _profile(f"{path}.profiles.{role}", profile, geometry.roles.get(role))
-        for role, profile in (entry.profiles or {}).items()
+        for role, profile in sorted((entry.profiles or {}).items())
+    ]
+    profiles = tuple(
+        sorted(found, key=lambda each: (each.compute_slices, each.size, ATTRIBUTES.index(each.profile.attribute)))
     )
     aliases = {}
-    for alias, text in (entry.aliases or {}).items():
+    for alias, text in sorted((entry.aliases or {}).items()):
         canonical = _name(f"{path}.aliases.{alias}", text)
         if canonical not in [profile.profile for profile in profiles]:
             raise BadCatalogue(f"{path}.aliases.{alias}", f"'{name}' has no profile '{text}'", "Name one that it has")
@@ -270,19 +321,23 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         memory_slices=geometry.memory_slices,
         profiles=profiles,
         aliases=aliases,
+        engines=geometry.engines or Engines(ofa=1),
+        geometry=entry.geometry,
     )
 
 
 def _profile(path: str, entry: ProfileEntry, role: RoleEntry | None) -> GpuProfile:
     if role is None:
         raise BadCatalogue(path, "the geometry has no such role", "Name a role of the geometry")
+    name = _name(f"{path}.name", entry.name)
     return GpuProfile(
-        profile=_name(f"{path}.name", entry.name),
+        profile=name,
         compute_slices=role.compute_slices,
         most=role.most,
         starts=tuple(role.starts),
         size=role.size,
         memory_mib=entry.memory_mib,
+        engines=role.engines or Engines(ofa=int(name.media_extensions)),
     )
 
 
