@@ -1,8 +1,8 @@
 """A second opinion on what a resolution makes of a pod, and on which slices fit on one GPU: written the plain way.
 
 It imports nothing of the product, nor reads its catalogue.  A decision is what it is given: which container gets
-what, the pools, and the labels that select them.  How tolerations and taints match is Kubernetes' own rule, and the taints are those that the fleet
-file states.
+what, the pools, and the labels that select them.  How tolerations and taints match is Kubernetes' own rule, and the
+taints are those that the fleet file states.
 """
 
 from __future__ import annotations

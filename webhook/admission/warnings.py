@@ -13,7 +13,7 @@ from webhook.admission.patch import lacks_pool, missing_labels
 from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
-from webhook.admission.unoffered import unknown
+from webhook.admission.unoffered import problem
 from webhook.budget import Budget, OutOfSteps
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
@@ -130,9 +130,9 @@ def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: 
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
         if not fleet.satisfying(choice):
-            problem, _, reason = unknown(choice, fleet, demand, budget)
+            why, reason = problem(choice, fleet)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
-                yield warning(f"{problem}; '{assignment.choice}' is used")
+                yield warning(f"{why}; '{assignment.choice}' is used")
 
 
 def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
