@@ -99,7 +99,7 @@ class _Explanation:
 
     def not_offered(self, wanted: Wanted) -> Denial:
         choice = wanted.request.choices[0]
-        why, reason = problem(choice, self.fleet)
+        why, reason = problem(choice, self.fleet, self.budget)
         if len(wanted.request.choices) > 1:
             why += f", and no alternative of {quote(str(wanted.request))} is offered either"
         instead = hint(wanted, self.demand, self.fleet, self.budget)

@@ -34,9 +34,10 @@ _ENOUGH = {
 """The attributes of profiles that have at least the engines of an attribute.  A whole GPU has all media engines."""
 
 
-def problem(choice: Choice, fleet: Fleet) -> tuple[str, str]:
+def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, str]:
     """Why no offer of *fleet* satisfies *choice*, and the reason in a word."""
     catalogue, wanted, gpu = fleet.catalogue, choice.slice, choice.gpu
+    budget.spend(16 * len(catalogue.gpus), FIELD)
     if gpu is not None and gpu not in catalogue.families():
         return f"no GPU is called '{gpu}'", "unknown-gpu"
     if wanted == SHARED:

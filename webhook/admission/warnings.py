@@ -130,7 +130,7 @@ def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: 
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
         if not fleet.satisfying(choice):
-            why, reason = problem(choice, fleet)
+            why, reason = problem(choice, fleet, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
                 yield warning(f"{why}; '{assignment.choice}' is used")
 
