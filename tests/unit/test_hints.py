@@ -200,6 +200,8 @@ def test_a_slice_of_unknown_memory_is_unknown_and_not_zero(asked: str, hint: str
         pytest.param("built-in", "10GiB", "Write '10Gi' for real memory", id="no smaller unit"),
         pytest.param("built-in", "1g.5gb@NVIDIA A100-SXM4-40GB", "Write '1g.5gb@a100-40gb'", id="nvidia-smi -L"),
         pytest.param("built-in", "1/7@NVIDIA-H100-80GB-HBM3", "Write '1g.10gb@h100-80gb'", id="as the label has it"),
+        pytest.param("built-in", "100x1g.5gb@mi300x", "'1g.5gb' (pool a100-1g-5gb, a100-40gb, 4.75Gi) is as large, but the pod's count", id="a count that no node has"),
+        pytest.param(SHARES, "10gb@t4", "There are only shares of GPUs, without a size of their own: 'shared@t4'", id="a share is no size"),
         pytest.param("built-in", "shared@NVIDIA-A10G-SHARED", "Write 'shared@a10g'", id="the label of a share"),
         pytest.param("built-in", "1g.5gb@mi300x", "adds the GPU to the fleet's catalogue", id="unknown"),
     ],

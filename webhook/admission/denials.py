@@ -213,7 +213,7 @@ class _Explanation:
         return Denial(
             f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most[resource]}",
             field=FIELD,
-            hint=f"Ask for at most {most[resource]}, or make several pods",
+            hint=f"Make several pods, of at most {most[resource]} each",
             reason="capacity",
             position=wanted[0].request.choices[0].position,
         )

@@ -39,7 +39,8 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, str]:
     catalogue, wanted, gpu = fleet.catalogue, choice.slice, choice.gpu
     budget.spend(16 * len(catalogue.gpus), FIELD)
     if gpu is not None and gpu not in catalogue.families():
-        return f"no GPU is called '{gpu}'", "unknown-gpu"
+        meant = catalogue.meant(gpu)
+        return f"no GPU is called '{gpu}'" + (f"; here it is {listed(meant, 'or')}" if meant else ""), "unknown-gpu"
     if wanted == SHARED:
         return f"no pool of this cluster has shared {f'{gpu} ' if gpu else ''}GPUs", "not-offered"
     if gpu is not None and not any(model.mig for model in catalogue.gpus.values() if model.called(gpu)):
@@ -93,8 +94,8 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     except OutOfSteps:
         return f"`gpu-slice profiles` lists what is offered{end}"
     if large:
-        return f"{_where(large[0])} is as large, but not for this pod: other demands of the pod exclude it{end}"
-    return _largest(choice, [pair for pair in named if isinstance(pair[1], MigOffer)] or permitted) + end
+        return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
+    return _largest(choice, [pair for pair in named if isinstance(pair[1], MigOffer)] or permitted)
 
 
 def _gpu_instance(profile: MigProfile) -> MigProfile:
