@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from webhook.slices.catalogue import BadCatalogue, Catalogue, CatalogueFile, Engines, Gpu, GpuProfile
+from webhook.slices.catalogue import BadCatalogue, Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile, Engines
 from webhook.slices.profile import MigProfile
 
 H200 = (Path(__file__).parent / "data" / "nvidia-smi-mig-h200.txt").read_text("utf-8")

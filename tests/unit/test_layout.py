@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.oracle import LAYOUTS, slices_fit
 from webhook.cli import files
-from webhook.slices.catalogue import Catalogue, CatalogueFile, Engines, Gpu, GpuProfile
+from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile, Engines
 from webhook.slices.layout import engines_missing, fits, maximal_layouts
 from webhook.slices.profile import MigProfile
 

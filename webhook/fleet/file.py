@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
+from webhook.slices.entries import GPU_NAME, CatalogueFile
 from webhook.slices.suggest import nearest
 
 API_VERSION = "gpu-slice/v1"
