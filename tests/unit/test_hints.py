@@ -212,6 +212,30 @@ def test_what_the_hint_is(fleet: str, asked: str, hint: str) -> None:
     assert hint in denial.hint
 
 
+def test_the_same_number_may_be_less_on_another_gpu() -> None:
+    """A driver computes the number: 1g.24gb has 23.12 GiB on an RTX PRO 6000, and 20.00 GiB on some GB200."""
+    pool = "pools: [{{name: p, gpu: gb200, partition: {{mig: {{{}}}}}, instanceTypes: [p6e-gb200.36xlarge]}}]"
+    arm = {"kubernetes.io/arch": "arm64"}
+    denial = refused(pod_of("1g.24gb@rtx-pro-6000", nodeSelector=arm), fleet_of(pool.format("1g.24gb: 7")))
+    assert denial is not None
+    assert denial.hint == "Nothing that is offered has as much: the largest is '1g.24gb' (pool p, gb200, 20Gi)"
+    larger = refused(pod_of("1g.24gb@rtx-pro-6000", nodeSelector=arm), fleet_of(pool.format("1g.24gb: 3, 2g.47gb: 2")))
+    assert larger is not None
+    assert proposed(larger) == "2g.47gb"
+
+
+def test_a_hint_on_a_fleet_of_a_thousand_pools_costs_no_more_than_a_review_may() -> None:
+    entries = [
+        f"- {{name: p{n}, gpu: a100-40gb, partition: {{mig: {{3g.20gb: 1, 2g.10gb: 1, 1g.5gb: 2}}}}, "
+        f"instanceTypes: [p4d.24xlarge], labels: {{kind: k{n}}}}}"
+        for n in range(1_000)
+    ]
+    denial = refused(pod_of("9g.9gb"), fleet_of("pools:\n" + "\n".join(entries)))
+    assert denial is not None
+    assert denial.problem == "no GPU has a profile '9g.9gb'"
+    assert denial.hint == "`gpu-slice profiles` lists what is offered"
+
+
 def test_a_hint_is_for_this_pod() -> None:
     """Its container asks for one kind of slice by hand: the hint is not another kind."""
     pod = pod_of("1g.4gb", container("main", {"nvidia.com/mig-2g.10gb": 1}))

@@ -15,7 +15,7 @@ from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, SharedOffer
 from webhook.slices.profile import ATTRIBUTES, MigProfile
-from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Request
+from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Request, Slice
 from webhook.slices.suggest import distance, nearest
 
 MOST_LISTED = 8
@@ -23,6 +23,9 @@ MOST_LISTED = 8
 
 MOST_TRIED = 8
 """Offers that are tried as a suggestion."""
+
+UNKNOWN = "`gpu-slice profiles` lists what is offered"
+"""The hint where finding one takes too many steps."""
 
 _ENOUGH = {
     "-me": ATTRIBUTES,
@@ -66,23 +69,24 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     choice = wanted.request.choices[0]
     if isinstance(choice.slice, MigProfile):
         choice = replace(choice, slice=_gpu_instance(choice.slice))
-    budget.spend(16 * len(fleet.offers) + 8 * len(fleet.catalogue.gpus), FIELD)
+    if not budget.afford(16 * len(fleet.offers) + 8 * len(fleet.catalogue.gpus)):
+        return UNKNOWN
     permitted = permitted_offers(demand, fleet)
     gpu = _gpu(choice, fleet, budget)
-    named = [pair for pair in permitted if gpu is not None and pair[1].gpu.called(gpu)]
+    named = {offer: pool for pool, offer in permitted if gpu is not None and offer.gpu.called(gpu)}
     unknown = choice.gpu is not None and choice.gpu not in fleet.catalogue.families() and gpu is None
     end = "; or the platform team adds the GPU to the fleet's catalogue" if unknown else ""
-    share = next((offer for _, offer in named if isinstance(offer, SharedOffer)), None)
+    share = next((offer for offer in named if isinstance(offer, SharedOffer)), None)
     if share is not None and choice.slice != SHARED:
         end = f"; 'shared@{gpu}' is one of {share.per_gpu} shares of a GPU, without a size of its own"
-    large = [pair for pair in permitted if _at_least(pair[1], choice, fleet)]
-    large.sort(key=lambda pair: (pair not in named, *_distance(choice, pair[1])))
+    real = _real_memory(choice, fleet)
+    large = [pair for pair in permitted if _at_least(pair[1], choice.slice, real)]
+    large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
     tried: set[Choice] = set()
     try:
-        for pair in large:
-            pool, offer = pair
+        for pool, offer in large:
             slice = offer.name if isinstance(offer, MigOffer) else SHARED
-            candidate = Choice(slice, choice.count, gpu if pair in named else None)
+            candidate = Choice(slice, choice.count, gpu if offer in named else None)
             if candidate in tried or (choice.count > 1 and slice == SHARED):
                 continue
             if len(tried) == MOST_TRIED:
@@ -92,10 +96,12 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
                 where = "that is offered" if demand.policy is EVERYTHING else "that this namespace may use"
                 return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {offer.gpu.name}){end}"
     except OutOfSteps:
-        return f"`gpu-slice profiles` lists what is offered{end}"
+        return UNKNOWN
     if large:
         return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
-    return _largest(choice, [pair for pair in named if isinstance(pair[1], MigOffer)] or permitted)
+    return _largest(
+        choice, [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)] or permitted
+    )
 
 
 def _gpu_instance(profile: MigProfile) -> MigProfile:
@@ -113,21 +119,28 @@ def _gpu(choice: Choice, fleet: Fleet, budget: Budget) -> str | None:
     return nearest(choice.gpu.lower(), names, budget)
 
 
-def _at_least(offer: Offer, choice: Choice, fleet: Fleet) -> bool:
-    """Whether *offer* is certainly no less than what *choice* asks for, on whatever GPU.
+def _real_memory(choice: Choice, fleet: Fleet) -> int:
+    """The least MiB that a slice of the profile of *choice* has; 0 if it is no profile, or not known."""
+    if not isinstance(choice.slice, MigProfile):
+        return 0
+    models = [gpu for gpu in fleet.catalogue.having(choice.slice) if choice.gpu is None or gpu.called(choice.gpu)]
+    return min(
+        (found.memory_mib for gpu in models if (found := gpu.profile(choice.slice)) and found.memory_mib), default=0
+    )
+
+
+def _at_least(offer: Offer, wanted: Slice, real: int) -> bool:
+    """Whether *offer* is certainly no less than *wanted*, which has *real* MiB, on whatever GPU.
 
     A share of a GPU is no slice: its memory is not its own.  A slice of unknown memory is not known to have any.
     """
-    wanted = choice.slice
     if wanted == SHARED or isinstance(offer, SharedOffer):
         return wanted == SHARED
     if not isinstance(wanted, MigProfile):
         return offer.satisfies(Choice(wanted))
     if offer.name.compute_slices < wanted.compute_slices or offer.name.memory_gb < wanted.memory_gb:
         return False
-    models = [gpu for gpu in fleet.catalogue.having(wanted) if choice.gpu is None or gpu.called(choice.gpu)]
-    sizes = [found.memory_mib for gpu in models if (found := gpu.profile(wanted)) and found.memory_mib]
-    if sizes and offer.profile.memory_mib is not None and offer.profile.memory_mib < min(sizes):
+    if offer.profile.memory_mib is not None and offer.profile.memory_mib < real:
         return False  # the same number, or a larger one, on a GPU whose driver rounds otherwise
     whole = wanted.attribute.startswith("+me") and offer.profile.compute_slices == offer.gpu.compute_slices
     return whole or offer.name.attribute in _ENOUGH[wanted.attribute]
@@ -167,7 +180,7 @@ def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:
     known = [pair for pair in mig if pair[1].profile.memory_mib is not None]
     of_known = ""
     if isinstance(wanted, Memory) and wanted.unit == "Gi" and len(known) < len(mig):
-        unknown = [pair for pair in mig if pair not in known]
+        unknown = [pair for pair in mig if pair[1].profile.memory_mib is None]
         maybe = [pair for pair in unknown if pair[1].name.memory_gb > wanted.amount]
         if maybe:
             best = min(maybe, key=lambda pair: (pair[1].size, pair[1].order))

@@ -118,6 +118,8 @@ class Catalogue:
 
     gpus: Mapping[str, Gpu]
     instance_types: Mapping[str, InstanceType]
+    products: Mapping[str, str]
+    """GPUs by name and by every name that NVIDIA prints for them, in lower case with dashes."""
     file: CatalogueFile
 
     @classmethod
@@ -146,7 +148,12 @@ class Catalogue:
                     f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
-        return cls(gpus, {name: types[name] for name in merged.instance_types}, merged)
+        products = {
+            _plain(printed): name
+            for name, entry in merged.gpus.items()
+            for printed in (*(entry.printed or ()), gpus[name].product, name)
+        }
+        return cls(gpus, {name: types[name] for name in merged.instance_types}, products, merged)
 
     def families(self) -> set[str]:
         """Every name that may follow an ``@``."""
@@ -155,12 +162,9 @@ class Catalogue:
     def meant(self, text: str) -> list[str]:
         """The names of the GPUs that *text* means: a name, a product as NVIDIA prints it, or a family, in any case."""
         word = _plain(text)
-        one = [
-            name
-            for name, entry in self.file.gpus.items()
-            if word in {name, *map(_plain, [self.gpus[name].product, *(entry.printed or ())])}
-        ]
-        return one or sorted(gpu.name for gpu in self.gpus.values() if gpu.family == word)
+        if word in self.products:
+            return [self.products[word]]
+        return sorted(gpu.name for gpu in self.gpus.values() if gpu.family == word)
 
     def having(self, profile: MigProfile) -> Iterable[Gpu]:
         """The GPUs that have *profile*, in the order of the catalogue."""
