@@ -473,6 +473,12 @@ class TestAdditions:
         assert found.profiles == base.profiles
         assert (found.compute_slices, found.memory_slices) == (7, 8)
 
+    def test_a_copy_does_not_take_the_name_of_its_model(self, catalogue: Catalogue) -> None:
+        own = {"like": "a100-80gb", "source": "x", "printed": ["A100X"]}
+        grown = Catalogue.build(catalogue.file, more(gpus={"copy": own}))
+        assert grown.meant("NVIDIA A100X") == ["copy"]
+        assert grown.meant("A100 80GB") == grown.meant("NVIDIA A100-SXM4-80GB") == ["a100-80gb"]
+
     def test_what_a_gpu_says_of_itself_goes_before_what_it_is_like(self, catalogue: Catalogue) -> None:
         grown = Catalogue.build(
             catalogue.file,

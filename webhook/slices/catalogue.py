@@ -148,11 +148,11 @@ class Catalogue:
                     f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
-        products = {
-            _plain(printed): name
-            for name, entry in merged.gpus.items()
-            for printed in (*(entry.printed or ()), gpus[name].product, name)
-        }
+        products: dict[str, str] = {}
+        for name, gpu_entry in merged.gpus.items():
+            for printed in (*(gpu_entry.printed or ()), gpus[name].product):
+                products.setdefault(_plain(printed), name)  # a copy may have the product of its model
+        products |= {name: name for name in gpus}
         return cls(gpus, {name: types[name] for name in merged.instance_types}, products, merged)
 
     def families(self) -> set[str]:
