@@ -244,6 +244,12 @@ def test_a_hint_is_for_this_pod() -> None:
     assert proposed(denial) == "2g.10gb"
 
 
+def test_a_hint_names_a_pool_that_this_pod_may_run_in() -> None:
+    denial = refused(pod_of("1g.4gb", nodeSelector={"gpu-slice/pool": "several"}), fleet_of("mixed"))
+    assert denial is not None
+    assert denial.hint == "Write '1g.5gb', the nearest that is offered (pool several, a100-40gb)"
+
+
 def turned(value: Any) -> Any:
     """*value* with every mapping in the other order."""
     if isinstance(value, dict):

@@ -240,6 +240,9 @@ REFUSED = [
     pytest.param("١g.5gb", 0, "'١g.5gb' is not a slice", ANY, id="a digit of another script"),
     # fractions
     pytest.param("8/7", 0, "'8/7' is more than a whole GPU", "Write '8x1/7'", id="more than one GPU"),
+    pytest.param(
+        "9999x3/2", 5, "29997 slices are too many", "a count from 1 to 9999", id="more of it than may be asked"
+    ),
     pytest.param("3/2@h100", 0, "'3/2' is more than a whole GPU", "Write '3x1/2@h100'", id="more than one of a model"),
     pytest.param(
         "2x8/7",

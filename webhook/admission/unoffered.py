@@ -13,7 +13,7 @@ from webhook.budget import Budget, OutOfSteps
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING
-from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, SharedOffer
+from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool, SharedOffer
 from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Request, Slice
 from webhook.slices.suggest import distance, nearest
@@ -75,8 +75,8 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     gpu = _gpu(choice, fleet, budget)
     named = {offer: pool for pool, offer in permitted if gpu is not None and offer.gpu.called(gpu)}
     unknown = choice.gpu is not None and choice.gpu not in fleet.catalogue.families() and gpu is None
-    end = "; or the platform team adds the GPU to the fleet's catalogue" if unknown else ""
-    share = next((offer for offer in named if isinstance(offer, SharedOffer)), None)
+    added = "; or the platform team adds the GPU to the fleet's catalogue" if unknown else ""
+    end, share = added, next((offer for offer in named if isinstance(offer, SharedOffer)), None)
     if share is not None and choice.slice != SHARED:
         end = f"; 'shared@{gpu}' is one of {share.per_gpu} shares of a GPU, without a size of its own"
     real = _real_memory(choice, fleet)
@@ -84,7 +84,7 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
     tried: set[Choice] = set()
     try:
-        for pool, offer in large:
+        for _, offer in large:
             slice = offer.name if isinstance(offer, MigOffer) else SHARED
             candidate = Choice(slice, choice.count, gpu if offer in named else None)
             if candidate in tried or (choice.count > 1 and slice == SHARED):
@@ -92,16 +92,15 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
             if len(tried) == MOST_TRIED:
                 break
             tried.add(candidate)
-            if _accepted(candidate, wanted, demand, fleet, budget):
+            if pool := _pool(candidate, wanted, demand, fleet, budget):
                 where = "that is offered" if demand.policy is EVERYTHING else "that this namespace may use"
-                return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {offer.gpu.name}){end}"
+                return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {pool.gpu.name}){end}"
     except OutOfSteps:
         return UNKNOWN
     if large:
         return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
-    return _largest(
-        choice, [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)] or permitted
-    )
+    of_gpu = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
+    return _largest(choice, of_gpu or permitted) + added
 
 
 def _gpu_instance(profile: MigProfile) -> MigProfile:
@@ -152,20 +151,22 @@ def _distance(choice: Choice, offer: Offer) -> tuple[object, ...]:
     return offer.size, offer.order
 
 
-def _accepted(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> bool:
-    """Whether the pod gets *candidate* in place of *wanted*, apart from containers that ask for nothing offered."""
+def _pool(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> Pool | None:
+    """Where the pod gets *candidate* in place of *wanted*, apart from containers that ask for nothing offered."""
     parts = [
         replace(part, request=Request((candidate,))) if part is wanted else part
         for part in demand.wanted
         if part is wanted or any(map(fleet.satisfying, part.request.choices))
     ]
     resolution = resolve(replace(demand, wanted=parts), fleet, budget)
+    if resolution is None:
+        return None
     try:
-        for part in resolution.assignments if resolution is not None else ():
+        for part in resolution.assignments:
             settle(part.container, part.choice, part.resource, part.count, visited=False)
     except Denial:
-        return False
-    return resolution is not None
+        return None
+    return resolution.pools[0]
 
 
 def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:

@@ -198,17 +198,11 @@ class _Parser:
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name", "Write 'container=slice'")
         if not _CONTAINER.match(name):
-            raise bad(
-                f"{quote(name)} cannot be a container's name",
-                start,
-                "Write 'container=slice' with a name from spec.containers",
-            )
+            hint = "Write 'container=slice' with a name from spec.containers"
+            raise bad(f"{quote(name)} cannot be a container's name", start, hint)
         if self.peek() != "=":
-            raise bad(
-                f"{quote(self.text)} names a container in one place and none at {quote(name)}",
-                start,
-                "Write 'container=slice' for each container",
-            )
+            problem = f"{quote(self.text)} names a container in one place and none at {quote(name)}"
+            raise bad(problem, start, "Write 'container=slice' for each container")
         self.separator()
         return self.request(name, start)
 
@@ -251,7 +245,7 @@ class _Parser:
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
 
     def skip(self) -> int:
-        """Move past the spaces that may follow a separator.  The value must not begin with a space."""
+        """Move past spaces after a separator.  The value must not begin with one."""
         if self.position:
             self.position = self.after_spaces()
         return self.position
@@ -316,30 +310,35 @@ def _slice(start: int, word: str, count: int = 1) -> Slice:
     if fraction := _FRACTION.match(word):
         share = Fraction(int(fraction[1]), int(fraction[2]))
         if share.numerator > share.denominator:
-            times = _times(count * share.numerator, f"1/{share.denominator}")
-            raise Misspelt(f"'{word}' is more than a whole GPU", start, [(times, " for as much in several slices")])
+            meant = [
+                (_times(count * share.numerator, f"1/{share.denominator}", start), " for as much in several slices")
+            ]
+            raise Misspelt(f"'{word}' is more than a whole GPU", start, meant)
         return share
     if memory := _MEMORY.match(word):
         return Memory(int(memory[1]), memory[2])
     try:
         return MigProfile.parse(word)
     except BadProfile as error:
-        rest = quote(word[error.position :]) if word[error.position :] else "the end"
         slices, hint = likely(word, _readable)
         problem = f"{quote(word)} is not a slice"
         if LIKE_A_PROFILE.match(word):
+            rest = quote(word[error.position :]) if word[error.position :] else "the end"
             problem = f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}"
             start += error.position
             hint = hint or "Write it as in '1g.5gb' or '1g.10gb+me'"
         if slices:
-            raise Misspelt(problem, start, [(_times(count, slice), what) for slice, what in slices]) from None
+            meant = [(_times(count, slice, start), what) for slice, what in slices]
+            raise Misspelt(problem, start, meant) from None
         raise bad(problem, start, hint or _HOWTO) from None
 
 
-def _times(count: int, slice: str) -> str:
+def _times(count: int, slice: str, position: int) -> str:
     """*slice*, which may have a count of its own, *count* times."""
     own = _COUNT.match(slice)
     total = count * (int(own[1]) if own else 1)
+    if total > 9_999:
+        raise bad(f"{total} slices are too many", position, "Write a count from 1 to 9999 before the 'x'")
     return f"{total}x{slice[own.end() if own else 0 :]}" if total > 1 else slice
 
 
