@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem, quote
-from webhook.fleet.file import DevicePlugin, PoolEntry, path
+from webhook.fleet.file import KARPENTER_ONLY, DevicePlugin, PoolEntry, path
+from webhook.fleet.karpenter import check_karpenter
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
@@ -28,12 +29,6 @@ RESERVED_LABELS = (
     "node.kubernetes.io/",
 )
 """Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
-
-KARPENTER_ONLY = {
-    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
-    "node_role", "disk", "ami",
-}  # fmt: skip
-"""Fields of a pool that say how Karpenter launches its nodes."""
 
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
@@ -62,6 +57,7 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[F
         yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
     yield from _check_settings(where, entry)
+    yield from check_karpenter(where, _steps(where), entry)
 
 
 def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
@@ -137,7 +133,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             "with the strategy 'single' the device plugin needs one profile, and exits if there are several",
             "Give one profile, or write 'strategy: mixed'",
         )
-    if entry.ami.startswith("bottlerocket"):
+    if entry.bottlerocket:
         yield from _check_bottlerocket(where, entry, gpu, layout)
 
 
@@ -216,10 +212,13 @@ def _check_instance_types(
 
 
 def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
-    for key in entry.labels or {}:
+    for field, key in [
+        *(("labels", key) for key in entry.labels or {}),
+        *(("nodeLabels", key) for key in entry.node_labels),
+    ]:
         if key.startswith(RESERVED_LABELS):
             yield FleetProblem(
-                path((*_steps(where), "labels", key)),
+                path((*_steps(where), field, key)),
                 "this label is set by Karpenter, the cloud or gpu-slice",
                 f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
@@ -233,7 +232,7 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     for index, bought in enumerate(entry.capacity_types):
         if bought in entry.capacity_types[:index]:
             yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
-    if len(entry.ami) > LONGEST_AMI:
+    if isinstance(entry.ami, str) and len(entry.ami) > LONGEST_AMI:
         yield FleetProblem(
             f"{where}.ami",
             f"'{entry.ami}' is longer than {LONGEST_AMI} characters, which Karpenter refuses",

@@ -6,10 +6,12 @@ field.  `schema` gives the same schema to editors.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
 from webhook.slices.catalogue import GPU_NAME, CatalogueFile
@@ -88,6 +90,21 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
+def _alias_or_terms(value: Any) -> Any:
+    if isinstance(value, str) and not re.match(AMI, value):
+        raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("string_type", "")
+    return value
+
+
+Object = dict[str, Any]
+"""A part of a Karpenter object, which Karpenter's own schema checks."""
+
+Terms = Annotated[list[Object], Field(min_length=1)]
+"""Karpenter's selector terms: what matches one of them is selected."""
+
+
 class DevicePlugin(Model):
     """Where the nodes pull NVIDIA's device plugin from."""
 
@@ -115,6 +132,10 @@ class PoolEntry(Model):
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
+    node_labels: dict[LabelKey, LabelValue] = {}
+    """More labels of the nodes.  The webhook does not write them into pods."""
+    startup_taints: list[Taint] = []
+    """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
     """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
@@ -127,16 +148,44 @@ class PoolEntry(Model):
     """How long an empty node is kept."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
+    budgets: Annotated[list[Object], Field(min_length=1)] | None = None
+    """Karpenter's disruption budgets: how many nodes may be replaced at a time, and when."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
+    termination_grace_period: Annotated[str, Field(pattern=DURATION)] | None = None
+    """How long a node may drain.  After that its pods are ended, also those that forbid it."""
     limit: Limit = Limit(nodes=10)
     """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Karpenter tries a larger weight first."""
-    ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
-    """Pinned, so that a new image is a deliberate change."""
+    ami: Annotated[str | Terms, BeforeValidator(_alias_or_terms)] = "al2023@v20260724"
+    """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
+    are built on AL2023 and have NVIDIA's driver."""
     node_role: str | None = None
     """IAM role of the nodes.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
+    tags: dict[str, str] = {}
+    """Of the instances and their disks."""
+    subnets: Terms | None = None
+    """Karpenter's subnetSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    security_groups: Terms | None = None
+    """Karpenter's securityGroupSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    node_class: Object = {}
+    """Merged over the EC2NodeClass' spec that is rendered (RFC 7396).  `userData` is run before our own part."""
+    node_pool: Object = {}
+    """Merged over the NodePool's spec that is rendered (RFC 7396)."""
+
+    @property
+    def bottlerocket(self) -> bool:
+        """Whether the nodes run Bottlerocket, and not AL2023."""
+        return isinstance(self.ami, str) and self.ami.startswith("bottlerocket")
+
+
+KARPENTER_ONLY = {
+    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
+    "node_role", "disk", "ami", "startup_taints", "budgets", "termination_grace_period", "tags", "subnets",
+    "security_groups", "node_class", "node_pool",
+}  # fmt: skip
+"""Fields of a pool that say how Karpenter launches its nodes."""
 
 
 class NamespaceEntry(Model):
@@ -159,6 +208,8 @@ class FleetFile(Model):
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
+    defaults: Object = {}
+    """Fields of a pool that hold for every pool that does not give them itself."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
@@ -174,10 +225,34 @@ def read(data: Any) -> FleetFile:
         raise BadFleet(
             [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
         )
+    full = _with_defaults(data)
     try:
-        return FleetFile.model_validate(data)
+        return FleetFile.model_validate(full)
     except ValidationError as error:
-        raise BadFleet([_problem(detail, data) for detail in error.errors()]) from None
+        raise BadFleet(list(dict.fromkeys(_problem(detail, data) for detail in error.errors()))) from None
+
+
+def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
+    """*data* with its `defaults` in each pool that does not say otherwise."""
+    defaults, pools = data.get("defaults"), data.get("pools")
+    if not isinstance(defaults, dict) or not isinstance(pools, list):
+        return data
+    for_existing = {key: value for key, value in defaults.items() if key not in map(to_camel, KARPENTER_ONLY)}
+
+    def full(pool: dict[str, Any]) -> dict[str, Any]:
+        return (for_existing if (defaults | pool).get("nodes") == "existing" else defaults) | pool
+
+    return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
+
+
+def _written(location: tuple[int | str, ...], data: dict[str, Any]) -> tuple[int | str, ...]:
+    """Where the value at *location* of a pool was written: there, or in `defaults`."""
+    defaults = data.get("defaults")
+    if len(location) > 2 and location[0] == "pools" and isinstance(defaults, dict) and location[2] in defaults:
+        pool = data["pools"][location[1]]
+        if location[2] not in pool:
+            return ("defaults", *location[2:])
+    return location
 
 
 def schema() -> dict[str, Any]:
@@ -185,8 +260,16 @@ def schema() -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gpu-slice fleet",
-        **FleetFile.model_json_schema(by_alias=True),
+        **_schema(),
     }
+
+
+def _schema() -> dict[str, Any]:
+    whole = FleetFile.model_json_schema(by_alias=True)
+    pool = whole["$defs"]["PoolEntry"]
+    whole["$defs"]["Defaults"] = {key: value for key, value in pool.items() if key != "required"}
+    whole["properties"]["defaults"] = {"$ref": "#/$defs/Defaults", "default": {}}
+    return whole
 
 
 def path(location: tuple[int | str, ...]) -> str:
@@ -227,10 +310,10 @@ _WANTED = {
 }
 
 
-def _problem(error: Any, data: Any) -> FleetProblem:
+def _problem(error: Any, data: dict[str, Any]) -> FleetProblem:
     # pydantic appends '[key]' where the key of a mapping is wrong.
     location = tuple(step for step in error["loc"] if step != "[key]")
-    where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
+    where, value, kind, context = path(_written(location, data)), error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
         return FleetProblem(where, "is missing", "Add it")
     if kind == "extra_forbidden":

@@ -96,7 +96,7 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for pool in pools for key in pool.labels),
+        label_keys=frozenset(key for pool in pools for key in (*pool.labels, *pool.entry.node_labels)),
         file=fleet_file,
         offers=offers,
         by_profile={

@@ -196,4 +196,4 @@ def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: Ins
             result["karpenter.k8s.aws/instance-gpu-name"] = instance_type.gpu_name
         if instance_type.gpu_memory is not None:
             result["karpenter.k8s.aws/instance-gpu-memory"] = str(instance_type.gpu_memory)
-    return result | dict(labels)
+    return result | dict(labels) | dict(entry.node_labels)
