@@ -450,8 +450,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")),
         "pools[0].partition.mig",
-        "['1g.5gb'] is a list",
-        "Write a mapping",
+        "['1g.5gb'] is a list, and all GPUs of a pool are cut alike",
+        "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool",
         id="a list of profiles",
     ),
     pytest.param(
@@ -1224,8 +1224,8 @@ class TestOffers:
                 [
                     ("3g.20gb", "nvidia.com/mig-3g.20gb", 1),
                     ("2g.10gb", "nvidia.com/mig-2g.10gb", 1),
-                    ("1g.5gb+me", "nvidia.com/mig-1g.5gb.me", 1),
                     ("1g.5gb", "nvidia.com/mig-1g.5gb", 1),
+                    ("1g.5gb+me", "nvidia.com/mig-1g.5gb.me", 1),
                 ],
                 {
                     "nvidia.com/mig-3g.20gb": 8,
@@ -1263,8 +1263,8 @@ class TestOffers:
                     "instanceTypes": "[g7e.12xlarge]",
                 },
                 [
-                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                     ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                 ],
                 {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
                 id="attributes, on two GPUs",
@@ -1305,9 +1305,9 @@ class TestOffers:
         )
         best = sorted((offer for _, offer in fleet.offers), key=lambda offer: offer.size)
         assert [(str(offer), offer.order) for offer in best] == [
-            ("1g.5gb", 3),
+            ("1g.5gb", 2),
             ("1g.5gb", 4),
-            ("1g.5gb+me", 2),
+            ("1g.5gb+me", 3),
             ("1g.10gb", 1),
             ("2g.10gb", 0),
         ]

@@ -239,18 +239,21 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
-        for name, quantity in quantities.items():
-            if name.startswith(NVIDIA) and is_gpu(name):
-                budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
-                field = f"spec.{section}[{index}].resources.{kind}[{name}]"
-                count = whole_number(quantity, field)
-                if asks.setdefault(name, count) != count:
-                    raise Denial(
-                        f"the limit is {asks[name]} and the request is {count}",
-                        field=field,
-                        hint="Write the same number in both, or the limit alone",
-                        reason="conflict",
-                    )
+        names = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
+        if len(names) > 1:
+            names.sort()  # a map has no order, and the first that is wrong is the one that is told
+        for name in names:
+            quantity = quantities[name]
+            budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
+            field = f"spec.{section}[{index}].resources.{kind}[{name}]"
+            count = whole_number(quantity, field)
+            if asks.setdefault(name, count) != count:
+                raise Denial(
+                    f"the limit is {asks[name]} and the request is {count}",
+                    field=field,
+                    hint="Write the same number in both, or the limit alone",
+                    reason="conflict",
+                )
     return {name: count for name, count in asks.items() if count} if asks else NOTHING
 
 

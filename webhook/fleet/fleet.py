@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from webhook.documents import read as read_documents
-from webhook.errors import BadDocument, BadFleet, FleetProblem
+from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import file
 from webhook.fleet.check import check_pool
-from webhook.fleet.file import FleetFile
+from webhook.fleet.file import Draft, FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import RESERVED_LABELS, Offer, Pool
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -34,7 +34,7 @@ class Fleet:
     policies: Mapping[str, Policy]
     catalogue: Catalogue
     label_keys: frozenset[str]
-    """Every label key that any pool sets.  A node of another pool does not have it."""
+    """Every label key that only a pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
@@ -69,24 +69,33 @@ def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fle
     return build(file.read(documents[0].value), catalogue)
 
 
-def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
-    """Check *fleet_file* against the catalogue, its own additions included.  Raises `BadFleet`."""
+def build(draft: Draft, built_in: Catalogue) -> Fleet:
+    """Check *draft* against the catalogue, its own additions included.  Raises `BadFleet` with every problem."""
+    problems, own, catalogue = list(draft.problems), draft.catalogue, built_in
     try:
-        catalogue = Catalogue.build(catalogue.file, fleet_file.catalogue)
+        if own is not None:
+            own = own.model_copy(update={"gpus": dict(sorted(own.gpus.items()))})  # messages list them in this order
+            catalogue = Catalogue.build(built_in.file, own)
     except BadCatalogue as bad:
-        raise BadFleet([FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint)]) from bad
-    problems = list(_check_names(fleet_file))
-    for index, entry in enumerate(fleet_file.pools):
-        problems += check_pool(index, entry, catalogue)
-    problems += check_pools(fleet_file)
-    if problems:
-        raise BadFleet(problems)
+        problems.append(FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint))
+        own = None
+    problems += _check_names(draft.names)
+    for index, entry in draft.pools.items():
+        # What a catalogue that cannot be read would have added is not known.
+        if own is not None or (
+            entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
+        ):
+            problems += check_pool(index, entry, catalogue, partial=index in draft.partial)
+    problems += check_pools(draft)
+    fleet_file = draft.file
+    if problems or fleet_file is None:
+        raise BadFleet([*problems, *check_slices(draft.namespaces, None)])
     pools: list[Pool] = []
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
-    if problems := list(check_slices(fleet_file, pools)):
+    if problems := list(check_slices(draft.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
@@ -95,7 +104,7 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for pool in pools for key in pool.labels),
+        label_keys=frozenset(key for pool in pools for key in pool.labels if not key.startswith(RESERVED_LABELS)),
         file=fleet_file,
         offers=offers,
         by_profile={
@@ -113,9 +122,7 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
 
 
-def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:
-    seen: set[str] = set()
-    for index, entry in enumerate(fleet_file.pools):
-        if entry.name in seen:
-            yield FleetProblem(f"pools[{index}].name", f"'{entry.name}' is the name of two pools", "Rename one")
-        seen.add(entry.name)
+def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:
+    for index, name in enumerate(names):
+        if name is not None and name in names[:index]:
+            yield FleetProblem(f"pools[{index}].name", f"{quote(name)} is the name of two pools", "Rename one")

@@ -13,9 +13,21 @@ from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
-"""The extended resource of a whole GPU, and of a slice under the device plugin's ``single`` strategy."""
+"""The extended resource of a whole GPU, of a slice under the device plugin's ``single`` strategy, and of a share where
+the plugin does not rename them."""
 SHARED_GPU = "nvidia.com/gpu.shared"
 """The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
+
+RESERVED_LABELS = (
+    "karpenter.sh/",
+    "karpenter.k8s.aws/",
+    "gpu-slice/",
+    "kubernetes.io/",
+    "beta.kubernetes.io/",
+    "topology.kubernetes.io/",
+    "node.kubernetes.io/",
+)
+"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
 
 MIB_PER_GIB = 1024
 
@@ -154,10 +166,12 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None:
-            yield SharedOffer(gpu, SHARED_GPU, sharing.replicas, order)
+            yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return
-    for index, (text, count) in enumerate(partition.mig.items()):
-        name = MigProfile.parse(text)
+    layout = [(MigProfile.parse(text), count) for text, count in partition.mig.items()]
+    # The largest first, because the keys of a mapping have no order.
+    layout.sort(key=lambda part: (-part[0].compute_slices, -part[0].memory_gb, part[0].attribute))
+    for index, (name, count) in enumerate(layout):
         profile = gpu.profile(name)
         if profile is None:
             raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
@@ -172,11 +186,9 @@ def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
     return [{"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
 
 
-def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
-    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
-    family, _, size = instance_type.name.partition(".")
-    result = {
-        POOL_LABEL: entry.name,
+def kubelet_labels(instance_type: InstanceType) -> dict[str, str]:
+    """The labels that any node of *instance_type* has, whoever launched it."""
+    return {
         "node.kubernetes.io/instance-type": instance_type.name,
         "beta.kubernetes.io/instance-type": instance_type.name,
         "kubernetes.io/arch": instance_type.architecture,
@@ -184,6 +196,12 @@ def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: Ins
         "kubernetes.io/os": "linux",
         "beta.kubernetes.io/os": "linux",
     }
+
+
+def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
+    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
+    family, _, size = instance_type.name.partition(".")
+    result = {POOL_LABEL: entry.name} | kubelet_labels(instance_type)
     if entry.nodes == "karpenter":
         result |= {
             "karpenter.sh/nodepool": entry.name,
