@@ -513,7 +513,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
         "pools[0].partition.mig",
-        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "1 x 1g.5gb + 1 x 3g.20gb + 1 x 4g.20gb does not fit",
         "combine fewer",
         id="each fits, all do not",
     ),

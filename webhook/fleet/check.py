@@ -73,7 +73,7 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
 
 def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
     layout: dict[GpuProfile, int] = {}
-    for text, count in (entry.partition.mig or {}).items():
+    for text, count in sorted((entry.partition.mig or {}).items()):
         location = f"{where}[{text}]"
         try:
             name = MigProfile.parse(text)
