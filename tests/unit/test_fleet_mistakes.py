@@ -9,6 +9,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from tests.pods import plan, pod_of
 from tests.rendering import documents_of
 from tests.unit.test_fleet import A10G, H100, load, pool_text, problems, text
 from webhook.cli import files
@@ -224,6 +225,24 @@ class TestLabelsOfExistingNodes:
         assert load(pool_text(labels=f"{{{label}}}", **STANDING)).label_keys == set()
         (problem,) = problems(text(pool_text(labels=f"{{{label}}}")))
         assert "this label is set by Karpenter, the cloud or gpu-slice" in problem.problem
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            "topology.kubernetes.io/zone",
+            "eks.amazonaws.com/nodegroup",
+            "nvidia.com/gpu.product",
+            "karpenter.sh/nodepool",
+        ],
+    )
+    def test_nodes_of_another_pool_may_have_them_too(self, key: str) -> None:
+        fleet = load(
+            pool_text(name="one", labels=f"{{{key}: a}}", **STANDING),
+            pool_text(name="two", partition="{mig: {2g.10gb: 3}}", **STANDING),
+        )
+        resolution = plan(pod_of("2g.10gb", nodeSelector={key: "b"}), fleet).resolution
+        assert resolution is not None
+        assert resolution.names == "two"
 
     @pytest.mark.parametrize(
         ("label", "real"),

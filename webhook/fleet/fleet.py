@@ -16,7 +16,7 @@ from webhook.fleet import file
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import Draft, FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import RESERVED_LABELS, Offer, Pool
+from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -104,7 +104,7 @@ def build(draft: Draft, built_in: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for pool in pools for key in pool.labels if not key.startswith(RESERVED_LABELS)),
+        label_keys=frozenset(key for pool in pools for key in pool.labels if not key.startswith(SET_ELSEWHERE)),
         file=fleet_file,
         offers=offers,
         by_profile={
@@ -123,6 +123,9 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
 
 
 def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:
+    seen: set[str] = set()
     for index, name in enumerate(names):
-        if name is not None and name in names[:index]:
+        if name in seen:
             yield FleetProblem(f"pools[{index}].name", f"{quote(name)} is the name of two pools", "Rename one")
+        elif name is not None:
+            seen.add(name)

@@ -6,6 +6,7 @@ Source of Karpenter's names: v1.14 ``karpenter.sh_nodepools.yaml`` and ``karpent
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -99,6 +100,7 @@ def _known(location: Sequence[int | str], owner: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in owner.model_fields.items()]
 
 
+@cache
 def _owners(model: type[BaseModel], path: str = "") -> dict[str, str]:
     """Where each field stands, apart from those of the catalogue.  Of several places it is the first."""
     fields = {info.alias or name: info for name, info in model.model_fields.items()}

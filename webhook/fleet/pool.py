@@ -29,6 +29,18 @@ RESERVED_LABELS = (
 )
 """Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
 
+SET_ELSEWHERE = (
+    *RESERVED_LABELS,
+    "alpha.eksctl.io/",
+    "eks.amazonaws.com/",
+    "failure-domain.beta.kubernetes.io/",
+    "feature.node.kubernetes.io/",
+    "nvidia.com/gpu.",
+    "nvidia.com/mig.",
+    "topology.k8s.aws/",
+)
+"""Prefixes of labels that nodes may have though their pool does not name them: EKS and GPU feature discovery set some."""
+
 MIB_PER_GIB = 1024
 
 
