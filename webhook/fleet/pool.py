@@ -39,7 +39,7 @@ SET_ELSEWHERE = (
     "nvidia.com/mig.",
     "topology.k8s.aws/",
 )
-"""Prefixes of labels that nodes may have though their pool does not name them: EKS and GPU feature discovery set some."""
+"""Prefixes of labels that any node may have, whatever its pool says: EKS and GPU feature discovery set some."""
 
 MIB_PER_GIB = 1024
 
