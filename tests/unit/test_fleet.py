@@ -393,7 +393,7 @@ REFUSED = [
         text(pool_text(gpu="a100-40bg")),
         "pools[0].gpu",
         "'a100-40bg' is not a GPU of the catalogue",
-        "Write a100-40gb",
+        "Write 'a100-40gb'",
         id="a gpu misspelt",
     ),
     pytest.param(

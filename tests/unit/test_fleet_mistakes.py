@@ -207,6 +207,38 @@ def test_a_limit_of_slices_has_room_for_a_node_of_each_type(fields: dict[str, st
     assert load(pool_text(**fields, limit=f"{{slices: {least}}}"))
 
 
+@pytest.mark.parametrize(
+    ("gpu", "hint"),
+    [
+        ("A100", "Write 'a100-40gb' or 'a100-80gb'"),
+        ("nvidia-a100", "Write 'a100-40gb' or 'a100-80gb'"),
+        ("NVIDIA-A100-SXM4-40GB", "Write 'a100-40gb'"),
+        ("A100-80GB", "Write 'a100-80gb'"),
+        ("a10g-24gb", "Write 'a10g'"),
+        ("Tesla-T4", "Write 't4'"),
+    ],
+)
+def test_a_gpu_as_others_call_it(gpu: str, hint: str) -> None:
+    told = [problem.hint for problem in problems(text(pool_text(gpu=gpu))) if problem.path == "pools[0].gpu"]
+    assert told == [hint]
+
+
+@pytest.mark.parametrize(
+    ("fields", "hint"),
+    [
+        ({"instanceTypes": "p4d.24xlarge"}, "Write a list, such as [p4d.24xlarge]"),
+        ({"partition": "{timeSlicing: 4}"}, "Write a mapping, such as {replicas: 4}"),
+        ({"partition": "{mig: 1g.5gb}"}, "Write a mapping, such as {1g.5gb: 7}"),
+        ({"emptyFor": "300"}, "Write a string: put it in quotes, such as '300s'"),
+        ({"disk": "200"}, "Write a string: put it in quotes, such as '200Gi'"),
+        ({"taints": "{key: a}"}, "Write a list, such as [{key: nvidia.com/gpu-shared}]"),
+    ],
+)
+def test_a_wrong_type_is_answered_with_an_example(fields: dict[str, str], hint: str) -> None:
+    (problem,) = problems(text(pool_text(**fields)))
+    assert problem.hint == hint
+
+
 STANDING = {"nodes": "existing"}
 
 

@@ -5,6 +5,7 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from webhook.errors import FleetProblem, quote
@@ -28,9 +29,11 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: b
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
-        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
-        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
+        words = re.split(r"[^a-z0-9]+", entry.gpu.lower())
+        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family in words]
+        like = [name for name in family if {*name.split("-")} <= {*words}] or family
+        like = like or list(filter(None, [nearest(entry.gpu.lower(), catalogue.gpus)]))
+        hint = f"Write {' or '.join(map(quote, like))}" if like else "`gpu-slice profiles --all` lists them"
         yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
     else:
         yield from _check_partition(where, entry, gpu)
@@ -114,7 +117,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             where,
             f"{_spell(layout)} does not fit on one {gpu.name}, "
             f"which has {gpu.compute_slices} compute and {gpu.memory_slices} memory slices",
-            f"The largest counts of one profile alone are {most}; combine fewer",
+            f"The largest counts of one profile alone are {most}; combine fewer: it is the layout of one GPU",
         )
     if entry.strategy == "single" and len(layout) > 1:
         yield FleetProblem(

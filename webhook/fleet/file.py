@@ -270,6 +270,20 @@ ONE_LAYOUT = (
     "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool, with nodes of its own, for another "
     "layout; whole GPUs need nodes that are in no pool"
 )
+_EXAMPLES = {
+    "instanceTypes": "[p4d.24xlarge]",
+    "partition": "{mig: {1g.5gb: 7}}",
+    "mig": "{1g.5gb: 7}",
+    "timeSlicing": "{replicas: 4}",
+    "mps": "{replicas: 4}",
+    "labels": "{nvidia.com/gpu: a100}",
+    "taints": "[{key: nvidia.com/gpu-shared}]",
+    "capacityTypes": "[spot, on-demand]",
+    "emptyFor": "'300s'",
+    "expireAfter": "'720h'",
+    "limit": "{nodes: 10}",
+    "disk": "'200Gi'",
+}
 _WANTED = {
     "string_type": "a string: put it in quotes",
     "int_type": "a whole number, without quotes",
@@ -309,5 +323,5 @@ def _problem(error: Any) -> FleetProblem:
     # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
     if location[2:3] == ("partition",) and isinstance(value, list | dict):
         return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
-    wanted = _WANTED[kind]
-    return FleetProblem(where, kind_of(value), f"Write {wanted}")
+    example = _EXAMPLES.get(str(location[-1])) if location else None
+    return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))
