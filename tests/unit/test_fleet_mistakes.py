@@ -185,6 +185,11 @@ def test_a_disk_that_cannot_be_had_is_refused(disk: str, told: str) -> None:
     assert told in str(problem)
 
 
+def test_a_disk_of_any_number_of_digits_is_refused() -> None:
+    (problem,) = problems(text(pool_text(disk="9" * 5000 + "Gi")))
+    assert problem.hint == "Write a size such as '200Gi'"
+
+
 @pytest.mark.parametrize("disk", ["20Gi", "16Ti", "17Ti", "18432Gi", "58Ti", "59000Gi"])
 def test_a_disk_that_can_be_had(disk: str) -> None:
     assert load(pool_text(disk=disk)).pools[0].entry.disk == disk
@@ -239,7 +244,27 @@ def test_a_wrong_type_is_answered_with_an_example(fields: dict[str, str], hint: 
     assert problem.hint == hint
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"partition": "{mig: {1g.5gb: 56}}"}, {"partition": "{mig: {1g.5gb: 7}, mps: {replicas: 9}}"}],
+    ids=["a layout that does not fit", "two partitions"],
+)
+def test_a_limit_is_not_compared_with_nodes_that_cannot_be(fields: dict[str, str]) -> None:
+    (problem,) = problems(text(pool_text(**fields, limit="{slices: 1}")))
+    assert problem.path.startswith("pools[0].partition")
+
+
 STANDING = {"nodes": "existing"}
+
+
+def test_what_is_for_karpenter_is_told_once_for_existing_nodes() -> None:
+    told = [problem.path for problem in problems(text(pool_text(disk="1Gi", limit="{slices: 1}", **STANDING)))]
+    assert sorted(told) == ["pools[0].disk", "pools[0].limit"]
+
+
+def test_a_gpu_that_is_called_partition_is_no_partition() -> None:
+    (problem,) = problems(text(extra="catalogue: {gpus: {partition: []}}\n"))
+    assert problem.problem == "[] is a list"
 
 
 class TestLabelsOfExistingNodes:

@@ -29,17 +29,21 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: b
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        words = re.split(r"[^a-z0-9]+", entry.gpu.lower())
-        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family in words]
-        like = [name for name in family if {*name.split("-")} <= {*words}] or family
-        like = like or list(filter(None, [nearest(entry.gpu.lower(), catalogue.gpus)]))
-        hint = f"Write {' or '.join(map(quote, like))}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
-    else:
-        yield from _check_partition(where, entry, gpu)
+        yield _unknown_gpu(where, entry.gpu, catalogue)
+    wrong_cut = [] if gpu is None else list(_check_partition(where, entry, gpu))
+    yield from wrong_cut
     yield from _check_instance_types(where, entry, gpu, catalogue)
     if not partial:
-        yield from check_nodes(where, entry, catalogue)
+        yield from check_nodes(where, entry, catalogue, cut=not wrong_cut)
+
+
+def _unknown_gpu(where: str, name: str, catalogue: Catalogue) -> FleetProblem:
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    family = [gpu.name for gpu in catalogue.gpus.values() if gpu.family in words]
+    like = [known for known in family if {*known.split("-")} <= {*words}] or family
+    like = like or list(filter(None, [nearest(name.lower(), catalogue.gpus)]))
+    hint = f"Write {' or '.join(map(quote, like))}" if like else "`gpu-slice profiles --all` lists them"
+    return FleetProblem(f"{where}.gpu", f"{quote(name)} is not a GPU of the catalogue", hint)
 
 
 def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:

@@ -28,8 +28,8 @@ DISK = re.compile(r"(?:[1-9][0-9]{0,3}|[1-4][0-9]{4}|5[0-8][0-9]{3}|59000)Gi|(?:
 """Sizes that an EC2NodeClass may have, below the 64 TiB of gp3.  Source: its CRD, ``ebs.volumeSize``."""
 
 
-def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
-    """Everything wrong with the nodes of one pool."""
+def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool) -> Iterator[FleetProblem]:
+    """Everything wrong with the nodes of one pool.  *cut*: whether its GPUs can be cut as the file says."""
     types = [catalogue.instance_types[name] for name in entry.instance_types if name in catalogue.instance_types]
     yield from _check_labels(where, entry, types)
     for index, taint in enumerate(entry.taints):
@@ -65,8 +65,9 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue) -> Iterator[
         yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
     if entry.untainted and "taints" not in entry.model_fields_set:
         yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
-    yield from _check_limit(where, entry, types)
-    yield from _check_disk(where, entry)
+    if entry.nodes == "karpenter":
+        yield from _check_limit(where, entry, types if cut else [])
+        yield from _check_disk(where, entry)
     reserved = "reserved" in entry.capacity_types
     if reserved and not entry.capacity_reservations:
         yield FleetProblem(

@@ -32,7 +32,7 @@ DURATION = r"^([0-9]+(s|m|h))+$"
 CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
 ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
-DISK = r"^[1-9][0-9]*(Gi|Ti)$"
+DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
@@ -301,8 +301,9 @@ def _problem(error: Any) -> FleetProblem:
     where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
         return FleetProblem(where, "is missing", "Add it")
+    in_partition = location[:1] == ("pools",) and location[2:3] == ("partition",)
     if kind == "extra_forbidden":
-        if location[2:-1] == ("partition",) and WHOLE.search(str(location[-1])):
+        if in_partition and WHOLE.search(str(location[-1])):
             return FleetProblem(where, f"is not a known field, and {ALIKE}", ONE_LAYOUT)
         return FleetProblem(where, *unknown_field(location, FleetFile))
     if kind == "value_error":
@@ -321,7 +322,7 @@ def _problem(error: Any) -> FleetProblem:
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
     # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
-    if location[2:3] == ("partition",) and isinstance(value, list | dict):
+    if in_partition and isinstance(value, list | dict):
         return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
     example = _EXAMPLES.get(str(location[-1])) if location else None
     return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))
