@@ -213,22 +213,6 @@ def test_a_limit_of_slices_has_room_for_a_node_of_each_type(fields: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("gpu", "hint"),
-    [
-        ("A100", "Write 'a100-40gb' or 'a100-80gb'"),
-        ("nvidia-a100", "Write 'a100-40gb' or 'a100-80gb'"),
-        ("NVIDIA-A100-SXM4-40GB", "Write 'a100-40gb'"),
-        ("A100-80GB", "Write 'a100-80gb'"),
-        ("a10g-24gb", "Write 'a10g'"),
-        ("Tesla-T4", "Write 't4'"),
-    ],
-)
-def test_a_gpu_as_others_call_it(gpu: str, hint: str) -> None:
-    told = [problem.hint for problem in problems(text(pool_text(gpu=gpu))) if problem.path == "pools[0].gpu"]
-    assert told == [hint]
-
-
-@pytest.mark.parametrize(
     ("fields", "hint"),
     [
         ({"instanceTypes": "p4d.24xlarge"}, "Write a list, such as [p4d.24xlarge]"),

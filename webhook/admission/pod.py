@@ -247,10 +247,8 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
-        names = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
-        if len(names) > 1:
-            names.sort()  # a map has no order, and the first that is wrong is the one that is told
-        for name in names:
+        gpus = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
+        for name in sorted(gpus) if gpus else ():  # in one order, and so is what a denial names first
             quantity = quantities[name]
             budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
             field = f"spec.{section}[{index}].resources.{kind}[{name}]"
@@ -262,7 +260,7 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
                     hint="Write the same number in both, or the limit alone",
                     reason="conflict",
                 )
-    return {name: count for name, count in asks.items() if count} if asks else NOTHING
+    return {name: count for name, count in sorted(asks.items()) if count} if asks else NOTHING
 
 
 def is_gpu(resource: str) -> bool:

@@ -5,7 +5,6 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from webhook.errors import FleetProblem, quote
@@ -29,21 +28,16 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: b
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        yield _unknown_gpu(where, entry.gpu, catalogue)
-    wrong_cut = [] if gpu is None else list(_check_partition(where, entry, gpu))
-    yield from wrong_cut
+        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
+        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
+        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
+        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
+    else:
+        yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
     if not partial:
-        yield from check_nodes(where, entry, catalogue, cut=not wrong_cut)
-
-
-def _unknown_gpu(where: str, name: str, catalogue: Catalogue) -> FleetProblem:
-    words = re.split(r"[^a-z0-9]+", name.lower())
-    family = [gpu.name for gpu in catalogue.gpus.values() if gpu.family in words]
-    like = [known for known in family if {*known.split("-")} <= {*words}] or family
-    like = like or list(filter(None, [nearest(name.lower(), catalogue.gpus)]))
-    hint = f"Write {' or '.join(map(quote, like))}" if like else "`gpu-slice profiles --all` lists them"
-    return FleetProblem(f"{where}.gpu", f"{quote(name)} is not a GPU of the catalogue", hint)
+        fits_a_gpu = gpu is None or next(_check_partition(where, entry, gpu), None) is None
+        yield from check_nodes(where, entry, catalogue, cut=fits_a_gpu)
 
 
 def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:

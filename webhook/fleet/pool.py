@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 from webhook.fleet.file import PoolEntry
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
-from webhook.slices.profile import MigProfile
+from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
@@ -44,8 +44,8 @@ SET_ELSEWHERE = (
 MIB_PER_GIB = 1024
 
 
-Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
+Size: TypeAlias = tuple[int, int, int]
+"""Compute slices, memory by the profile's number, attribute: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +60,7 @@ class SharedOffer:
     order: int
     """Its position among all offers of the fleet."""
 
-    size: ClassVar[Size] = (0, 0, False)
+    size: ClassVar[Size] = (0, 0, 0)
 
     def __str__(self) -> str:
         return str(SHARED)
@@ -180,16 +180,18 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
         if sharing is not None:
             yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return
-    layout = [(MigProfile.parse(text), count) for text, count in partition.mig.items()]
-    # The largest first, because the keys of a mapping have no order.
-    layout.sort(key=lambda part: (-part[0].compute_slices, -part[0].memory_gb, part[0].attribute))
-    for index, (name, count) in enumerate(layout):
+    counts = {MigProfile.parse(text): count for text, count in partition.mig.items()}
+    # Largest first, whatever the order of the file.
+    for index, name in enumerate(sorted(counts, key=_size, reverse=True)):
         profile = gpu.profile(name)
         if profile is None:
             raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
-        size = (profile.compute_slices, name.memory_gb, name.media_extensions)
-        yield MigOffer(gpu, resource, count, order + index, name, profile, size)
+        yield MigOffer(gpu, resource, counts[name], order + index, name, profile, _size(name))
+
+
+def _size(name: MigProfile) -> Size:
+    return name.compute_slices, name.memory_gb, ATTRIBUTES.index(name.attribute)
 
 
 def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
