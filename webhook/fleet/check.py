@@ -5,11 +5,12 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.check_nodes import check_nodes, given_of
-from webhook.fleet.file import ALIKE, ONE_LAYOUT, WHOLE, PoolEntry
+from webhook.fleet.file import ALIKE, ONE_LAYOUT, WHOLE, DevicePlugin, PoolEntry
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
 from webhook.slices.profile import BadProfile, MigProfile
@@ -18,6 +19,9 @@ from webhook.slices.suggest import nearest
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
+
+OLDEST_PLUGIN = (0, 20)
+"""k8s-device-plugin 0dfdfb979."""
 
 BOTTLEROCKET_GPUS = ("a100.40gb", "a100.80gb", "h100.80gb", "h200.141gb", "b200.180gb")
 """GPUs that Bottlerocket cuts.  It ignores an unknown name, and then cuts every GPU into one 7g."""
@@ -194,4 +198,15 @@ def _check_instance_types(
             f"{where}.instanceTypes",
             f"'{first_type}' is {first} and '{second_type}' is {second}",
             "Make a pool for each architecture",
+        )
+
+
+def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:
+    """What is wrong with the device plugin's image: an old version of NVIDIA's own, as far as its tag tells."""
+    version = re.search(r"/k8s-device-plugin:v(\d+)\.(\d+)", plugin.image)
+    if version is not None and tuple(map(int, version.groups())) < OLDEST_PLUGIN:
+        yield FleetProblem(
+            "devicePlugin.image",
+            f"'{plugin.image}' is older than v{'.'.join(map(str, OLDEST_PLUGIN))}, and counts 1g.5gb+me as 1g.5gb",
+            "Write a newer one, or remove it",
         )

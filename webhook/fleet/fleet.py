@@ -13,7 +13,7 @@ from typing import TypeAlias
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import file
-from webhook.fleet.check import check_pool
+from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.file import Draft, FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
@@ -87,6 +87,8 @@ def build(draft: Draft, built_in: Catalogue) -> Fleet:
         ):
             problems += check_pool(index, entry, catalogue, partial=index in draft.partial)
     problems += check_pools(draft)
+    if draft.device_plugin is not None:
+        problems += check_device_plugin(draft.device_plugin)
     fleet_file = draft.file
     if problems or fleet_file is None:
         raise BadFleet([*problems, *check_slices(draft.namespaces, None)])
