@@ -382,12 +382,12 @@ def test_the_user_data_brings_the_script_the_unit_and_the_layout(any_fleet: Flee
 
 def uncommented(text: str) -> str:
     """A file of ours as it is sent."""
-    lines = [line.partition("    #")[0] for line in text.splitlines() if not line.lstrip().startswith("# ")]
+    lines = [line.partition("    #")[0] for line in text.splitlines() if not re.match(r" *#(?!!)", line)]
     return "".join(f"{line}\n" for line in lines)
 
 
 def test_a_node_is_replaced_only_for_a_reason() -> None:
-    """Karpenter replaces every node whose userData changes.  A change of this file is a decision: say it in CHANGELOG."""
+    """Karpenter replaces every node whose userData changes: a change of this file is for CHANGELOG.md."""
     text = (FLEET % ("a100-40gb", "{mig: {1g.5gb: 7}}", "mixed", "p4d.24xlarge")).replace(
         "bottlerocket@1.57.0", "al2023@latest"
     )
@@ -411,7 +411,7 @@ def test_what_the_fleet_adds_runs_before_the_gpus_are_cut(fleet: Fleet, added: s
     entry = pool.entry.model_copy(update={"node_class": {"userData": added}})
     message = email.message_from_string(user_data(replace(pool, entry=entry), BOOT) or "", policy=policy.default)
     first, second = message.iter_parts()
-    assert (first.get_content_type(), first.get_content()) == (kind, added)
+    assert (first.get_content_type(), first.get_payload(decode=True)) == (kind, added.encode())
     assert (second.get_content_type(), second.get_content()) == ("text/x-shellscript", alone)
 
 

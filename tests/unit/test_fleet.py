@@ -450,8 +450,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")),
         "pools[0].partition.mig",
-        "['1g.5gb'] is a list",
-        "Write a mapping",
+        "['1g.5gb'] is a list, and all GPUs of a pool are cut alike",
+        "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool",
         id="a list of profiles",
     ),
     pytest.param(
@@ -513,7 +513,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
         "pools[0].partition.mig",
-        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "1 x 1g.5gb + 1 x 3g.20gb + 1 x 4g.20gb does not fit",
         "combine fewer",
         id="each fits, all do not",
     ),
@@ -868,21 +868,21 @@ REFUSED = [
         id="a disk in GB",
     ),
     pytest.param(
-        "apiVersion: gpu-slice/v1\ndefaults: {disk: 2}\npools:\n" + pool_text(name="a") + pool_text(name="b"),
+        text(pool_text(name="a"), pool_text(name="b"), extra="defaults: {disk: 2}\n"),
         "defaults.disk",
         "is a number",
         "Write a string",
         id="a default of a wrong type",
     ),
     pytest.param(
-        "apiVersion: gpu-slice/v1\ndefaults: {taint: []}\npools:\n" + pool_text(),
+        text(extra="defaults: {taint: []}\n"),
         "defaults.taint",
         "is not a known field",
         "Write 'taints'",
         id="a default that is no field of a pool",
     ),
     pytest.param(
-        "apiVersion: gpu-slice/v1\ndefaults: []\npools:\n" + pool_text(),
+        text(extra="defaults: []\n"),
         "defaults",
         "is a list",
         "Write a mapping",
@@ -920,7 +920,7 @@ REFUSED = [
         text(pool_text(nodeClass='{userData: "#!/bin/sh\\n--gpu-slice--\\n"}')),
         "pools[0].nodeClass.userData",
         "begins with '--gpu-slice'",
-        "Remove it",
+        "Remove the line",
         id="a part that ends all parts",
     ),
     pytest.param(
@@ -1354,8 +1354,8 @@ class TestOffers:
                     "instanceTypes": "[g7e.12xlarge]",
                 },
                 [
-                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                     ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                 ],
                 {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
                 id="attributes, on two GPUs",
@@ -1412,7 +1412,7 @@ def offer(written: str, gpu_name: str) -> Offer:
     name = MigProfile.parse(written)
     found = gpu.profile(name)
     assert found is not None
-    size = (found.compute_slices, name.memory_gb, name.media_extensions)
+    size = (found.compute_slices, name.memory_gb, int(name.media_extensions))
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 

@@ -11,18 +11,18 @@ from click.testing import CliRunner
 from tests.rendering import documents_of
 from tests.stories import FLEETS
 from webhook import documents
-from webhook.admission.plan import plan
-from webhook.admission.pod import convert
 from webhook.cli import files, render
 from webhook.cli.main import main
-from webhook.errors import Denial
 from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
-from webhook.render import device_plugin, node_class, node_pool
+from webhook.render import device_plugin
 
+EXISTING = (
+    "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
+    "instanceTypes: [g5.xlarge], nodes: existing}\n"
+)
 MANIFESTS = Path(__file__).parents[2] / "manifests"
-BOOT = render.boot_files()
 
 
 @pytest.fixture(name="any_fleet", params=FLEETS.values(), ids=FLEETS)
@@ -58,10 +58,7 @@ def test_a_fleet_is_rendered_to_files_and_held_against_them(tmp_path: Path) -> N
 
 def test_what_a_fleet_does_not_need_any_more_is_taken_away(tmp_path: Path) -> None:
     existing = tmp_path / "fleet.yaml"
-    existing.write_text(
-        "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
-        "instanceTypes: [g5.xlarge], nodes: existing}\n"
-    )
+    existing.write_text(EXISTING)
     folder = str(tmp_path / "out")
     run("--output-dir", folder)
     code, _, said = run("--output-dir", folder, "--fleet", str(existing), "--check")
@@ -71,7 +68,45 @@ def test_what_a_fleet_does_not_need_any_more_is_taken_away(tmp_path: Path) -> No
     run("--output-dir", folder, "--fleet", str(existing))
 
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
-    assert run("--fleet", str(existing)) == (0, "", "")
+
+
+def test_a_fleet_of_existing_nodes_says_that_there_is_nothing_to_render(tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(EXISTING)
+    told = (
+        "nothing to render for the nodes: all pools have 'nodes: existing'. Whoever makes the nodes cuts the GPUs, "
+        "runs the device plugin, and labels them gpu-slice/pool with the name of their pool\n"
+    )
+    assert run("--fleet", str(fleet)) == (0, "", told)
+    assert run("--fleet", str(fleet), "--only", "karpenter") == (0, "", told)
+    assert run("--fleet", str(fleet), "--output-dir", str(tmp_path / "out")) == (0, "", told)
+    assert run("--fleet", str(fleet), "--only=dra") == (0, "", "nothing to render: the fleet needs no dra\n")
+
+    fleet.write_text(
+        f"{EXISTING}- {{name: b, gpu: a10g, partition: {{mps: {{replicas: 2}}}}, instanceTypes: [g5.xlarge]}}\n"
+    )
+    code, text, said = run("--fleet", str(fleet))
+    assert (code, said) == (0, "")
+    assert "kind: NodePool" in text
+
+
+def test_what_is_rendered_alone_stays_beside_what_was_rendered_earlier(tmp_path: Path) -> None:
+    run("--output-dir", str(tmp_path))
+    whole = (tmp_path / "karpenter" / "kustomization.yaml").read_text()
+    for subject in ("node-pools", "node-overlays", "karpenter"):
+        assert run("--output-dir", str(tmp_path), "--only", subject) == (0, "", "")
+        assert (tmp_path / "karpenter" / "kustomization.yaml").read_text() == whole
+        assert run("--output-dir", str(tmp_path), "--check", "--only", subject) == (0, "", "")
+    assert run("--output-dir", str(tmp_path), "--check") == (0, "", "")
+
+
+def test_what_is_rendered_alone_is_not_kustomized_with_what_does_not_exist(tmp_path: Path) -> None:
+    run("--output-dir", str(tmp_path), "--only", "node-pools")
+    (document,) = documents.read((tmp_path / "karpenter" / "kustomization.yaml").read_bytes())
+    assert document.value["resources"] == ["node-pools.yaml"]
+    run("--output-dir", str(tmp_path), "--only", "node-classes")
+    (document,) = documents.read((tmp_path / "karpenter" / "kustomization.yaml").read_bytes())
+    assert document.value["resources"] == ["node-pools.yaml", "node-classes.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -221,89 +256,14 @@ def test_slices_are_packed_and_shares_distributed_unless_the_pool_says_otherwise
 def test_the_plugin_comes_from_the_registry_that_the_fleet_names() -> None:
     image = f"registry.example:5000/nvidia/k8s-device-plugin:v0.20.1@sha256:{'0' * 64}"
     plugins = plugins_of(
-        f"devicePlugin: {{image: '{image}', pullSecrets: [mirror]}}\npools: [{{name: a, {A100}}}, {{name: c, {MPS}}}]\n"
+        f"devicePlugin: {{image: '{image}', pullSecrets: [mirror]}}\n"
+        f"pools:\n- {{name: a, {A100}}}\n- {{name: c, {MPS}}}\n"
     )
     assert len(plugins) == 3
     for spec in plugins.values():
         pod = spec["template"]["spec"]
         assert pod["imagePullSecrets"] == [{"name": "mirror"}]
         assert {each["image"] for part in ("containers", "initContainers") for each in pod.get(part, [])} == {image}
-
-
-EVERYTHING = f"""
-apiVersion: gpu-slice/v1
-defaults:
-  tags: {{team: ml}}
-  subnets: [{{id: subnet-1}}, {{tags: {{tier: private}}}}]
-  securityGroups: [{{name: nodes}}]
-  startupTaints: [{{key: node.cilium.io/agent-not-ready, value: "true", effect: NoExecute}}]
-  terminationGracePeriod: 2h
-  nodeClass:
-    instanceStorePolicy:
-    kubelet: {{maxPods: 110}}
-    blockDeviceMappings: [{{deviceName: /dev/xvda, ebs: {{volumeSize: 300Gi, kmsKeyID: key}}}}]
-pools:
-- name: a
-  {A100.replace(", ", chr(10) + "  ")}
-  ami: [{{id: ami-1}}, {{tags: {{golden: gpu}}}}]
-  nodeLabels: {{cost-center: "42"}}
-  budgets: [{{nodes: "1"}}, {{nodes: "0", schedule: "0 9 * * mon-fri", duration: 8h, reasons: [Drifted]}}]
-  nodePool: {{template: {{metadata: {{annotations: {{owner: ml}}}}}}}}
-  nodeClass: {{instanceProfile: profile}}
-- {{name: b, {A10G}, tags: {{team: other}}}}
-- {{name: c, {A10G}, nodes: existing}}
-"""
-
-
-def test_what_a_company_demands_of_its_nodes_is_rendered() -> None:
-    fleet = files.load_fleet(EVERYTHING.encode())
-    classes = {
-        each.manifest["metadata"]["name"]: each.manifest["spec"] for each in node_class.node_classes(fleet, BOOT)
-    }
-    pools = {each.manifest["metadata"]["name"]: each.manifest["spec"] for each in node_pool.node_pools(fleet)}
-    assert set(classes) == set(pools) == {"a", "b"}
-
-    # What a pool says itself replaces the default as a whole.
-    first, second = classes["a"], classes["b"]
-    assert first["amiFamily"] == "AL2023"
-    assert first["amiSelectorTerms"] == [{"id": "ami-1"}, {"tags": {"golden": "gpu"}}]
-    assert first["instanceProfile"] == "profile"
-    assert "role" not in first
-    assert "kubelet" not in first
-    assert (first["tags"], second["tags"]) == ({"team": "ml"}, {"team": "other"})
-    assert second["amiSelectorTerms"] == [{"alias": "al2023@v20260724"}]
-    assert second["subnetSelectorTerms"] == [{"id": "subnet-1"}, {"tags": {"tier": "private"}}]
-    assert second["securityGroupSelectorTerms"] == [{"name": "nodes"}]
-    assert second["kubelet"] == {"maxPods": 110}
-    assert "instanceStorePolicy" not in second, "null removes"
-    assert second["blockDeviceMappings"] == [
-        {"deviceName": "/dev/xvda", "ebs": {"volumeSize": "300Gi", "kmsKeyID": "key"}}
-    ]
-
-    template = pools["a"]["template"]
-    assert pools["a"]["disruption"]["budgets"][1]["reasons"] == ["Drifted"]
-    assert template["metadata"] == {
-        "labels": {"gpu-slice/pool": "a", "nvidia.com/gpu": "a100", "cost-center": "42"},
-        "annotations": {"owner": "ml"},
-    }
-    assert template["spec"]["terminationGracePeriod"] == "2h"
-    assert template["spec"]["startupTaints"] == [
-        {"key": "node.cilium.io/agent-not-ready", "value": "true", "effect": "NoExecute"}
-    ]
-
-
-def test_a_label_of_the_nodes_alone_is_not_written_into_pods_and_may_be_selected() -> None:
-    fleet = files.load_fleet(EVERYTHING.encode())
-    asking = {
-        "metadata": {"annotations": {"gpu-slice": "1g.5gb"}},
-        "spec": {"containers": [{"name": "main"}], "nodeSelector": {"cost-center": "42"}},
-    }
-    resolved = plan(convert(asking), fleet).resolution
-    assert resolved is not None
-    assert dict(resolved.labels) == {"nvidia.com/gpu": "a100"}
-    asking["spec"]["nodeSelector"] = {"cost-center": "43"}  # type: ignore[index]
-    with pytest.raises(Denial, match="cost-center"):
-        plan(convert(asking), fleet)
 
 
 def test_a_limit_in_slices_is_shared_by_the_kinds_of_a_layout() -> None:

@@ -7,15 +7,14 @@ field.  `schema` gives the same schema to editors.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from webhook.errors import BadFleet, FleetProblem, kind_of, quote
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
-from webhook.slices.suggest import nearest
+from webhook.errors import quote
+from webhook.slices.catalogue import CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
@@ -29,8 +28,9 @@ LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 DURATION = r"^([0-9]+(s|m|h))+$"
 CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
+ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
-DISK = r"^[1-9][0-9]*(Gi|Ti)$"
+DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
@@ -54,6 +54,8 @@ class Replicas(Model):
 
     replicas: Annotated[int, Field(ge=2)]
     """Shares of one GPU.  The device plugin refuses 1."""
+    renamed: bool = True
+    """Whether a share is nvidia.com/gpu.shared.  On existing nodes it may be nvidia.com/gpu, the plugin's default."""
 
 
 class Partition(Model):
@@ -160,9 +162,10 @@ class PoolEntry(Model):
     ami: Annotated[str | Terms, BeforeValidator(_alias_or_terms)] = "al2023@v20260724"
     """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
     are built on AL2023 and have NVIDIA's driver."""
-    node_role: str | None = None
-    """IAM role of the nodes.  Default: KarpenterNodeRole-<cluster>."""
+    node_role: Annotated[str, Field(pattern=ROLE)] | None = None
+    """Name of the IAM role of the nodes, not its ARN.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
+    """Size of a gp3 volume, from 20Gi to 58Ti."""
     tags: dict[str, str] = {}
     """Of the instances and their disks."""
     subnets: Terms | None = None
@@ -219,57 +222,13 @@ class FleetFile(Model):
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
 
-def read(data: Any) -> FleetFile:
-    """Validate *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
-    if not isinstance(data, dict):
-        raise BadFleet(
-            [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
-        )
-    full = _with_defaults(data)
-    try:
-        return FleetFile.model_validate(full)
-    except ValidationError as error:
-        raise BadFleet(list(dict.fromkeys(_problem(detail, data) for detail in error.errors()))) from None
-
-
-def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """*data* with its `defaults` in each pool that does not say otherwise."""
-    defaults, pools = data.get("defaults"), data.get("pools")
-    if not isinstance(defaults, dict) or not isinstance(pools, list):
-        return data
-    for_existing = {key: value for key, value in defaults.items() if key not in map(to_camel, KARPENTER_ONLY)}
-
-    def full(pool: dict[str, Any]) -> dict[str, Any]:
-        return (for_existing if (defaults | pool).get("nodes") == "existing" else defaults) | pool
-
-    return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
-
-
-def _written(location: tuple[int | str, ...], data: dict[str, Any]) -> tuple[int | str, ...]:
-    """Where the value at *location* of a pool was written: there, or in `defaults`."""
-    defaults = data.get("defaults")
-    if len(location) > 2 and location[0] == "pools" and isinstance(defaults, dict) and location[2] in defaults:
-        pool = data["pools"][location[1]]
-        if location[2] not in pool:
-            return ("defaults", *location[2:])
-    return location
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of the fleet file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gpu-slice fleet",
-        **_schema(),
-    }
-
-
-def _schema() -> dict[str, Any]:
     whole = FleetFile.model_json_schema(by_alias=True)
     pool = whole["$defs"]["PoolEntry"]
     whole["$defs"]["Defaults"] = {key: value for key, value in pool.items() if key != "required"}
     whole["properties"]["defaults"] = {"$ref": "#/$defs/Defaults", "default": {}}
-    return whole
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gpu-slice fleet", **whole}
 
 
 def path(location: tuple[int | str, ...]) -> str:
@@ -283,81 +242,3 @@ def path(location: tuple[int | str, ...]) -> str:
         plain = isinstance(step, str) and step.replace("-", "").replace("_", "").isalnum()
         text += (f".{step}" if text else str(step)) if plain else f"[{step}]"
     return text or "fleet"
-
-
-_HINTS = {
-    DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
-    NAMESPACE: "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
-    GPU_NAME: "Use lower-case letters, digits, '-' and '.', at most 63 characters",
-    LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
-    LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
-    DURATION: "Write a duration such as '300s', '15m' or '720h'",
-    DURATION_OR_NEVER: "Write a duration such as '720h', or 'Never'",
-    CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
-    AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
-    DISK: "Write a size such as '200Gi'",
-    RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
-    IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
-}
-_WANTED = {
-    "string_type": "a string: put it in quotes",
-    "int_type": "a whole number, without quotes",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
-
-def _problem(error: Any, data: dict[str, Any]) -> FleetProblem:
-    # pydantic appends '[key]' where the key of a mapping is wrong.
-    location = tuple(step for step in error["loc"] if step != "[key]")
-    where, value, kind, context = path(_written(location, data)), error["input"], error["type"], error.get("ctx", {})
-    if kind == "missing":
-        return FleetProblem(where, "is missing", "Add it")
-    if kind == "extra_forbidden":
-        known = _known(location)
-        suggestion = nearest(str(location[-1]), known)
-        return FleetProblem(
-            where,
-            "is not a known field",
-            f"Write '{suggestion}'" if suggestion else f"The known fields are {', '.join(known)}",
-        )
-    if kind == "value_error":
-        return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
-    if kind == "literal_error":
-        return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
-    if kind == "string_pattern_mismatch":
-        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[context["pattern"]])
-    if kind == "too_short":
-        return FleetProblem(where, "is empty", "Add at least one entry")
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
-    wanted = _WANTED[kind]
-    return FleetProblem(where, kind_of(value), f"Write {wanted}")
-
-
-def _known(location: tuple[int | str, ...]) -> list[str]:
-    """The fields of the object that contains *location*."""
-    owner: type[BaseModel] = FleetFile
-    key_is_next = False
-    for step in location[:-1]:
-        if isinstance(step, int) or key_is_next:
-            key_is_next = False
-            continue
-        field = next((info for info in owner.model_fields.values() if info.alias == step), None)
-        inner = None if field is None else _model_in(field.annotation)
-        if field is None or inner is None:
-            break
-        key_is_next = "dict[" in str(field.annotation)
-        owner = inner
-    return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: directly, or in a list or a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)

@@ -42,27 +42,29 @@ OWN_NODE_POOL: dict[str, Any] = {
 """The same of a NodePool."""
 
 
-def check_karpenter(where: str, steps: tuple[int | str, ...], entry: PoolEntry) -> Iterator[FleetProblem]:
+def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     """What is wrong with `nodeClass`, `nodePool` and what belongs to them."""
-    yield from _own((*steps, "nodeClass"), entry.node_class, OWN_NODE_CLASS)
-    yield from _own((*steps, "nodePool"), entry.node_pool, OWN_NODE_POOL)
+    yield from _own(where, ("nodeClass",), entry.node_class, OWN_NODE_CLASS)
+    yield from _own(where, ("nodePool",), entry.node_pool, OWN_NODE_POOL)
     if "instanceProfile" in entry.node_class and entry.node_role is not None:
         yield FleetProblem(f"{where}.nodeRole", "nodeClass has an instanceProfile", "Give one of the two")
     if "userData" in entry.node_class:
         yield from _check_user_data(f"{where}.nodeClass.userData", entry)
     for key in entry.node_labels:
         if key in (entry.labels or {}):
-            yield FleetProblem(path((*steps, "nodeLabels", key)), "it stands in labels too", "Give it once")
+            yield FleetProblem(f"{where}.{path(('nodeLabels', key))}", "it stands in labels too", "Give it once")
 
 
-def _own(steps: tuple[int | str, ...], given: Any, own: Mapping[str, Any] | str) -> Iterator[FleetProblem]:
+def _own(where: str, steps: tuple[str, ...], given: Any, own: Mapping[str, Any] | str) -> Iterator[FleetProblem]:
+    """The parts of *given*, at *steps* of the pool, for which the pool has fields of its *own*."""
     if isinstance(own, str):
-        yield FleetProblem(path(steps), "the pool has a field for this", f"Write it as the pool's '{own}'")
+        yield FleetProblem(f"{where}.{path(steps)}", "the pool has a field for this", f"Write it as the pool's '{own}'")
     elif isinstance(given, Mapping):
-        for key in given.keys() & own.keys():
-            yield from _own((*steps, key), given[key], own[key])
+        for key in own:
+            if key in given:
+                yield from _own(where, (*steps, key), given[key], own[key])
     else:  # it would replace all that is in it
-        yield FleetProblem(path(steps), kind_of(given), "Write a mapping")
+        yield FleetProblem(f"{where}.{path(steps)}", kind_of(given), "Write a mapping")
 
 
 LONGEST_USER_DATA = 8 * 1024
@@ -76,9 +78,11 @@ def _check_user_data(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     if not isinstance(text, str) or not text.isascii():
         problem = "has a letter that is not ASCII" if isinstance(text, str) else kind_of(text)
         yield FleetProblem(where, problem, "Write a script, as plain ASCII")
-    elif not entry.bottlerocket and not text.startswith(
-        ("#!", "apiVersion: node.eks.aws/", "---\napiVersion: node.eks.aws/")
-    ):
+    elif len(text) > LONGEST_USER_DATA:
+        yield FleetProblem(where, f"has {len(text):,} bytes, and there is room for {LONGEST_USER_DATA:,}", "Shorten it")
+    elif "\n--gpu-slice" in text:
+        yield FleetProblem(where, "has a line that begins with '--gpu-slice', which ends a part", "Remove the line")
+    elif not entry.bottlerocket and not text.startswith(KINDS):
         first = quote(text.partition("\n")[0])
         yield FleetProblem(
             where,
