@@ -144,8 +144,16 @@ _EXPECTED = {
 def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
     """The *problem* that msgspec reports for *document*, a pod, as a `Denial` with the path and the value.
 
-    msgspec does not name the key of a mapping whose value is wrong, so the first such value is searched for.
+    msgspec stops at the first wrong field, so a mapping with several is read again in the order of its keys.  It does
+    not name the key of a mapping whose value is wrong, so the first such value is searched for.
     """
+    try:
+        document = msgspec.json.decode(msgspec.json.encode(document, order="sorted"))
+        msgspec.convert(document, Pod)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+    except RecursionError:
+        pass  # it is nested without end, and its first mistake in any order will do
     parts = _PROBLEM.match(problem)
     reason, steps = (parts["reason"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
