@@ -539,7 +539,7 @@ REFUSED = [
             )
         ),
         "pools[0].partition.mig",
-        "3 x 1g.24gb does not fit on one rtx-pro-6000: it takes 7 decoders, of which it has 4",
+        "does not fit on one rtx-pro-6000: it takes 7 decoders, of which it has 4",
         "Beside '+me.all' only profiles with '-me' fit",
         id="more engines than the gpu has",
     ),
