@@ -32,7 +32,7 @@ WITH_DOUBLE = """
 """
 
 GPUS = files.catalogue().gpus
-CUT = [gpu for gpu in GPUS.values() if gpu.mig and gpu.placed]
+CUT = [gpu for gpu in GPUS.values() if gpu.mig and gpu.profiles[0].starts]
 """Parameters are made before any fixture is."""
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

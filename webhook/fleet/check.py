@@ -85,13 +85,6 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
             f"Write 'timeSlicing: {{replicas: 4}}', and let pods ask for 'shared@{gpu.name}'",
         )
         return
-    if not gpu.placed:
-        yield FleetProblem(
-            f"{where}.partition.mig",
-            f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
-            f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
-        )
-        return
     yield from _check_layout(f"{where}.partition.mig", entry, gpu)
 
 
@@ -132,7 +125,13 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
         layout[profile] = count
     if len(layout) != len(entry.partition.mig or {}):
         return
-    if engines := engines_missing(gpu, layout):
+    if not all(profile.starts for profile in layout):
+        yield FleetProblem(
+            where,
+            f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
+            f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        )
+    elif engines := engines_missing(gpu, layout):
         yield FleetProblem(
             where,
             f"{_spell(layout)} does not fit on one {gpu.name}: it takes {engines}",

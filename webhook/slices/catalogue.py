@@ -69,11 +69,6 @@ class Gpu:
         """Whether it can be cut; a GPU without MIG can only be time-sliced."""
         return bool(self.profiles)
 
-    @property
-    def placed(self) -> bool:
-        """Whether it is known where its instances lie, so that a layout can be checked."""
-        return all(profile.starts for profile in self.profiles)
-
     def profile(self, wanted: MigProfile) -> GpuProfile | None:
         """The profile called *wanted*, or called so by some driver."""
         canonical = self.aliases.get(wanted, wanted)
