@@ -8,7 +8,7 @@ from fractions import Fraction as Rational
 from msgspec.structs import replace
 
 from webhook.admission.containers import Wanted, settle
-from webhook.admission.resolve import Demand, resolve
+from webhook.admission.resolve import Demand, resolve, satisfying
 from webhook.budget import Budget, OutOfSteps
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
@@ -156,7 +156,7 @@ def _pool(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budge
     parts = [
         replace(part, request=Request((candidate,))) if part is wanted else part
         for part in demand.wanted
-        if part is wanted or any(map(fleet.satisfying, part.request.choices))
+        if part is wanted or any(satisfying(choice, fleet, budget) for choice in part.request.choices)
     ]
     resolution = resolve(replace(demand, wanted=parts), fleet, budget)
     if resolution is None:
