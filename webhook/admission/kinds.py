@@ -129,8 +129,9 @@ KINDS = (
     Kind("tekton.dev", "Pipeline", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), complete=False),
 )  # fmt: skip
-"""Those of Kubernetes come first: they are meant where an object names no API group."""
 
+_OWN_GROUPS = {"", "apps", "batch"}
+"""The groups of Kubernetes itself, which are meant where an object names none."""
 _BY_NAME = {name: [kind for kind in KINDS if kind.name == name] for name in {kind.name for kind in KINDS}}
 
 _NO_PODS = {
@@ -158,14 +159,14 @@ def find(api_version: object, name: object) -> Kind | None:
     """
     kinds = _BY_NAME.get(name, ()) if isinstance(name, str) else ()
     group = _group(api_version)
-    return next((kind for kind in kinds if group is None or kind.group == group), None)
+    return next((kind for kind in kinds if kind.group == group or (group is None and kind.group in _OWN_GROUPS)), None)
 
 
 def makes_no_pods(api_version: object, name: object) -> bool:
     """Whether objects of this kind are known to create no pods: those of Kubernetes that do not, and a few others."""
     group = _group(api_version)
     if group is None:
-        return any(name in names.split() for names in _NO_PODS.values())
+        return name in _NO_PODS[""].split()
     return group in _GROUPS_WITHOUT_PODS or name in _NO_PODS.get(group, "").split()
 
 
