@@ -14,7 +14,6 @@ from webhook.admission.advice import advise
 from webhook.admission.contents import (
     Contents,
     Object,
-    Path,
     Stray,
     Template,
     annotations_of,
@@ -97,17 +96,17 @@ def _subjects(contents: Contents) -> list[Subject]:
     strays: list[list[Stray]] = [[] for _ in found]
     under = _under(templates)
     for stray in contents.strays:
-        concerned = [stray.template] if stray.template else _concerned(stray.place, under)
+        concerned = [stray.template] if stray.template else _concerned(stray, under)
         if any(stray.place == annotations_of(template) for template in concerned) and stray.key == ANNOTATION:
             continue  # a controller gives it to the pods of a template that has none of its own
         lacking = [template for template in concerned if not _annotated(template)]
         covered = bool(concerned) and not lacking
-        if covered and not (stray.key == ANNOTATION and last(stray.place) == "annotations"):
+        if covered and (stray.key != ANNOTATION or last(stray.place) == "labels"):
             continue
         index = templates.index((lacking or concerned)[0]) if concerned else 0
         strays[index].append(stray)
         if not covered:
-            advice[index].append(advise(stray, lacking))
+            advice[index].append(advise(stray, lacking, only=len(concerned) == 1))
     advice[0] += [
         f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked"
         for path in contents.unread
@@ -132,9 +131,10 @@ def _under(templates: Sequence[Template]) -> dict[int, list[Template]]:
     return under
 
 
-def _concerned(place: Path, under: Mapping[int, list[Template]]) -> list[Template]:
-    """The templates that the author of a key at *place* most likely meant: those in the smallest part around it."""
-    while id(place) not in under and place is not None:
+def _concerned(stray: Stray, under: Mapping[int, list[Template]]) -> list[Template]:
+    """The templates for which *stray* is most likely meant: those in the smallest part of its object around it."""
+    place = stray.place
+    while id(place) not in under and place is not stray.object.path and place is not None:
         place = place[0]
     return under.get(id(place), [])
 
@@ -149,7 +149,7 @@ def _why(root: Object) -> str:
     if root.makes_no_pods:
         return "it makes no pods"
     if not root.kind:
-        return "it has no kind"
+        return "nothing is known of its pods"
     if root.known is not None and root.known.templates:
         return "it has no pod template"
     return "a preview does not know how this kind makes pods"
