@@ -60,10 +60,7 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
     """
     from webhook.cli import preview
 
-    result = preview.run(paths, output, files.fleet_at(fleet_path), namespace)
-    if not result.count:
-        raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
-    raise click.exceptions.Exit(result.code)
+    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace))
 
 
 @main.command()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple
+
+import click
 
 from webhook import documents
 from webhook.admission.preview import Preview, preview, unread
@@ -34,32 +36,31 @@ class Result(NamedTuple):
     preview: Preview
 
 
-def results(paths: tuple[Path, ...], fleet: Fleet, namespace: str) -> Iterator[Result]:
-    """The results for all documents in *paths*, in their order."""
-    for path, found in files.read_all(paths):
-        if isinstance(found, BadDocument):
-            yield Result(path, found.line, unread(str(found)))
-        else:
-            for each in preview(found.value, fleet, namespace):
-                yield Result(path, found.line, each)
-
-
 @dataclass(slots=True)
-class Watch:
-    """Results on their way to an output: makes the remarks after each, and keeps the exit code."""
+class Run:
+    """The results on their way to an output."""
 
     remarks: bool
+    """Whether what is to be said about a result goes to stderr, after it."""
     code: int = YES
-    count: int = 0
+    documents: int = 0
 
-    def over(self, results: Iterator[Result]) -> Iterator[Result]:
-        for result in results:
-            self.count += 1
-            self.code = max(self.code, UNREAD if result.preview.problem else NO if result.preview.denial else YES)
-            yield result
-            sys.stdout.flush()
-            for line in show.remarks(result.preview) if self.remarks else ():
-                echo(line, err=True)
+    def results(self, paths: tuple[Path, ...], fleet: Fleet, namespace: str) -> Iterator[Result]:
+        """The results for all documents in *paths*, in their order."""
+        for path, found in files.read_all(paths):
+            self.documents += 1
+            if isinstance(found, BadDocument):
+                previews: Iterable[Preview] = [unread(str(found))]
+            else:
+                previews = preview(found.value, fleet, namespace)
+            for each in previews:
+                self.code = max(self.code, UNREAD if each.problem else NO if each.denial else YES)
+                yield Result(path, found.line, each)
+                sys.stdout.flush()
+                for line in show.remarks(each) if self.remarks else ():
+                    echo(line, err=True)
+        if not self.documents:
+            raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
 
 
 def as_diff(results: Iterator[Result]) -> Iterator[str]:
@@ -90,7 +91,7 @@ def as_json(results: Iterator[Result]) -> Iterator[str]:
         value = {"file": str(path), "line": line, **view(result).model_dump()}
         yield f"{separator}\n{indent(json.dumps(value, indent=2), '  ')}"
         separator = ","
-    yield "\n]\n" if separator == "," else ""
+    yield "\n]\n" if separator == "," else "[]\n"
 
 
 OUTPUTS: dict[str, Callable[[Iterator[Result]], Iterator[str]]] = {
@@ -103,9 +104,9 @@ COMPLETE = ("json",)
 """Outputs that say everything, so that there are no remarks on stderr."""
 
 
-def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str) -> Watch:
-    """Print the previews of everything in *paths*."""
-    watch = Watch(remarks=output not in COMPLETE)
-    for text in OUTPUTS[output](watch.over(results(paths, fleet, namespace))):
+def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str) -> int:
+    """Print the previews of everything in *paths*.  Returns the exit code."""
+    run = Run(remarks=output not in COMPLETE)
+    for text in OUTPUTS[output](run.results(paths, fleet, namespace)):
         echo(text, nl=False)
-    return watch
+    return run.code
