@@ -157,6 +157,27 @@ class TestAdvice:
         (found,) = preview({"apiVersion": "x.io/v1", "kind": "X", "spec": {key: value}}, fleet_of(MIXED))
         assert found.outcome == expected
 
+    @pytest.mark.parametrize(
+        ("key", "expected"),
+        [("gpu-slcie", True), ("gpuslic", True), ("x.io/gpu-silce", True), ("gpu-size", False), ("gpu-shares", False)],
+    )
+    def test_a_slip_of_the_pen_among_annotations_is_one(self, key: str, expected: bool) -> None:
+        advice = subject({"kind": "Pod", "metadata": {"annotations": {key: "1g.5gb"}}, "spec": {}}).advice
+        assert advice == ((f"'{key}' at metadata.annotations is not read: write 'gpu-slice'",) if expected else ())
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            pytest.param({"parameters": [{"name": "podAnnotations.gpu-slice", "value": "1g5gb"}]}, id="of a chart"),
+            pytest.param(
+                {"patch": "- op: add\n  path: /metadata/annotations/gpu-slice\n  value: 1g5gb\n"}, id="of a patch"
+            ),
+        ],
+    )
+    def test_a_value_beside_the_path_of_the_annotation_is_checked(self, spec: dict[str, Any]) -> None:
+        (found,) = preview({"apiVersion": "x.io/v1", "kind": "X", "spec": spec}, fleet_of(MIXED))
+        assert found.outcome == "denied"
+
     @pytest.mark.parametrize("value", ["{{ .Values.slice }}", "${SLICE}", "main=$(params.slice)"])
     def test_what_is_filled_in_later_is_not_judged(self, value: str) -> None:
         document = {"kind": "X", "metadata": {"annotations": {"gpu-slice": value}}}
@@ -205,6 +226,8 @@ class TestHostile:
     def test_a_template_inside_a_template_is_none(self) -> None:
         inner = {"spec": {"containers": [{"name": "x", "template": TEMPLATE}]}}
         assert subject(workload("Deployment", {"template": inner})).template == "spec.template"
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {"containers": [pod_of()]}}
+        assert subject(pod).template == ""
 
     def test_a_reference_to_an_object_is_no_object(self) -> None:
         owner = {"apiVersion": "v1", "kind": "Pod", "name": "x"}

@@ -15,8 +15,8 @@ MOST_TARGETS = 3
 def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     """Where *stray* stands, whether it has an effect there, and where it belongs.
 
-    *templates*: those without the annotation for which it may be meant; *only*: whether it can be meant for no others.
-    "Move it" is said only where that is certain.
+    *templates*: some of those without the annotation for which it may be meant; *only*: whether there is one such
+    template in all.  "Move it" is said only where that is certain.
     """
     around, right = stray.object, stray.key == ANNOTATION
     known, kind = around.known, around.kind

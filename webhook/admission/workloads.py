@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from webhook.admission.advice import advise
+from webhook.admission.advice import MOST_TARGETS, advise
 from webhook.admission.contents import (
     Contents,
     Object,
+    Path,
     Stray,
     Template,
     annotations_of,
@@ -97,19 +98,20 @@ def _subjects(contents: Contents) -> list[Subject]:
     ]
     advice: list[list[str]] = [[] for _ in found]
     strays: list[list[Stray]] = [[] for _ in found]
+    numbers = {id(template): number for number, template in enumerate(templates)}
     under = _under(templates)
+    given = {annotations_of(each) for each in templates if each.object.known and each.object.known.ignored}
     for stray in contents.strays:
-        concerned = [stray.template] if stray.template else _concerned(stray, under)
-        if any(stray.place == annotations_of(template) for template in concerned) and stray.key == ANNOTATION:
+        meant = _meant(stray, under)
+        if stray.key == ANNOTATION and stray.place in given:
             continue  # a controller gives it to the pods of a template that has none of its own
-        lacking = [template for template in concerned if not _annotated(template)]
-        covered = bool(concerned) and not lacking
+        covered = bool(meant.templates) and not meant.lacking
         if covered and (stray.key != ANNOTATION or last(stray.place) == "labels"):
             continue
-        index = templates.index((lacking or concerned)[0]) if concerned else 0
+        index = numbers[id((meant.lacking or meant.templates)[0])] if meant.templates else 0
         strays[index].append(stray)
         if not covered:
-            advice[index].append(advise(stray, lacking, only=len(concerned) == 1))
+            advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
     advice[0] += [
         f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked"
         for path in contents.unread
@@ -122,24 +124,37 @@ def _subjects(contents: Contents) -> list[Subject]:
     ]
 
 
-def _under(templates: Sequence[Template]) -> dict[int, list[Template]]:
+class _Meant(NamedTuple):
+    """The templates for which an annotation somewhere in a document is most likely meant."""
+
+    templates: list[Template]
+    lacking: list[Template]
+    """Those without an annotation."""
+
+
+def _under(templates: Sequence[Template]) -> dict[int, _Meant]:
     """The templates under each mapping and list that holds one, by the identity of its path."""
-    under: dict[int, list[Template]] = {}
+    under: dict[int, _Meant] = {}
     for template in templates:
-        path = template.path
+        annotated = _annotated(template)
+        path: Path = (template.path, "")
         while path is not None:
-            under.setdefault(id(path), []).append(template)
             path = path[0]
-        under.setdefault(id(None), []).append(template)
+            meant = under.setdefault(id(path), _Meant([], []))
+            meant.templates.append(template)
+            if not annotated:
+                meant.lacking.append(template)
     return under
 
 
-def _concerned(stray: Stray, under: Mapping[int, list[Template]]) -> list[Template]:
-    """The templates for which *stray* is most likely meant: those in the smallest part of its object around it."""
+def _meant(stray: Stray, under: Mapping[int, _Meant]) -> _Meant:
+    """The template around *stray*, or those in the smallest part of its object around it."""
+    if stray.template is not None:
+        return _Meant([stray.template], [] if _annotated(stray.template) else [stray.template])
     place = stray.place
     while id(place) not in under and place is not stray.object.path and place is not None:
         place = place[0]
-    return under.get(id(place), [])
+    return under.get(id(place), _Meant([], []))
 
 
 def _annotated(template: Template) -> bool:
