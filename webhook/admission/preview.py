@@ -60,6 +60,15 @@ class Preview:
         return self.problem or ("" if self.denial else self.plan.why if self.plan else self.subject.why)
 
 
+def shown(value: Any) -> Any:
+    """A pod, or a part of one, as an API server shows it: without fields that are null."""
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: shown(item) for key, item in value.items() if item is not None}
+
+
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """Preview *document*, or each item of a List.  *namespace* is used for those that name none."""
     for subject in subjects(document):

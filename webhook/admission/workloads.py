@@ -30,7 +30,7 @@ Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
 
 _NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
-"""What null means in a mapping of strings, or of quantities.  Elsewhere it means that the field is absent."""
+"""What null means to an API server in a mapping of strings, or of quantities.  Elsewhere the field is absent."""
 
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
@@ -181,14 +181,14 @@ def _of(template: Template, root: Object) -> Subject:
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
     advice: tuple[str, ...] = ()
     if kind == "Pod":
-        pod = stored(template.value)
+        pod = _stored(template.value)
     else:
         metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, **stored(_metadata(template))},
-            "spec": stored(_spec(template)),
+            "metadata": {**metadata, **_stored(_metadata(template))},
+            "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
             advice = (f"a preview does not know how a {kind} makes pods: this is the one that its spec describes",)
@@ -223,17 +223,11 @@ def _spec(template: Template) -> Mapping[str, Any]:
     return {**spec, "containers": named}
 
 
-def stored(value: Mapping[str, Any], field: str = "") -> Document:
-    """*value*, at *field*, as an API server stores it and sends it to webhooks: without nulls."""
+def _stored(value: Any, field: str = "") -> Any:
+    """*value*, at *field*, as an API server understands the nulls in it."""
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
     null = _NULL.get(field)
-    return {
-        key: null if item is None else _stored(item, key)
-        for key, item in value.items()
-        if item is not None or null is not None
-    }
-
-
-def _stored(value: Any, field: str) -> Any:
-    if isinstance(value, dict):
-        return stored(value, field)
-    return [_stored(item, "") for item in value] if isinstance(value, list) else value
+    return {key: null if item is None else _stored(item, key) for key, item in value.items()}
