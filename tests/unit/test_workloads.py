@@ -77,6 +77,16 @@ def test_what_makes_no_pod_has_none(document: Any) -> None:
     assert subject(document).pod is None
 
 
+def test_a_notebooks_pod_has_the_annotations_and_the_name_that_its_controller_gives_it() -> None:
+    """Source: notebook_controller.go, generateStatefulSet."""
+    template = {"metadata": {"annotations": {"lost": "x"}}, "spec": {"containers": [{"name": "any"}, {"name": "side"}]}}
+    notebook = workload("Notebook", {"template": template}, annotations={**SLICE, "notebooks.kubeflow.org/x": "1"})
+    pod = subject({"apiVersion": "kubeflow.org/v1", **notebook}).pod
+    assert pod is not None
+    assert pod["metadata"]["annotations"] == SLICE
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["notebook", "side"]
+
+
 def test_the_namespace_of_a_workload_is_its_pods() -> None:
     found = subject(workload("Deployment", {"template": TEMPLATE}, namespace="team-a"))
     assert found.namespace == "team-a"

@@ -28,6 +28,7 @@ DEFAULT_NAMESPACE = "default"
 
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
+_OF_HELM = re.compile(r"\{\{-? *[.$]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,4 +136,5 @@ def _incomplete(value: Any, field: str) -> str:
     """Why *value* cannot be checked yet; empty if it can."""
     if not isinstance(value, str) or not _PLACEHOLDER.search(value):
         return ""
-    return f"{field}: {quote(value)} is not filled in yet. Preview the result, such as what 'helm template' prints"
+    hint = ". Preview what 'helm template' prints" if _OF_HELM.search(value) else ", so it is not checked"
+    return f"{field}: {quote(value)} is not filled in yet{hint}"

@@ -71,7 +71,14 @@ class Subject:
 def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
     """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items."""
     if not isinstance(document, dict):
-        yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
+        yield Subject(
+            "a document that is no object",
+            "",
+            None,
+            None,
+            why=f"{kind_of(document)}. Write one object, or a List",
+            readable=False,
+        )
         return
     items, kind = document.get("items"), document.get("kind")
     if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
@@ -199,10 +206,16 @@ def _of(template: Template, root: Object) -> Subject:
 
 
 def _metadata(template: Template) -> Mapping[str, Any]:
-    known = template.object.known
+    known, metadata = template.object.known, template.object.metadata
     if known is None or not known.ignored:
         return mapping(template.value, "metadata")
-    return {key: value for key, value in template.object.metadata.items() if key in ("labels", "annotations")}
+    annotations = {
+        key: value
+        for key, value in mapping(metadata, "annotations").items()
+        if not any(part in key for part in known.dropped)
+    }
+    labels = mapping(metadata, "labels")
+    return {"annotations": annotations, **({"labels": labels} if labels else {})}
 
 
 def _spec(template: Template) -> Mapping[str, Any]:
