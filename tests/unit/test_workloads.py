@@ -174,7 +174,14 @@ class TestAdvice:
 
     @pytest.mark.parametrize(
         ("key", "expected"),
-        [("gpu-slcie", True), ("gpuslic", True), ("x.io/gpu-silce", True), ("gpu-size", False), ("gpu-shares", False)],
+        [
+            ("gpu-slcie", True),
+            ("gpuslic", True),
+            ("x.io/gpu-silce", True),
+            ("GPU-Slice", True),
+            ("gpu-size", False),
+            ("gpu-shares", False),
+        ],
     )
     def test_a_slip_of_the_pen_among_annotations_is_one(self, key: str, expected: bool) -> None:
         advice = subject({"kind": "Pod", "metadata": {"annotations": {key: "1g.5gb"}}, "spec": {}}).advice
