@@ -72,7 +72,7 @@ def view(each: Preview) -> PreviewView:
         why=each.plan.why if each.plan else "" if denial else "it makes no pods",
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=each.pod,
-        warnings=list(each.plan.warnings) if each.plan else [],
+        warnings=list(map(str, each.plan.warnings)) if each.plan else [],
         advice=list(each.subject.advice),
         denial=None
         if denial is None
