@@ -43,6 +43,11 @@ WarningCode: TypeAlias = Literal[
 ]
 """What the author of an admitted pod is warned of."""
 
+NoteCode: TypeAlias = Literal["misplaced-annotation",]
+"""What a preview says of the annotation around a pod; the webhook never sees it."""
+
+Code: TypeAlias = Reason | WarningCode | NoteCode
+
 DENIALS: dict[Reason, str] = {
     "architecture": "The pod does not say that it runs on the architecture of the only nodes with this slice",
     "capacity": "The pod asks for more slices than any node has",
@@ -77,3 +82,8 @@ WARNINGS: dict[WarningCode, str] = {
     "whole-gpu-replaced": "A slice replaces the whole GPU that the container asks for",
 }
 """Each warning in a sentence."""
+
+NOTES: dict[NoteCode, str] = {
+    "misplaced-annotation": "The annotation is in a place where nobody reads it",
+}
+"""Each note in a sentence."""

@@ -65,7 +65,7 @@ def read(path: Path) -> bytes:
         raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
-def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
+def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, documents.Document]]:
     """All documents in *paths*, with their files.  A folder stands for its YAML and JSON files."""
     for path in paths:
         for file in _files_in(path) if path.is_dir() else [path]:
@@ -74,7 +74,7 @@ def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
             except BadDocument as error:
                 raise click.UsageError(str(error)) from None
             for document in contents:
-                yield file, document.value
+                yield file, document
 
 
 def _files_in(folder: Path) -> list[Path]:

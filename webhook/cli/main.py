@@ -1,7 +1,7 @@
 """The command line, ``gpu-slice``.
 
-Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 wrong usage.  The docstring of a
-command is its help text.
+Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 called wrongly, 3 could not
+look.  The docstring of a command is its help text.
 """
 
 from __future__ import annotations
@@ -46,25 +46,35 @@ def main() -> None:
 @main.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @click.option(
-    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json"]), default="diff", show_default=True,
-    help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON.",
+    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json", "sarif", "github"]), default="diff",
+    show_default=True, help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON; "
+    "or only denials, warnings and notes, as SARIF or as annotations of GitHub Actions.",
+)  # fmt: skip
+@click.option(
+    "--help-uri", default="docs/messages.md", show_default=True, metavar="URI",
+    help="Where you publish docs/messages.md, for the links in SARIF.",
 )  # fmt: skip
 @_FLEET
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
-def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
+def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str) -> None:
     """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
     FILE is YAML or JSON, a folder of such files, or - for stdin.  It may hold pods, objects with a pod template, and
-    Lists of them.  The resulting pods go to stdout, the remarks and reasons to stderr.  Exit code 1: a pod is denied.
+    Lists of them.  The resulting pods go to stdout, the remarks and reasons to stderr.
+
+    Exit code, for every output: 0 no pod is denied, 1 a pod is denied, 2 called wrongly, 3 could not look.
     """
     from webhook.admission.preview import preview as preview_document
-    from webhook.cli import show
+    from webhook.cli import outputs, show
     from webhook.server.api.views import view
 
     fleet = files.fleet_at(fleet_path)
-    results = [
-        result for _, document in files.read_all(paths) for result in preview_document(document, fleet, namespace)
+    sources = [
+        (path, document, result)
+        for path, document in files.read_all(paths)
+        for result in preview_document(document.value, fleet, namespace)
     ]
+    results = [result for _, _, result in sources]
     if not results:
         raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
     for index, result in enumerate(results):
@@ -76,11 +86,14 @@ def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, names
         elif output == "yaml" and result.pod is not None:
             echo(("---\n" if index else "") + documents.write(result.pod), nl=False)
         sys.stdout.flush()
-        if output != "json":
+        if output in ("diff", "patch", "yaml"):
             for line in show.remarks(result):
                 echo(line, err=True)
     if output == "json":
         echo(json.dumps([view(result).model_dump() for result in results], indent=2))
+    elif output in ("sarif", "github"):
+        findings = [finding for source in sources for finding in outputs.findings(*source)]
+        echo(outputs.sarif(findings, help_uri) if output == "sarif" else outputs.github(findings), nl=output == "sarif")
     if any(result.denial is not None for result in results):
         raise click.exceptions.Exit(1)
 
@@ -302,5 +315,5 @@ def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
     """
     from webhook.cli.demo import run
 
-    examples = list(files.read_all(paths))
+    examples = [(path, document.value) for path, document in files.read_all(paths)]
     raise click.exceptions.Exit(run(examples, fleet_path, files.fleet_at(fleet_path)))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from webhook.errors import quote
 
@@ -18,6 +18,10 @@ MOST_COPIES = 100_000
 stand for 387 million values.  Kubernetes begins to refuse at 400,000."""
 
 
+KeyLines: TypeAlias = dict[int, tuple[dict[str, Any], dict[str, int]]]
+"""Each mapping as it was written, by its `id`, which nothing else has while it is kept here, and its keys' lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a text; no part of it is shared with another part."""
@@ -26,6 +30,8 @@ class Document:
     """dict, list, str, int, float or bool at every level; None only below the top."""
     line: int
     """The line on which it begins, from 1."""
+    keys: KeyLines = field(default_factory=dict, repr=False, compare=False)
+    """The line of each key, in YAML."""
 
 
 class Problem(Exception):

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from webhook.documents.document import DEEPEST, MOST_COPIES, Document, Problem, duplicate, line_of, too_deep
+from webhook.documents.document import DEEPEST, MOST_COPIES, Document, KeyLines, Problem, duplicate, line_of, too_deep
 from webhook.errors import quote
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,6 +64,7 @@ class _Builder:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
         self._anchors: dict[str | None, Any] = {}
         self._copies = 0
+        self._keys: KeyLines = {}
         self._open: list[Any] = []
         """The lists and mappings that are still being read, the outermost first."""
 
@@ -73,9 +74,10 @@ class _Builder:
                 if event.version not in (None, (1, 1)):
                     raise Problem(_line(event), "Kubernetes reads only YAML 1.1", "Remove the line with %YAML")
                 self._anchors.clear()
+                self._keys = {}
                 event = next(self._events)
                 if (value := _in_json(self._value(event), event)) is not None:
-                    yield Document(value, _line(event))
+                    yield Document(value, _line(event), self._keys)
 
     def _value(self, event: Any) -> Any:
         """The value that begins with *event*."""
@@ -99,6 +101,7 @@ class _Builder:
 
     def _fill(self, mapping: dict[str, Any]) -> None:
         lines: dict[str, int] = {}
+        self._keys[id(mapping)] = mapping, lines
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if _is_merge(event):
                 for source in self._merged(next(self._events)):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from webhook.admission.preview import Preview
+from webhook.codes import Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
 
@@ -27,8 +28,19 @@ class DenialView(_View):
     """What to write instead."""
     position: int | None
     """Index of the first bad character of the annotation, where there is one."""
-    reason: str
-    """A stable word."""
+    code: Reason
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    reason: Reason
+    """The code, by the name that it has in metrics and logs."""
+
+
+class WarningView(_View):
+    """What the author of an admitted pod is warned of."""
+
+    code: WarningCode
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    message: str
+    """The one line that the API server would show."""
 
 
 class PreviewView(_View):
@@ -46,7 +58,7 @@ class PreviewView(_View):
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""
-    warnings: list[str]
+    warnings: list[WarningView]
     advice: list[str]
     """What stands in the wrong place around the pod."""
     denial: DenialView | None
@@ -72,7 +84,9 @@ def view(each: Preview) -> PreviewView:
         why=each.plan.why if each.plan else "" if denial else "it makes no pods",
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=each.pod,
-        warnings=list(map(str, each.plan.warnings)) if each.plan else [],
+        warnings=[WarningView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
+        if each.plan
+        else [],
         advice=list(each.subject.advice),
         denial=None
         if denial is None
@@ -82,6 +96,7 @@ def view(each: Preview) -> PreviewView:
             problem=denial.problem,
             hint=denial.hint,
             position=denial.position,
+            code=denial.reason,
             reason=denial.reason,
         ),
     )
