@@ -33,6 +33,9 @@ SMALL: dict[str, dict[str, Any]] = {
         *(container(f"c{index}") for index in range(400)),
     ),
     "too many containers": pod_of("c0=1g.5gb", *(container(f"c{index}") for index in range(1001))),
+    "seventeen slices": pod_of(
+        ",".join(f"c{index}=1g.5gb" for index in range(17)), *(container(f"c{index}") for index in range(17))
+    ),
     "too many values": pod_of("1g.5gb", container(args=["a"] * 200_001)),
     "many privileged containers": pod_of(
         "c0=1g.5gb", *(container(f"c{index}", securityContext={"privileged": True}) for index in range(40))
