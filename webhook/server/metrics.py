@@ -127,15 +127,17 @@ class Metrics:
         self.took_in_all += seconds
         profile = pool = ""
         plan = answer.plan
-        if plan is not None and (resolution := plan.resolution) is not None:
+        if plan is None:
+            if answer.denial is not None:
+                self.denials[answer.denial.reason] += 1
+        elif (resolution := plan.resolution) is not None:
             profile = resolution.profile or SEVERAL
             pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
-            for warning in plan.warnings:
-                self.warnings[warning.code] += 1
+            if plan.warnings:
+                for warning in plan.warnings:
+                    self.warnings[warning.code] += 1
         key = answer.outcome, profile, pool
         self.admissions[key] = self.admissions.get(key, 0) + 1
-        if answer.denial is not None:
-            self.denials[answer.denial.reason] += 1
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""
