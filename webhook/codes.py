@@ -43,8 +43,8 @@ WarningCode: TypeAlias = Literal[
 ]
 """What the author of an admitted pod is warned of."""
 
-NoteCode: TypeAlias = Literal["misplaced-annotation",]
-"""What a preview says of the annotation around a pod; the webhook never sees it."""
+NoteCode: TypeAlias = Literal["misplaced-annotation", "not-previewed", "unread"]
+"""What only a preview says: the webhook sees nothing but pods, and these as they are created."""
 
 Code: TypeAlias = Reason | WarningCode | NoteCode
 
@@ -84,6 +84,8 @@ WARNINGS: dict[WarningCode, str] = {
 """Each warning in a sentence."""
 
 NOTES: dict[NoteCode, str] = {
-    "misplaced-annotation": "The annotation is in a place where nobody reads it",
+    "misplaced-annotation": "The annotation is in a place where nobody reads it, or is misspelt",
+    "not-previewed": "A preview does not know the pod that has this annotation",
+    "unread": "The document cannot be read",
 }
 """Each note in a sentence."""

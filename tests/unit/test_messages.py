@@ -17,17 +17,19 @@ from tests.pods import container, fleet_of, pod_of
 from tests.stories import FLEETS, STORIES, namespace_of
 from tests.stories import fleet_of as fleet_name
 from tests.stories import pod_of as pod_of_story
-from webhook.admission.preview import preview
+from webhook import documents
+from webhook.admission.preview import preview, unread
 from webhook.cli.files import fleet_at
 from webhook.codes import DENIALS, NOTES, WARNINGS, Code, NoteCode, Reason, WarningCode
+from webhook.errors import BadDocument
 from webhook.fleet.fleet import Fleet
 
 PAGE = Path(__file__).parents[2] / "docs" / "messages.md"
 CODES: tuple[Code, ...] = (*DENIALS, *WARNINGS, *NOTES)
 PARAGRAPHS = dict(re.findall(r"^### `([^`]+)`\n(.*?)(?=^##|\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE))
-PARAGRAPH = re.compile(r"\n<!-- (.+) -->\n```text\n(.*?)```\n\nWhy: .+\n\nWhat to do: .+", re.DOTALL)
+PARAGRAPH = re.compile(r"\n<!-- ([^\n]+) -->\n```text\n(.*?)```\n\nWhy: .+\n\nWhat to do: .+", re.DOTALL)
 
-SMALL: dict[str, dict[str, Any]] = {
+SMALL: dict[str, Any] = {
     "too many alternatives": pod_of(
         ",".join(f"c{index}=1g.5gb|1g.10gb" for index in range(400)),
         *(container(f"c{index}") for index in range(400)),
@@ -46,19 +48,36 @@ SMALL: dict[str, dict[str, Any]] = {
         "metadata": {"name": "web", "annotations": {"gpu-slice": "1g.5gb"}},
         "spec": {"template": {"spec": {"containers": [container()]}}},
     },
+    "misspelt": pod_of("1g.5gb") | {"metadata": {"annotations": {"gpu_slice": "1g.5gb"}}},
+    "without a template": {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "llm", "annotations": {"gpu-slice": "1g.5gb"}},
+        "spec": {"predictor": {"model": {"modelFormat": {"name": "huggingface"}}}},
+    },
+    "not filled in": pod_of("{{ .Values.slice }}"),
+    "not YAML": "kind: Pod\nmetadata:\n\tname: notebook\n",
 }
-"""Pods for messages that no story tells."""
+"""Pods, or texts, for messages that no story tells."""
 
 
 def said(pod: Any, fleet: Fleet, namespace: str = "default") -> Iterator[tuple[str, str]]:
     """The code and the text of each message about a pod."""
-    for result in preview(pod, fleet, namespace):
+    if isinstance(pod, str):
+        with pytest.raises(BadDocument) as problem:
+            documents.read(pod, name="pods.yaml")
+        results = [unread(str(problem.value))]
+    else:
+        results = list(preview(pod, fleet, namespace))
+    for result in results:
+        if result.problem:
+            yield "unread", result.problem
         if result.denial is not None:
             yield result.denial.reason, str(result.denial)
         for warning in result.plan.warnings if result.plan is not None else ():
             yield warning.code, warning.text
-        for advice in result.subject.advice:
-            yield "misplaced-annotation", advice
+        for note in result.subject.advice:
+            yield note.code, str(note)
 
 
 def printed(code: str, name: str) -> list[str]:
@@ -97,5 +116,7 @@ def test_a_paragraph_shows_messages_as_they_are_printed_and_says_why_and_what_to
     assert all(messages)
     examples = "".join(f"{text}\n" for texts in messages for text in texts)
     if request.config.getoption("--update-stories"):
-        PAGE.write_text(PAGE.read_text().replace(parts[0], parts[0].replace(parts[2], examples)))
+        PAGE.write_text(
+            PAGE.read_text().replace(parts[0], parts[0].replace(f"```text\n{parts[2]}```", f"```text\n{examples}```"))
+        )
     assert parts[2] == examples

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from webhook.admission.preview import Preview
-from webhook.codes import Reason, WarningCode
+from webhook.codes import NoteCode, Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
 
@@ -34,13 +34,13 @@ class DenialView(_View):
     """The code, by the name that it has in metrics and logs."""
 
 
-class WarningView(_View):
-    """What the author of an admitted pod is warned of."""
+class MessageView(_View):
+    """A warning about an admitted pod, or advice about what stands around it."""
 
-    code: WarningCode
+    code: WarningCode | NoteCode
     """Its code; ``docs/messages.md`` has a paragraph for each."""
     message: str
-    """The one line that the API server would show."""
+    """One line."""
 
 
 class PreviewView(_View):
@@ -51,15 +51,15 @@ class PreviewView(_View):
     namespace: str | None
     template: str
     """Where the pod template stands; empty for a pod."""
-    outcome: Literal["sliced", "unchanged", "untouched", "denied"]
+    outcome: Literal["sliced", "unchanged", "untouched", "denied", "unknown", "unread"]
     why: str
-    """Where nothing changes, why."""
+    """Where nothing changes or nothing is known, why."""
     patch: list[dict[str, Any]]
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""
-    warnings: list[WarningView]
-    advice: list[str]
+    warnings: list[MessageView]
+    advice: list[MessageView]
     """What stands in the wrong place around the pod."""
     denial: DenialView | None
 
@@ -81,13 +81,13 @@ def view(each: Preview) -> PreviewView:
         namespace=each.subject.namespace,
         template=each.subject.template,
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
-        why=each.plan.why if each.plan else "" if denial else "it makes no pods",
+        why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=each.pod,
-        warnings=[WarningView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
+        warnings=[MessageView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
         if each.plan
         else [],
-        advice=list(each.subject.advice),
+        advice=[MessageView(code=note.code, message=str(note)) for note in each.subject.advice],
         denial=None
         if denial is None
         else DenialView(

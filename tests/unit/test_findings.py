@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -86,7 +87,7 @@ class TestSarif:
         assert results(POD, BAD, WARNED, NOTED) == [
             ("error", "grammar", 18),
             ("warning", "several-slices", 29),
-            ("note", "misplaced-annotation", 37),
+            ("note", "misplaced-annotation", 40),
         ]
 
     def test_every_code_is_a_rule_with_its_paragraph(self) -> None:
@@ -139,14 +140,27 @@ class TestLine:
         assert [found[2] for found in results(text)] == [line]
 
     def test_in_a_template_and_in_a_list_too(self) -> None:
-        indented = [f"  {line}\n" if line else "" for line in BAD.splitlines()]
-        items = "".join(indented).replace("  apiVersion", "- apiVersion")
+        items = indent(BAD, "  ").replace("  apiVersion", "- apiVersion")
         assert results(f"kind: List\nitems:\n{items}{items}") == [("error", "grammar", 9), ("error", "grammar", 19)]
 
         template = yaml.safe_load(BAD)
         job = yaml.safe_dump({"kind": "Job", "metadata": {"name": "x"}, "spec": {"template": template}})
         line = 1 + next(place for place, text in enumerate(job.splitlines()) if "gpu-slice" in text)
         assert results(POD, job) == [("error", "grammar", 11 + line)]
+
+    def test_advice_is_where_the_annotation_stands(self) -> None:
+        service = SERVICE.replace("name: web", "name: web, annotations: {\n  gpu_slice: shared}")
+        items = indent(service, "  ").replace("  apiVersion", "- apiVersion")
+        assert results(POD, service, f"kind: List\nitems:\n{items}{items}") == [
+            ("note", "misplaced-annotation", line) for line in (15, 22, 26)
+        ]
+
+    def test_a_value_that_no_pod_has_is_where_it_stands(self) -> None:
+        service = SERVICE.replace("name: web", "name: web, annotations: {\n  gpu-slice: 1g5gb}")
+        assert results(POD, service)[0] == ("error", "grammar", 15)
+
+    def test_what_cannot_be_read_has_its_line_too(self) -> None:
+        assert results(POD, "a: 1\na: 2\n", BAD) == [("error", "unread", 13), ("error", "grammar", 21)]
 
     def test_an_alias_is_found_as_far_as_what_is_around_it(self) -> None:
         aliased = BAD.replace("  annotations:\n", "  labels: &a\n").replace("spec:", "  annotations: *a\nspec:")
@@ -161,7 +175,7 @@ class TestGithub:
             "::error file=pods.yaml,line=7,title=gpu-slice grammar::Pod wrong: metadata.annotations"
         )
         assert second.startswith("::warning file=pods.yaml,line=18,title=gpu-slice several-slices::Pod notebook: ")
-        assert third.startswith("::notice file=pods.yaml,line=26,title=gpu-slice misplaced-annotation::Pod notebook: ")
+        assert third.startswith("::notice file=pods.yaml,line=29,title=gpu-slice misplaced-annotation::Pod notebook: ")
 
     def test_a_file_s_name_can_add_no_property_and_a_pod_no_command(self) -> None:
         path = Path("a,title=x::y%0A.yaml")
@@ -182,6 +196,7 @@ class TestGithub:
         pytest.param(POD, 0, id="sliced"),
         pytest.param(f"{WARNED}---\n{NOTED}", 0, id="warned"),
         pytest.param(f"{POD}---\n{BAD}", 1, id="denied"),
+        pytest.param(f"{POD}---\n{BAD}---\na: [", 3, id="one cannot be read"),
         pytest.param("", 2, id="called wrongly"),
     ],
 )

@@ -1,0 +1,154 @@
+"""What a preview finds wrong, for programs that annotate files: SARIF, and the annotations of GitHub Actions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from webhook import __version__
+from webhook.admission.preview import Preview
+from webhook.codes import DENIALS, NOTES, WARNINGS, Code
+from webhook.documents import Document
+from webhook.slices.request import FIELD
+
+_LEVELS: dict[Code, str] = {
+    **dict.fromkeys(DENIALS, "error"),
+    **dict.fromkeys(WARNINGS, "warning"),
+    **dict.fromkeys(NOTES, "note"),
+    "unread": "error",
+}
+"""How bad it is, in SARIF's words."""
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+_STEP = re.compile(r"\[([^]]*)\]|([^.\[\]]+)")
+_GITHUB = {"note": "notice"}
+"""GitHub's words, where they differ."""
+_END = "]}]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One message about one object, and where it is written."""
+
+    code: Code
+    text: str
+    path: Path
+    """The file; ``-`` for standard input."""
+    line: int
+
+
+def findings(path: Path, line: int, preview: Preview, document: Document | None) -> Iterator[Finding]:
+    """What is to be said about one object of *document*, which begins at *line*; None if it cannot be read."""
+
+    def finding(code: Code, text: str, root: Any = None, field: str = "") -> Finding:
+        exact = _line(document, root, field) if document is not None else None
+        title = f"{preview.subject.title}: " if preview.subject.title else ""
+        return Finding(code, title + text, path, exact or line)
+
+    source = preview.subject.source
+    pod = preview.subject.pod or source  # a value for which there is no pod is named by its place in the document
+    if preview.problem:
+        yield finding("unread", preview.problem, pod, FIELD)
+    if preview.denial is not None:
+        yield finding(preview.denial.reason, str(preview.denial), pod, preview.denial.field)
+    for warning in preview.plan.warnings if preview.plan is not None else ():
+        yield finding(warning.code, warning.text, pod, FIELD)
+    for note in preview.subject.advice:
+        yield finding(note.code, note, source, note.field)
+
+
+def _line(document: Document, root: Any, field: str) -> int | None:
+    """The line of *field* below *root*, a part of *document*, or of what is around it; None if it is not known."""
+
+    def lines(value: Any) -> dict[str, int]:
+        return document.keys.get(id(value), ({}, {}))[1]
+
+    parts = [root, *root.values()] if isinstance(root, dict) else []  # a pod that was made of a template is not in it
+    line = next((min(lines(part).values()) for part in parts if lines(part)), None)
+    value = root
+    for key, name in _STEP.findall(field):
+        step = key or name
+        if isinstance(value, list) and step.isdigit() and int(step) < len(value):
+            value = value[int(step)]
+            line = min(lines(value).values(), default=line)
+        elif isinstance(value, dict):
+            line = lines(value).get(step, line)
+            value = value.get(step)
+    return line + document.before if line is not None else None
+
+
+def sarif(found: Iterable[Finding], help_uri: str) -> Iterator[str]:
+    """A log in SARIF 2.1.0, with every rule.  *help_uri*: the address of ``docs/messages.md``."""
+    rules = [
+        {
+            "id": code,
+            "shortDescription": {"text": text},
+            "fullDescription": {"text": f"{text}."},
+            "defaultConfiguration": {"level": _LEVELS[code]},
+            "helpUri": f"{help_uri}#{code}",
+            "help": {"text": f"{text}. What to do: {help_uri}#{code}"},
+        }
+        for code, text in (DENIALS | WARNINGS | NOTES).items()
+    ]
+    index = {code: place for place, code in enumerate(_LEVELS)}
+    driver = {"name": "gpu-slice", "version": __version__, "rules": rules}
+    head = json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": []}]})
+    start, end = head[: -len(_END)], head[-len(_END) :]
+    yield start
+    separator = "\n"
+    for finding in found:
+        place = {"artifactLocation": {"uri": _uri(finding.path)}, "region": {"startLine": finding.line}}
+        result = {
+            "ruleId": finding.code,
+            "ruleIndex": index[finding.code],
+            "level": _LEVELS[finding.code],
+            "message": {"text": _message(finding.text)},
+            "locations": [{"physicalLocation": place}],
+        }
+        yield separator + json.dumps(result)
+        separator = ",\n"
+    yield end + "\n"
+
+
+def _message(text: str) -> str:
+    """*text* without placeholders and links, which a pod might smuggle in: SARIF 2.1.0, 3.11.5 and 3.11.6."""
+    return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
+
+
+def _uri(path: Path) -> str:
+    path = _relative(path)
+    if str(path) == "-":
+        return "stdin"
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+
+
+def _relative(path: Path) -> Path:
+    """*path* as seen from here, which is where the repository is; where it is elsewhere, as it is."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(os.path.normpath(path))
+
+
+def github(found: Iterable[Finding]) -> Iterator[str]:
+    """Workflow commands, one a line, which become annotations in a pull request.
+
+    Source of the escapes: actions/toolkit, packages/core/src/command.ts.
+    """
+    for finding in found:
+        place = "" if str(finding.path) == "-" else f"file={_property(str(_relative(finding.path)))},"
+        level = _LEVELS[finding.code]
+        title = _property(f"gpu-slice {finding.code}")
+        yield f"::{_GITHUB.get(level, level)} {place}line={finding.line},title={title}::{_data(finding.text)}\n"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,128 @@
+"""``gpu-slice preview``: previews of all documents, one after the other, in one of several outputs.
+
+An output is a function from results to the texts that go to stdout.  It must be written so that it holds one result at
+a time: a file may have any size.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, starmap
+from pathlib import Path
+from textwrap import indent
+from typing import NamedTuple, TypeAlias
+
+from webhook import documents
+from webhook.admission.preview import Preview, preview, unread
+from webhook.cli import files, show
+from webhook.cli.findings import findings, github, sarif
+from webhook.cli.terminal import echo
+from webhook.errors import BadDocument
+from webhook.fleet.fleet import Fleet
+from webhook.server.api.views import view
+
+YES, NO, UNREAD = 0, 1, 3
+"""Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
+
+
+class Result(NamedTuple):
+    """A preview, and where its document stands."""
+
+    path: Path
+    line: int
+    preview: Preview
+    document: documents.Document | None = None
+    """None if it cannot be read."""
+
+
+def results(paths: tuple[Path, ...], fleet: Fleet, namespace: str) -> Iterator[Result]:
+    """The results for all documents in *paths*, in their order."""
+    for path, found in files.read_all(paths):
+        if isinstance(found, BadDocument):
+            yield Result(path, found.line, unread(str(found)))
+        else:
+            for each in preview(found.value, fleet, namespace):
+                yield Result(path, found.line, each, found)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Results on their way to an output: makes the remarks after each, and keeps the exit code."""
+
+    remarks: bool
+    code: int = YES
+    count: int = 0
+
+    def over(self, results: Iterator[Result]) -> Iterator[Result]:
+        for result in results:
+            self.count += 1
+            self.code = max(self.code, UNREAD if result.preview.problem else NO if result.preview.denial else YES)
+            yield result
+            sys.stdout.flush()
+            for line in show.remarks(result.preview) if self.remarks else ():
+                echo(line, err=True)
+
+
+def as_diff(results: Iterator[Result]) -> Iterator[str]:
+    for _, _, result, _ in results:
+        if result.outcome == "sliced":
+            for line in show.diff(result.subject.pod or {}, result.pod or {}, result.subject.title):
+                yield line
+                yield "\n"
+
+
+def as_patch(results: Iterator[Result]) -> Iterator[str]:
+    for _, _, result, _ in results:
+        if result.plan is not None:
+            yield json.dumps(result.plan.patch, indent=2) + "\n"
+
+
+def as_yaml(results: Iterator[Result]) -> Iterator[str]:
+    separator = ""
+    for _, _, result, _ in results:
+        if result.pod is not None:
+            yield separator + documents.write(result.pod)
+            separator = "---\n"
+
+
+def as_json(results: Iterator[Result]) -> Iterator[str]:
+    separator = "["
+    for path, line, result, _ in results:
+        value = {"file": str(path), "line": line, **view(result).model_dump()}
+        yield f"{separator}\n{indent(json.dumps(value, indent=2), '  ')}"
+        separator = ","
+    yield "\n]\n" if separator == "," else ""
+
+
+def as_sarif(results: Iterator[Result], help_uri: str) -> Iterator[str]:
+    return sarif(chain.from_iterable(starmap(findings, results)), help_uri)
+
+
+def as_github(results: Iterator[Result]) -> Iterator[str]:
+    return github(chain.from_iterable(starmap(findings, results)))
+
+
+Output: TypeAlias = Callable[[Iterator[Result]], Iterator[str]]
+
+OUTPUTS: dict[str, Output] = {
+    "diff": as_diff,
+    "patch": as_patch,
+    "yaml": as_yaml,
+    "json": as_json,
+    "github": as_github,
+}
+COMPLETE = ("json", "sarif", "github")
+"""Outputs that say everything, so that there are no remarks on stderr."""
+
+
+def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str, help_uri: str) -> Watch:
+    """Print the previews of everything in *paths*.  *help_uri*: the address of ``docs/messages.md``."""
+    outputs: dict[str, Output] = {**OUTPUTS, "sarif": partial(as_sarif, help_uri=help_uri)}
+    watch = Watch(remarks=output not in COMPLETE)
+    for text in outputs[output](watch.over(results(paths, fleet, namespace))):
+        echo(text, nl=False)
+    return watch
