@@ -28,6 +28,9 @@ from webhook.slices.request import ANNOTATION
 Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
 
+_NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
+"""What null means in a mapping of strings, or of quantities.  Elsewhere it means that the field is absent."""
+
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
 
@@ -72,11 +75,11 @@ def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
         yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
         return
     items, kind = document.get("items"), document.get("kind")
-    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+    if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
         if depth == DEEPEST_LIST:
             yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
             return
-        for item in items:
+        for item in items or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1)
         return
     yield from _subjects(search(document), document)
@@ -157,6 +160,8 @@ def _why(root: Object) -> str:
         return "nothing is known of its pods"
     if root.known is not None and root.known.templates:
         return "it has no pod template"
+    if root.known is not None and root.known.printed_by:
+        return f"it stands for what {root.known.printed_by} prints: preview that"
     return "a preview does not know how this kind makes pods"
 
 
@@ -166,14 +171,14 @@ def _of(template: Template, root: Object) -> Subject:
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
     advice: tuple[Note, ...] = ()
     if kind == "Pod":
-        pod = dict(template.value)
+        pod = stored(template.value)
     else:
         metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, **_metadata(template)},
-            "spec": _spec(template),
+            "metadata": {**metadata, **stored(_metadata(template))},
+            "spec": stored(_spec(template)),
         }
         if template.path is around.path:
             text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
@@ -207,3 +212,19 @@ def _spec(template: Template) -> Mapping[str, Any]:
         for name, container in zip(names, containers, strict=True)
     ]
     return {**spec, "containers": named}
+
+
+def stored(value: Mapping[str, Any], field: str = "") -> Document:
+    """*value*, at *field*, as an API server stores it and sends it to webhooks: without nulls."""
+    null = _NULL.get(field)
+    return {
+        key: null if item is None else _stored(item, key)
+        for key, item in value.items()
+        if item is not None or null is not None
+    }
+
+
+def _stored(value: Any, field: str) -> Any:
+    if isinstance(value, dict):
+        return stored(value, field)
+    return [_stored(item, "") for item in value] if isinstance(value, list) else value

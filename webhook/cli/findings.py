@@ -46,33 +46,32 @@ class Finding:
 
 def findings(path: Path, line: int, preview: Preview, document: Document | None) -> Iterator[Finding]:
     """What is to be said about one object of *document*, which begins at *line*; None if it cannot be read."""
+    subject = preview.subject
+    inside = f"{subject.template}." if subject.pod is not None and subject.template else ""
 
-    def finding(code: Code, text: str, root: Any = None, field: str = "") -> Finding:
-        exact = _line(document, root, field) if document is not None else None
-        title = f"{preview.subject.title}: " if preview.subject.title else ""
-        return Finding(code, title + text, path, exact or line)
+    def finding(code: Code, text: str, field: str) -> Finding:
+        exact = _line(document, subject.source, field) if document is not None else None
+        return Finding(code, f"{subject.title}: {text}" if subject.title else text, path, exact or line)
 
-    source = preview.subject.source
-    pod = preview.subject.pod or source  # a value for which there is no pod is named by its place in the document
     if preview.problem:
-        yield finding("unread", preview.problem, pod, FIELD)
+        yield finding("unread", preview.problem, inside + FIELD)
     if preview.denial is not None:
-        yield finding(preview.denial.reason, str(preview.denial), pod, preview.denial.field)
+        yield finding(preview.denial.reason, str(preview.denial), inside + preview.denial.field)
     for warning in preview.plan.warnings if preview.plan is not None else ():
-        yield finding(warning.code, warning.text, pod, FIELD)
-    for note in preview.subject.advice:
-        yield finding(note.code, note, source, note.field)
+        yield finding(warning.code, warning.text, inside + FIELD)
+    for note in subject.advice:
+        yield finding(note.code, note, note.field)
 
 
-def _line(document: Document, root: Any, field: str) -> int | None:
-    """The line of *field* below *root*, a part of *document*, or of what is around it; None if it is not known."""
+def _line(document: Document, source: Any, field: str) -> int | None:
+    """The line of *field* in *source*, an object of *document*, or of what is around it; None if it is not known."""
 
     def lines(value: Any) -> dict[str, int]:
         return document.keys.get(id(value), ({}, {}))[1]
 
-    parts = [root, *root.values()] if isinstance(root, dict) else []  # a pod that was made of a template is not in it
+    parts = [source, *source.values()] if isinstance(source, dict) else []  # an item of a PodList was given its kind
     line = next((min(lines(part).values()) for part in parts if lines(part)), None)
-    value = root
+    value = source
     for key, name in _STEP.findall(field):
         step = key or name
         if isinstance(value, list) and step.isdigit() and int(step) < len(value):
@@ -100,9 +99,7 @@ def sarif(found: Iterable[Finding], help_uri: str) -> Iterator[str]:
     index = {code: place for place, code in enumerate(_LEVELS)}
     driver = {"name": "gpu-slice", "version": __version__, "rules": rules}
     head = json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": []}]})
-    start, end = head[: -len(_END)], head[-len(_END) :]
-    yield start
-    separator = "\n"
+    start = before = head[: -len(_END)] + "\n"
     for finding in found:
         place = {"artifactLocation": {"uri": _uri(finding.path)}, "region": {"startLine": finding.line}}
         result = {
@@ -112,9 +109,9 @@ def sarif(found: Iterable[Finding], help_uri: str) -> Iterator[str]:
             "message": {"text": _message(finding.text)},
             "locations": [{"physicalLocation": place}],
         }
-        yield separator + json.dumps(result)
-        separator = ",\n"
-    yield end + "\n"
+        yield before + json.dumps(result)
+        before = ",\n"
+    yield (start if before == start else "") + _END + "\n"
 
 
 def _message(text: str) -> str:

@@ -67,10 +67,7 @@ def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Pat
     """
     from webhook.cli import preview
 
-    result = preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri)
-    if not result.count:
-        raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
-    raise click.exceptions.Exit(result.code)
+    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri))
 
 
 @main.command()

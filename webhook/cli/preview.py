@@ -16,6 +16,8 @@ from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple, TypeAlias
 
+import click
+
 from webhook import documents
 from webhook.admission.preview import Preview, preview, unread
 from webhook.cli import files, show
@@ -39,32 +41,31 @@ class Result(NamedTuple):
     """None if it cannot be read."""
 
 
-def results(paths: tuple[Path, ...], fleet: Fleet, namespace: str) -> Iterator[Result]:
-    """The results for all documents in *paths*, in their order."""
-    for path, found in files.read_all(paths):
-        if isinstance(found, BadDocument):
-            yield Result(path, found.line, unread(str(found)))
-        else:
-            for each in preview(found.value, fleet, namespace):
-                yield Result(path, found.line, each, found)
-
-
 @dataclass(slots=True)
-class Watch:
-    """Results on their way to an output: makes the remarks after each, and keeps the exit code."""
+class Run:
+    """The results on their way to an output."""
 
     remarks: bool
+    """Whether what is to be said about a result goes to stderr, after it."""
     code: int = YES
-    count: int = 0
+    documents: int = 0
 
-    def over(self, results: Iterator[Result]) -> Iterator[Result]:
-        for result in results:
-            self.count += 1
-            self.code = max(self.code, UNREAD if result.preview.problem else NO if result.preview.denial else YES)
-            yield result
-            sys.stdout.flush()
-            for line in show.remarks(result.preview) if self.remarks else ():
-                echo(line, err=True)
+    def results(self, paths: tuple[Path, ...], fleet: Fleet, namespace: str) -> Iterator[Result]:
+        """The results for all documents in *paths*, in their order."""
+        for path, found in files.read_all(paths):
+            self.documents += 1
+            if isinstance(found, BadDocument):
+                document, previews = None, iter([unread(str(found))])
+            else:
+                document, previews = found, preview(found.value, fleet, namespace)
+            for each in previews:
+                self.code = max(self.code, UNREAD if each.problem else NO if each.denial else YES)
+                yield Result(path, found.line, each, document)
+                sys.stdout.flush()
+                for line in show.remarks(each) if self.remarks else ():
+                    echo(line, err=True)
+        if not self.documents:
+            raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
 
 
 def as_diff(results: Iterator[Result]) -> Iterator[str]:
@@ -95,7 +96,7 @@ def as_json(results: Iterator[Result]) -> Iterator[str]:
         value = {"file": str(path), "line": line, **view(result).model_dump()}
         yield f"{separator}\n{indent(json.dumps(value, indent=2), '  ')}"
         separator = ","
-    yield "\n]\n" if separator == "," else ""
+    yield "\n]\n" if separator == "," else "[]\n"
 
 
 def as_sarif(results: Iterator[Result], help_uri: str) -> Iterator[str]:
@@ -119,10 +120,10 @@ COMPLETE = ("json", "sarif", "github")
 """Outputs that say everything, so that there are no remarks on stderr."""
 
 
-def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str, help_uri: str) -> Watch:
-    """Print the previews of everything in *paths*.  *help_uri*: the address of ``docs/messages.md``."""
+def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str, help_uri: str) -> int:
+    """Print the previews of everything in *paths*, and return the exit code.  *help_uri*: where docs/messages.md is."""
     outputs: dict[str, Output] = {**OUTPUTS, "sarif": partial(as_sarif, help_uri=help_uri)}
-    watch = Watch(remarks=output not in COMPLETE)
-    for text in outputs[output](watch.over(results(paths, fleet, namespace))):
+    run = Run(remarks=output not in COMPLETE)
+    for text in outputs[output](run.results(paths, fleet, namespace)):
         echo(text, nl=False)
-    return watch
+    return run.code
