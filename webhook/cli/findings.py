@@ -54,7 +54,7 @@ def findings(path: Path, line: int, preview: Preview, document: Document | None)
         return Finding(code, f"{subject.title}: {text}" if subject.title else text, path, exact or line)
 
     if preview.problem:
-        yield finding("unread", preview.problem, inside + FIELD)
+        yield finding("unread", preview.problem, inside + preview.problem.partition(": ")[0])
     if preview.denial is not None:
         yield finding(preview.denial.reason, str(preview.denial), inside + preview.denial.field)
     for warning in preview.plan.warnings if preview.plan is not None else ():
