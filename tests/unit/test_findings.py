@@ -148,6 +148,12 @@ class TestLine:
         line = 1 + next(place for place, text in enumerate(job.splitlines()) if "gpu-slice" in text)
         assert results(POD, job) == [("error", "grammar", 11 + line)]
 
+    def test_a_controller_may_give_the_object_s_annotations_to_its_pods(self) -> None:
+        head = "apiVersion: kubeflow.org/v1\nkind: Notebook\nspec: {template: {spec: {containers: [{name: a}]}}}\n"
+        assert results(f"{head}metadata:\n  name: x\n  annotations:\n    gpu-slice: 1g5gb\n") == [
+            ("error", "grammar", 7)
+        ]
+
     def test_advice_is_where_the_annotation_stands(self) -> None:
         service = SERVICE.replace("name: web", "name: web, annotations: {\n  gpu_slice: shared}")
         items = indent(service, "  ").replace("  apiVersion", "- apiVersion")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from webhook import __version__
 from webhook.admission.preview import Preview
 from webhook.codes import DENIALS, NOTES, WARNINGS, Code
-from webhook.documents import Document
+from webhook.documents import Document, KeyLines
 from webhook.slices.request import FIELD
 
 _LEVELS: dict[Code, str] = {
@@ -49,25 +49,36 @@ def findings(path: Path, line: int, preview: Preview, document: Document | None)
     subject = preview.subject
     inside = f"{subject.template}." if subject.pod is not None and subject.template else ""
 
-    def finding(code: Code, text: str, field: str) -> Finding:
-        exact = _line(document, subject.source, field) if document is not None else None
+    def finding(code: Code, text: str, *fields: str) -> Finding:
+        exact = _line(document, subject.source, fields) if document is not None else None
         return Finding(code, f"{subject.title}: {text}" if subject.title else text, path, exact or line)
 
     if preview.problem:
-        yield finding("unread", preview.problem, inside + preview.problem.partition(": ")[0])
+        field = preview.problem.partition(": ")[0]
+        yield finding("unread", preview.problem, inside + field, field)
     if preview.denial is not None:
-        yield finding(preview.denial.reason, str(preview.denial), inside + preview.denial.field)
+        yield finding(preview.denial.reason, str(preview.denial), inside + preview.denial.field, preview.denial.field)
     for warning in preview.plan.warnings if preview.plan is not None else ():
-        yield finding(warning.code, warning.text, inside + FIELD)
+        yield finding(warning.code, warning.text, inside + FIELD, FIELD)
     for note in subject.advice:
         yield finding(note.code, note, note.field)
 
 
-def _line(document: Document, source: Any, field: str) -> int | None:
-    """The line of *field* in *source*, an object of *document*, or of what is around it; None if it is not known."""
+def _line(document: Document, source: Any, fields: tuple[str, ...]) -> int | None:
+    """The line of the first of *fields* that *source* has, an object of *document*; else of what is around the first.
+
+    Some controllers give the object's own annotations to its pods.  None if no line is known.
+    """
+    walks = [_walk(document.keys, source, field) for field in fields]
+    line = next((line for line, complete in walks if complete), walks[0][0])
+    return line + document.before if line is not None else None
+
+
+def _walk(keys: KeyLines, source: Any, field: str) -> tuple[int | None, bool]:
+    """The line of *field*, or of the last step on the way to it whose line is known; and whether it is there."""
 
     def lines(value: Any) -> dict[str, int]:
-        return document.keys.get(id(value), ({}, {}))[1]
+        return keys.get(id(value), ({}, {}))[1]
 
     parts = [source, *source.values()] if isinstance(source, dict) else []  # an item of a PodList was given its kind
     line = next((min(lines(part).values()) for part in parts if lines(part)), None)
@@ -77,10 +88,12 @@ def _line(document: Document, source: Any, field: str) -> int | None:
         if isinstance(value, list) and step.isdigit() and int(step) < len(value):
             value = value[int(step)]
             line = min(lines(value).values(), default=line)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and step in value:
             line = lines(value).get(step, line)
-            value = value.get(step)
-    return line + document.before if line is not None else None
+            value = value[step]
+        else:
+            return line, False
+    return line, True
 
 
 def sarif(found: Iterable[Finding], help_uri: str) -> Iterator[str]:
