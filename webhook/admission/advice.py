@@ -29,8 +29,8 @@ class Note(str):
 def advise(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     """Where *stray* stands, whether it has an effect there, and where it belongs.
 
-    *templates*: those without the annotation for which it may be meant; *only*: whether it can be meant for no others.
-    "Move it" is said only where that is certain.
+    *templates*: some of those without the annotation for which it may be meant; *only*: whether there is one such
+    template in all.  "Move it" is said only where that is certain.
     """
 
     def misplaced(text: str) -> Note:

@@ -28,6 +28,7 @@ DEFAULT_NAMESPACE = "default"
 
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
+_OF_HELM = re.compile(r"\{\{-? *[.$]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +59,15 @@ class Preview:
     def why(self) -> str:
         """Why nothing is changed; empty if something is, or the pod is denied."""
         return self.problem or ("" if self.denial else self.plan.why if self.plan else self.subject.why)
+
+
+def shown(value: Any) -> Any:
+    """A pod, or a part of one, as an API server shows it: without fields that are null."""
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: shown(item) for key, item in value.items() if item is not None}
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
@@ -126,4 +136,5 @@ def _incomplete(value: Any, field: str) -> str:
     """Why *value* cannot be checked yet; empty if it can."""
     if not isinstance(value, str) or not _PLACEHOLDER.search(value):
         return ""
-    return f"{field}: {quote(value)} is not filled in yet. Preview the result, such as what 'helm template' prints"
+    hint = ". Preview what 'helm template' prints" if _OF_HELM.search(value) else ", so it is not checked"
+    return f"{field}: {quote(value)} is not filled in yet{hint}"

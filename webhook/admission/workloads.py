@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from webhook.admission.advice import Note, advise
+from webhook.admission.advice import MOST_TARGETS, Note, advise
 from webhook.admission.contents import (
     Contents,
     Object,
+    Path,
     Stray,
     Template,
     annotations_of,
@@ -29,7 +30,7 @@ Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
 
 _NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
-"""What null means in a mapping of strings, or of quantities.  Elsewhere it means that the field is absent."""
+"""What null means to an API server in a mapping of strings, or of quantities.  Elsewhere the field is absent."""
 
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
@@ -72,7 +73,14 @@ class Subject:
 def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
     """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items."""
     if not isinstance(document, dict):
-        yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
+        yield Subject(
+            "a document that is no object",
+            "",
+            None,
+            None,
+            why=f"{kind_of(document)}. Write one object, or a List",
+            readable=False,
+        )
         return
     items, kind = document.get("items"), document.get("kind")
     if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
@@ -99,19 +107,20 @@ def _subjects(contents: Contents, source: Document) -> list[Subject]:
     ]
     advice: list[list[Note]] = [[] for _ in found]
     strays: list[list[Stray]] = [[] for _ in found]
+    numbers = {id(template): number for number, template in enumerate(templates)}
     under = _under(templates)
+    given = {annotations_of(each) for each in templates if each.object.known and each.object.known.ignored}
     for stray in contents.strays:
-        concerned = [stray.template] if stray.template else _concerned(stray, under)
-        if any(stray.place == annotations_of(template) for template in concerned) and stray.key == ANNOTATION:
+        meant = _meant(stray, under)
+        if stray.key == ANNOTATION and stray.place in given:
             continue  # a controller gives it to the pods of a template that has none of its own
-        lacking = [template for template in concerned if not _annotated(template)]
-        covered = bool(concerned) and not lacking
+        covered = bool(meant.templates) and not meant.lacking
         if covered and (stray.key != ANNOTATION or last(stray.place) == "labels"):
             continue
-        index = templates.index((lacking or concerned)[0]) if concerned else 0
+        index = numbers[id((meant.lacking or meant.templates)[0])] if meant.templates else 0
         strays[index].append(stray)
         if not covered:
-            advice[index].append(advise(stray, lacking, only=len(concerned) == 1))
+            advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
     advice[0] += [
         Note(
             "not-previewed",
@@ -127,24 +136,37 @@ def _subjects(contents: Contents, source: Document) -> list[Subject]:
     ]
 
 
-def _under(templates: Sequence[Template]) -> dict[int, list[Template]]:
+class _Meant(NamedTuple):
+    """The templates for which an annotation somewhere in a document is most likely meant."""
+
+    templates: list[Template]
+    lacking: list[Template]
+    """Those without an annotation."""
+
+
+def _under(templates: Sequence[Template]) -> dict[int, _Meant]:
     """The templates under each mapping and list that holds one, by the identity of its path."""
-    under: dict[int, list[Template]] = {}
+    under: dict[int, _Meant] = {}
     for template in templates:
-        path = template.path
+        annotated = _annotated(template)
+        path: Path = (template.path, "")
         while path is not None:
-            under.setdefault(id(path), []).append(template)
             path = path[0]
-        under.setdefault(id(None), []).append(template)
+            meant = under.setdefault(id(path), _Meant([], []))
+            meant.templates.append(template)
+            if not annotated:
+                meant.lacking.append(template)
     return under
 
 
-def _concerned(stray: Stray, under: Mapping[int, list[Template]]) -> list[Template]:
-    """The templates for which *stray* is most likely meant: those in the smallest part of its object around it."""
+def _meant(stray: Stray, under: Mapping[int, _Meant]) -> _Meant:
+    """The template around *stray*, or those in the smallest part of its object around it."""
+    if stray.template is not None:
+        return _Meant([stray.template], [] if _annotated(stray.template) else [stray.template])
     place = stray.place
     while id(place) not in under and place is not stray.object.path and place is not None:
         place = place[0]
-    return under.get(id(place), [])
+    return under.get(id(place), _Meant([], []))
 
 
 def _annotated(template: Template) -> bool:
@@ -171,14 +193,14 @@ def _of(template: Template, root: Object) -> Subject:
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
     advice: tuple[Note, ...] = ()
     if kind == "Pod":
-        pod = stored(template.value)
+        pod = _stored(template.value)
     else:
         metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, **stored(_metadata(template))},
-            "spec": stored(_spec(template)),
+            "metadata": {**metadata, **_stored(_metadata(template))},
+            "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
             text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
@@ -190,10 +212,16 @@ def _of(template: Template, root: Object) -> Subject:
 
 
 def _metadata(template: Template) -> Mapping[str, Any]:
-    known = template.object.known
+    known, metadata = template.object.known, template.object.metadata
     if known is None or not known.ignored:
         return mapping(template.value, "metadata")
-    return {key: value for key, value in template.object.metadata.items() if key in ("labels", "annotations")}
+    annotations = {
+        key: value
+        for key, value in mapping(metadata, "annotations").items()
+        if not any(part in key for part in known.dropped)
+    }
+    labels = mapping(metadata, "labels")
+    return {"annotations": annotations, **({"labels": labels} if labels else {})}
 
 
 def _spec(template: Template) -> Mapping[str, Any]:
@@ -214,17 +242,11 @@ def _spec(template: Template) -> Mapping[str, Any]:
     return {**spec, "containers": named}
 
 
-def stored(value: Mapping[str, Any], field: str = "") -> Document:
-    """*value*, at *field*, as an API server stores it and sends it to webhooks: without nulls."""
+def _stored(value: Any, field: str = "") -> Any:
+    """*value*, at *field*, as an API server understands the nulls in it."""
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
     null = _NULL.get(field)
-    return {
-        key: null if item is None else _stored(item, key)
-        for key, item in value.items()
-        if item is not None or null is not None
-    }
-
-
-def _stored(value: Any, field: str) -> Any:
-    if isinstance(value, dict):
-        return stored(value, field)
-    return [_stored(item, "") for item in value] if isinstance(value, list) else value
+    return {key: null if item is None else _stored(item, key) for key, item in value.items()}

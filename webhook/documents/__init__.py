@@ -12,8 +12,8 @@ other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map`` 
 
 from __future__ import annotations
 
+from webhook.documents.bulk import stream
 from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, KeyLines, Problem
-from webhook.documents.stream import stream
 from webhook.documents.text import read_text
 from webhook.documents.writer import write, write_commented
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from webhook.admission.preview import Preview
+from webhook.admission.preview import Preview, shown
 from webhook.codes import NoteCode, Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
@@ -83,7 +83,7 @@ def view(each: Preview) -> PreviewView:
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
         why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
-        pod=each.pod,
+        pod=shown(each.pod),
         warnings=[MessageView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
         if each.plan
         else [],

@@ -54,7 +54,7 @@ def _split(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         elif begins and not content:
             content = not _NO_CONTENT.match(piece)
         size += len(piece)
-        if size <= MOST_AT_ONCE + len(piece):  # one piece more, by which `read_text` sees that it is too large
+        if size <= MOST_AT_ONCE + len(piece):  # one piece more, to see that it is too large
             parts.append(piece)
         begins = piece.endswith(b"\n")
         lines += begins
@@ -66,6 +66,9 @@ def _each(text: bytes) -> list[Document | Problem]:
     """What is in *text*, and what is wrong with it."""
     found: list[Document | Problem] = []
     try:
+        if len(text) > MOST_AT_ONCE:
+            too_much = f"the document has more than {MOST_AT_ONCE:,} bytes, which are read at once"
+            raise Problem(1, too_much, "Split it into smaller documents")
         found.extend(read_text(text, MOST_AT_ONCE))
     except Problem as problem:
         separate = list(each_json(text))
