@@ -104,6 +104,10 @@ class TestLists:
     def test_a_kind_that_ends_in_list_and_has_no_items_is_itself(self) -> None:
         assert subject({"kind": "AllowList", "metadata": {"name": "x"}}).kind == "AllowList"
 
+    def test_a_list_of_something_else_is_itself(self) -> None:
+        found = subject({"kind": "AllowList", "items": ["10.0.0.0/8"]})
+        assert (found.kind, found.readable) == ("AllowList", True)
+
     def test_lists_inside_lists_end_somewhere(self) -> None:
         document: dict[str, Any] = pod_of()
         for _ in range(DEEPEST_LIST + 5):
@@ -170,7 +174,14 @@ class TestAdvice:
 
     @pytest.mark.parametrize(
         ("key", "expected"),
-        [("gpu-slcie", True), ("gpuslic", True), ("x.io/gpu-silce", True), ("gpu-size", False), ("gpu-shares", False)],
+        [
+            ("gpu-slcie", True),
+            ("gpuslic", True),
+            ("x.io/gpu-silce", True),
+            ("GPU-Slice", True),
+            ("gpu-size", False),
+            ("gpu-shares", False),
+        ],
     )
     def test_a_slip_of_the_pen_among_annotations_is_one(self, key: str, expected: bool) -> None:
         advice = subject({"kind": "Pod", "metadata": {"annotations": {key: "1g.5gb"}}, "spec": {}}).advice

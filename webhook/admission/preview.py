@@ -82,13 +82,13 @@ def unread(problem: str) -> Preview:
 
 
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
-    """The preview of *subject*, and one for each value that stands elsewhere and is wrong."""
+    """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
     wrong = [bad for stray in subject.strays if (bad := _judge(stray, subject, fleet, namespace))]
     result = _preview(subject, fleet, namespace)
-    if not wrong or result.outcome not in ("untouched", "unknown"):
-        yield result
-    else:
+    if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
+    else:
+        yield result
     yield from wrong
 
 
@@ -118,7 +118,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def _judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
-    subject = replace(subject, pod=None, advice=(), strays=())
+    subject = replace(subject, pod=None, template="", advice=(), strays=())
     if problem := _incomplete(stray.value, stray.field):
         return Preview(subject, problem=problem)
     try:

@@ -82,15 +82,23 @@ def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
             readable=False,
         )
         return
-    items, kind = document.get("items"), document.get("kind")
-    if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind.endswith("List") and _has_objects(document, kind):
         if depth == DEEPEST_LIST:
             yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
             return
-        for item in items or ():
+        for item in document["items"] or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1)
         return
     yield from _subjects(search(document), document)
+
+
+def _has_objects(document: Mapping[str, Any], kind: str) -> bool:
+    """Whether the items of a List are objects; a kind of somebody's own may be called AllowList."""
+    items = document.get("items", 0)
+    return items is None or (
+        isinstance(items, list) and (kind == "List" or all(isinstance(item, dict) for item in items))
+    )
 
 
 def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
