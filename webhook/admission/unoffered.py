@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from webhook.admission.containers import Wanted, settle
 from webhook.admission.resolve import Demand, resolve, satisfying
 from webhook.budget import Budget, OutOfSteps
+from webhook.codes import Reason
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING
@@ -37,7 +38,7 @@ _ENOUGH = {
 """The attributes of profiles that have at least the engines of an attribute.  A whole GPU has all media engines."""
 
 
-def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, str]:
+def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
     """Why no offer of *fleet* satisfies *choice*, and the reason in a word."""
     catalogue, wanted, gpu = fleet.catalogue, choice.slice, choice.gpu
     budget.spend(16 * len(catalogue.gpus), FIELD)
