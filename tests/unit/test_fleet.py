@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from copy import deepcopy
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -393,14 +394,14 @@ REFUSED = [
         text(pool_text(gpu="a100-40bg")),
         "pools[0].gpu",
         "'a100-40bg' is not a GPU of the catalogue",
-        "Write a100-40gb",
+        "Write 'a100-40gb', or add it under catalogue.gpus",
         id="a gpu misspelt",
     ),
     pytest.param(
         text(pool_text(gpu="quadro")),
         "pools[0].gpu",
         "'quadro' is not a GPU of the catalogue",
-        "`gpu-slice profiles --all` lists them",
+        "`gpu-slice profiles --all` lists them; add it under catalogue.gpus",
         id="a gpu like no other",
     ),
     pytest.param(
@@ -527,9 +528,41 @@ REFUSED = [
     pytest.param(
         text(pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.2xlarge]")),
         "pools[0].partition.mig",
-        "rtx-pro-4500 has no MIG: MIG is possible; its profiles, their placements and whether EC2 allows it are not",
-        "Write 'timeSlicing: {replicas: 4}', and let pods ask for 'shared@rtx-pro-4500'",
-        id="mig on a gpu whose profiles nobody knows",
+        "it is not known where the slices of one rtx-pro-4500 lie, so a layout cannot be checked",
+        "Copy two-slice-rtx to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        id="mig on a gpu whose placements nobody knows",
+    ),
+    pytest.param(
+        text(
+            pool_text(
+                gpu="rtx-pro-6000", partition="{mig: {1g.24gb+me.all: 1, 1g.24gb: 3}}", instanceTypes="[g7e.2xlarge]"
+            )
+        ),
+        "pools[0].partition.mig",
+        "does not fit on one rtx-pro-6000: it takes 7 decoders, of which it has 4",
+        "Beside '+me.all' only profiles with '-me' fit",
+        id="more engines than the gpu has",
+    ),
+    pytest.param(
+        text(pool_text(gpu="a30", partition="{mig: {1g.6gb+me: 1, 2g.12gb+me: 1}}", instanceTypes="[p4d.24xlarge]")),
+        "pools[0].partition.mig",
+        "it takes 2 JPEG engines, of which it has 1",
+        "one slice may have '+me'",
+        id="media engines twice",
+    ),
+    pytest.param(
+        text(pool_text(gpu="l4", partition="{mps: {replicas: 49}}", instanceTypes="[g6.xlarge]")),
+        "pools[0].partition.mps.replicas",
+        "NVIDIA's MPS daemon exits with more than 48 replicas, not 49",
+        "Write at most 48, or timeSlicing",
+        id="more mps clients than the daemon allows",
+    ),
+    pytest.param(
+        text(pool_text(gpu="NVIDIA H100 80GB HBM3")),
+        "pools[0].gpu",
+        "'NVIDIA H100 80GB HBM3' is not a GPU of the catalogue",
+        "Write 'h100-80gb', or add it under catalogue.gpus",
+        id="a gpu as nvidia-smi prints it",
     ),
     pytest.param(
         text(pool_text(partition="{timeSlicing: {replicas: 1}}")),
@@ -1451,6 +1484,36 @@ def offer(written: str, gpu_name: str) -> Offer:
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 
+def test_a_fleet_may_say_where_the_slices_of_a_gpu_lie() -> None:
+    """Its own geometry of the same name takes the place of the one whose placements nobody has seen."""
+    whole, half = {"computeSlices": 2, "size": 2}, {"computeSlices": 1, "size": 1}
+    roles = {
+        "1g": {**half, "most": 2, "starts": [0, 1]},
+        "1g+gfx": {**half, "most": 2, "starts": [0, 1]},
+        "1g+me.all": {**half, "most": 1, "starts": [0, 1]},
+        "1g-me": {**half, "most": 2, "starts": [0, 1]},
+        "2g": {**whole, "most": 1, "starts": [0]},
+        "2g+gfx": {**whole, "most": 1, "starts": [0]},
+    }
+    geometry = {"source": "our lab", "computeSlices": 2, "memorySlices": 2, "roles": roles}
+    fleet = load(
+        pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.12xlarge]"),
+        extra=f"catalogue: {json.dumps({'geometries': {'two-slice-rtx': geometry}})}\n",
+    )
+    assert fleet.pools[0].largest.capacity == {"nvidia.com/mig-1g.16gb": 4}
+
+
+def test_48_replicas_of_mps_are_what_the_daemon_allows() -> None:
+    found = pool(gpu="l4", partition="{mps: {replicas: 48}}", instanceTypes="[g6.xlarge]")
+    assert found.largest.capacity == {"nvidia.com/gpu.shared": 48}
+
+
+def test_the_order_in_which_a_layout_is_written_changes_no_pool() -> None:
+    for order in permutations(["1g.5gb: 2", "3g.20gb: 1", "2g.10gb: 1"]):
+        found = pool(partition=f"{{mig: {{{', '.join(order)}}}}}")
+        assert list(map(str, found.offers)) == ["3g.20gb", "2g.10gb", "1g.5gb"]
+
+
 @pytest.mark.parametrize(
     ("offered", "gpu", "asked", "satisfied"),
     [
@@ -1494,8 +1557,8 @@ def offer(written: str, gpu_name: str) -> Offer:
         pytest.param("1g.10gb", "a100-40gb", "9Gi", True, id="and more than 9"),
         pytest.param("1g.18gb", "h200", "16Gi", True, id="exactly 16 GiB"),
         pytest.param("1g.18gb", "h200", "17Gi", False, id="not 17"),
-        pytest.param("1g.10gb", "h100-80gb", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
-        pytest.param("1g.10gb", "h100-80gb", "10gb", True, id="but it has a number"),
+        pytest.param("1g.12gb", "h20", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
+        pytest.param("1g.12gb", "h20", "12gb", True, id="but it has a number"),
         pytest.param("1g.5gb", "a100-40gb", "7x1g.5gb", True, id="the count is another question"),
     ],
 )

@@ -13,7 +13,7 @@ from webhook.admission.containers import Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
-from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
+from webhook.admission.unoffered import MOST_LISTED, hint, listed, permitted_offers, problem
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -99,20 +99,26 @@ class _Explanation:
 
     def not_offered(self, wanted: Wanted) -> Denial:
         choice = wanted.request.choices[0]
-        problem, hint, reason = unknown(choice, self.fleet, self.demand, self.budget)
+        why, reason = problem(choice, self.fleet, self.budget)
         if len(wanted.request.choices) > 1:
-            problem += f", and no alternative of {quote(str(wanted.request))} is offered either"
-        return Denial(problem, field=FIELD, hint=hint, reason=reason, position=choice.position)
+            why += f", and no alternative of {quote(str(wanted.request))} is offered either"
+        instead = hint(wanted, self.demand, self.fleet, self.budget)
+        return Denial(why, field=FIELD, hint=instead, reason=reason, position=choice.position)
 
     def not_permitted(self, wanted: Wanted) -> Denial:
         pools_of: dict[str, list[str]] = {}
         for pool, offer in permitted_offers(self.demand, self.fleet):
             pools_of.setdefault(f"'{offer}'", []).append(pool.name)
         permitted = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
+        instead = "Ask the platform team: it may not use any slices"
+        if permitted:
+            instead = hint(wanted, self.demand, self.fleet, self.budget)
+            if not instead.startswith("Write "):
+                instead = f"It may use nothing as large, only {listed(permitted)}"
         return Denial(
             f"namespace {quote(self.namespace or 'default')} may not use {quote(_choices(wanted))}",
             field=FIELD,
-            hint=f"It may use {listed(permitted)}" if permitted else "Ask the platform team: it may not use any slices",
+            hint=instead,
             reason="namespace",
             position=wanted.request.choices[0].position,
         )
@@ -207,7 +213,7 @@ class _Explanation:
         return Denial(
             f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most[resource]}",
             field=FIELD,
-            hint=f"Ask for at most {most[resource]}, or make several pods",
+            hint=f"Make several pods, of at most {most[resource]} each",
             reason="capacity",
             position=wanted[0].request.choices[0].position,
         )

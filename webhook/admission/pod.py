@@ -167,7 +167,7 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
             path, value = f"{path}.{name}", value.get(name) if isinstance(value, Mapping) else None
         elif index == "..." and isinstance(value, Mapping):
             wanted = str if expected == "a string" else (str, int, float, type(None))
-            key = next((key for key, inner in value.items() if not isinstance(inner, wanted)), "")
+            key = min((str(key) for key, inner in value.items() if not isinstance(inner, wanted)), default="")
             path, value = f"{path}[{key}]", value.get(key)
         elif isinstance(value, list) and index.isdigit():
             path, value = f"{path}[{index}]", value[int(index)]

@@ -15,7 +15,7 @@ from webhook.admission.patch import lacks_pool, missing_labels
 from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
-from webhook.admission.unoffered import unknown
+from webhook.admission.unoffered import problem
 from webhook.budget import Budget, OutOfSteps
 from webhook.codes import WarningCode
 from webhook.fleet.fleet import Fleet
@@ -149,9 +149,9 @@ def _passed_over(
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
         if not fleet.satisfying(choice):
-            problem, _, reason = unknown(choice, fleet, demand, budget)
+            why, reason = problem(choice, fleet, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
-                yield warning("impossible-alternative", f"{problem}; '{assignment.choice}' is used")
+                yield warning("impossible-alternative", f"{why}; '{assignment.choice}' is used")
 
 
 def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[PodWarning]:

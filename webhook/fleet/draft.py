@@ -22,7 +22,7 @@ from webhook.fleet.file import (
     path,
 )
 from webhook.fleet.misplaced import unknown_field
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
+from webhook.slices.entries import GPU_NAME, CatalogueFile
 
 NEEDED = ("name", "gpu", "partition", "instanceTypes")
 """The fields that a pool cannot do without."""

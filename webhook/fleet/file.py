@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from webhook.errors import quote
-from webhook.slices.catalogue import CatalogueFile
+from webhook.slices.entries import CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
