@@ -16,7 +16,7 @@ from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.draft import Draft
-from webhook.fleet.file import FleetFile
+from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
 from webhook.fleet.pool import build as build_pool
@@ -91,6 +91,7 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
             problems += (_where_written(problem, read.inherited.get(index, ())) for problem in checked)
     problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
     problems += check_pools(read)
+    problems += _check_operator(read.pools)
     if read.device_plugin is not None:
         problems += check_device_plugin(read.device_plugin)
     fleet_file = read.file
@@ -140,6 +141,17 @@ def _where_written(problem: FleetProblem, inherited: Container[str]) -> FleetPro
     if field is not None and field[0] in inherited:
         return replace(problem, path=f"defaults.{rest}")
     return problem
+
+
+def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
+    by_operator = [(index, entry.strategy) for index, entry in pools.items() if entry.by_operator]
+    for index, strategy in by_operator:
+        if strategy != by_operator[0][1]:
+            yield FleetProblem(
+                f"pools[{index}].strategy",
+                f"the GPU Operator has one strategy for the whole cluster, and pools[{by_operator[0][0]}] has another",
+                f"Write '{by_operator[0][1]}', or 'partitionedBy: boot'",
+            )
 
 
 def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:
