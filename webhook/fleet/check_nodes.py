@@ -28,10 +28,14 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
     types = [catalogue.instance_types[name] for name in entry.instance_types if name in catalogue.instance_types]
     yield from _check_labels(where, entry, types)
     yield from check_karpenter(where, entry)
-    for index, taint in enumerate(entry.taints):
-        if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
+    taints: set[tuple[str, str]] = set()
+    both = [("taints", *pair) for pair in enumerate(entry.taints)]
+    for field, index, taint in both + [("startupTaints", *pair) for pair in enumerate(entry.startup_taints)]:
+        if (taint.key, taint.effect) not in taints:
+            taints.add((taint.key, taint.effect))
+        else:
             yield FleetProblem(
-                f"{where}.taints[{index}]",
+                f"{where}.{field}[{index}]",
                 f"the pool has another taint '{taint.key}' with the effect {taint.effect}",
                 "Kubernetes allows only one: remove the other",
             )

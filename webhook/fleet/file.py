@@ -95,6 +95,8 @@ class CapacityReservation(Model):
 def _alias_or_terms(value: Any) -> Any:
     if isinstance(value, str) and not re.match(AMI, value):
         raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
+    if isinstance(value, list) and not (value and all(isinstance(term, dict) for term in value)):
+        raise PydanticCustomError("terms_type", "")
     if not isinstance(value, str | list):
         raise PydanticCustomError("string_type", "")
     return value

@@ -6,8 +6,9 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from webhook.documents import read as read_documents
@@ -86,7 +87,9 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         if own is not None or (
             entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
         ):
-            problems += check_pool(index, entry, catalogue, partial=index in read.partial)
+            checked = check_pool(index, entry, catalogue, partial=index in read.partial)
+            problems += (_where_written(problem, read.inherited.get(index, ())) for problem in checked)
+    problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
     problems += check_pools(read)
     problems += _check_operator(read.pools)
     if read.device_plugin is not None:
@@ -129,6 +132,15 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     """Every name by which a pod may ask for one of *offers*."""
     gpus = {gpu.name: gpu for gpu in (offer.gpu for _, offer in offers)}
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
+
+
+def _where_written(problem: FleetProblem, inherited: Container[str]) -> FleetProblem:
+    """*problem* of a pool, as one of `defaults` if its field is *inherited* from there."""
+    _, _, rest = problem.path.partition("].")
+    field = re.match(r"[A-Za-z]*", rest)
+    if field is not None and field[0] in inherited:
+        return replace(problem, path=f"defaults.{rest}")
+    return problem
 
 
 def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
