@@ -53,29 +53,47 @@ def toleration_of(taint: Taint) -> Toleration:
     return Toleration(taint.key, "Equal", taint.value, taint.effect)
 
 
-def missing_tolerations(spec: Spec, needs: Sequence[Need], budget: Budget) -> list[dict[str, Any]]:
-    """Which of *needs* the pod does not have."""
+def missing_tolerations(
+    spec: Spec, needs: Sequence[Need], budget: Budget
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Which of *needs* the pod does not have: those to put before its tolerations, and those to add after them.
+
+    The first toleration that covers a taint decides how long the pod may stay, so one with tolerationSeconds would have
+    it evicted from a node whose taint stays.  Source: k8s.io/kubernetes ``pkg/apis/core/v1/helper/helpers.go``,
+    ``GetMatchingTolerations``, which the taint eviction controller uses.
+    """
     existing = spec.tolerations
     if not existing:
-        return [need.written for need in needs]
-    missing = []
+        return [], [need.written for need in needs]
+    before, after = [], []
     for need in needs:
         budget.spend((1 + 2 * len(existing)) * (1 + len(need.taints)), "spec.tolerations")
-        exists = all(_covered(taint, existing) for taint in need.taints) if need.taints else need.toleration in existing
-        if not exists:
-            missing.append(need.written)
-    return missing
+        if need.taints:
+            first = [(_first(taint, existing), taint.effect) for taint in need.taints]
+            if any(toleration and _ends(toleration, effect) for toleration, effect in first):
+                before.append(need.written)
+            elif any(toleration is None for toleration, _ in first):
+                after.append(need.written)
+        elif need.toleration not in existing:
+            after.append(need.written)
+    return before, after
 
 
-def _covered(taint: Taint, existing: Sequence[Toleration]) -> bool:
-    return any(toleration.key in (taint.key, None, "") and covers(toleration, taint) for toleration in existing)
+def _first(taint: Taint, existing: Sequence[Toleration]) -> Toleration | None:
+    """The toleration that decides about *taint*."""
+    for toleration in existing:
+        if toleration.key in (taint.key, None, "") and covers(toleration, taint):
+            return toleration
+    return None
+
+
+def _ends(toleration: Toleration, effect: str) -> bool:
+    return toleration.toleration_seconds is not None and effect == "NoExecute"
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:
-    """Whether *toleration* covers *taint*, with no time limit.  Source: component-helpers ``scheduling/corev1``."""
+    """Whether *toleration* covers *taint*.  Source: component-helpers ``scheduling/corev1``."""
     if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.toleration_seconds is not None and taint.effect == "NoExecute":
         return False
     operator, key = toleration.operator or "Equal", toleration.key or ""
     if operator == "Exists":

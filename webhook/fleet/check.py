@@ -11,22 +11,27 @@ from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.file import PoolEntry, path
+from webhook.fleet.labels import ZONE, of_type
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import nearest
 
-RESERVED_LABELS = (
-    "karpenter.sh/",
-    "karpenter.k8s.aws/",
-    "gpu-slice/",
-    "kubernetes.io/",
-    "beta.kubernetes.io/",
-    "topology.kubernetes.io/",
-    "node.kubernetes.io/",
-)
-"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
+RESERVED_LABELS = {
+    "karpenter": (
+        "karpenter.sh/",
+        "karpenter.k8s.aws/",
+        "gpu-slice/",
+        "kubernetes.io/",
+        "beta.kubernetes.io/",
+        "topology.kubernetes.io/",
+        "node.kubernetes.io/",
+    ),
+    "existing": ("gpu-slice/",),
+}
+"""Prefixes of labels that a pool may not set, by its `nodes`: Karpenter, the cloud or gpu-slice set them (Karpenter
+``pkg/apis/v1/labels.go``).  Existing nodes may be selected by those that they have."""
 
 KARPENTER_ONLY = {
     "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
@@ -177,6 +182,7 @@ def _check_instance_types(
     where: str, entry: PoolEntry, gpu: Gpu | None, catalogue: Catalogue
 ) -> Iterator[FleetProblem]:
     architectures: dict[str, str] = {}
+    labels = entry.labels or {}
     for index, name in enumerate(entry.instance_types):
         location = f"{where}.instanceTypes[{index}]"
         instance_type = catalogue.instance_types.get(name)
@@ -201,6 +207,13 @@ def _check_instance_types(
                 f"'{name}' has only a fraction of a GPU, and no nvidia.com/gpu",
                 "Choose a type with a whole GPU",
             )
+        for key, value in of_type(instance_type).items():
+            if labels.get(key, value) != value and entry.nodes == "existing":
+                yield FleetProblem(
+                    path((*_steps(where), "labels", key)),
+                    f"{quote(labels[key])} is on no node of the type '{name}'",
+                    f"Write '{value}', or remove '{name}' from instanceTypes",
+                )
         architectures.setdefault(instance_type.architecture, name)
     if len(architectures) > 1:
         (first, first_type), (second, second_type) = list(architectures.items())[:2]
@@ -213,11 +226,13 @@ def _check_instance_types(
 
 def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     for key in entry.labels or {}:
-        if key.startswith(RESERVED_LABELS):
+        if key.startswith(RESERVED_LABELS[entry.nodes]):
             yield FleetProblem(
                 path((*_steps(where), "labels", key)),
                 "this label is set by Karpenter, the cloud or gpu-slice",
-                f"Choose another key; {POOL_LABEL} is set to the pool's name",
+                "Write 'zones: [NAME]'"
+                if key == ZONE
+                else f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
     for index, taint in enumerate(entry.taints):
         if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
@@ -226,9 +241,10 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
                 f"the pool has another taint '{taint.key}' with the effect {taint.effect}",
                 "Kubernetes allows only one: remove the other",
             )
-    for index, bought in enumerate(entry.capacity_types):
-        if bought in entry.capacity_types[:index]:
-            yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
+    for name, values in (("capacityTypes", entry.capacity_types), ("zones", entry.zones or [])):
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield FleetProblem(f"{where}.{name}[{index}]", f"'{value}' is given twice", "Give it once")
     if len(entry.ami) > LONGEST_AMI:
         yield FleetProblem(
             f"{where}.ami",
@@ -242,13 +258,15 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
                 "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
                 "Remove it, or 'nodes: existing'",
             )
-    if not entry.taints and not entry.untainted:
+    tainted = any(taint.effect != "PreferNoSchedule" for taint in entry.taints)
+    if not tainted and not entry.untainted:
         yield FleetProblem(
             f"{where}.taints",
-            "without a taint any pod may be scheduled to these nodes",
+            ("PreferNoSchedule keeps no pod away: " if entry.taints else "without a taint ")
+            + "any pod may be scheduled to these nodes",
             "Remove 'taints' for the default, or add 'untainted: true'",
         )
-    if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
+    if tainted and entry.untainted and "taints" in entry.model_fields_set:
         yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
     if entry.untainted and "taints" not in entry.model_fields_set:
         yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")

@@ -30,6 +30,7 @@ CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]*(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
@@ -97,6 +98,8 @@ class PoolEntry(Model):
     partition: Partition
     instance_types: Annotated[list[str], Field(min_length=1)]
     """EC2 instance types that carry this GPU, all of one architecture."""
+    zones: Annotated[list[Annotated[str, Field(pattern=ZONE)]], Field(min_length=1)] | None = None
+    """Availability zones of the nodes, such as us-east-1a.  By default Karpenter takes those of its subnets."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
     labels: dict[LabelKey, LabelValue] | None = None
@@ -199,6 +202,7 @@ _HINTS = {
     CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
     AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     DISK: "Write a size such as '200Gi'",
+    ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
     RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
 }
 _WANTED = {

@@ -16,7 +16,7 @@ from webhook.fleet import file
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -33,8 +33,6 @@ class Fleet:
     pools: tuple[Pool, ...]
     policies: Mapping[str, Policy]
     catalogue: Catalogue
-    label_keys: frozenset[str]
-    """Every label key that any pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
@@ -82,10 +80,11 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
     if problems:
         raise BadFleet(problems)
     pools: list[Pool] = []
+    keys = {key for entry in fleet_file.pools for key in labels_of(entry, catalogue.gpus[entry.gpu])}
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
-        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
+        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
     if problems := list(check_slices(fleet_file, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
@@ -95,7 +94,6 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for pool in pools for key in pool.labels),
         file=fleet_file,
         offers=offers,
         by_profile={
