@@ -270,7 +270,8 @@ class TestZones:
             plan(pod_of(nodeSelector=selector), fleet_of(ZONES))
         assert str(denied.value) == (
             "spec.nodeSelector[nvidia.com/gpu]: 'a100' matches no node that serves '1g.5gb' "
-            "(pools a, bc, any and there) and agrees with the pod's other rules, whose nodes do not have this label. Remove it."
+            "(pools a, bc, any and there) and agrees with the pod's other rules, whose nodes do not have this label. "
+            "Remove it."
         )
 
     def test_the_zone_of_one_pool_is_not_what_another_lacks(self) -> None:

@@ -17,7 +17,7 @@ from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import unknown
 from webhook.budget import Budget, OutOfSteps
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.labels import SELECTABLE
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS, SHARED, Choice, Fraction
@@ -206,7 +206,7 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
             if not unheard_of:
                 return
             fewest = min(fewest or unheard_of, unheard_of, key=len)
-    known = [*dict.fromkeys(key for pool in launched for key in (*pool.labels, POOL_LABEL)), *sorted(WELL_KNOWN)]
+    known = [*dict.fromkeys(key for pool in launched for key in (*pool.labels, POOL_LABEL)), *SELECTABLE]
     for key in fewest:
         budget.spend(4 * len(known))
         yield _about_label(key, known)
@@ -214,12 +214,11 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
 
 def _about_label(key: str, known: Iterable[str]) -> str:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
-    text = "no new node will have label {name}; these can match: "
     end = key.rpartition("/")[2]
     first, *more = sorted(known, key=lambda other: other.rpartition("/")[2] != end)
-    text += first
+    text = f"no new node has label {{name}}; these can match: {first}"
     for other in more:
-        if len(_PREFIX + text + key + other) > LONGEST:
+        if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
             break
         text += f", {other}"
     return warning(f"{text}, …", key)
@@ -228,7 +227,7 @@ def _about_label(key: str, known: Iterable[str]) -> str:
 def _about_resources(place: Place, limits: Iterable[str]) -> list[str]:
     text = "{{name}} also asks for {}, which no pool of the fleet offers"
     others = (name for name in limits if "/" in name and is_anothers(name))
-    return [warning(text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST)]
+    return [warning(text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)]
 
 
 def is_anothers(resource: str) -> bool:

@@ -55,6 +55,11 @@ WELL_KNOWN = frozenset(
 )  # fmt: skip
 """Labels that Karpenter knows.  It launches no node for a pod that requires another which its NodePool does not set."""
 
+SELECTABLE = tuple(
+    sorted(WELL_KNOWN.difference(_NEVER, _RESERVED, *_ALIASES.values()), key=lambda key: (key.startswith(_AWS), key))
+)
+"""Those that a pod may well select by."""
+
 ANY_NODE = (
     "karpenter.sh/",
     "karpenter.k8s.aws/",
