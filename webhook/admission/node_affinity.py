@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from webhook.admission.pod import Expression, Spec, System, Term
 from webhook.budget import Budget
-from webhook.errors import Denial, quote
+from webhook.errors import Denial
 from webhook.fleet.labels import WELL_KNOWN, Labels
 from webhook.fleet.pool import NodeShape, Pool
 from webhook.slices.request import ANNOTATION
@@ -61,6 +61,10 @@ class NodeRules(Struct, frozen=True, gc=False):
         budget.spend(self.cost * len(pool.shapes), AFFINITY if self.terms is not None else "spec.nodeSelector")
         return [shape for shape in pool.shapes if self.allows(shape)]
 
+    def keys(self) -> set[str]:
+        """The labels that it is about."""
+        return {*self.selector, *(part.key for term in self.terms or () for part in term.match_expressions or ())}
+
     def unheard_of(self, labels: Labels) -> list[str]:
         """The labels without which no node will do, and of which neither Karpenter nor *labels* know anything."""
         keys = [key for key in self.selector if key not in labels and key not in WELL_KNOWN]
@@ -104,10 +108,10 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
 
 
 def refuse_other_systems(system: System) -> None:
-    """Raise `Denial` for a pod that is not for Linux: the scheduler does not compare ``spec.os`` with nodes."""
-    if system.name not in (None, "linux"):
+    """Raise `Denial` for a pod of Windows: the scheduler does not compare ``spec.os`` with nodes."""
+    if system.name == "windows":
         raise Denial(
-            f"the pod is for {quote(system.name)}, and every node with slices runs 'linux'",
+            "the pod is for 'windows', and every node with slices runs 'linux'",
             field="spec.os.name",
             hint=f"Write 'linux', or remove the annotation '{ANNOTATION}'",
             reason="node-selector",

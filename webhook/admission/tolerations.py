@@ -68,27 +68,23 @@ def missing_tolerations(
     before, after = [], []
     for need in needs:
         budget.spend((1 + 2 * len(existing)) * (1 + len(need.taints)), "spec.tolerations")
-        if need.taints:
-            first = [(_first(taint, existing), taint.effect) for taint in need.taints]
-            if any(toleration and _ends(toleration, effect) for toleration, effect in first):
-                before.append(need.written)
-            elif any(toleration is None for toleration, _ in first):
+        if not need.taints:
+            if need.toleration not in existing:
                 after.append(need.written)
-        elif need.toleration not in existing:
+            continue
+        missing = ends = False
+        for taint in need.taints:
+            for toleration in existing:
+                if toleration.key in (taint.key, None, "") and covers(toleration, taint):
+                    ends = ends or (taint.effect == "NoExecute" and toleration.toleration_seconds is not None)
+                    break
+            else:
+                missing = True
+        if ends:
+            before.append(need.written)
+        elif missing:
             after.append(need.written)
     return before, after
-
-
-def _first(taint: Taint, existing: Sequence[Toleration]) -> Toleration | None:
-    """The toleration that decides about *taint*."""
-    for toleration in existing:
-        if toleration.key in (taint.key, None, "") and covers(toleration, taint):
-            return toleration
-    return None
-
-
-def _ends(toleration: Toleration, effect: str) -> bool:
-    return toleration.toleration_seconds is not None and effect == "NoExecute"
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:

@@ -17,7 +17,7 @@ from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import unknown
 from webhook.budget import Budget, OutOfSteps
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.labels import SELECTABLE
+from webhook.fleet.labels import SELECTABLE, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS, SHARED, Choice, Fraction
@@ -116,7 +116,10 @@ def about_pod(
             return result
         container = place.container
         if container.resources and container.resources.limits:
-            result += _about_resources(place, container.resources.limits)
+            for name in container.resources.limits:
+                if "/" in name:
+                    result += _about_resources(place, container.resources.limits)
+                    break
         if container.security_context is not None and container.security_context.privileged:
             result.append(warning("{name} is privileged, so it sees every GPU of the node", place.name))
         if container.env:
@@ -195,14 +198,16 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
 
 def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Iterator[str]:
     """Labels for which Karpenter launches no node: the pod waits unless a running one has them."""
-    if demand.rules.anything:
-        return
+    rules = demand.rules
+    odd = rules.keys().difference(WELL_KNOWN)
     fewest: list[str] = []
-    launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"]
+    launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"] if odd else []
     for pool in launched:
-        for shape in demand.rules.allowed_shapes(pool, budget):
-            budget.spend(demand.rules.cost)
-            unheard_of = demand.rules.unheard_of(shape.labels)
+        if odd <= pool.shapes[0].labels.keys():  # what is known of one kind of node is known of all
+            return
+        for shape in rules.allowed_shapes(pool, budget):
+            budget.spend(rules.cost)
+            unheard_of = rules.unheard_of(shape.labels)
             if not unheard_of:
                 return
             fewest = min(fewest or unheard_of, unheard_of, key=len)
@@ -226,7 +231,7 @@ def _about_label(key: str, known: Iterable[str]) -> str:
 
 def _about_resources(place: Place, limits: Iterable[str]) -> list[str]:
     text = "{{name}} also asks for {}, which no pool of the fleet offers"
-    others = (name for name in limits if "/" in name and is_anothers(name))
+    others = filter(is_anothers, limits)
     return [warning(text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)]
 
 
@@ -237,11 +242,15 @@ def is_anothers(resource: str) -> bool:
     ``koordinator.sh/gpu-core``, ``tencent.com/vcuda-core``, ``nvidia.com/gpu-10gb`` (nos), ``nvidia.com/pgpu`` and
     ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).
     """
-    return not is_gpu(resource) and (
-        "gpu" in resource.lower()
-        or resource.startswith("tencent.com/vcuda-")
-        or resource == "nvidia.com/priority"
-        or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
+    return (
+        "/" in resource
+        and not is_gpu(resource)
+        and (
+            "gpu" in resource.lower()
+            or resource.startswith("tencent.com/vcuda-")
+            or resource == "nvidia.com/priority"
+            or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
+        )
     )
 
 
