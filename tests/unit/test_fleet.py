@@ -784,6 +784,7 @@ REFUSED = [
             ("node.kubernetes.io/instance-type", "p4d.24xlarge"),
             ("beta.kubernetes.io/arch", "amd64"),
             ("kubernetes.io/os", "linux"),
+            ("karpenter.k8s.aws/instance-family", "p4d"),
         )
     ),
     pytest.param(
@@ -1499,6 +1500,11 @@ class TestNodes:
             assert shape.labels["gpu-slice/pool"] == "p"
             assert shape.labels["nvidia.com/gpu"] == "a100"
             assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_only_reserved_nodes_are_of_a_reservation(self) -> None:
+        found = pool(capacityTypes="[reserved, spot]", capacityReservations="[{id: cr-1}]").shapes
+        known = ["karpenter.k8s.aws/capacity-reservation-id" in each.labels for each in found]
+        assert known == [False, True]
 
     def test_there_is_one_kind_for_each_zone(self) -> None:
         zones = [

@@ -208,7 +208,7 @@ def _check_instance_types(
                 "Choose a type with a whole GPU",
             )
         for key, value in of_type(instance_type).items():
-            if labels.get(key, value) != value and entry.nodes == "existing":
+            if value and labels.get(key, value) != value and entry.nodes == "existing":
                 yield FleetProblem(
                     path((*_steps(where), "labels", key)),
                     f"{quote(labels[key])} is on no node of the type '{name}'",

@@ -84,14 +84,15 @@ def node_labels(
 
     *own*: what the pool itself puts on its nodes.  *others*: what other pools put on theirs.
     """
-    fixed = _absent((*_NEVER, *(key for key in others if not key.startswith(ANY_NODE)))) | of_type(instance_type)
-    made = _made_by_karpenter(instance_type)
+    fixed = _absent((*_NEVER, *(key for key in others if not key.startswith(ANY_NODE)))) | _of_type(instance_type)
+    made = _from_karpenter(instance_type)
     kinds: list[dict[str, str | None]]
     if entry.nodes == "karpenter":
         made |= {"karpenter.sh/nodepool": entry.name, f"{_AWS}ec2nodeclass": entry.name}
-        if not entry.capacity_reservations:
-            made |= _absent(_RESERVED)
-        kinds = [made | {"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
+        kinds = [
+            made | {"karpenter.sh/capacity-type": bought} | _absent(_RESERVED if bought != "reserved" else ())
+            for bought in entry.capacity_types
+        ]
     else:
         kinds = [made, _absent(made)]  # nobody knows whether Karpenter launched them
     for kind in kinds:
@@ -99,8 +100,12 @@ def node_labels(
             yield fixed | kind | (_of_zone(zone) if zone else {}) | dict(own)
 
 
-def of_type(instance_type: InstanceType) -> dict[str, str | None]:
-    """The labels that every node of *instance_type* has."""
+def of_type(instance_type: InstanceType) -> Labels:
+    """The labels that a node of *instance_type* has, with those that it has if Karpenter launched it."""
+    return _of_type(instance_type) | _from_karpenter(instance_type)
+
+
+def _of_type(instance_type: InstanceType) -> dict[str, str | None]:
     return _with_aliases(
         {
             "node.kubernetes.io/instance-type": instance_type.name,
@@ -115,8 +120,7 @@ def _of_zone(zone: str) -> dict[str, str | None]:
     return _with_aliases({ZONE: zone, "topology.kubernetes.io/region": region[0] if region else None})
 
 
-def _made_by_karpenter(instance_type: InstanceType) -> dict[str, str | None]:
-    """The labels that nodes of *instance_type* have from Karpenter."""
+def _from_karpenter(instance_type: InstanceType) -> dict[str, str | None]:
     kind, (family, *sizes) = _TYPE.match(instance_type.name), instance_type.name.split(".")
     named = len(sizes) == 1
     labels: dict[str, str | None] = {
