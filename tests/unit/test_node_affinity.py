@@ -280,6 +280,22 @@ class TestZones:
         assert found is not None
         assert [each.name for each in found.pools] == ["any"]
 
+    def test_a_zone_in_which_another_pool_may_have_nodes_does_not_single_a_pool_out(self) -> None:
+        fleet = """
+pools:
+- {name: there, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], nodes: existing,
+   labels: {topology.kubernetes.io/zone: us-east-1a}}
+- {name: anywhere, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+namespaces: {default: {pools: [there]}}
+"""
+        found = plan(pod_of(), fleet_of(fleet)).resolution
+        assert found is not None
+        assert found.one_of == ("there",)
+        elsewhere = fleet.replace("p4d.24xlarge]}", "p4d.24xlarge], zones: [us-east-1b]}")
+        found = plan(pod_of(), fleet_of(elsewhere)).resolution
+        assert found is not None
+        assert found.one_of == ()
+
 
 NOWHERE = "matches no node that serves '1g.10gb' (pools standing and spot)"
 

@@ -106,7 +106,7 @@ class PoolEntry(Model):
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
     untainted: bool = False
-    """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
+    """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
     """existing: node groups or the GPU Operator create the nodes and label them gpu-slice/pool."""
     capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
