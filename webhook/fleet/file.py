@@ -31,6 +31,7 @@ AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]*(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
 ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
+IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
@@ -88,6 +89,15 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
+class DevicePlugin(Model):
+    """Where the nodes pull NVIDIA's device plugin from."""
+
+    image: Annotated[str, Field(pattern=IMAGE)] = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
+    """At least v0.20.0: older ones count `1g.5gb+me` as `1g.5gb`.  It may end with a digest: @sha256:…"""
+    pull_secrets: list[DnsLabel] = []
+    """Names of Secrets in kube-system with the registry's credentials."""
+
+
 class PoolEntry(Model):
     """Nodes that are all cut the same way."""
 
@@ -102,6 +112,9 @@ class PoolEntry(Model):
     """Availability zones of the nodes, such as us-east-1a.  By default Karpenter takes those of its subnets."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
+    allocation: Literal["packed", "distributed"] | None = None
+    """Which GPU of a node the device plugin takes next: one that is in use, or the one that is used least.
+    Default: packed for MIG, as slices do not slow each other; distributed where pods share a GPU."""
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
@@ -153,6 +166,7 @@ class FleetFile(Model):
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
     """By name; "*" is for namespaces without an entry of their own.  A namespace without either may use everything."""
+    device_plugin: DevicePlugin = DevicePlugin()
     catalogue: CatalogueFile = CatalogueFile()
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
@@ -204,6 +218,7 @@ _HINTS = {
     DISK: "Write a size such as '200Gi'",
     ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
     RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
+    IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
 _WANTED = {
     "string_type": "a string: put it in quotes",
