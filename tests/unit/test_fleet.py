@@ -469,8 +469,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")),
         "pools[0].partition.mig",
-        "['1g.5gb'] is a list",
-        "Write a mapping",
+        "['1g.5gb'] is a list, and all GPUs of a pool are cut alike",
+        "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool",
         id="a list of profiles",
     ),
     pytest.param(
@@ -532,7 +532,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
         "pools[0].partition.mig",
-        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "1 x 1g.5gb + 1 x 3g.20gb + 1 x 4g.20gb does not fit",
         "combine fewer",
         id="each fits, all do not",
     ),
@@ -776,8 +776,8 @@ REFUSED = [
         pytest.param(
             text(pool_text(nodes="existing", labels=f"{{{key}: x}}")),
             f"pools[0].labels[{key}]",
-            "'x' is on no node of the type 'p4d.24xlarge'",
-            f"Write '{value}', or remove 'p4d.24xlarge' from instanceTypes",
+            f"'p4d.24xlarge' has '{value}' there, not 'x'",
+            "Correct it, or instanceTypes",
             id=f"what the type contradicts: {key}",
         )
         for key, value in (
@@ -1357,8 +1357,8 @@ class TestOffers:
                     "instanceTypes": "[g7e.12xlarge]",
                 },
                 [
-                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                     ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                 ],
                 {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
                 id="attributes, on two GPUs",
@@ -1415,7 +1415,7 @@ def offer(written: str, gpu_name: str) -> Offer:
     name = MigProfile.parse(written)
     found = gpu.profile(name)
     assert found is not None
-    size = (found.compute_slices, name.memory_gb, name.media_extensions)
+    size = (found.compute_slices, name.memory_gb, int(name.media_extensions))
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 

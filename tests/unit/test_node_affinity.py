@@ -269,9 +269,9 @@ class TestZones:
         with pytest.raises(Denial) as denied:
             plan(pod_of(nodeSelector=selector), fleet_of(ZONES))
         assert str(denied.value) == (
-            "spec.nodeSelector[nvidia.com/gpu]: 'a100' matches no node that serves '1g.5gb' "
-            "(pools a, bc, any and there) and agrees with the pod's other rules, whose nodes do not have this label. "
-            "Remove it."
+            "spec.nodeSelector[topology.kubernetes.io/zone]: 'us-east-1d' matches no node that serves '1g.5gb' "
+            "(pools a, bc, any and there) and agrees with the pod's other rules, where the label is 'us-east-1a', "
+            "'us-east-1b' or 'us-east-1c'. Write 'us-east-1a', 'us-east-1b' or 'us-east-1c', or remove it."
         )
 
     def test_the_zone_of_one_pool_is_not_what_another_lacks(self) -> None:
@@ -318,8 +318,8 @@ class TestDenials:
             ),
             pytest.param(
                 {"nodeSelector": {"team": "research", "gpu-slice/pool": "spot"}},
-                f"spec.nodeSelector[gpu-slice/pool]: 'spot' {NOWHERE} and agrees with the pod's other rules, "
-                "where the label is 'standing'. Write 'standing', or remove it.",
+                f"spec.nodeSelector[team]: 'research' {NOWHERE} and agrees with the pod's other rules, "
+                "whose nodes do not have this label. Remove it.",
                 id="possible by itself, and not with the others",
             ),
             pytest.param(

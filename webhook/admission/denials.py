@@ -155,7 +155,7 @@ class _Explanation:
                 hint="Give it an expression, or remove it",
                 reason="node-selector",
             )
-        selector = [Expression(key, "In", [value]) for key, value in rules.selector.items()]
+        selector = [Expression(key, "In", [value]) for key, value in sorted(rules.selector.items())]
         terms = [term.match_expressions or [] for term in rules.terms or () if not empty(term)]
         for expression in chain(selector, *terms):
             if not _matching(expression, shapes):

@@ -67,7 +67,7 @@ class NodeRules(Struct, frozen=True, gc=False):
 
     def unheard_of(self, labels: Labels) -> list[str]:
         """The labels without which no node will do, and of which neither Karpenter nor *labels* know anything."""
-        keys = [key for key in self.selector if key not in labels and key not in WELL_KNOWN]
+        keys = sorted(key for key in self.selector if key not in labels and key not in WELL_KNOWN)
         by_term = (
             [
                 part.key

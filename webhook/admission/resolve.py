@@ -21,7 +21,7 @@ from webhook.admission.search import Option, first_fit
 from webhook.admission.tolerations import Need, needs_of
 from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet, PoolOffer
-from webhook.fleet.labels import ANY_NODE
+from webhook.fleet.labels import widespread
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
 from webhook.slices.profile import MigProfile
@@ -263,12 +263,8 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
     # Without a label of its own, the pod could be scheduled to any node with a whole GPU.
-    mistaken = (
-        any(offer.resource == WHOLE_GPU for _, offer in chosen) and all(key.startswith(ANY_NODE) for key in labels)
-    ) or any(
-        all(shape.labels.get(key, value) == value for key, value in labels.items())
-        for pool in mistakable
-        for shape in demand.rules.allowed_shapes(pool, budget)
+    mistaken = (any(offer.resource == WHOLE_GPU for _, offer in chosen) and all(map(widespread, labels))) or any(
+        NodeRules(labels).allows(shape) for pool in mistakable for shape in demand.rules.allowed_shapes(pool, budget)
     )
     return Resolution(
         assignments=tuple(

@@ -231,7 +231,7 @@ def _about_label(key: str, known: Iterable[str]) -> str:
 
 def _about_resources(place: Place, limits: Iterable[str]) -> list[str]:
     text = "{{name}} also asks for {}, which no pool of the fleet offers"
-    others = filter(is_anothers, limits)
+    others = sorted(filter(is_anothers, limits))
     return [warning(text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)]
 
 

@@ -6,14 +6,17 @@ field.  `schema` gives the same schema to editors.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import re
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
+from webhook.fleet.misplaced import unknown_field
 from webhook.slices.catalogue import GPU_NAME, CatalogueFile
-from webhook.slices.suggest import nearest
 
 API_VERSION = "gpu-slice/v1"
 
@@ -27,8 +30,9 @@ LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 DURATION = r"^([0-9]+(s|m|h))+$"
 CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
+ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
-DISK = r"^[1-9][0-9]*(Gi|Ti)$"
+DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
 ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
@@ -53,6 +57,8 @@ class Replicas(Model):
 
     replicas: Annotated[int, Field(ge=2)]
     """Shares of one GPU.  The device plugin refuses 1."""
+    renamed: bool = True
+    """Whether a share is nvidia.com/gpu.shared.  On existing nodes it may be nvidia.com/gpu, the plugin's default."""
 
 
 class Partition(Model):
@@ -137,9 +143,17 @@ class PoolEntry(Model):
     """Karpenter tries a larger weight first."""
     ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
     """Pinned, so that a new image is a deliberate change."""
-    node_role: str | None = None
-    """IAM role of the nodes.  Default: KarpenterNodeRole-<cluster>."""
+    node_role: Annotated[str, Field(pattern=ROLE)] | None = None
+    """Name of the IAM role of the nodes, not its ARN.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
+    """Size of a gp3 volume, from 20Gi to 58Ti."""
+
+
+NEEDED = ("name", "gpu", "partition", "instanceTypes")
+"""The fields that a pool cannot do without."""
+
+RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels", "zones")
+"""Fields that are compared with each other."""
 
 
 class NamespaceEntry(Model):
@@ -171,16 +185,64 @@ class FleetFile(Model):
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
 
-def read(data: Any) -> FleetFile:
-    """Validate *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What can be read of a fleet file: a mistake in one place does not hide those in others."""
+
+    file: FleetFile | None
+    """The whole; None if anything cannot be read."""
+    problems: Sequence[FleetProblem]
+    names: Sequence[str | None]
+    """Of all pools; None for one that has no name."""
+    pools: Mapping[int, PoolEntry]
+    """Those with at least `NEEDED`, by index."""
+    partial: Set[int]
+    """Which of `pools` have `RELATED` fields that cannot be read.  Such a field has its default here."""
+    namespaces: Mapping[str, NamespaceEntry]
+    catalogue: CatalogueFile | None
+    device_plugin: DevicePlugin | None
+
+
+def read(data: Any) -> Draft:
+    """Read *data*, a decoded fleet file.  Raises `BadFleet` if it is no fleet at all."""
     if not isinstance(data, dict):
         raise BadFleet(
             [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
         )
     try:
-        return FleetFile.model_validate(data)
+        file = FleetFile.model_validate(data)
     except ValidationError as error:
-        raise BadFleet([_problem(detail, data) for detail in error.errors()]) from None
+        return _draft(data, error.errors())
+    names, pools = [pool.name for pool in file.pools], dict(enumerate(file.pools))
+    return Draft(file, (), names, pools, frozenset(), file.namespaces, file.catalogue, file.device_plugin)
+
+
+def _draft(data: dict[str, Any], errors: Sequence[Any]) -> Draft:
+    wrong = {error["loc"][:length] for error in errors for length in (1, 2, 3)}
+    given = data.get("pools")
+    entries = dict(enumerate(given)) if isinstance(given, list) else {}
+    pools = {}
+    for index, entry in entries.items():
+        if isinstance(entry, dict) and not any(("pools", index, name) in wrong for name in NEEDED):
+            good = {key: value for key, value in entry.items() if ("pools", index, key) not in wrong}
+            pools[index] = PoolEntry.model_validate(good)
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries.values()]
+    given = data.get("namespaces")
+    namespaces = given.items() if isinstance(given, dict) else ()
+    return Draft(
+        file=None,
+        problems=[_problem(error) for error in errors],
+        names=[name if isinstance(name, str) else None for name in names],
+        pools=pools,
+        partial={index for index in pools for name in RELATED if ("pools", index, name) in wrong},
+        namespaces={
+            name: NamespaceEntry.model_validate(entry)
+            for name, entry in namespaces
+            if ("namespaces", name) not in wrong
+        },
+        catalogue=None if ("catalogue",) in wrong else CatalogueFile.model_validate(data.get("catalogue", {})),
+        device_plugin=None if ("devicePlugin",) in wrong else DevicePlugin.model_validate(data.get("devicePlugin", {})),
+    )
 
 
 def schema() -> dict[str, Any]:
@@ -217,8 +279,31 @@ _HINTS = {
     AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     DISK: "Write a size such as '200Gi'",
     ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
+    ROLE: "Write the name of an IAM role, not an ARN or a path: letters, digits and '_+=,.@-', at most 64",
     RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
     IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
+}
+WHOLE = re.compile(r"full|whole|gpu|device|^all|none|disabled|^[0-9, -]*$", re.IGNORECASE)
+"""How people write a GPU that is not cut, or some of a node's GPUs, where a profile should be."""
+
+ALIKE = "all GPUs of a pool are cut alike"
+ONE_LAYOUT = (
+    "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool, with nodes of its own, for another "
+    "layout; whole GPUs need nodes that are in no pool"
+)
+_EXAMPLES = {
+    "instanceTypes": "[p4d.24xlarge]",
+    "partition": "{mig: {1g.5gb: 7}}",
+    "mig": "{1g.5gb: 7}",
+    "timeSlicing": "{replicas: 4}",
+    "mps": "{replicas: 4}",
+    "labels": "{nvidia.com/gpu: a100}",
+    "taints": "[{key: nvidia.com/gpu-shared}]",
+    "capacityTypes": "[spot, on-demand]",
+    "emptyFor": "'300s'",
+    "expireAfter": "'720h'",
+    "limit": "{nodes: 10}",
+    "disk": "'200Gi'",
 }
 _WANTED = {
     "string_type": "a string: put it in quotes",
@@ -231,54 +316,34 @@ _WANTED = {
 }
 
 
-def _problem(error: Any, data: Any) -> FleetProblem:
+def _problem(error: Any) -> FleetProblem:
     # pydantic appends '[key]' where the key of a mapping is wrong.
     location = tuple(step for step in error["loc"] if step != "[key]")
     where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
         return FleetProblem(where, "is missing", "Add it")
+    in_partition = location[:1] == ("pools",) and location[2:3] == ("partition",)
     if kind == "extra_forbidden":
-        known = _known(location)
-        suggestion = nearest(str(location[-1]), known)
-        return FleetProblem(
-            where,
-            "is not a known field",
-            f"Write '{suggestion}'" if suggestion else f"The known fields are {', '.join(known)}",
-        )
+        if in_partition and WHOLE.search(str(location[-1])):
+            return FleetProblem(where, f"is not a known field, and {ALIKE}", ONE_LAYOUT)
+        return FleetProblem(where, *unknown_field(location, FleetFile))
     if kind == "value_error":
         return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
     if kind == "literal_error":
         return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
     if kind == "string_pattern_mismatch":
-        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[context["pattern"]])
+        pattern = context["pattern"]
+        name = value.rpartition("/")[2]
+        if pattern == ROLE and name != value and ":instance-profile/" not in value and re.fullmatch(ROLE, name):
+            return FleetProblem(where, f"{quote(value)} is more than the name of a role", f"Write '{name}'")
+        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[pattern])
     if kind == "too_short":
         return FleetProblem(where, "is empty", "Add at least one entry")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
-    wanted = _WANTED[kind]
-    return FleetProblem(where, kind_of(value), f"Write {wanted}")
-
-
-def _known(location: tuple[int | str, ...]) -> list[str]:
-    """The fields of the object that contains *location*."""
-    owner: type[BaseModel] = FleetFile
-    key_is_next = False
-    for step in location[:-1]:
-        if isinstance(step, int) or key_is_next:
-            key_is_next = False
-            continue
-        field = next((info for info in owner.model_fields.values() if info.alias == step), None)
-        inner = None if field is None else _model_in(field.annotation)
-        if field is None or inner is None:
-            break
-        key_is_next = "dict[" in str(field.annotation)
-        owner = inner
-    return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: directly, or in a list or a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)
+    # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
+    if in_partition and isinstance(value, list | dict):
+        return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
+    example = _EXAMPLES.get(str(location[-1])) if location else None
+    return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from webhook.documents import read as read_documents
-from webhook.errors import BadDocument, BadFleet, FleetProblem
+from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import file
 from webhook.fleet.check import check_device_plugin, check_pool
-from webhook.fleet.file import FleetFile
+from webhook.fleet.file import Draft, FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
@@ -67,26 +67,36 @@ def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fle
     return build(file.read(documents[0].value), catalogue)
 
 
-def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
-    """Check *fleet_file* against the catalogue, its own additions included.  Raises `BadFleet`."""
+def build(draft: Draft, built_in: Catalogue) -> Fleet:
+    """Check *draft* against the catalogue, its own additions included.  Raises `BadFleet` with every problem."""
+    problems, own, catalogue = list(draft.problems), draft.catalogue, built_in
     try:
-        catalogue = Catalogue.build(catalogue.file, fleet_file.catalogue)
+        if own is not None:
+            own = own.model_copy(update={"gpus": dict(sorted(own.gpus.items()))})  # messages list them in this order
+            catalogue = Catalogue.build(built_in.file, own)
     except BadCatalogue as bad:
-        raise BadFleet([FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint)]) from bad
-    problems = list(_check_names(fleet_file))
-    for index, entry in enumerate(fleet_file.pools):
-        problems += check_pool(index, entry, catalogue)
-    problems += check_pools(fleet_file)
-    problems += check_device_plugin(fleet_file.device_plugin)
-    if problems:
-        raise BadFleet(problems)
+        problems.append(FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint))
+        own = None
+    problems += _check_names(draft.names)
+    for index, entry in draft.pools.items():
+        # What a catalogue that cannot be read would have added is not known.
+        if own is not None or (
+            entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
+        ):
+            problems += check_pool(index, entry, catalogue, partial=index in draft.partial)
+    problems += check_pools(draft)
+    if draft.device_plugin is not None:
+        problems += check_device_plugin(draft.device_plugin)
+    fleet_file = draft.file
+    if problems or fleet_file is None:
+        raise BadFleet([*problems, *check_slices(draft.namespaces, None)])
     pools: list[Pool] = []
     keys = {key for entry in fleet_file.pools for key in labels_of(entry, catalogue.gpus[entry.gpu])}
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
-    if problems := list(check_slices(fleet_file, pools)):
+    if problems := list(check_slices(draft.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
@@ -112,9 +122,10 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
 
 
-def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:
+def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:
     seen: set[str] = set()
-    for index, entry in enumerate(fleet_file.pools):
-        if entry.name in seen:
-            yield FleetProblem(f"pools[{index}].name", f"'{entry.name}' is the name of two pools", "Rename one")
-        seen.add(entry.name)
+    for index, name in enumerate(names):
+        if name in seen:
+            yield FleetProblem(f"pools[{index}].name", f"{quote(name)} is the name of two pools", "Rename one")
+        elif name is not None:
+            seen.add(name)

@@ -60,21 +60,41 @@ SELECTABLE = tuple(
 )
 """Those that a pod may well select by."""
 
-ANY_NODE = (
+RESERVED_LABELS = (
     "karpenter.sh/",
     "karpenter.k8s.aws/",
+    "gpu-slice/",
     "kubernetes.io/",
     "beta.kubernetes.io/",
-    "topology.",
-    "failure-domain.beta.kubernetes.io/",
+    "topology.kubernetes.io/",
     "node.kubernetes.io/",
-    "feature.node.kubernetes.io/",
-    "eks.amazonaws.com/",
+)
+"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves."""
+
+SET_ELSEWHERE = (
+    *RESERVED_LABELS,
     "alpha.eksctl.io/",
+    "eks.amazonaws.com/",
+    "failure-domain.beta.kubernetes.io/",
+    "feature.node.kubernetes.io/",
     "nvidia.com/gpu.",
     "nvidia.com/mig.",
+    "topology.k8s.aws/",
+    "topology.ebs.csi.aws.com/",
 )
-"""Prefixes of labels that Kubernetes, the cloud or NVIDIA's software put on nodes of any pool."""
+"""Prefixes of labels that any node may have, whatever its pool says: EKS and GPU feature discovery set some."""
+
+_OF_A_GROUP = (
+    "karpenter.sh/nodepool",
+    "eks.amazonaws.com/nodegroup",
+    "alpha.eksctl.io/nodegroup-name",
+    "kubernetes.io/hostname",
+)
+
+
+def widespread(key: str) -> bool:
+    """Whether nodes that have nothing to do with each other may have the same value of the label *key*."""
+    return key.startswith(SET_ELSEWHERE) and key not in _OF_A_GROUP
 
 
 def node_labels(
@@ -84,7 +104,7 @@ def node_labels(
 
     *own*: what the pool itself puts on its nodes.  *others*: what other pools put on theirs.
     """
-    fixed = _absent((*_NEVER, *(key for key in others if not key.startswith(ANY_NODE)))) | _of_type(instance_type)
+    fixed = _absent((*_NEVER, *(key for key in others if not key.startswith(SET_ELSEWHERE)))) | _of_type(instance_type)
     made = _from_karpenter(instance_type)
     kinds: list[dict[str, str | None]]
     if entry.nodes == "karpenter":

@@ -9,20 +9,21 @@ from typing import ClassVar, NamedTuple, TypeAlias
 from webhook.fleet.file import PoolEntry
 from webhook.fleet.labels import Labels, node_labels
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
-from webhook.slices.profile import MigProfile
+from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
-"""The extended resource of a whole GPU, and of a slice under the device plugin's ``single`` strategy."""
+"""The extended resource of a whole GPU, of a slice under the device plugin's ``single`` strategy, and of a share where
+the plugin does not rename them."""
 SHARED_GPU = "nvidia.com/gpu.shared"
 """The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
 
 MIB_PER_GIB = 1024
 
 
-Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
+Size: TypeAlias = tuple[int, int, int]
+"""Compute slices, memory by the profile's number, attribute: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class SharedOffer:
     order: int
     """Its position among all offers of the fleet."""
 
-    size: ClassVar[Size] = (0, 0, False)
+    size: ClassVar[Size] = (0, 0, 0)
 
     def __str__(self) -> str:
         return str(SHARED)
@@ -160,13 +161,17 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None:
-            yield SharedOffer(gpu, SHARED_GPU, sharing.replicas, order)
+            yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return
-    for index, (text, count) in enumerate(partition.mig.items()):
-        name = MigProfile.parse(text)
+    counts = {MigProfile.parse(text): count for text, count in partition.mig.items()}
+    # Largest first, whatever the order of the file.
+    for index, name in enumerate(sorted(counts, key=_size, reverse=True)):
         profile = gpu.profile(name)
         if profile is None:
             raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
-        size = (profile.compute_slices, name.memory_gb, name.media_extensions)
-        yield MigOffer(gpu, resource, count, order + index, name, profile, size)
+        yield MigOffer(gpu, resource, counts[name], order + index, name, profile, _size(name))
+
+
+def _size(name: MigProfile) -> Size:
+    return name.compute_slices, name.memory_gb, ATTRIBUTES.index(name.attribute)
