@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.check_nodes import check_nodes, given_of
-from webhook.fleet.file import ALIKE, ONE_LAYOUT, WHOLE, DevicePlugin, PoolEntry
+from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
+from webhook.fleet.file import DevicePlugin, PoolEntry
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
 from webhook.slices.profile import BadProfile, MigProfile
@@ -127,7 +128,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             "with the strategy 'single' the device plugin needs one profile, and exits if there are several",
             "Give one profile, or write 'strategy: mixed'",
         )
-    if entry.ami.startswith("bottlerocket"):
+    if entry.bottlerocket:
         yield from _check_bottlerocket(where, entry, gpu, layout)
 
 

@@ -8,16 +8,11 @@ from collections.abc import Iterator, Sequence
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem
-from webhook.fleet.file import PoolEntry, path
+from webhook.fleet.file import KARPENTER_ONLY, PoolEntry, path
+from webhook.fleet.karpenter import check_karpenter
 from webhook.fleet.labels import RESERVED_LABELS, ZONE, of_type
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, InstanceType
-
-KARPENTER_ONLY = {
-    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
-    "node_role", "disk", "ami",
-}  # fmt: skip
-"""Fields of a pool that say how Karpenter launches its nodes."""
 
 LONGEST_AMI = 30
 """Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
@@ -33,6 +28,7 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
     """Everything wrong with the nodes of one pool.  *cut*: whether its GPUs can be cut as the file says."""
     types = [catalogue.instance_types[name] for name in entry.instance_types if name in catalogue.instance_types]
     yield from _check_labels(where, entry, types)
+    yield from check_karpenter(where, entry)
     for index, taint in enumerate(entry.taints):
         if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
             yield FleetProblem(
@@ -44,7 +40,7 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
         for index, value in enumerate(values):
             if value in values[:index]:
                 yield FleetProblem(f"{where}.{name}[{index}]", f"'{value}' is given twice", "Give it once")
-    if len(entry.ami) > LONGEST_AMI:
+    if isinstance(entry.ami, str) and len(entry.ami) > LONGEST_AMI:
         yield FleetProblem(
             f"{where}.ami",
             f"'{entry.ami}' is longer than {LONGEST_AMI} characters, which Karpenter refuses",
@@ -93,8 +89,9 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
 
 
 def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -> Iterator[FleetProblem]:
-    for key, value in (entry.labels or {}).items():
-        location = f"{where}.{path(('labels', key))}"
+    labels = [("labels", key, value) for key, value in (entry.labels or {}).items()]
+    for field, key, value in labels + [("nodeLabels", key, value) for key, value in entry.node_labels.items()]:
+        location = f"{where}.{path((field, key))}"
         if key.startswith("gpu-slice/") or (entry.nodes == "karpenter" and key.startswith(RESERVED_LABELS)):
             yield FleetProblem(
                 location,

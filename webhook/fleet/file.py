@@ -7,16 +7,14 @@ field.  `schema` gives the same schema to editors.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-from webhook.errors import BadFleet, FleetProblem, kind_of, quote
-from webhook.fleet.misplaced import unknown_field
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
+from webhook.errors import quote
+from webhook.slices.catalogue import CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
@@ -95,6 +93,21 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
+def _alias_or_terms(value: Any) -> Any:
+    if isinstance(value, str) and not re.match(AMI, value):
+        raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("string_type", "")
+    return value
+
+
+Object = dict[str, Any]
+"""A part of a Karpenter object, which Karpenter's own schema checks."""
+
+Terms = Annotated[list[Object], Field(min_length=1)]
+"""Karpenter's selector terms: what matches one of them is selected."""
+
+
 class DevicePlugin(Model):
     """Where the nodes pull NVIDIA's device plugin from."""
 
@@ -124,6 +137,10 @@ class PoolEntry(Model):
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
+    node_labels: dict[LabelKey, LabelValue] = {}
+    """More labels of the nodes.  The webhook does not write them into pods."""
+    startup_taints: list[Taint] = []
+    """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
     """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
@@ -136,24 +153,45 @@ class PoolEntry(Model):
     """How long an empty node is kept."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
+    budgets: Annotated[list[Object], Field(min_length=1)] | None = None
+    """Karpenter's disruption budgets: how many nodes may be replaced at a time, and when."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
+    termination_grace_period: Annotated[str, Field(pattern=DURATION)] | None = None
+    """How long a node may drain.  After that its pods are ended, also those that forbid it."""
     limit: Limit = Limit(nodes=10)
     """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Karpenter tries a larger weight first."""
-    ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
-    """Pinned, so that a new image is a deliberate change."""
+    ami: Annotated[str | Terms, BeforeValidator(_alias_or_terms)] = "al2023@v20260724"
+    """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
+    are built on AL2023 and have NVIDIA's driver."""
     node_role: Annotated[str, Field(pattern=ROLE)] | None = None
     """Name of the IAM role of the nodes, not its ARN.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
     """Size of a gp3 volume, from 20Gi to 58Ti."""
+    tags: dict[str, str] = {}
+    """Of the instances and their disks."""
+    subnets: Terms | None = None
+    """Karpenter's subnetSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    security_groups: Terms | None = None
+    """Karpenter's securityGroupSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    node_class: Object = {}
+    """Merged over the EC2NodeClass' spec that is rendered (RFC 7396).  `userData` is run before our own part."""
+    node_pool: Object = {}
+    """Merged over the NodePool's spec that is rendered (RFC 7396)."""
+
+    @property
+    def bottlerocket(self) -> bool:
+        """Whether the nodes run Bottlerocket, and not AL2023."""
+        return isinstance(self.ami, str) and self.ami.startswith("bottlerocket")
 
 
-NEEDED = ("name", "gpu", "partition", "instanceTypes")
-"""The fields that a pool cannot do without."""
-
-RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels", "zones")
-"""Fields that are compared with each other."""
+KARPENTER_ONLY = {
+    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
+    "node_role", "disk", "ami", "startup_taints", "budgets", "termination_grace_period", "tags", "subnets",
+    "security_groups", "node_class", "node_pool",
+}  # fmt: skip
+"""Fields of a pool that say how Karpenter launches its nodes."""
 
 
 class NamespaceEntry(Model):
@@ -176,6 +214,8 @@ class FleetFile(Model):
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
+    defaults: Object = {}
+    """Fields of a pool that hold for every pool that does not give them itself."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
@@ -185,73 +225,13 @@ class FleetFile(Model):
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What can be read of a fleet file: a mistake in one place does not hide those in others."""
-
-    file: FleetFile | None
-    """The whole; None if anything cannot be read."""
-    problems: Sequence[FleetProblem]
-    names: Sequence[str | None]
-    """Of all pools; None for one that has no name."""
-    pools: Mapping[int, PoolEntry]
-    """Those with at least `NEEDED`, by index."""
-    partial: Set[int]
-    """Which of `pools` have `RELATED` fields that cannot be read.  Such a field has its default here."""
-    namespaces: Mapping[str, NamespaceEntry]
-    catalogue: CatalogueFile | None
-    device_plugin: DevicePlugin | None
-
-
-def read(data: Any) -> Draft:
-    """Read *data*, a decoded fleet file.  Raises `BadFleet` if it is no fleet at all."""
-    if not isinstance(data, dict):
-        raise BadFleet(
-            [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
-        )
-    try:
-        file = FleetFile.model_validate(data)
-    except ValidationError as error:
-        return _draft(data, error.errors())
-    names, pools = [pool.name for pool in file.pools], dict(enumerate(file.pools))
-    return Draft(file, (), names, pools, frozenset(), file.namespaces, file.catalogue, file.device_plugin)
-
-
-def _draft(data: dict[str, Any], errors: Sequence[Any]) -> Draft:
-    wrong = {error["loc"][:length] for error in errors for length in (1, 2, 3)}
-    given = data.get("pools")
-    entries = dict(enumerate(given)) if isinstance(given, list) else {}
-    pools = {}
-    for index, entry in entries.items():
-        if isinstance(entry, dict) and not any(("pools", index, name) in wrong for name in NEEDED):
-            good = {key: value for key, value in entry.items() if ("pools", index, key) not in wrong}
-            pools[index] = PoolEntry.model_validate(good)
-    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries.values()]
-    given = data.get("namespaces")
-    namespaces = given.items() if isinstance(given, dict) else ()
-    return Draft(
-        file=None,
-        problems=[_problem(error) for error in errors],
-        names=[name if isinstance(name, str) else None for name in names],
-        pools=pools,
-        partial={index for index in pools for name in RELATED if ("pools", index, name) in wrong},
-        namespaces={
-            name: NamespaceEntry.model_validate(entry)
-            for name, entry in namespaces
-            if ("namespaces", name) not in wrong
-        },
-        catalogue=None if ("catalogue",) in wrong else CatalogueFile.model_validate(data.get("catalogue", {})),
-        device_plugin=None if ("devicePlugin",) in wrong else DevicePlugin.model_validate(data.get("devicePlugin", {})),
-    )
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of the fleet file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gpu-slice fleet",
-        **FleetFile.model_json_schema(by_alias=True),
-    }
+    whole = FleetFile.model_json_schema(by_alias=True)
+    pool = whole["$defs"]["PoolEntry"]
+    whole["$defs"]["Defaults"] = {key: value for key, value in pool.items() if key != "required"}
+    whole["properties"]["defaults"] = {"$ref": "#/$defs/Defaults", "default": {}}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gpu-slice fleet", **whole}
 
 
 def path(location: tuple[int | str, ...]) -> str:
@@ -265,85 +245,3 @@ def path(location: tuple[int | str, ...]) -> str:
         plain = isinstance(step, str) and step.replace("-", "").replace("_", "").isalnum()
         text += (f".{step}" if text else str(step)) if plain else f"[{step}]"
     return text or "fleet"
-
-
-_HINTS = {
-    DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
-    NAMESPACE: "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
-    GPU_NAME: "Use lower-case letters, digits, '-' and '.', at most 63 characters",
-    LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
-    LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
-    DURATION: "Write a duration such as '300s', '15m' or '720h'",
-    DURATION_OR_NEVER: "Write a duration such as '720h', or 'Never'",
-    CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
-    AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
-    DISK: "Write a size such as '200Gi'",
-    ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
-    ROLE: "Write the name of an IAM role, not an ARN or a path: letters, digits and '_+=,.@-', at most 64",
-    RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
-    IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
-}
-WHOLE = re.compile(r"full|whole|gpu|device|^all|none|disabled|^[0-9, -]*$", re.IGNORECASE)
-"""How people write a GPU that is not cut, or some of a node's GPUs, where a profile should be."""
-
-ALIKE = "all GPUs of a pool are cut alike"
-ONE_LAYOUT = (
-    "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool, with nodes of its own, for another "
-    "layout; whole GPUs need nodes that are in no pool"
-)
-_EXAMPLES = {
-    "instanceTypes": "[p4d.24xlarge]",
-    "partition": "{mig: {1g.5gb: 7}}",
-    "mig": "{1g.5gb: 7}",
-    "timeSlicing": "{replicas: 4}",
-    "mps": "{replicas: 4}",
-    "labels": "{nvidia.com/gpu: a100}",
-    "taints": "[{key: nvidia.com/gpu-shared}]",
-    "capacityTypes": "[spot, on-demand]",
-    "emptyFor": "'300s'",
-    "expireAfter": "'720h'",
-    "limit": "{nodes: 10}",
-    "disk": "'200Gi'",
-}
-_WANTED = {
-    "string_type": "a string: put it in quotes",
-    "int_type": "a whole number, without quotes",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
-
-def _problem(error: Any) -> FleetProblem:
-    # pydantic appends '[key]' where the key of a mapping is wrong.
-    location = tuple(step for step in error["loc"] if step != "[key]")
-    where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
-    if kind == "missing":
-        return FleetProblem(where, "is missing", "Add it")
-    in_partition = location[:1] == ("pools",) and location[2:3] == ("partition",)
-    if kind == "extra_forbidden":
-        if in_partition and WHOLE.search(str(location[-1])):
-            return FleetProblem(where, f"is not a known field, and {ALIKE}", ONE_LAYOUT)
-        return FleetProblem(where, *unknown_field(location, FleetFile))
-    if kind == "value_error":
-        return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
-    if kind == "literal_error":
-        return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
-    if kind == "string_pattern_mismatch":
-        pattern = context["pattern"]
-        name = value.rpartition("/")[2]
-        if pattern == ROLE and name != value and ":instance-profile/" not in value and re.fullmatch(ROLE, name):
-            return FleetProblem(where, f"{quote(value)} is more than the name of a role", f"Write '{name}'")
-        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[pattern])
-    if kind == "too_short":
-        return FleetProblem(where, "is empty", "Add at least one entry")
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
-    # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
-    if in_partition and isinstance(value, list | dict):
-        return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
-    example = _EXAMPLES.get(str(location[-1])) if location else None
-    return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))

@@ -12,9 +12,10 @@ from typing import TypeAlias
 
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
-from webhook.fleet import file
+from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool
-from webhook.fleet.file import Draft, FleetFile
+from webhook.fleet.draft import Draft
+from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
@@ -64,12 +65,12 @@ def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fle
         raise BadFleet([FleetProblem(name, "cannot be read", str(error).rstrip("."))]) from error
     if len(documents) != 1:
         raise BadFleet([FleetProblem(name, f"has {len(documents)} documents", "Write one document with one fleet")])
-    return build(file.read(documents[0].value), catalogue)
+    return build(draft.read(documents[0].value), catalogue)
 
 
-def build(draft: Draft, built_in: Catalogue) -> Fleet:
-    """Check *draft* against the catalogue, its own additions included.  Raises `BadFleet` with every problem."""
-    problems, own, catalogue = list(draft.problems), draft.catalogue, built_in
+def build(read: Draft, built_in: Catalogue) -> Fleet:
+    """Check *read* against the catalogue, its own additions included.  Raises `BadFleet` with every problem."""
+    problems, own, catalogue = list(read.problems), read.catalogue, built_in
     try:
         if own is not None:
             own = own.model_copy(update={"gpus": dict(sorted(own.gpus.items()))})  # messages list them in this order
@@ -77,26 +78,28 @@ def build(draft: Draft, built_in: Catalogue) -> Fleet:
     except BadCatalogue as bad:
         problems.append(FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint))
         own = None
-    problems += _check_names(draft.names)
-    for index, entry in draft.pools.items():
+    problems += _check_names(read.names)
+    for index, entry in read.pools.items():
         # What a catalogue that cannot be read would have added is not known.
         if own is not None or (
             entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
         ):
-            problems += check_pool(index, entry, catalogue, partial=index in draft.partial)
-    problems += check_pools(draft)
-    if draft.device_plugin is not None:
-        problems += check_device_plugin(draft.device_plugin)
-    fleet_file = draft.file
+            problems += check_pool(index, entry, catalogue, partial=index in read.partial)
+    problems += check_pools(read)
+    if read.device_plugin is not None:
+        problems += check_device_plugin(read.device_plugin)
+    fleet_file = read.file
     if problems or fleet_file is None:
-        raise BadFleet([*problems, *check_slices(draft.namespaces, None)])
+        raise BadFleet([*problems, *check_slices(read.namespaces, None)])
     pools: list[Pool] = []
-    keys = {key for entry in fleet_file.pools for key in labels_of(entry, catalogue.gpus[entry.gpu])}
+    keys = {
+        key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
+    }
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
-    if problems := list(check_slices(draft.namespaces, pools)):
+    if problems := list(check_slices(read.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)

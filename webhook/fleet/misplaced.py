@@ -1,6 +1,6 @@
 """What to write instead of a field that the fleet file does not have: most often one of Karpenter's own.
 
-Source of Karpenter's names: v1.14 ``karpenter.sh_nodepools.yaml`` and ``karpenter.k8s.aws_ec2nodeclasses.yaml``.
+Source of Karpenter's names: v1.15 ``karpenter.sh_nodepools.yaml`` and ``karpenter.k8s.aws_ec2nodeclasses.yaml``.
 """
 
 from __future__ import annotations
@@ -13,56 +13,46 @@ from pydantic import BaseModel
 
 from webhook.slices.suggest import nearest
 
-_AMI = "Write 'ami', as in 'al2023@v20260724'; for an image of your own, patch"
-_PATCH = "Add it to {} of the rendered {} in a kustomize patch (docs/eks.md)"
+_THERE = "Write it in the pool's {}, as it stands in the {}"
 
-_NODE_CLASS = ("EC2NodeClass", "spec", {
-    "amiFamily": f"{_AMI} amiSelectorTerms of the rendered EC2NodeClass (docs/eks.md)",
-    "amiSelectorTerms": f"{_AMI} the rendered EC2NodeClass (docs/eks.md)",
-    "associatePublicIPAddress": "",
-    "blockDeviceMappings": "Write 'disk' for the size; patch the rendered EC2NodeClass for anything else (docs/eks.md)",
-    "capacityReservationSelectorTerms": "Write 'capacityReservations'",
-    "connectionTracking": "", "context": "", "cpuOptions": "", "detailedMonitoring": "",
-    "instanceProfile": "Write 'nodeRole'; or put it in place of role in a patch of the EC2NodeClass (docs/eks.md)",
-    "instanceStorePolicy": "Remove it: the rendered EC2NodeClass has RAID0",
-    "ipPrefixCount": "", "kubelet": "", "metadataOptions": "", "networkInterfaces": "", "placementGroupSelector": "",
-    "role": "Write 'nodeRole'",
-    "securityGroupSelectorTerms": "", "subnetSelectorTerms": "", "tags": "",
-    "userData": "The rendered userData cuts the GPUs: add a MIME part to it in a kustomize patch (docs/eks.md)",
-})  # fmt: skip
-_NODE_POOL = ("NodePool", "spec", {
-    "consolidateAfter": "Write 'emptyFor'",
-    "consolidationPolicy": "Write 'consolidation'",
-    "disruption": "Write 'emptyFor' and 'consolidation'; for budgets patch the rendered NodePool (docs/eks.md)",
-    "limits": "Write 'limit', as in 'limit: {nodes: 10}'",
-    "nodeClassRef": "Remove it: an EC2NodeClass is rendered for each pool",
-    "requirements": "Write 'instanceTypes' and 'capacityTypes'",
-    "template": "Write its labels, taints and expireAfter in the pool itself",
-})  # fmt: skip
 _PLACES = (
-    _NODE_CLASS,
-    _NODE_POOL,
-    (
-        "Provisioner",
-        "spec",
-        {"ttlSecondsAfterEmpty": "Write 'emptyFor'", "ttlSecondsUntilExpired": "Write 'expireAfter'"},
-    ),
-    ("NodePool", "spec.disruption", {"budgets": ""}),
-    ("NodePool", "spec.template.metadata", {"annotations": ""}),
-    ("NodePool", "spec.template.spec", {"startupTaints": "", "terminationGracePeriod": ""}),
-    ("EC2NodeClass", "spec.subnetSelectorTerms", {"subnets": ""}),
-    ("EC2NodeClass", "spec.securityGroupSelectorTerms", {"securityGroups": ""}),
-    (
-        "EC2NodeClass",
-        "spec.blockDeviceMappings",
-        dict.fromkeys(("encrypted", "iops", "kmsKeyID", "snapshotID", "throughput", "volumeType"), "")
-        | {"ebs": "Write 'disk', as in 'disk: 200Gi'", "volumeSize": "Write 'disk', as in 'disk: 200Gi'"},
-    ),
-)
+    ("EC2NodeClass", "nodeClass", {
+        "amiFamily": "Write 'ami', as in 'al2023@v20260724'",
+        "amiSelectorTerms": "Write 'ami', as in 'al2023@v20260724', or as in '[{id: ami-…}]'",
+        "associatePublicIPAddress": "", "blockDeviceMappings": "",
+        "capacityReservationSelectorTerms": "Write 'capacityReservations'",
+        "connectionTracking": "", "context": "", "cpuOptions": "", "detailedMonitoring": "",
+        "ebs": "Write 'disk', as in 'disk: 200Gi', or blockDeviceMappings in 'nodeClass'",
+        **dict.fromkeys(
+            ("encrypted", "iops", "kmsKeyID", "snapshotID", "throughput", "volumeType"),
+            "Write it under blockDeviceMappings in the pool's 'nodeClass'",
+        ),
+        "instanceProfile": "", "instanceStorePolicy": "", "ipPrefixCount": "", "kubelet": "", "metadataOptions": "",
+        "networkInterfaces": "", "placementGroupSelector": "",
+        "role": "Write 'nodeRole'",
+        "securityGroupSelectorTerms": "Write 'securityGroups'",
+        "subnetSelectorTerms": "Write 'subnets'",
+        "userData": "", "volumeSize": "Write 'disk', as in 'disk: 200Gi'",
+    }),
+    ("NodePool", "nodePool", {
+        "annotations": "Write it in the pool's 'nodePool', under template, metadata",
+        "consolidateAfter": "Write 'emptyFor'",
+        "consolidationPolicy": "Write 'consolidation'",
+        "disruption": "Write 'emptyFor', 'consolidation' and 'budgets'",
+        "limits": "Write 'limit', as in 'limit: {nodes: 10}'",
+        "nodeClassRef": "Remove it: an EC2NodeClass is rendered for each pool",
+        "requirements": "Write 'instanceTypes' and 'capacityTypes'",
+        "template": "Write its labels, taints and expireAfter in the pool itself, and what else it has in 'nodePool'",
+    }),
+    ("Provisioner", "", {
+        "ttlSecondsAfterEmpty": "Write 'emptyFor'",
+        "ttlSecondsUntilExpired": "Write 'expireAfter'",
+    }),
+)  # fmt: skip
 
 KARPENTER = {
-    name: (f"is a field of Karpenter's {kind}, not of the fleet file", hint or _PATCH.format(path, kind))
-    for kind, path, hints in _PLACES
+    name: (f"is a field of Karpenter's {kind}, not of the fleet file", hint or _THERE.format(f"'{field}'", kind))
+    for kind, field, hints in _PLACES
     for name, hint in hints.items()
 }
 """What is said about each field of Karpenter that a pool does not have: the problem and the hint."""

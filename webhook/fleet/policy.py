@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webhook.errors import FleetProblem, quote
-from webhook.fleet.file import Draft, FleetFile, NamespaceEntry, path
+from webhook.fleet.draft import Draft
+from webhook.fleet.file import FleetFile, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice

@@ -141,7 +141,7 @@ def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order
             capacity={offer.resource: offer.per_gpu * instance_type.gpus for offer in offers},
         )
         for instance_type in types
-        for known in node_labels(entry, instance_type, {POOL_LABEL: entry.name} | labels, others)
+        for known in node_labels(entry, instance_type, {POOL_LABEL: entry.name} | labels | entry.node_labels, others)
     )
     return Pool(
         name=entry.name,
