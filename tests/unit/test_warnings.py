@@ -302,6 +302,20 @@ class TestLabels:
         (said,) = told(pod_of("1g.10gb", nodeSelector=selector), CORNERS)
         assert "'nvidia.com/gpu.product'" in said
 
+    @pytest.mark.parametrize(
+        ("more", "told_of"),
+        [
+            pytest.param("", True, id="nothing"),
+            pytest.param("nodeLabels: {team: a}", False, id="the nodes' own labels"),
+        ],
+    )
+    def test_a_pool_may_say_more_of_its_nodes(self, more: str, told_of: bool) -> None:
+        fleet = f"""
+pools:
+- {{name: p, gpu: a100-40gb, partition: {{mig: {{1g.5gb: 7}}}}, instanceTypes: [p4d.24xlarge], {more}}}
+"""
+        assert bool(told(pod_of(nodeSelector={"team": "a"}), fleet)) == told_of
+
     def test_a_second_visit_does_not_tell_it_again(self) -> None:
         pod = pod_of(nodeSelector={"team": "a"})
         again = jsonpatch.apply_patch(pod, plan(pod, fleet_of(MIXED)).patch)

@@ -201,8 +201,7 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
     rules = demand.rules
     odd = rules.keys().difference(WELL_KNOWN)
     fewest: list[str] = []
-    # What is merged over a NodePool may give its nodes any label.
-    launched = [p for p in resolution.pools if p.entry.nodes == "karpenter" and not p.entry.node_pool] if odd else []
+    launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"] if odd else []
     for pool in launched:
         if odd <= pool.shapes[0].labels.keys():  # what is known of one kind of node is known of all
             return
