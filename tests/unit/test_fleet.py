@@ -962,6 +962,41 @@ REFUSED = [
         id="a list of defaults",
     ),
     pytest.param(
+        text(
+            pool_text(
+                partitionedBy="gpu-operator", gpu="a10g", partition="{mps: {replicas: 2}}", instanceTypes="[g5.xlarge]"
+            )
+        ),
+        "pools[0].partitionedBy",
+        "the GPUs of this pool are not cut",
+        "Remove it",
+        id="the operator and nothing to cut",
+    ),
+    pytest.param(
+        text(pool_text(partitionedBy="gpu-operator", taints="[]", untainted="true")),
+        "pools[0].partitionedBy",
+        "a node shows them as whole ones, and no taint keeps pods from them",
+        "Remove 'taints' for the default",
+        id="the operator and no taint",
+    ),
+    pytest.param(
+        text(
+            pool_text(partitionedBy="gpu-operator"),
+            pool_text(name="q", partitionedBy="gpu-operator", strategy="single"),
+        ),
+        "pools[1].strategy",
+        "the GPU Operator has one strategy for the whole cluster, and pools[0] has another",
+        "Write 'mixed'",
+        id="the operator and two strategies",
+    ),
+    pytest.param(
+        text(pool_text(nodePools="[a]")),
+        "pools[0].nodePools",
+        "this pool has a NodePool of its own",
+        "write 'nodes: existing'",
+        id="two NodePools for one pool",
+    ),
+    pytest.param(
         text(pool_text(nodeClass="{amiFamily: Bottlerocket}")),
         "pools[0].nodeClass.amiFamily",
         "the pool has a field for this",
@@ -1591,6 +1626,11 @@ class TestNodes:
             assert shape.labels["gpu-slice/pool"] == "p"
             assert shape.labels["nvidia.com/gpu"] == "a100"
             assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_nodes_of_node_pools_that_are_named_are_known_to_be_theirs(self) -> None:
+        shapes = pool(nodes="existing", nodePools="[a, b]").shapes
+        assert [shape.labels["karpenter.sh/nodepool"] for shape in shapes] == ["a", "b"]
+        assert {shape.labels["karpenter.k8s.aws/instance-category"] for shape in shapes} == {"p"}
 
     def test_only_reserved_nodes_are_of_a_reservation(self) -> None:
         found = pool(capacityTypes="[reserved, spot]", capacityReservations="[{id: cr-1}]").shapes

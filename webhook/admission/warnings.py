@@ -211,7 +211,10 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
             if not unheard_of:
                 return
             fewest = min(fewest or unheard_of, unheard_of, key=len)
-    known = [*dict.fromkeys(key for pool in launched for key in (*pool.labels, POOL_LABEL)), *SELECTABLE]
+    known = [
+        *dict.fromkeys(key for pool in launched for key in (*pool.labels, *pool.entry.node_labels, POOL_LABEL)),
+        *SELECTABLE,
+    ]
     for key in fewest:
         budget.spend(4 * len(known))
         yield _about_label(key, known)

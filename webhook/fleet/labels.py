@@ -113,6 +113,8 @@ def node_labels(
             made | {"karpenter.sh/capacity-type": bought} | _absent(_RESERVED if bought != "reserved" else ())
             for bought in entry.capacity_types
         ]
+    elif entry.node_pools is not None:
+        kinds = [made | {"karpenter.sh/nodepool": name} for name in entry.node_pools]
     else:
         kinds = [made, _absent(made)]  # nobody knows whether Karpenter launched them
     for kind in kinds:
