@@ -17,7 +17,7 @@ OWNED = [{"kind": "DaemonSet", "name": "x", "controller": True}]
 
 
 def told(pod: Pod, fleet: str = MIXED, **more: Any) -> list[str]:
-    return [each.removeprefix("gpu-slice: ") for each in plan(pod, fleet_of(fleet), **more).warnings]
+    return [each.text.removeprefix("gpu-slice: ") for each in plan(pod, fleet_of(fleet), **more).warnings]
 
 
 def term(*parts: Any) -> dict[str, Any]:
@@ -376,23 +376,23 @@ pools:
 class TestWarning:
     @given(st.text(), st.text())
     def test_any_text_becomes_short_and_printable(self, text: str, name: str) -> None:
-        found = warning(text, name)
+        found = warning("privileged", text, name).text
         assert found.startswith("gpu-slice: ")
         assert found.isprintable()
         assert len(found) <= LONGEST == 120
 
     def test_a_long_name_is_cut_and_what_to_do_is_not(self) -> None:
-        found = warning("{name} wants this", "a" * 200)
+        found = warning("privileged", "{name} wants this", "a" * 200).text
         assert found.endswith("…' wants this")
         assert len(found) == LONGEST
 
     def test_what_fits_is_not_cut(self) -> None:
         text = "x" * (LONGEST - len("gpu-slice: "))
-        assert warning(text) == f"gpu-slice: {text}"
-        assert warning(f"{text}y") == f"gpu-slice: {text[:-1]}…"
+        assert warning("privileged", text).text == f"gpu-slice: {text}"
+        assert warning("privileged", f"{text}y").text == f"gpu-slice: {text[:-1]}…"
 
     def test_all_together_fit_into_what_an_api_server_keeps(self) -> None:
         """It drops what is beyond 4,096 characters, and it is spared the rest."""
         names = [f"c{index}" for index in range(100)]
         pod = pod_of("c0=1g.5gb", *(container(name, securityContext={"privileged": True}) for name in names))
-        assert sum(map(len, plan(pod, fleet_of(MIXED)).warnings)) <= 4096
+        assert sum(len(each.text) for each in plan(pod, fleet_of(MIXED)).warnings) <= 4096

@@ -13,7 +13,7 @@ from webhook.admission.node_affinity import node_rules, refuse_other_systems
 from webhook.admission.patch import Operation, write
 from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
-from webhook.admission.warnings import about_request, warnings
+from webhook.admission.warnings import PodWarning, about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -35,8 +35,8 @@ class Plan(Struct, frozen=True, gc=False):
 
     patch: tuple[Operation, ...] = ()
     """RFC 6902 operations."""
-    warnings: tuple[str, ...] = ()
-    """For the pod's author, at most 120 characters each."""
+    warnings: tuple[PodWarning, ...] = ()
+    """For the pod's author."""
     resolution: Resolution | None = None
     """None if the webhook does not handle the pod."""
     why: str = ""

@@ -7,6 +7,7 @@ from fractions import Fraction as Rational
 
 from webhook.admission.resolve import Demand
 from webhook.budget import Budget
+from webhook.codes import Reason
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool
 from webhook.slices.profile import MigProfile
@@ -17,7 +18,7 @@ MOST_LISTED = 8
 """Names in one message.  An event is truncated at 1,024 characters."""
 
 
-def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tuple[str, str, str]:
+def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tuple[str, str, Reason]:
     """Why no offer of *fleet* satisfies *choice*: the problem, the hint, and the reason."""
     catalogue, wanted = fleet.catalogue, choice.slice
     budget.spend(8 * len(fleet.offers) + 8 * len(catalogue.gpus), FIELD)
@@ -58,7 +59,7 @@ def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tup
 
 def _unknown_profile(
     wanted: MigProfile, gpu: str | None, fleet: Fleet, permitted: list[tuple[Pool, Offer]]
-) -> tuple[str, str, str]:
+) -> tuple[str, str, Reason]:
     hint = _nearest_profile(wanted, permitted, gpu)
     if wanted.compute_instance_slices:
         gpu_instance = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 
+from msgspec import Struct
+
 from webhook.admission.containers import Wanted
 from webhook.admission.patch import lacks_pool, missing_labels
 from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Place, Pod, Spec, is_gpu
@@ -16,6 +18,7 @@ from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import unknown
 from webhook.budget import Budget, OutOfSteps
+from webhook.codes import WarningCode
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.labels import SELECTABLE, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
@@ -43,7 +46,17 @@ CLAIMS = "the pod also has spec.resourceClaims: by default Karpenter launches no
 """Karpenter's ``settings.ignoreDRARequests``."""
 
 
-def warning(text: str, name: str = "") -> str:
+class PodWarning(Struct, frozen=True, gc=False):
+    """A warning, as the API server shows it, and its code, which it does not show."""
+
+    code: WarningCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def warning(code: WarningCode, text: str, name: str = "") -> PodWarning:
     """*text* as a warning: printable, with the prefix ``gpu-slice: ``, at most `LONGEST` characters.
 
     ``{name}`` stands for *name*.  If the warning is too long, the name is cut first: the rest says what to do.
@@ -54,7 +67,7 @@ def warning(text: str, name: str = "") -> str:
         line = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
     if not line.isprintable():
         line = "".join(character if character.isprintable() else "?" for character in line)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return PodWarning(code, line if len(line) <= LONGEST else line[: LONGEST - 1] + "…")
 
 
 def warnings(
@@ -63,38 +76,38 @@ def warnings(
     resolution: Resolution,
     controller: str | None,
     budget: Budget,
-    about: Iterable[str] = (),
-) -> tuple[str, ...]:
+    about: Iterable[PodWarning] = (),
+) -> tuple[PodWarning, ...]:
     """The warnings about *pod* and its *resolution*, at most `MOST`; those of *about* first.
 
     *controller*: the kind of workload that creates the pod; by default it is read from the ownerReferences.
     """
-    result: list[str] = []
+    result: list[PodWarning] = []
     more = False
     try:
-        for line in about:
-            result.append(line)
+        for entry in about:
+            result.append(entry)
             if len(result) > MOST:
                 break
         result += about_pod(pod, places, resolution, controller, budget)
     except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
         more = True
     if more or len(result) > MOST:
-        result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
+        result[MOST - 1 :] = [warning("more-warnings", "there are more warnings about this pod than are shown")]
     return tuple(result)
 
 
 def about_request(
     demand: Demand, resolution: Resolution, replaced: Sequence[Assignment], fleet: Fleet, budget: Budget
-) -> Iterator[str]:
+) -> Iterator[PodWarning]:
     """Warnings about what was asked for.  *replaced*: the assignments that replace a whole GPU."""
     for wanted in demand.wanted:
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
-            yield warning(text, wanted.place.name)
+            yield warning("first-container", text, wanted.place.name)
     for assignment in replaced:
         text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
-        yield warning(text, assignment.container.name)
+        yield warning("whole-gpu-replaced", text, assignment.container.name)
     yield from _about_labels(demand, resolution, budget)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
@@ -103,14 +116,16 @@ def about_request(
 
 def about_pod(
     pod: Pod, places: Sequence[Place], resolution: Resolution, controller: str | None, budget: Budget
-) -> list[str]:
+) -> list[PodWarning]:
     """Warnings about what else is in the pod."""
     result = []
     spec = pod.spec or EMPTY_SPEC
     if spec.resource_claims:
-        result.append(warning(CLAIMS))
+        result.append(warning("resource-claims", CLAIMS))
     if spec.node_name:
-        result.append(warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails"))
+        result.append(
+            warning("node-name", "spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
+        )
     for place in places:
         if len(result) > MOST:
             return result
@@ -121,13 +136,13 @@ def about_pod(
                     result += _about_resources(place, container.resources.limits)
                     break
         if container.security_context is not None and container.security_context.privileged:
-            result.append(warning("{name} is privileged, so it sees every GPU of the node", place.name))
+            result.append(warning("privileged", "{name} is privileged, so it sees every GPU of the node", place.name))
         if container.env:
             budget.spend(len(container.env))
             for variable in container.env:
                 if variable.name == DEVICES and variable.value not in _NO_DEVICES:
                     text = f"{{name}} sets {DEVICES}, so it may see slices that are not its own"
-                    result.append(warning(text, place.name))
+                    result.append(warning("visible-devices", text, place.name))
                     break
     if (controller or _controller(pod)) == "DaemonSet":
         result += _about_daemon_set(spec, resolution, budget)
@@ -142,7 +157,9 @@ def about_pod(
     return result
 
 
-def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _passed_over(
+    wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget
+) -> Iterator[PodWarning]:
     """Alternatives that can never be served.  They are most likely misspelt."""
     for choice in wanted.request.choices:
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
@@ -150,19 +167,21 @@ def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: 
         if not fleet.satisfying(choice):
             problem, _, reason = unknown(choice, fleet, demand, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
-                yield warning(f"{problem}; '{assignment.choice}' is used")
+                yield warning("impossible-alternative", f"{problem}; '{assignment.choice}' is used")
 
 
-def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[PodWarning]:
     choice, offer = assignment.choice, assignment.offer
     if choice.count > 1 and choice.slice != SHARED:
         text = f"a process in {{name}} sees one of its {choice.count} slices: CUDA uses one MIG device"
-        yield warning(text, assignment.container.name)
+        yield warning("several-slices", text, assignment.container.name)
     if isinstance(choice.slice, Fraction) and isinstance(offer, MigOffer):
         yield from _about_fraction(choice.slice, offer, demand, fleet, budget)
 
 
-def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _about_fraction(
+    share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget
+) -> Iterator[PodWarning]:
     """A fraction that is not a whole number of slices, or that takes a larger share of the GPU than it says."""
     gpu, profile = offer.gpu, offer.profile
     exact = share.numerator * gpu.compute_slices == share.denominator * profile.compute_slices
@@ -171,7 +190,7 @@ def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fle
     text = f"{share} of a GPU is {offer}: one {gpu.name} has room for {profile.most}"
     if budget.afford(len(fleet.offers)) and (smaller := _next_smaller(offer, demand, fleet)):
         text += f", or for {smaller.most} of {smaller}"
-    yield warning(text)
+    yield warning("costly-fraction", text)
 
 
 def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile | None:
@@ -196,7 +215,7 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
     )
 
 
-def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Iterator[str]:
+def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
     """Labels for which Karpenter launches no node: the pod waits unless a running one has them."""
     rules = demand.rules
     odd = rules.keys().difference(WELL_KNOWN)
@@ -220,7 +239,7 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
         yield _about_label(key, known)
 
 
-def _about_label(key: str, known: Iterable[str]) -> str:
+def _about_label(key: str, known: Iterable[str]) -> PodWarning:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
     end = key.rpartition("/")[2]
     first, *more = sorted(known, key=lambda other: other.rpartition("/")[2] != end)
@@ -229,13 +248,15 @@ def _about_label(key: str, known: Iterable[str]) -> str:
         if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
             break
         text += f", {other}"
-    return warning(f"{text}, …", key)
+    return warning("unheard-of-label", f"{text}, …", key)
 
 
-def _about_resources(place: Place, limits: Iterable[str]) -> list[str]:
+def _about_resources(place: Place, limits: Iterable[str]) -> list[PodWarning]:
     text = "{{name}} also asks for {}, which no pool of the fleet offers"
     others = sorted(filter(is_anothers, limits))
-    return [warning(text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)]
+    return [
+        warning("other-sharing", text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)
+    ]
 
 
 def is_anothers(resource: str) -> bool:
@@ -257,11 +278,12 @@ def is_anothers(resource: str) -> bool:
     )
 
 
-def _about_annotation(key: str) -> Iterator[str]:
+def _about_annotation(key: str) -> Iterator[PodWarning]:
     if key.startswith(ANNOTATION):
-        yield warning("annotation {name} is not read: correct it, or remove it", key)
+        yield warning("unknown-annotation", "annotation {name} is not read: correct it, or remove it", key)
     elif key.startswith(_FRACTIONS):
-        yield warning("annotation {name} asks another scheduler for a part of a GPU, beside the slice", key)
+        text = "annotation {name} asks another scheduler for a part of a GPU, beside the slice"
+        yield warning("other-sharing", text, key)
 
 
 def _controller(pod: Pod) -> str | None:
@@ -269,19 +291,19 @@ def _controller(pod: Pod) -> str | None:
     return next((owner.kind for owner in owners or () if owner.controller), None)
 
 
-def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
+def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
     """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
     hard = [need for need in resolution.needs if any(taint.effect != "PreferNoSchedule" for taint in need.taints)]
     for toleration in chain(*missing_tolerations(spec, hard, budget)):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
-        yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))
+        yield warning("daemon-set-template", add.format(f"toleration {toleration['key']}{value}{effect}"))
     for key, value in missing_labels(spec, resolution.labels).items():
-        yield warning(add.format(f"nodeSelector {key}: {value}"))
+        yield warning("daemon-set-template", add.format(f"nodeSelector {key}: {value}"))
     names = resolution.one_of
     if names and lacks_pool(spec, names):
         selection = (
             f"nodeSelector {POOL_LABEL}: {names[0]}" if len(names) == 1 else f"affinity {POOL_LABEL} In {list(names)}"
         )
-        yield warning(add.format(selection))
+        yield warning("daemon-set-template", add.format(selection))
