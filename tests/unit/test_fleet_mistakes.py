@@ -261,7 +261,8 @@ class TestLabelsOfExistingNodes:
         ],
     )
     def test_labels_that_somebody_else_sets_may_select_them(self, label: str) -> None:
-        assert load(pool_text(labels=f"{{{label}}}", **STANDING)).label_keys == set()
+        key, _, value = label.partition(": ")
+        assert load(pool_text(labels=f"{{{label}}}", **STANDING)).pools[0].labels == {key: value}
         (problem,) = problems(text(pool_text(labels=f"{{{label}}}")))
         assert "this label is set by Karpenter, the cloud or gpu-slice" in problem.problem
 

@@ -27,7 +27,7 @@ from webhook.slices.entries import GPU_NAME, CatalogueFile
 NEEDED = ("name", "gpu", "partition", "instanceTypes")
 """The fields that a pool cannot do without."""
 
-RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels")
+RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels", "zones")
 """Fields that are compared with each other."""
 
 
@@ -142,6 +142,7 @@ _HINTS = {
     file.AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     file.DISK: "Write a size such as '200Gi'",
     file.ROLE: "Write the name of an IAM role, not an ARN or a path: letters, digits and '_+=,.@-', at most 64",
+    file.ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
     file.RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
     file.IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }

@@ -18,7 +18,7 @@ from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
+from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -35,8 +35,6 @@ class Fleet:
     pools: tuple[Pool, ...]
     policies: Mapping[str, Policy]
     catalogue: Catalogue
-    label_keys: frozenset[str]
-    """Every label key that only a pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
@@ -98,10 +96,13 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     if problems or fleet_file is None:
         raise BadFleet([*problems, *check_slices(read.namespaces, None)])
     pools: list[Pool] = []
+    keys = {
+        key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
+    }
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
-        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
+        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
     if problems := list(check_slices(read.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
@@ -111,12 +112,6 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(
-            key
-            for pool in pools
-            for key in (*pool.labels, *pool.entry.node_labels)
-            if not key.startswith(SET_ELSEWHERE)
-        ),
         file=fleet_file,
         offers=offers,
         by_profile={

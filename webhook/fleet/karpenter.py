@@ -32,7 +32,7 @@ OWN_NODE_POOL: dict[str, Any] = {
         "spec": {
             "expireAfter": "expireAfter",
             "nodeClassRef": "nodeClass",
-            "requirements": "instanceTypes or capacityTypes",
+            "requirements": "instanceTypes, capacityTypes or zones",
             "startupTaints": "startupTaints",
             "taints": "taints",
             "terminationGracePeriod": "terminationGracePeriod",
