@@ -67,10 +67,16 @@ def sliced(pod: Document, asked: str, resolution: Any, fleet: str | bytes) -> Do
 
 
 def _tolerate(spec: Document, taint: Document, toleration: Document) -> None:
-    """Add *toleration* to *spec*, unless one that it has tolerates *taint* for good."""
+    """Add *toleration* to *spec*, unless it tolerates *taint* for good.  The first that matches decides for how long.
+
+    Source: k8s.io/kubernetes ``pkg/apis/core/v1/helper``, ``GetMatchingTolerations``.
+    """
     existing = spec.get("tolerations") or []
-    if not any(tolerates_for_good(each, taint) for each in existing):
+    first = next((each for each in existing if tolerates(each, taint)), None)
+    if first is None:
         spec["tolerations"] = [*existing, toleration]
+    elif not tolerates_for_good(first, taint):
+        spec["tolerations"] = [toleration, *existing]
 
 
 def taints_of(fleet: str | bytes, names: list[str]) -> list[Document]:

@@ -80,6 +80,7 @@ class TestDefaults:
             ("taints", [{"key": "nvidia.com/gpu-shared", "value": "true", "effect": "NoSchedule"}]),
             ("untainted", False),
             ("nodes", "karpenter"),
+            ("zones", None),
             ("capacityTypes", ["on-demand"]),
             ("capacityReservations", []),
             ("emptyFor", "300s"),
@@ -128,7 +129,6 @@ class TestValid:
             "h200-large",
             "a10g-shared",
         ]
-        assert fleet.label_keys == {"nvidia.com/gpu"}
 
     @pytest.mark.parametrize("written", STORIES)
     def test_the_fleets_of_the_stories(self, written: Path) -> None:
@@ -145,6 +145,25 @@ class TestValid:
             pytest.param({"partition": "{mps: {replicas: 48}}"}, id="mps"),
             pytest.param({"partition": "{mig: {1g.5gb: 7}, mps: null}"}, id="null is not given"),
             pytest.param({"taints": "[]", "untainted": "true"}, id="no taint, as was said"),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}]", "untainted": "true"}, id="a soft taint, as was said"
+            ),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}, {key: b}]"}, id="a soft taint and a hard one"
+            ),
+            pytest.param({"zones": "[us-east-1a, us-gov-west-1b, us-west-2-lax-1a]"}, id="zones"),
+            pytest.param({"zones": "[us-east-1-wl1-bos-wlz-1, eusc-de-east-1a]"}, id="zones of other kinds"),
+            *(
+                pytest.param({"nodes": "existing", "labels": f"{{{label}}}"}, id=f"existing nodes by {label}")
+                for label in (
+                    "karpenter.sh/nodepool: gpus",
+                    "karpenter.k8s.aws/instance-family: p4d",
+                    "topology.kubernetes.io/zone: us-east-1a",
+                    "node.kubernetes.io/instance-type: p4d.24xlarge",
+                    "kubernetes.io/hostname: ip-10-0-0-1",
+                    "eks.amazonaws.com/nodegroup: gpus",
+                )
+            ),
             pytest.param({"taints": "[{key: gpu, effect: NoExecute}, {key: a.b/c, value: x}]"}, id="two taints"),
             pytest.param({"labels": '{team: "", a.b/c_d: X.1}'}, id="labels, also an empty one"),
             pytest.param(
@@ -746,6 +765,60 @@ REFUSED = [
         "without a taint any pod may be scheduled to these nodes",
         "Remove 'taints' for the default, or add 'untainted: true'",
         id="no taint by error",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, effect: PreferNoSchedule}]")),
+        "pools[0].taints",
+        "PreferNoSchedule keeps no pod away: any pod may be scheduled to these nodes",
+        "or add 'untainted: true'",
+        id="a taint that keeps no pod away",
+    ),
+    pytest.param(
+        text(pool_text(labels="{topology.kubernetes.io/zone: us-east-1a}")),
+        "pools[0].labels[topology.kubernetes.io/zone]",
+        "this label is set by Karpenter, the cloud or gpu-slice",
+        "Write 'zones: [NAME]'",
+        id="a zone as a label",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(zones=f"[{zone}]")),
+            "pools[0].zones[0]",
+            f"'{zone}' is not well formed",
+            "such as 'us-east-1a', and not a region or the id of a zone",
+            id=f"no zone: {zone}",
+        )
+        for zone in ("us-east-1", "use1-az1", "a", "us-east-1A", "us-east-1aa")
+    ),
+    pytest.param(text(pool_text(zones="[]")), "pools[0].zones", "is empty", "Add at least one entry", id="no zones"),
+    pytest.param(
+        text(pool_text(zones="[us-east-1a, us-east-1b, us-east-1a]")),
+        "pools[0].zones[2]",
+        "'us-east-1a' is given twice",
+        "Give it once",
+        id="a zone twice",
+    ),
+    pytest.param(
+        text(pool_text(nodes="existing", labels="{gpu-slice/pool: p}")),
+        "pools[0].labels[gpu-slice/pool]",
+        "this label is set by",
+        "gpu-slice/pool is set to the pool's name",
+        id="our own label on existing nodes",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(nodes="existing", labels=f"{{{key}: x}}")),
+            f"pools[0].labels[{key}]",
+            f"'p4d.24xlarge' has '{value}' there, not 'x'",
+            "Correct it, or instanceTypes",
+            id=f"what the type contradicts: {key}",
+        )
+        for key, value in (
+            ("node.kubernetes.io/instance-type", "p4d.24xlarge"),
+            ("beta.kubernetes.io/arch", "amd64"),
+            ("kubernetes.io/os", "linux"),
+            ("karpenter.k8s.aws/instance-family", "p4d"),
+        )
     ),
     pytest.param(
         text(pool_text(untainted="true")), "pools[0].untainted", "default taint", "'taints: []'", id="untainted alone"
@@ -1572,8 +1645,12 @@ class TestNodes:
     def test_a_node_of_karpenter(self) -> None:
         (shape,) = pool(labels="{nvidia.com/gpu: a100, team: a}").shapes
         assert shape.instance_type.name == "p4d.24xlarge"
-        assert shape.labels == {
+        assert {key: value for key, value in shape.labels.items() if value is not None} == {
             "gpu-slice/pool": "p",
+            "karpenter.k8s.aws/ec2nodeclass": "p",
+            "karpenter.k8s.aws/instance-capability-flex": "false",
+            "karpenter.k8s.aws/instance-category": "p",
+            "karpenter.k8s.aws/instance-generation": "4",
             "karpenter.k8s.aws/instance-family": "p4d",
             "karpenter.k8s.aws/instance-gpu-count": "8",
             "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
@@ -1592,12 +1669,70 @@ class TestNodes:
             "team": "a",
         }
 
-    def test_a_node_that_stands_there_has_no_label_of_karpenters(self) -> None:
-        (shape,) = pool(nodes="existing").shapes
-        assert not [key for key in shape.labels if "karpenter" in key]
-        assert shape.labels["gpu-slice/pool"] == "p"
-        assert shape.labels["nvidia.com/gpu"] == "a100"
-        assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+    def test_what_a_node_never_has_is_known_too(self) -> None:
+        (shape,) = pool().shapes
+        assert sorted(key for key, value in shape.labels.items() if value is None) == [
+            "karpenter.k8s.aws/capacity-reservation-id",
+            "karpenter.k8s.aws/capacity-reservation-interruptible",
+            "karpenter.k8s.aws/capacity-reservation-type",
+            "karpenter.k8s.aws/instance-accelerator-count",
+            "karpenter.k8s.aws/instance-accelerator-manufacturer",
+            "karpenter.k8s.aws/instance-accelerator-name",
+            "node.kubernetes.io/windows-build",
+        ]
+
+    def test_a_node_that_stands_there_may_have_been_launched_by_karpenter_or_not(self) -> None:
+        shapes = pool(nodes="existing").shapes
+        assert [shape.labels["karpenter.k8s.aws/instance-family"] for shape in shapes] == ["p4d", None]
+        for shape in shapes:
+            assert "karpenter.sh/nodepool" not in shape.labels
+            assert shape.labels["gpu-slice/pool"] == "p"
+            assert shape.labels["nvidia.com/gpu"] == "a100"
+            assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_nodes_of_node_pools_that_are_named_are_known_to_be_theirs(self) -> None:
+        shapes = pool(nodes="existing", nodePools="[a, b]").shapes
+        assert [shape.labels["karpenter.sh/nodepool"] for shape in shapes] == ["a", "b"]
+        assert {shape.labels["karpenter.k8s.aws/instance-category"] for shape in shapes} == {"p"}
+
+    def test_only_reserved_nodes_are_of_a_reservation(self) -> None:
+        found = pool(capacityTypes="[reserved, spot]", capacityReservations="[{id: cr-1}]").shapes
+        known = ["karpenter.k8s.aws/capacity-reservation-id" in each.labels for each in found]
+        assert known == [False, True]
+
+    def test_there_is_one_kind_for_each_zone(self) -> None:
+        zones = [
+            (each.labels["topology.kubernetes.io/zone"], each.labels["topology.kubernetes.io/region"])
+            for each in pool(zones="[us-east-1a, us-west-2-lax-1a, us-east-1-wl1-bos-wlz-1, us-gov-west-1b]").shapes
+        ]
+        assert zones == [
+            ("us-east-1a", "us-east-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("p4d.24xlarge", ("p", "4", "p4d", "24xlarge", "false")),
+            ("p6-b200.48xlarge", ("p", "6", "p6-b200", "48xlarge", "false")),
+            ("gr6.4xlarge", ("gr", "6", "gr6", "4xlarge", "false")),
+            ("g5g.metal", ("g", "5", "g5g", "metal", "false")),
+            ("u-6tb1.metal", ("u", "1", "u-6tb1", "metal", "false")),
+            ("m7i-flex.large", ("m", "7", "m7i-flex", "large", "true")),
+            ("our-own", (None, None, None, None, "false")),
+            ("a.b.c", (None, None, None, None, "false")),
+        ],
+    )
+    def test_what_follows_from_the_name_of_a_type(self, name: str, expected: tuple[str | None, ...]) -> None:
+        """Held against the names in Karpenter's ``instance-types.md``."""
+        types = f"catalogue: {{instanceTypes: {{{name}: {{gpu: a100-40gb, gpus: 8}}}}}}\n"
+        (shape,) = load(pool_text(instanceTypes=f"[{name}]"), extra=types).pools[0].shapes
+        assert expected == tuple(
+            shape.labels[f"karpenter.k8s.aws/instance-{what}"]
+            for what in ("category", "generation", "family", "size", "capability-flex")
+        )
 
     def test_there_is_one_kind_for_each_type_and_each_way_to_buy_it(self) -> None:
         found = pool(**{**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, capacityTypes="[spot, on-demand]")
@@ -1612,7 +1747,7 @@ class TestNodes:
         ]
 
     def test_a_type_that_karpenter_does_not_list_has_no_gpu_labels(self) -> None:
-        (shape,) = pool(
+        shape, _ = pool(
             gpu="gb200", partition="{mig: {1g.23gb: 7}}", instanceTypes="[p6e-gb200.36xlarge]", nodes="existing"
         ).shapes
         assert shape.labels["kubernetes.io/arch"] == "arm64"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from webhook.admission import assigned
 from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_forbidden, refuse_many_shares, settle
 from webhook.admission.denials import explain
-from webhook.admission.node_affinity import node_rules
+from webhook.admission.node_affinity import node_rules, refuse_other_systems
 from webhook.admission.patch import Operation, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
@@ -79,6 +79,8 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
+    if spec.os is not None:
+        refuse_other_systems(spec.os)
     known = plain.get(value) if plain is not None else None
     requests = () if known is not None else _read(value, pod, fleet, namespace, budget)
     containers = places(spec, budget)

@@ -7,18 +7,20 @@ asks for 120.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 
 from msgspec import Struct
 
 from webhook.admission.containers import Wanted
 from webhook.admission.patch import lacks_pool, missing_labels
-from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
+from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Place, Pod, Spec, is_gpu
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import problem
 from webhook.budget import Budget, OutOfSteps
 from webhook.codes import WarningCode
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import SELECTABLE, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS, SHARED, Choice, Fraction
@@ -31,9 +33,17 @@ MOST = 32
 
 DEVICES = "NVIDIA_VISIBLE_DEVICES"
 
+LONGEST_RESOURCE = 40
+"""Characters of a resource in a warning."""
+
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
 _NO_DEVICES = ("void", "none")
+_FRACTIONS = ("gpu-fraction", "gpu-memory", "gpu-sm-")
+"""Annotations of KAI Scheduler and Run:ai: KAI-Scheduler ``pkg/common/constants``."""
+
+CLAIMS = "the pod also has spec.resourceClaims: by default Karpenter launches no node for such a pod"
+"""Karpenter's ``settings.ignoreDRARequests``."""
 
 
 class PodWarning(Struct, frozen=True, gc=False):
@@ -98,6 +108,7 @@ def about_request(
     for assignment in replaced:
         text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
         yield warning("whole-gpu-replaced", text, assignment.container.name)
+    yield from _about_labels(demand, resolution, budget)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
@@ -109,6 +120,8 @@ def about_pod(
     """Warnings about what else is in the pod."""
     result = []
     spec = pod.spec or EMPTY_SPEC
+    if spec.resource_claims:
+        result.append(warning("resource-claims", CLAIMS))
     if spec.node_name:
         result.append(
             warning("node-name", "spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
@@ -117,6 +130,11 @@ def about_pod(
         if len(result) > MOST:
             return result
         container = place.container
+        if container.resources and container.resources.limits:
+            for name in container.resources.limits:
+                if "/" in name:
+                    result += _about_resources(place, container.resources.limits)
+                    break
         if container.security_context is not None and container.security_context.privileged:
             result.append(warning("privileged", "{name} is privileged, so it sees every GPU of the node", place.name))
         if container.env:
@@ -132,10 +150,8 @@ def about_pod(
     if len(annotations) > 1:
         budget.spend(len(annotations))
         for key in annotations:
-            if key.startswith(ANNOTATION) and key not in _OURS:
-                result.append(
-                    warning("unknown-annotation", "annotation {name} is not read: correct it, or remove it", key)
-                )
+            if key.startswith("gpu-") and key not in _OURS:
+                result += _about_annotation(key)
                 if len(result) > MOST:
                     break
     return result
@@ -199,6 +215,77 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
     )
 
 
+def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
+    """Labels for which Karpenter launches no node: the pod waits unless a running one has them."""
+    rules = demand.rules
+    odd = rules.keys().difference(WELL_KNOWN)
+    fewest: list[str] = []
+    launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"] if odd else []
+    for pool in launched:
+        if odd <= pool.shapes[0].labels.keys():  # what is known of one kind of node is known of all
+            return
+        for shape in rules.allowed_shapes(pool, budget):
+            budget.spend(rules.cost)
+            unheard_of = rules.unheard_of(shape.labels)
+            if not unheard_of:
+                return
+            fewest = min(fewest or unheard_of, unheard_of, key=len)
+    known = [
+        *dict.fromkeys(key for pool in launched for key in (*pool.labels, *pool.entry.node_labels, POOL_LABEL)),
+        *SELECTABLE,
+    ]
+    for key in fewest:
+        budget.spend(4 * len(known))
+        yield _about_label(key, known)
+
+
+def _about_label(key: str, known: Iterable[str]) -> PodWarning:
+    """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
+    end = key.rpartition("/")[2]
+    first, *more = sorted(known, key=lambda other: other.rpartition("/")[2] != end)
+    text = f"no new node has label {{name}}; these can match: {first}"
+    for other in more:
+        if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
+            break
+        text += f", {other}"
+    return warning("unheard-of-label", f"{text}, …", key)
+
+
+def _about_resources(place: Place, limits: Iterable[str]) -> list[PodWarning]:
+    text = "{{name}} also asks for {}, which no pool of the fleet offers"
+    others = sorted(filter(is_anothers, limits))
+    return [
+        warning("other-sharing", text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)
+    ]
+
+
+def is_anothers(resource: str) -> bool:
+    """Whether another way to share or to pass through GPUs serves it, as far as its name tells.
+
+    Such as ``nvidia.com/gpumem`` and ``/priority`` (HAMi), ``volcano.sh/vgpu-number``, ``aliyun.com/gpu-mem``,
+    ``koordinator.sh/gpu-core``, ``tencent.com/vcuda-core``, ``nvidia.com/gpu-10gb`` (nos), ``nvidia.com/pgpu`` and
+    ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).
+    """
+    return (
+        "/" in resource
+        and not is_gpu(resource)
+        and (
+            "gpu" in resource.lower()
+            or resource.startswith("tencent.com/vcuda-")
+            or resource == "nvidia.com/priority"
+            or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
+        )
+    )
+
+
+def _about_annotation(key: str) -> Iterator[PodWarning]:
+    if key.startswith(ANNOTATION):
+        yield warning("unknown-annotation", "annotation {name} is not read: correct it, or remove it", key)
+    elif key.startswith(_FRACTIONS):
+        text = "annotation {name} asks another scheduler for a part of a GPU, beside the slice"
+        yield warning("other-sharing", text, key)
+
+
 def _controller(pod: Pod) -> str | None:
     owners = pod.metadata.owner_references if pod.metadata is not None else None
     return next((owner.kind for owner in owners or () if owner.controller), None)
@@ -207,7 +294,8 @@ def _controller(pod: Pod) -> str | None:
 def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
     """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for toleration in missing_tolerations(spec, [need for need in resolution.needs if need.taints], budget):
+    hard = [need for need in resolution.needs if any(taint.effect != "PreferNoSchedule" for taint in need.taints)]
+    for toleration in chain(*missing_tolerations(spec, hard, budget)):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
         yield warning("daemon-set-template", add.format(f"toleration {toleration['key']}{value}{effect}"))
