@@ -108,7 +108,7 @@ def node_labels(
     made = _from_karpenter(instance_type)
     kinds: list[dict[str, str | None]]
     if entry.nodes == "karpenter":
-        made |= {"karpenter.sh/nodepool": entry.name, f"{_AWS}ec2nodeclass": entry.name}
+        made |= {"karpenter.sh/nodepool": entry.name, f"{_AWS}ec2nodeclass": entry.name, **for_operator(entry)}
         kinds = [
             made | {"karpenter.sh/capacity-type": bought} | _absent(_RESERVED if bought != "reserved" else ())
             for bought in entry.capacity_types
@@ -120,6 +120,14 @@ def node_labels(
     for kind in kinds:
         for zone in entry.zones or [""]:
             yield fixed | kind | (_of_zone(zone) if zone else {}) | dict(own)
+
+
+def for_operator(entry: PoolEntry) -> dict[str, str]:
+    """What tells NVIDIA's GPU Operator how to cut a node that Karpenter launches, or to leave it alone.
+
+    Source: NVIDIA/gpu-operator ``controllers/state_manager.go``.
+    """
+    return {"nvidia.com/mig.config": entry.name} if entry.by_operator else {"nvidia.com/gpu.deploy.operands": "false"}
 
 
 def of_type(instance_type: InstanceType) -> Labels:

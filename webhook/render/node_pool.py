@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import for_operator
 from webhook.fleet.labels import ZONE
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
-
-MIG_CONFIG = "nvidia.com/mig.config"
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
@@ -33,9 +32,7 @@ def _node_pool(pool: Pool) -> Manifest:
             **({"budgets": entry.budgets} if entry.budgets is not None else {}),
         },
         "template": {
-            "metadata": {
-                "labels": {POOL_LABEL: pool.name, **_operator_label(pool), **pool.labels, **entry.node_labels}
-            },
+            "metadata": {"labels": {POOL_LABEL: pool.name, **for_operator(entry), **pool.labels, **entry.node_labels}},
             "spec": {
                 "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
                 "expireAfter": entry.expire_after,
@@ -81,7 +78,7 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
         notes["spec", "disruption"] = (
             "Consolidation moves running pods to fewer nodes: only for work that survives that."
         )
-    notes["spec", "template", "metadata", "labels", next(iter(_operator_label(pool)))] = (
+    notes["spec", "template", "metadata", "labels", next(iter(for_operator(pool.entry)))] = (
         "The layout in the ConfigMap of the GPU Operator's MIG manager."
         if pool.entry.by_operator
         else "Keeps the GPU Operator's plugin and MIG manager off these nodes, where there is one."
@@ -89,14 +86,6 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
     if pool.taints:
         notes[*spec, "taints"] = "Not startupTaints: Karpenter waits until those are removed, and nothing removes them."
     return notes
-
-
-def _operator_label(pool: Pool) -> dict[str, str]:
-    """What tells NVIDIA's GPU Operator how to cut a node, or to leave it alone.
-
-    Source: NVIDIA/gpu-operator ``controllers/state_manager.go``.
-    """
-    return {MIG_CONFIG: pool.name} if pool.entry.by_operator else {"nvidia.com/gpu.deploy.operands": "false"}
 
 
 def cut(pool: Pool) -> str:
