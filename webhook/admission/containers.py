@@ -17,6 +17,9 @@ from webhook.slices.suggest import nearest
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
+BY_OTHERS = "; if you did not write it, a LimitRange or a webhook did"
+"""The end of a hint about resources, which the API server itself may have written before it asks us."""
+
 MOST_SLICED = 16
 """Containers of one pod that may have a slice.  The cost of a search grows with them, and no known pod has more."""
 
@@ -105,7 +108,8 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
                 raise Denial(
                     f"{quote(place.name)} asks for a whole GPU, and a node that is cut into slices has none",
                     field=f"{place.path}.resources.limits[{WHOLE_GPU}]",
-                    hint=f"Remove it, or give the container a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'",
+                    hint=f"Remove it, or give the container a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'"
+                    + BY_OTHERS,
                     reason="whole-gpu",
                 )
             result.append(Other(place, resource, count))
@@ -134,7 +138,7 @@ def refuse_forbidden(
                 f"{quote(other.place.name)} asks for {other.count} of '{other.resource}', which namespace "
                 f"{quote(namespace or 'default')} may not use",
                 field=f"{other.place.path}.resources.limits[{other.resource}]",
-                hint="Remove it, or ask the platform team",
+                hint=f"Remove it, or ask the platform team{BY_OTHERS}",
                 reason="namespace",
             )
 
@@ -154,7 +158,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 raise Denial(
                     f"{quote(place.name)} asks for {number} whole GPUs and for a slice",
                     field=field,
-                    hint=f"Remove it to get the slice, or the annotation '{ANNOTATION}' to get the GPUs",
+                    hint=f"Remove it to get the slice, or the annotation '{ANNOTATION}' to get the GPUs{BY_OTHERS}",
                     reason="whole-gpu",
                 )
             replaced = True
@@ -163,14 +167,14 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count} of "
                 f"'{resource}'; one container sees one kind of slice",
                 field=field,
-                hint="Remove one of the two",
+                hint=f"Remove one of the two{BY_OTHERS}",
                 reason="conflict",
             )
         else:
             raise Denial(
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count}",
                 field=field,
-                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container",
+                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container{BY_OTHERS}",
                 reason="conflict",
             )
     return replaced

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from webhook.admission.containers import Wanted
+from webhook.admission.containers import BY_OTHERS, Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
@@ -19,6 +19,8 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import NodeShape, Offer, Pool
 from webhook.slices.request import FIELD
+
+_SELECTED_BY_OTHERS = "; if you did not write it, the namespace (PodNodeSelector) or a webhook did"
 
 
 def explain(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
@@ -55,7 +57,7 @@ class _Explanation:
                     f"{quote(other.place.name)} asks for {other.count} of {quote(other.resource)}, which no pool that "
                     f"serves {self.asked()} has",
                     field=f"{other.place.path}.resources.limits[{other.resource}]",
-                    hint=f"Remove it, or ask for {listed(names, 'or')}",
+                    hint=f"Remove it, or ask for {listed(names, 'or')}{BY_OTHERS}",
                     reason="conflict",
                 )
         capacities = {pool: self.capacity(pool) for pool in pools}
@@ -152,7 +154,7 @@ class _Explanation:
                     f"{quote(value)} matches no node that serves {self.asked()} ({names}), "
                     + (f"where the label is {values}" if values else "whose nodes do not have this label"),
                     field=f"spec.nodeSelector[{key}]",
-                    hint=f"Write {values}, or remove it" if values else "Remove it",
+                    hint=(f"Write {values}, or remove it" if values else "Remove it") + _SELECTED_BY_OTHERS,
                     reason="node-selector",
                 )
         if rules.terms is not None and all(map(empty, rules.terms)):

@@ -90,6 +90,10 @@ class Affinity(View, frozen=True):
     node_affinity: NodeAffinity | UnsetType | None = UNSET
 
 
+class TopologySpread(View, frozen=True):
+    when_unsatisfiable: str | None = None
+
+
 class Spec(View, frozen=True):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -97,6 +101,7 @@ class Spec(View, frozen=True):
     node_selector: dict[str, str] | UnsetType | None = UNSET
     affinity: Affinity | UnsetType | None = UNSET
     node_name: str | None = None
+    topology_spread_constraints: list[TopologySpread] | None = None
 
 
 class Owner(View, frozen=True):

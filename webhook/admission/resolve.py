@@ -65,7 +65,7 @@ class Resolution(Struct, frozen=True, gc=False):
     labels: Mapping[str, str]
     """The labels that all of these pools share."""
     one_of: tuple[str, ...] = ()
-    """Names of the pools, if resource and labels also match other nodes."""
+    """Names of the pools, if resource and labels also match other nodes, or if it matters which nodes are counted."""
     names: str = ""
     """Names of all the pools, as the annotation records them."""
     needs: tuple[Need, ...] = ()
@@ -265,10 +265,14 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
     # Without a label, the pod could be scheduled to any node with a whole GPU.
-    mistaken = (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen)) or any(
-        labels.items() <= shape.labels.items()
-        for pool in mistakable
-        for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
+    mistaken = (
+        demand.rules.spread
+        or (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen))
+        or any(
+            labels.items() <= shape.labels.items()
+            for pool in mistakable
+            for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
+        )
     )
     return Resolution(
         assignments=tuple(

@@ -82,12 +82,17 @@ def about_request(
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
             yield warning(text, wanted.place.name)
-    for assignment in replaced:
-        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
-        yield warning(text, assignment.container.name)
+    yield from about_replaced(replaced)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
+
+
+def about_replaced(replaced: Iterable[Assignment]) -> Iterator[str]:
+    """Warnings about whole GPUs that a slice replaces."""
+    for assignment in replaced:
+        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
+        yield warning(text, assignment.container.name)
 
 
 def about_pod(

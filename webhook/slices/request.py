@@ -42,7 +42,7 @@ _HOWTO = f"Write {EXAMPLES}"
 _SPACES = re.compile(" *")
 _SEPARATORS = frozenset(",|=@")
 _WORD = re.compile(r"[^\s,|=@]+")
-_CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
+CONTAINER_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
 _GPU = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,61}[a-z0-9])?\Z")
 _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
 _SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
@@ -180,7 +180,7 @@ class _Parser:
         if self.peek() == "=":
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name", "Write 'container=slice'")
-        if not _CONTAINER.match(name):
+        if not CONTAINER_NAME.match(name):
             raise bad(
                 f"{quote(name)} cannot be a container's name",
                 start,
