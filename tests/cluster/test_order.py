@@ -32,6 +32,8 @@ class Outcome:
     tolerations: set[str]
     """Their keys, but for those that the API server adds to every pod."""
     selector: dict[str, str] = field(default_factory=lambda: {"nvidia.com/gpu": "a100"})
+    pools: tuple[str, ...] = ()
+    """Those that it requires by name."""
 
 
 def seen(pod: Document) -> Outcome:
@@ -49,7 +51,14 @@ def seen(pod: Document) -> Outcome:
         {key: annotations[key] for key in keys if key in annotations},
         {key for key in tolerations if not key.startswith("node.kubernetes.io/")},
         pod["spec"].get("nodeSelector", {}),
+        required_pools(pod),
     )
+
+
+def required_pools(pod: Document) -> tuple[str, ...]:
+    node = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
+    terms = node.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+    return tuple(name for term in terms for each in term["matchExpressions"] for name in each["values"])
 
 
 def without(outcome: Outcome, key: str) -> Outcome:
@@ -177,6 +186,7 @@ STALE = f"{OURS}metadata.annotations[gpu-slice/assigned]: "
 UNLIMITED = f"{STALE}it gives container 'main' 1 of '{SLICE}', but the container has no such limit. "
 PLAIN = Outcome({"main": {}}, {}, set(), {})
 RIGHT = sliced("main")
+BY_POOL = replace(RIGHT, selector={}, pools=("a100-1g-5gb", "a100-mixed"))
 MAIN = pod(**{"gpu-slice": "main=1g.5gb"})
 MAIN_BESIDE_FPGA = sliced("main", "sidecar", "main", asked="main=1g.5gb", also=FPGA)
 MAIN_RIGHT = sliced("main", "sidecar", "main", asked="main=1g.5gb")
@@ -299,15 +309,15 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             select("nvidia.com/gpu", "h100"),
             pod(),
             before=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
-            after=f"{STALE}no pool that this pod may use gives 1 of '{SLICE}' for its request. ",
+            after=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
         ),
         row(
-            "the nodeSelector is removed: who comes last has the last word",
+            "the nodeSelector is removed: its pools stand in its place",
             select_nothing,
             pod(),
             before=RIGHT,
-            after=RIGHT,
-            after_again=replace(RIGHT, selector={}),
+            before_again=BY_POOL,
+            after=BY_POOL,
         ),
     ],
 )
