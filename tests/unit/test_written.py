@@ -82,7 +82,6 @@ class TestResources:
             pytest.param(
                 {"limits": {"nvidia.com/gpu": 0}},
                 [
-                    ("remove", "/limits/nvidia.com~1gpu"),
                     ("add", "/limits/nvidia.com~1mig-1g.5gb"),
                     ("add", "/requests"),
                 ],
