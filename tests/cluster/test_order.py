@@ -132,6 +132,18 @@ def annotate(key: str, value: str | None) -> Change:
     return change
 
 
+def limit(resource: str, count: str) -> Change:
+    """Give it to the container ``main``."""
+
+    def change(pod: Document) -> None:
+        for container in pod["spec"]["containers"]:
+            if container["name"] == "main":
+                for section in ("limits", "requests"):
+                    container.setdefault("resources", {}).setdefault(section, {})[resource] = count
+
+    return change
+
+
 def tolerate(pod: Document) -> None:
     there = pod["spec"].setdefault("tolerations", [])
     there += [] if any(each["key"] == "team" for each in there) else [{"key": "team", "operator": "Exists"}]
@@ -288,6 +300,33 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             after=RIGHT,
             after_again=UNSEEN,
         ),
+        row(
+            "whole GPUs are added beside the slice",
+            limit("nvidia.com/gpu", "8"),
+            pod(),
+            f"{OURS}spec.containers[0].resources.limits[nvidia.com/gpu]: 'main' asks for 8 whole GPUs and for a slice",
+        ),
+        row(
+            "another slice is added beside the slice",
+            limit("nvidia.com/mig-2g.10gb", "1"),
+            pod(),
+            f"{OURS}spec.containers[0].resources.limits[nvidia.com/mig-2g.10gb]: 'main' asks for 1 of ",
+        ),
+        *(
+            row(
+                f"the API server refuses a container's name: {name}",
+                tolerate,
+                pod(name),
+                f'Pod "a" is invalid: spec.containers[0].name: Invalid value: "{name}": ',
+            )
+            for name in ("Main", "a_b", "main.app", "a=b", "a, b")
+        ),
+        row(
+            "the API server refuses two containers of one name",
+            tolerate,
+            pod("main", "main"),
+            'Pod "a" is invalid: spec.containers[1].name: Duplicate value: "main"',
+        ),
         row("a toleration is added", tolerate, pod(), sliced("main", also="team")),
         row(
             "other tolerations are removed: who comes last has the last word",
@@ -308,8 +347,7 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             "a nodeSelector that no pool satisfies",
             select("nvidia.com/gpu", "h100"),
             pod(),
-            before=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
-            after=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
+            f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
         ),
         row(
             "the nodeSelector is removed: its pools stand in its place",

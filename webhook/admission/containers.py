@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,7 +13,7 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU
-from webhook.slices.request import ANNOTATION, FIELD, SHARED, Choice, Request
+from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, SHARED, Choice, Request
 from webhook.slices.suggest import nearest
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -178,3 +179,18 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 reason="conflict",
             )
     return replaced
+
+
+def refused_names(pod: Mapping[str, Any]) -> Iterator[str]:
+    """What the API server will refuse about the names of containers in *pod*, a document.
+
+    The webhook leaves it to the API server, which says it better.
+    """
+    names: set[str] = set()
+    for section in ("initContainers", "containers"):
+        for index, container in enumerate(pod["spec"].get(section) or ()):
+            name = container["name"]
+            if not CONTAINER_NAME.match(name) or name in names:
+                why = "another container has it" if name in names else "it is not a DNS label, such as 'my-app'"
+                yield f"spec.{section}[{index}].name: the API server will refuse {quote(name)}: {why}"
+            names.add(name)

@@ -13,13 +13,13 @@ from typing import Any
 import jsonpatch
 import msgspec
 
+from webhook.admission.containers import refused_names
 from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
 from webhook.admission.pod import convert
 from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.workloads import Document, Subject, subjects
-from webhook.errors import Denial, quote
+from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
-from webhook.slices.request import CONTAINER_NAME
 
 DEFAULT_NAMESPACE = "default"
 
@@ -68,15 +68,3 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
         subject.namespace or namespace,
         controller=subject.kind if subject.template else None,
     )
-
-
-def refused_names(pod: Document) -> Iterator[str]:
-    """Names of containers that the webhook leaves for the API server to refuse, in its own words."""
-    names: set[str] = set()
-    for section in ("initContainers", "containers"):
-        for index, container in enumerate(pod["spec"].get(section) or ()):
-            name = container["name"]
-            if not CONTAINER_NAME.match(name) or name in names:
-                why = "another container has it" if name in names else "it is not a DNS label, such as 'my-app'"
-                yield f"spec.{section}[{index}].name: the API server will refuse {quote(name)}: {why}"
-            names.add(name)
