@@ -198,6 +198,7 @@ def test_a_memory_that_this_fleet_would_not_make_is_denied() -> None:
     denial = refusal(visited("1/7", fleet=SHRUNK.replace("2g.10gb: 3", "1g.5gb: 7")), SHRUNK)
     assert denial.reason == "stale-assigned"
     assert denial.problem == f"no pool of this cluster has '{MIG}'"
+    assert "the fleet has just changed, so create the pod again, or another webhook changed the pod" in denial.hint
 
 
 SHRUNK = """

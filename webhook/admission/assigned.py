@@ -90,17 +90,21 @@ def outdated(wanted: Iterable[Wanted], fleet: Fleet) -> Denial:
     given = [entry.given for entry in wanted if entry.given is not None]
     for resource, _ in given:
         if resource not in fleet.by_resource:
-            return stale(f"no pool of this cluster has {quote(resource)}")
+            return stale(f"no pool of this cluster has {quote(resource)}", _BY_FLEET)
     text = ", ".join(f"{count} of '{resource}'" for resource, count in given)
-    return stale(f"no pool that this pod may use gives {text[:200]} for its request")
+    return stale(f"no pool that this pod may use gives {text[:200]} for its request", _BY_FLEET)
 
 
-def stale(problem: str) -> Denial:
-    """A `Denial` for a record that does not match the pod."""
+_BY_WEBHOOK = "another webhook changed the pod"
+_BY_FLEET = f"the fleet has just changed, so create the pod again, or {_BY_WEBHOOK}"
+
+
+def stale(problem: str, otherwise: str = _BY_WEBHOOK) -> Denial:
+    """A `Denial` for a record that does not match the pod.  *otherwise*: what happened if nobody copied the record."""
     return Denial(
         problem,
         field=FIELD,
         hint=f"Remove {ASSIGNED}, the slices that it names and the nodeSelector that came with them; "
-        "if you wrote none of them, another webhook changed the pod",
+        f"if you wrote none of them, {otherwise}",
         reason="stale-assigned",
     )
