@@ -148,6 +148,12 @@ class TestPatch:
             assert {**old, "matchExpressions": 0} == {**new, "matchExpressions": 0}
 
     @given(cases())
+    def test_a_pod_that_must_be_spread_selects_no_node_but_those_of_its_pools(self, case: Case) -> None:
+        case[0]["spec"]["topologySpreadConstraints"] = [{"whenUnsatisfiable": "DoNotSchedule"}]
+        made, patched = admitted(case)
+        assert selects_pools(patched, made.resolution)
+
+    @given(cases())
     def test_a_term_that_matches_nothing_does_not_begin_to_match(self, case: Case) -> None:
         _, patched = admitted(case)
         if terms_of(case[0]):
@@ -238,8 +244,9 @@ def selects_pools(pod: Pod, resolution: Any) -> bool:
     """Whether every term that matches any node names the pools of *resolution*, or the nodeSelector names one."""
     names = [pool.name for pool in resolution.pools]
     wanted = {"key": "gpu-slice/pool", "operator": "In", "values": names}
-    return (pod["spec"].get("nodeSelector") or {}).get("gpu-slice/pool") in names or all(
-        matches_nothing(term) or wanted in term["matchExpressions"] for term in terms_of(pod)
+    terms = [term for term in terms_of(pod) if not matches_nothing(term)]
+    return (pod["spec"].get("nodeSelector") or {}).get("gpu-slice/pool") in names or (
+        bool(terms) and all(wanted in term["matchExpressions"] for term in terms)
     )
 
 
