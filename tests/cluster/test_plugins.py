@@ -233,7 +233,9 @@ class TestTolerationRestriction:
     )  # fmt: skip
     def test_another_list_refuses_it(self, cluster, space, allowed: list[Document]) -> None:
         namespace = space(**whitelist(*allowed))
-        assert "conflict with its namespace whitelist" in answer(cluster, asking("1g.5gb"), namespace)
+        assert answer(cluster, asking("1g.5gb"), namespace) == (
+            "pod tolerations (possibly merged with namespace default tolerations) conflict with its namespace whitelist"
+        )
         assert isinstance(answer(cluster, plain(), namespace), dict)
 
     @pytest.mark.parametrize("narrow", [TAINT, OUR_KEY | {"effect": "NoSchedule"}], ids=["the taint", "its effect"])
@@ -242,6 +244,28 @@ class TestTolerationRestriction:
         stored = answer(cluster, asking("1g.5gb", tolerations=[narrow]), namespace)
         assert resources(stored) == {SLICE: "1"}
         assert OUR_KEY not in stored["spec"]["tolerations"]
+
+
+@pytest.mark.parametrize(
+    ("key", "bound"), [("nvidia.com/gpu-shared", True), ("maintenance", False)], ids=["our key", "another key"]
+)
+def test_a_node_is_closed_to_sliced_pods_by_a_taint_with_another_key_alone(
+    cluster, space, key: str, bound: bool
+) -> None:
+    namespace = space()
+    node = cluster.get("Node", "h200-large-1")
+    taints = node["spec"]["taints"]
+    cluster.patch(
+        "Node", "h200-large-1", {"spec": {"taints": [*taints, {"key": key, "value": "drain", "effect": "NoExecute"}]}}
+    )
+    try:
+        cluster.create(asking("4g.71gb"), namespace)
+        if bound:
+            assert cluster.scheduled("notebook", namespace) == "h200-large-1"
+        else:
+            assert "untolerated taint" in cluster.unschedulable("notebook", namespace)
+    finally:
+        cluster.patch("Node", "h200-large-1", {"spec": {"taints": taints}})
 
 
 class TestNodeSelector:
@@ -264,7 +288,8 @@ class TestNodeSelector:
 
     def test_a_list_without_the_label_of_the_pools_refuses_it(self, cluster, space) -> None:
         namespace = space(name="listed")
-        assert "conflict with its namespace whitelist" in answer(cluster, asking("1g.5gb"), namespace)
+        refused = "pod node label selector labels conflict with its namespace whitelist"
+        assert refused in answer(cluster, asking("1g.5gb"), namespace)
         assert resources(answer(cluster, asking("1g.10gb"), namespace)) == {"nvidia.com/mig-1g.10gb": "1"}  # no label
 
 
