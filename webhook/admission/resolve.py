@@ -265,14 +265,10 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
     # Without a label, the pod could be scheduled to any node with a whole GPU.
-    mistaken = (
-        demand.rules.spread
-        or (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen))
-        or any(
-            labels.items() <= shape.labels.items()
-            for pool in mistakable
-            for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
-        )
+    mistaken = (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen)) or any(
+        labels.items() <= shape.labels.items()
+        for pool in mistakable
+        for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
     )
     return Resolution(
         assignments=tuple(
@@ -281,7 +277,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         ),
         pools=tuple(pools),
         labels=labels,
-        one_of=tuple(pool.name for pool in pools) if mistaken else (),
+        one_of=tuple(pool.name for pool in pools) if mistaken or demand.rules.spread else (),
         names=", ".join(pool.name for pool in pools),
         needs=needs_of(pools, (offer.resource for _, offer in chosen)),
         profile=str(chosen[0][1]) if len({str(offer) for _, offer in chosen}) == 1 else "",
