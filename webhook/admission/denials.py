@@ -172,7 +172,7 @@ class _Explanation:
                         f"{expression.key} {expression.operator} {quote(expression.values or [])} matches no node "
                         f"that serves {self.asked()} ({names})" + (f", where the label is {values}" if values else ""),
                         field=AFFINITY,
-                        hint="Correct it, or remove it",
+                        hint="Correct it, or remove it; if you did not write it, a webhook did",
                         reason="node-selector",
                     )
         return Denial(
