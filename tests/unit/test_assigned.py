@@ -315,7 +315,8 @@ def test_one_whole_gpu_beside_the_slice_is_replaced_and_told_of_on_every_visit()
     pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = 1
     again = plan(pod, fleet_of(MIXED))
     assert [each["op"] for each in again.patch] == ["remove"]
-    assert again.warnings == (f"gpu-slice: 'main': nvidia.com/gpu: 1 was replaced by {MIG}: 1",)
+    (warning,) = again.warnings
+    assert warning.text == f"gpu-slice: 'main': nvidia.com/gpu: 1 was replaced by {MIG}: 1"
 
 
 class TestTwoFleets:

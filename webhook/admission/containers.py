@@ -52,7 +52,7 @@ def refuse_many_shares(requests: Iterable[Request]) -> None:
                 raise Denial(
                     f"the device plugin gives a container one share of a GPU, not {choice.count}",
                     field=FIELD,
-                    hint="Write 'shared'; for more, ask for a whole GPU or a larger slice",
+                    hint="For more than one share ask for a slice, or for a whole GPU without the annotation",
                     reason="conflict",
                     position=choice.position,
                 )
@@ -175,14 +175,14 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
             raise Denial(
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count}",
                 field=field,
-                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container{BY_OTHERS}",
+                hint=f"Write the same count in both, or remove it from the container{BY_OTHERS}",
                 reason="conflict",
             )
     return replaced
 
 
-def refused_names(pod: Mapping[str, Any]) -> Iterator[str]:
-    """What the API server will refuse about the names of containers in *pod*, a document.
+def refused_names(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the API server will refuse about the names of containers in *pod*, a document: the field, and why.
 
     The webhook leaves it to the API server, which says it better.
     """
@@ -192,5 +192,6 @@ def refused_names(pod: Mapping[str, Any]) -> Iterator[str]:
             name = container["name"]
             if not CONTAINER_NAME.match(name) or name in names:
                 why = "another container has it" if name in names else "it is not a DNS label, such as 'my-app'"
-                yield f"spec.{section}[{index}].name: the API server will refuse {quote(name)}: {why}"
+                field = f"spec.{section}[{index}].name"
+                yield field, f"{field}: the API server will refuse {quote(name)}: {why}"
             names.add(name)
