@@ -31,7 +31,7 @@ def sliced(pod: Document, asked: str, resolution: Any, fleet: str | bytes) -> Do
         container["resources"] = container.get("resources") or {}
         for name in ("limits", "requests"):
             section = dict(container["resources"].get(name) or {})
-            if assignment.resource != "nvidia.com/gpu":
+            if assignment.resource != "nvidia.com/gpu" and str(section.get("nvidia.com/gpu")) != "0":
                 section.pop("nvidia.com/gpu", None)
             if str(section.get(assignment.resource)) != str(assignment.count):
                 section[assignment.resource] = str(assignment.count)

@@ -46,7 +46,7 @@ WarningCode: TypeAlias = Literal[
 ]
 """What the author of an admitted pod is warned of."""
 
-NoteCode: TypeAlias = Literal["misplaced-annotation", "not-previewed", "unread"]
+NoteCode: TypeAlias = Literal["container-name", "misplaced-annotation", "not-previewed", "unread"]
 """What only a preview says: the webhook sees nothing but pods, and these as they are created."""
 
 Code: TypeAlias = Reason | WarningCode | NoteCode
@@ -90,6 +90,7 @@ WARNINGS: dict[WarningCode, str] = {
 """Each warning in a sentence."""
 
 NOTES: dict[NoteCode, str] = {
+    "container-name": "The API server will refuse the name of a container",
     "misplaced-annotation": "The annotation is in a place where nobody reads it, or is misspelt",
     "not-previewed": "A preview does not know the pod that has this annotation",
     "unread": "The document cannot be read",

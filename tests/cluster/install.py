@@ -28,10 +28,15 @@ PROBE = {
 }
 
 
+def manifests(path: str) -> list[Document]:
+    """The documents of a file in ``manifests/``."""
+    return [found.value for found in documents.read((MANIFESTS / path).read_bytes(), name=path)]
+
+
 def manifest(path: str) -> Document:
-    """The only document of a file in ``manifests/``."""
-    (found,) = documents.read((MANIFESTS / path).read_bytes(), name=path)
-    return found.value
+    """The only document of such a file."""
+    (found,) = manifests(path)
+    return found
 
 
 def configuration(url: str, ca: bytes) -> Document:
@@ -58,8 +63,9 @@ class Installation:
 
     def guard(self) -> None:
         """Set up the guard, while no webhook is there."""
-        self.cluster.create(manifest("guard/policy.yaml"))
-        self.cluster.create(manifest("guard/binding.yaml"))
+        for path in ("guard/policy.yaml", "guard/binding.yaml", "guard/running.yaml"):
+            for document in manifests(path):
+                self.cluster.create(document)
         self._wait(lambda said: "ValidatingAdmissionPolicy 'gpu-slice'" in said)
 
     def point_at(self, port: int, ca: Path, noticed: Callable[[str], bool]) -> None:

@@ -48,7 +48,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 11 + 11
+    assert len(lines) == 14 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 
@@ -76,7 +76,7 @@ def test_applying_them_again_changes_nothing(cluster) -> None:
     assert cluster.kubectl("diff", "-k", str(MANIFESTS)).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["gpu-slice", "gpu-slice-keeper"])
+@pytest.mark.parametrize("name", ["gpu-slice", "gpu-slice-running", "gpu-slice-keeper"])
 def test_the_types_of_a_policys_expressions_agree_with_what_they_are_about(cluster, name: str) -> None:
     def checked() -> dict[str, object] | None:
         policy = cluster.get("ValidatingAdmissionPolicy", name, api_version="admissionregistration.k8s.io/v1")

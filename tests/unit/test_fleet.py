@@ -1648,6 +1648,7 @@ class TestNodes:
         assert {key: value for key, value in shape.labels.items() if value is not None} == {
             "gpu-slice/pool": "p",
             "karpenter.k8s.aws/ec2nodeclass": "p",
+            "nvidia.com/gpu.deploy.operands": "false",
             "karpenter.k8s.aws/instance-capability-flex": "false",
             "karpenter.k8s.aws/instance-category": "p",
             "karpenter.k8s.aws/instance-generation": "4",

@@ -131,7 +131,8 @@ class TestPatch:
             for section in ("limits", "requests"):
                 # A pod that asked for it itself keeps its own spelling; an API server spells it as a text.
                 assert str(resources[section][each.resource]) == str(each.count)
-                assert {key for key in resources[section] if key.startswith("nvidia.com/")} == {each.resource}
+                asked = {key for key, count in resources[section].items() if str(count) != "0"}
+                assert {key for key in asked if key.startswith("nvidia.com/")} == {each.resource}
 
     @given(cases())
     def test_what_the_pod_selected_tolerated_and_required_is_still_there(self, case: Case) -> None:
@@ -146,6 +147,12 @@ class TestPatch:
             expressions = old.get("matchExpressions") or []
             assert (new.get("matchExpressions") or [])[: len(expressions)] == expressions
             assert {**old, "matchExpressions": 0} == {**new, "matchExpressions": 0}
+
+    @given(cases())
+    def test_a_pod_that_must_be_spread_selects_no_node_but_those_of_its_pools(self, case: Case) -> None:
+        case[0]["spec"]["topologySpreadConstraints"] = [{"whenUnsatisfiable": "DoNotSchedule"}]
+        made, patched = admitted(case)
+        assert selects_pools(patched, made.resolution)
 
     @given(cases())
     def test_a_term_that_matches_nothing_does_not_begin_to_match(self, case: Case) -> None:
@@ -223,8 +230,25 @@ class TestSecondVisit:
 
         again = plan(stripped, fleet_of(case[1]))
 
-        assert {each["path"].split("/")[2] for each in again.patch} == {taken["path"].split("/")[2]}
-        assert sorted_lists(jsonpatch.apply_patch(stripped, again.patch)) == sorted_lists(patched)
+        sections = {each["path"].split("/")[2] for each in again.patch}
+        restored = jsonpatch.apply_patch(stripped, again.patch)
+        if taken["path"].startswith("/spec/nodeSelector"):  # as the names of the pools
+            assert sections <= {"affinity"}
+            assert plan(restored, fleet_of(case[1])).patch == ()
+            assert selects_pools(restored, made.resolution)
+        else:
+            assert sections == {taken["path"].split("/")[2]}
+            assert sorted_lists(restored) == sorted_lists(patched)
+
+
+def selects_pools(pod: Pod, resolution: Any) -> bool:
+    """Whether every term that matches any node names the pools of *resolution*, or the nodeSelector names one."""
+    names = [pool.name for pool in resolution.pools]
+    wanted = {"key": "gpu-slice/pool", "operator": "In", "values": names}
+    terms = [term for term in terms_of(pod) if not matches_nothing(term)]
+    return (pod["spec"].get("nodeSelector") or {}).get("gpu-slice/pool") in names or (
+        bool(terms) and all(wanted in term["matchExpressions"] for term in terms)
+    )
 
 
 def plan_without(pod: Pod, made: Plan, taken: Mapping[str, Any]) -> Pod:

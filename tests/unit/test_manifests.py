@@ -244,6 +244,16 @@ def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
+def test_a_change_of_a_pod_that_exists_is_never_refused() -> None:
+    policy, binding = _documents(MANIFESTS / "guard" / "running.yaml")
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+
+    assert rule == WEBHOOK["rules"][0] | {"operations": ["UPDATE"]}
+    assert policy["spec"]["matchConstraints"]["namespaceSelector"] == WEBHOOK["namespaceSelector"]
+    assert policy["spec"]["failurePolicy"] == "Ignore"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Warn"]}
+
+
 def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
     """P2."""
     assert WEBHOOK["namespaceSelector"]["matchExpressions"] == [

@@ -42,6 +42,7 @@ SMALL: dict[str, Any] = {
     "many privileged containers": pod_of(
         "c0=1g.5gb", *(container(f"c{index}", securityContext={"privileged": True}) for index in range(40))
     ),
+    "a name": pod_of("main=1g.5gb", container(), container("My_App")),
     "a label": {"kind": "Pod", "metadata": {"labels": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": []}},
     "on the workload": {
         "kind": "Deployment",

@@ -357,7 +357,8 @@ namespaces:
         denied = refusal(self.POD, fleet)
         assert str(denied) == (
             "spec.containers[1].resources.limits[nvidia.com/mig-2g.10gb]: 'side' asks for 1 of "
-            "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team."
+            "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team; "
+            "if you did not write it, a LimitRange or a webhook did."
         )
         assert planned(self.POD, fleet, "another").resolution is not None
 

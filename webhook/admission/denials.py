@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
-from webhook.admission.containers import Wanted
+from webhook.admission.containers import BY_OTHERS, Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
@@ -21,6 +21,8 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import NodeShape, Offer, Pool
 from webhook.slices.request import FIELD
+
+_SELECTED_BY_OTHERS = "; if you did not write it, the namespace (PodNodeSelector) or a webhook did"
 
 
 def explain(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
@@ -57,7 +59,7 @@ class _Explanation:
                     f"{quote(other.place.name)} asks for {other.count} of {quote(other.resource)}, which no pool that "
                     f"serves {self.asked()} has",
                     field=f"{other.place.path}.resources.limits[{other.resource}]",
-                    hint=f"Remove it, or ask for {listed(names, 'or')}",
+                    hint=f"Remove it, or ask for {listed(names, 'or')}{BY_OTHERS}",
                     reason="conflict",
                 )
         capacities = {pool: self.capacity(pool) for pool in pools}
@@ -187,9 +189,9 @@ class _Explanation:
             f"{rule} matches no node that serves {self.asked()} ({names}){more}, "
             + (f"where the label is {values}" if values else "whose nodes do not have this label"),
             field=f"spec.nodeSelector[{expression.key}]" if selector else AFFINITY,
-            hint=(f"Write {values}, or remove it" if values else "Remove it")
+            hint=(f"Write {values}, or remove it" if values else "Remove it") + _SELECTED_BY_OTHERS
             if selector
-            else "Correct it, or remove it",
+            else "Correct it, or remove it; if you did not write it, a webhook did",
             reason="node-selector",
         )
 

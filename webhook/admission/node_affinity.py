@@ -40,6 +40,9 @@ class NodeRules(Struct, frozen=True, gc=False):
     """The architectures that the pod names."""
     cost: int = 0
     """Steps that it takes to check one kind of node."""
+    spread: bool = False
+    """Whether the scheduler must spread it.  It then counts every node that the pod selects, also one without slices,
+    and leaves the pod waiting for those that it cannot use."""
 
     @property
     def anything(self) -> bool:
@@ -90,8 +93,11 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
     """What *spec* demands.  Raises `Denial` if there are too many expressions."""
     terms = _required(spec)
     selector = spec.node_selector or {}
+    constraints = spec.topology_spread_constraints or ()
+    budget.spend(len(constraints), "spec.topologySpreadConstraints")
+    spread = any(constraint.when_unsatisfiable == "DoNotSchedule" for constraint in constraints)
     if not selector and terms is None:
-        return ANYWHERE
+        return NodeRules(spread=True) if spread else ANYWHERE
     budget.spend(len(selector), "spec.nodeSelector")
     named = {value for key, value in selector.items() if key in ARCHITECTURES}
     cost = len(selector)
@@ -104,7 +110,7 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
                         named.update(expression.values)
                     elif expression.operator == "NotIn" and DEFAULT_ARCHITECTURE in expression.values:
                         named.update({"arm64"}.difference(expression.values))
-    return NodeRules(selector, terms, frozenset(named), cost)
+    return NodeRules(selector, terms, frozenset(named), cost, spread)
 
 
 def refuse_other_systems(system: System) -> None:

@@ -85,7 +85,10 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
 
 
 def _give(patch: Patch, assignment: Assignment) -> None:
-    """Write a container's slice into limits and requests, and remove a whole GPU."""
+    """Write a container's slice into limits and requests, and remove a whole GPU.
+
+    A zero stays: a LimitRange with ``max: {nvidia.com/gpu: "0"}`` writes it, and refuses a pod that lacks it.
+    """
     place, resource, number = assignment.container, assignment.offer.resource, assignment.choice.count
     count, pointer = str(number), f"/spec/{place.section}/{place.index}/resources"
     resources = place.container.resources
@@ -98,7 +101,7 @@ def _give(patch: Patch, assignment: Assignment) -> None:
         if not section:
             patch.put(f"{pointer}/{name}", {resource: count}, exists=section is not UNSET)
             continue
-        if WHOLE_GPU in section and resource != WHOLE_GPU:
+        if WHOLE_GPU in section and WHOLE_GPU in place.asks and resource != WHOLE_GPU:
             patch.remove(f"{pointer}/{name}/{_WHOLE_GPU}")
         exists = resource in section
         if not exists or whole_number(section[resource], place.path) != number:

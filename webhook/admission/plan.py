@@ -8,13 +8,21 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from webhook.admission import assigned
-from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_forbidden, refuse_many_shares, settle
+from webhook.admission.containers import (
+    DEFAULT_CONTAINER,
+    Wanted,
+    choose,
+    others,
+    refuse_forbidden,
+    refuse_many_shares,
+    settle,
+)
 from webhook.admission.denials import explain
-from webhook.admission.node_affinity import node_rules, refuse_other_systems
-from webhook.admission.patch import Operation, write
+from webhook.admission.node_affinity import NodeRules, node_rules, refuse_other_systems
+from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
-from webhook.admission.warnings import PodWarning, about_request, warnings
+from webhook.admission.warnings import PodWarning, about_replaced, about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -90,13 +98,23 @@ def plan(
         return Plan(patch, warnings(pod, containers, resolution, controller, budget), resolution)
     requests = requests or request.parse(value, budget)
     refuse_many_shares(requests)
-    recalled = assigned.recall(value, annotations, requests, containers)
+    rules, policy = node_rules(spec, budget), fleet.policy(namespace)
+    try:
+        recalled = assigned.recall(value, annotations, requests, containers)
+    except Denial:
+        # Slices and node selection may be those of the record.
+        wanted = choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
+        request_alone = Demand(wanted, (), NodeRules(architectures=rules.architectures), policy)
+        _refuse_unserved(request_alone, fleet, namespace, budget)
+        raise
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
-    demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
+    demand = Demand(wanted, others(wanted, containers), rules, policy)
     refuse_forbidden(demand.others, demand.policy, fleet, namespace, budget)
     resolved = resolve(demand, fleet, budget)
     if resolved is None:
         if recalled is not None:
+            anew = [Wanted(entry.place, entry.request) for entry in recalled]
+            _refuse_unserved(Demand(anew, demand.others, rules, policy), fleet, namespace, budget)
             raise assigned.outdated(recalled, fleet)
         raise explain(demand, fleet, namespace, budget)
     replaced = [
@@ -105,12 +123,23 @@ def plan(
         if part.container.asks
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
+    if recalled is not None and missing_labels(spec, resolved.labels):
+        # Another webhook removed them, or the first visit was to a replica whose fleet calls them otherwise, as its
+        # nodes do.  The names of the pools are right for both.
+        names = tuple(pool.name for pool in resolved.pools)
+        resolved = replace(resolved, labels={}, one_of=names)
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, (), resolved, why)
+        return Plan(patch, tuple(about_replaced(replaced)), resolved, why)
     about = about_request(demand, resolved, replaced, fleet, budget)
     return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+
+
+def _refuse_unserved(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:
+    """Raise `Denial` if a pod would be refused without its record, too: that is what its author must read first."""
+    if resolve(demand, fleet, budget) is None:
+        raise explain(demand, fleet, namespace, budget) from None
 
 
 def _read(value: str, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Sequence[request.Request]:
@@ -155,6 +184,7 @@ def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy)
         and policy is EVERYTHING
         and not spec.node_selector
         and not spec.affinity
+        and not spec.topology_spread_constraints
         and ASSIGNED not in pod.annotations
     )
 

@@ -90,6 +90,10 @@ class Affinity(View, frozen=True):
     node_affinity: NodeAffinity | UnsetType | None = UNSET
 
 
+class TopologySpread(View, frozen=True):
+    when_unsatisfiable: str | None = None
+
+
 class System(View, frozen=True):
     name: str | None = None
 
@@ -101,6 +105,7 @@ class Spec(View, frozen=True):
     node_selector: dict[str, str] | UnsetType | None = UNSET
     affinity: Affinity | UnsetType | None = UNSET
     node_name: str | None = None
+    topology_spread_constraints: list[TopologySpread] | None = None
     os: System | None = None
     resource_claims: list[Any] | None = None
 

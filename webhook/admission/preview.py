@@ -14,6 +14,8 @@ from typing import Any
 import jsonpatch
 import msgspec
 
+from webhook.admission.advice import Note
+from webhook.admission.containers import refused_names
 from webhook.admission.contents import Stray
 from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
@@ -104,6 +106,9 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
         result = decide(subject, fleet, namespace)
     except Denial as denial:
         return Preview(subject, denial=denial, value=value if isinstance(value, str) else None)
+    if result.resolution is not None:
+        notes = [Note("container-name", text, field) for field, text in refused_names(subject.pod)]
+        subject = replace(subject, advice=(*subject.advice, *notes))
     return Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
 
 

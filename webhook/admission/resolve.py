@@ -63,7 +63,7 @@ class Resolution(Struct, frozen=True, gc=False):
     labels: Mapping[str, str]
     """The labels that all of these pools share."""
     one_of: tuple[str, ...] = ()
-    """Names of the pools, if resource and labels also match other nodes."""
+    """Names of the pools, if resource and labels also match other nodes, or if it matters which nodes are counted."""
     names: str = ""
     """Names of all the pools, as the annotation records them."""
     needs: tuple[Need, ...] = ()
@@ -273,7 +273,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         ),
         pools=tuple(pools),
         labels=labels,
-        one_of=tuple(pool.name for pool in pools) if mistaken else (),
+        one_of=tuple(pool.name for pool in pools) if mistaken or demand.rules.spread else (),
         names=", ".join(pool.name for pool in pools),
         needs=needs_of(pools, (offer.resource for _, offer in chosen)),
         profile=str(chosen[0][1]) if len({str(offer) for _, offer in chosen}) == 1 else "",

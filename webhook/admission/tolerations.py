@@ -45,7 +45,12 @@ def _json(toleration: Toleration) -> dict[str, Any]:
 
 
 def toleration_of(taint: Taint) -> Toleration:
-    """The toleration for *taint*: for our own key with any value, otherwise for exactly this taint."""
+    """The toleration for *taint*: for our own key with any value and effect, otherwise for exactly this taint.
+
+    Templates carry it for years, and may meet nodes that others tainted with this key in their own way.  The price: a
+    namespace's whitelist (PodTolerationRestriction) must name the key as widely, and a NoExecute taint of this key
+    evicts no sliced pod.  A pod that itself tolerates what its pools have gets no wider one.
+    """
     if taint.key == TAINT_KEY:
         return Toleration(taint.key, "Exists")
     if not taint.value:

@@ -105,13 +105,18 @@ def about_request(
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
             yield warning("first-container", text, wanted.place.name)
-    for assignment in replaced:
-        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
-        yield warning("whole-gpu-replaced", text, assignment.container.name)
+    yield from about_replaced(replaced)
     yield from _about_labels(demand, resolution, budget)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
+
+
+def about_replaced(replaced: Iterable[Assignment]) -> Iterator[PodWarning]:
+    """Warnings about whole GPUs that a slice replaces."""
+    for assignment in replaced:
+        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
+        yield warning("whole-gpu-replaced", text, assignment.container.name)
 
 
 def about_pod(

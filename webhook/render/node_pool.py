@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.labels import for_operator
-from webhook.fleet.labels import ZONE
+from webhook.fleet.labels import ZONE, for_operator
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
 

@@ -42,7 +42,7 @@ _HOWTO = f"Write {EXAMPLES}"
 _SPACES = re.compile(" *")
 _SEPARATORS = frozenset(",|=@")
 _WORD = re.compile(r"[^\s,|=@]+")
-_CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
+CONTAINER_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
 _GPU = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9 ]{0,61}[A-Za-z0-9])?\Z")  # a catalogue says what it means
 _PRODUCT = re.compile(r"(?:nvidia|tesla) [-._a-z0-9 ]*[a-z0-9]", re.IGNORECASE)
 _OF_GPU = re.compile(r" *@ *([^,|=@]*[^,|=@ ])")
@@ -197,7 +197,7 @@ class _Parser:
         if self.peek() == "=":
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name", "Write 'container=slice'")
-        if not _CONTAINER.match(name):
+        if not CONTAINER_NAME.match(name):
             hint = "Write 'container=slice' with a name from spec.containers"
             raise bad(f"{quote(name)} cannot be a container's name", start, hint)
         if self.peek() != "=":
