@@ -61,6 +61,12 @@ class Metrics:
         self.denials = Counter(
             "gpu_slice_denials", "Pods that were denied, by reason", ["reason"], registry=self.registry
         )
+        self.advice = Counter(
+            "gpu_slice_advice",
+            "Workloads that were looked at, by what was said: denied (their pods would be), warned or silent",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.refused = Counter(
             "gpu_slice_refused_requests",
             "HTTP requests that were no review, or that failed, by status code",
