@@ -65,6 +65,7 @@ def main(fleet_path: Path | None, folder: Path) -> None:
                 installation = Installation(found)
                 installation.guard()
                 installation.point_at(server.port, tls / "ca.crt", lambda said: "ValidatingAdmission" not in said)
+                installation.advise_at(server.port, tls / "ca.crt")
                 env = write_env(folder, found.plane.kubeconfig, found.plane.kubectl)
                 version = programs.version(f"kubernetes-{programs.kubernetes()}")
                 click.echo(f"Kubernetes {version} with {len(made)} nodes, in {time.monotonic() - begun:.0f} s.")
