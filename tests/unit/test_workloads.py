@@ -160,5 +160,5 @@ class TestPreview:
     @given(ODD | JSON)
     def test_any_document_is_previewed(self, document: Any) -> None:
         for each in preview({"kind": "List", "items": [document, {"kind": "Pod", "spec": document}]}, fleet_of(MIXED)):
-            assert each.outcome in ("sliced", "unchanged", "untouched", "denied")
+            assert each.outcome in ("sliced", "unchanged", "untouched", "denied", "unknown", "unread")
             assert isinstance(each.subject.title, str)

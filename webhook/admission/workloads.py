@@ -1,4 +1,4 @@
-"""Workloads: the pod that a template describes, and advice about an annotation in the wrong place.
+"""Workloads: the pods that an object creates, and advice about an annotation in the wrong place.
 
 The webhook never changes a workload, only its pods.  So a preview of a Deployment is a preview of its pod.  An
 annotation on the Deployment itself has no effect, and only this advice says so.
@@ -6,11 +6,24 @@ annotation on the Deployment itself has no effect, and only this advice says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from webhook.errors import quote
+from webhook.admission.advice import advise
+from webhook.admission.contents import (
+    Contents,
+    Object,
+    Path,
+    Stray,
+    Template,
+    annotations_of,
+    last,
+    mapping,
+    search,
+    write_path,
+)
+from webhook.errors import kind_of
 from webhook.slices.request import ANNOTATION
 
 Document: TypeAlias = dict[str, Any]
@@ -19,97 +32,172 @@ Document: TypeAlias = dict[str, Any]
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
 
+NO_KIND = "an object without a kind"
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A document to preview: a pod, or an object that creates pods."""
+    """What is previewed: a pod, one of the pods that an object creates, or an object of which no pod is known."""
 
     kind: str
     name: str
     namespace: str | None
     pod: Document | None
-    """The pod, or the one that the object creates; None if it creates none."""
+    """The pod, or the one that the object creates; None if none is known."""
     template: str = ""
-    """The path of the pod template, as in ``spec.template``; empty for a pod."""
+    """The path of the pod template, as in ``spec.template``; empty for a pod, and for an object without one."""
     advice: tuple[str, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    """Where else the annotation stands, with no pod to preview for it."""
+    controller: str | None = None
+    """The kind that creates the pod; None for a pod that stands alone."""
+    why: str = ""
+    """Why there is no pod."""
+    makes_no_pods: bool = False
+    """Whether that is known."""
+    readable: bool = True
+    """Whether it was looked at."""
 
     @property
     def title(self) -> str:
-        """As in ``Pod team-a/notebook``, or ``Deployment notebook, its pod``."""
+        """As in ``Pod team-a/notebook``, or ``Deployment notebook, spec.template``."""
         where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {where}{self.name}".strip() + (", its pod" if self.template else "")
+        return f"{self.kind} {where}{self.name}".strip() + (f", {self.template}" if self.template else "")
 
 
 def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
-    """The subjects in *document*: itself, or the items of a List."""
+    """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items."""
     if not isinstance(document, dict):
-        yield Subject(kind=quote(document), name="", namespace=None, pod=None)
+        yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
         return
-    items = document.get("items")
-    if str(document.get("kind", "")).endswith("List") and isinstance(items, list) and depth < DEEPEST_LIST:
+    items, kind = document.get("items"), document.get("kind")
+    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+        if depth == DEEPEST_LIST:
+            yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
+            return
         for item in items:
-            yield from subjects(item, depth + 1)
+            yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1)
         return
-    yield _subject(document)
+    yield from _subjects(search(document))
 
 
-def _subject(document: Mapping[str, Any]) -> Subject:
-    metadata = _mapping(document, "metadata")
-    kind = str(document.get("kind") or "an object without a kind")
-    name = str(metadata.get("name") or metadata.get("generateName") or "")
-    namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
+def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
+    """An item of a typed list, such as a PodList, which an API server sends without its kind."""
+    if not kind or not isinstance(item, dict) or "kind" in item:
+        return item
+    return {"apiVersion": around.get("apiVersion"), "kind": kind, **item}
+
+
+def _subjects(contents: Contents) -> list[Subject]:
+    root, templates = contents.object, contents.templates
+    found = [_of(template, root) for template in templates] or [
+        Subject(root.kind or NO_KIND, root.name, root.namespace, None, why=_why(root), makes_no_pods=root.makes_no_pods)
+    ]
+    advice: list[list[str]] = [[] for _ in found]
+    strays: list[list[Stray]] = [[] for _ in found]
+    under = _under(templates)
+    for stray in contents.strays:
+        concerned = [stray.template] if stray.template else _concerned(stray.place, under)
+        if any(stray.place == annotations_of(template) for template in concerned) and stray.key == ANNOTATION:
+            continue  # a controller gives it to the pods of a template that has none of its own
+        lacking = [template for template in concerned if not _annotated(template)]
+        covered = bool(concerned) and not lacking
+        if covered and not (stray.key == ANNOTATION and last(stray.place) == "annotations"):
+            continue
+        index = templates.index((lacking or concerned)[0]) if concerned else 0
+        strays[index].append(stray)
+        if not covered:
+            advice[index].append(advise(stray, lacking))
+    advice[0] += [
+        f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked"
+        for path in contents.unread
+    ]
+    if contents.more:
+        advice[0].append(f"'{ANNOTATION}' stands in more places than a preview looks at")
+    return [
+        replace(subject, advice=(*subject.advice, *notes), strays=tuple(others))
+        for subject, notes, others in zip(found, advice, strays, strict=True)
+    ]
+
+
+def _under(templates: Sequence[Template]) -> dict[int, list[Template]]:
+    """The templates under each mapping and list that holds one, by the identity of its path."""
+    under: dict[int, list[Template]] = {}
+    for template in templates:
+        path = template.path
+        while path is not None:
+            under.setdefault(id(path), []).append(template)
+            path = path[0]
+        under.setdefault(id(None), []).append(template)
+    return under
+
+
+def _concerned(place: Path, under: Mapping[int, list[Template]]) -> list[Template]:
+    """The templates that the author of a key at *place* most likely meant: those in the smallest part around it."""
+    while id(place) not in under and place is not None:
+        place = place[0]
+    return under.get(id(place), [])
+
+
+def _annotated(template: Template) -> bool:
+    known = template.object.known
+    metadata = template.object.metadata if known and known.ignored else mapping(template.value, "metadata")
+    return ANNOTATION in mapping(metadata, "annotations")
+
+
+def _why(root: Object) -> str:
+    if root.makes_no_pods:
+        return "it makes no pods"
+    if not root.kind:
+        return "it has no kind"
+    if root.known is not None and root.known.templates:
+        return "it has no pod template"
+    return "a preview does not know how this kind makes pods"
+
+
+def _of(template: Template, root: Object) -> Subject:
+    """The subject of *template*, which stands in the object *root*."""
+    around = template.object
+    kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
+    advice: tuple[str, ...] = ()
     if kind == "Pod":
-        advice = (*_indent_advice(document, "metadata"), *_label_advice(metadata, "metadata"))
-        return Subject(kind, name, namespace, dict(document), advice=advice)
-    where, template = _template(document)
-    if template is None:
-        return Subject(kind, name, namespace, None)
-    inner = _mapping(template, "metadata")
-    pod: Document = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},
-        "spec": template.get("spec"),
-    }
-    path = f"{where}.metadata"
-    advice = (
-        *_place_advice(kind, metadata, inner, where),
-        *_indent_advice(template, path),
-        *_label_advice(inner, path),
+        pod = dict(template.value)
+    else:
+        metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, **_metadata(template)},
+            "spec": _spec(template),
+        }
+        if template.path is around.path:
+            advice = (f"a preview does not know how a {kind} makes pods: this is the one that its spec describes",)
+    controller = None if kind == "Pod" else kind
+    return Subject(
+        root.kind or NO_KIND, root.name, namespace, pod, write_path(template.path), advice, controller=controller
     )
-    return Subject(kind, name, namespace, pod, where, advice)
 
 
-def _template(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-    """The pod template of a workload, and its path."""
-    for where in ("spec.template", "spec.jobTemplate.spec.template", "template"):
-        template: Mapping[str, Any] = document
-        for step in where.split("."):
-            template = _mapping(template, step)
-        if isinstance(template.get("spec"), dict) and "containers" in template["spec"]:
-            return where, template
-    return "", None
+def _metadata(template: Template) -> Mapping[str, Any]:
+    known = template.object.known
+    if known is None or not known.ignored:
+        return mapping(template.value, "metadata")
+    return {key: value for key, value in template.object.metadata.items() if key in ("labels", "annotations")}
 
 
-def _place_advice(kind: str, metadata: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _mapping(metadata, "annotations") and ANNOTATION not in _mapping(inner, "annotations"):
-        yield (
-            f"the annotation '{ANNOTATION}' is on the {kind} itself, where it has no effect: "
-            f"move it to {where}.metadata.annotations"
-        )
-
-
-def _indent_advice(template: Mapping[str, Any], where: str) -> Iterator[str]:
-    """The annotation one level too high: beside ``metadata``, or in it beside ``annotations``."""
-    if ANNOTATION in _mapping(template, "annotations") or ANNOTATION in _mapping(template, "metadata"):
-        yield f"'{ANNOTATION}' is one level too high, where it has no effect: move it to {where}.annotations"
-
-
-def _label_advice(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _mapping(metadata, "labels") and ANNOTATION not in _mapping(metadata, "annotations"):
-        yield f"'{ANNOTATION}' is a label, which has no effect: move it to {where}.annotations"
-
-
-def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
+def _spec(template: Template) -> Mapping[str, Any]:
+    """The pod's spec, with the names that the controller gives to containers."""
+    spec: Mapping[str, Any] = template.value["spec"]
+    known, containers = template.object.known, spec["containers"]
+    if known is None or not containers or not all(isinstance(container, dict) for container in containers):
+        return spec
+    if known.first_container:
+        return {**spec, "containers": [{**containers[0], "name": template.object.name}, *containers[1:]]}
+    if not known.only_container:
+        return spec
+    names = [known.only_container + (f"-{index}" if len(containers) > 1 else "") for index in range(len(containers))]
+    named = [
+        container if container.get("name") else {**container, "name": name}
+        for name, container in zip(names, containers, strict=True)
+    ]
+    return {**spec, "containers": named}

@@ -13,7 +13,7 @@ from typing import Any
 
 from fastapi import HTTPException
 
-from webhook.admission.preview import preview
+from webhook.admission.preview import previews
 from webhook.admission.workloads import subjects
 from webhook.fleet.fleet import Fleet
 from webhook.server import settings
@@ -50,11 +50,12 @@ class Previews:
         if not waiting:
             return b""
         document, most = waiting.pop(), settings.MOST_PREVIEWED
-        if sum(1 for _ in islice(subjects(document), most + 1)) > most:
+        found = list(islice(subjects(document), most + 1))
+        if len(found) > most:
             raise HTTPException(413, f"there are more than {most} documents. gpu-slice preview takes any number")
         end = monotonic() + settings.PREVIEW
         parts = []
-        for each in preview(document, fleet, namespace):
+        for each in (each for subject in found for each in previews(subject, fleet, namespace)):
             try:
                 parts.append(view(each).model_dump_json().encode())
             except ValueError as error:  # pydantic writes no lone surrogates

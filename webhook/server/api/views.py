@@ -39,9 +39,9 @@ class PreviewView(_View):
     namespace: str | None
     template: str
     """Where the pod template stands; empty for a pod."""
-    outcome: Literal["sliced", "unchanged", "untouched", "denied"]
+    outcome: Literal["sliced", "unchanged", "untouched", "denied", "unknown", "unread"]
     why: str
-    """Where nothing changes, why."""
+    """Where nothing changes or nothing is known, why."""
     patch: list[dict[str, Any]]
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
@@ -69,7 +69,7 @@ def view(each: Preview) -> PreviewView:
         namespace=each.subject.namespace,
         template=each.subject.template,
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
-        why=each.plan.why if each.plan else "" if denial else "it makes no pods",
+        why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=each.pod,
         warnings=list(each.plan.warnings) if each.plan else [],

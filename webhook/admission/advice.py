@@ -1,0 +1,61 @@
+"""Advice: where an annotation that stands in the wrong place, or is misspelt, belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from webhook.admission.contents import LONGEST_KEY, Path, Stray, Template, annotations_of, last, write_path
+from webhook.errors import quote
+from webhook.slices.request import ANNOTATION
+
+MOST_TARGETS = 3
+"""Places that one piece of advice names."""
+
+
+def advise(stray: Stray, templates: Sequence[Template]) -> str:
+    """Where *stray* stands, whether it has an effect there, and where it belongs.
+
+    *templates*: those without the annotation for which it may be meant.  "Move it" is said only where that is certain.
+    """
+    around, right = stray.object, stray.key == ANNOTATION
+    known, kind = around.known, around.kind
+    key, where = quote(stray.key[:LONGEST_KEY]), write_path(stray.place) or "the top of the document"
+    passed_on = known is not None and any(_matches(stray.place, around.path, path) for path in known.annotations)
+    if passed_on and right:
+        return f"{key} at {where} reaches the pods of this {kind}: only its value was checked"
+    if passed_on or any(stray.place == annotations_of(template) for template in templates):
+        return f"{key} at {where} is not read: write '{ANNOTATION}'"
+    lost = ", where it has no effect"
+    if last(stray.place) == "labels":
+        what, lost = f"{key} is a label", ", which has no effect"
+    elif stray.template is not None and stray.place in [
+        stray.template.path,
+        *((stray.template.path, key) for key in ("metadata", "annotations")),
+    ]:
+        what = f"{key} is one level too high"
+    elif kind and stray.place == ((around.path, "metadata"), "annotations"):
+        what = f"the annotation {key} is on the {kind} itself"
+    else:
+        what = f"{key} is at {where}"
+    if around.makes_no_pods:
+        return f"{what}{lost}: a {kind} makes no pods"
+    places = [write_path(annotations_of(template)) for template in templates]
+    if not places and known is not None:
+        prefix = f"{write_path(around.path)}." if around.path else ""
+        places = [prefix + path.replace(".*", "[*]") for path in known.annotations]
+    targets = " or ".join(places[:MOST_TARGETS])
+    if stray.template is None and (known is None or not known.complete):
+        belongs = f", and belongs in {targets}" if known else f". Its pod template has annotations in {targets}"
+        return f"{what}. A preview does not know whether it reaches a pod{belongs if targets else ''}"
+    if len(places) == 1:
+        return f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
+    return f"{what}{lost}. It belongs in {targets}"
+
+
+def _matches(place: Path, start: Path, pattern: str) -> bool:
+    """Whether *place*, below *start*, has the path *pattern*."""
+    for step in reversed(pattern.split(".")):
+        if place is start or place is None or step not in ("*", place[1]):
+            return False
+        place = place[0]
+    return place is start
