@@ -15,6 +15,7 @@ from tests.cluster.conftest import Ours
 from tests.cluster.install import ADMISSION, ADVICE, ADVISER, MANIFESTS, manifest
 from tests.cluster.test_workloads import PLACED, workload
 from tests.waiting import wait_for
+from webhook.admission import kinds
 
 ASKS = {"gpu-slice": "1g.5gb"}
 TYPO = {"gpu-slice": "1g5gb"}
@@ -32,6 +33,11 @@ def _advice(cluster: Cluster, ours: Ours) -> Iterator[None]:
     ours.installation.advise_at(ours.server.port, ours.tls / "ca.crt")
     yield
     cluster.delete(ADVICE, ADVISER, api_version=ADMISSION)
+
+
+def plural(kind: kinds.Kind) -> str:
+    """The resource of a kind."""
+    return f"{kind.name.lower()}s"
 
 
 def of(kind: str, on_pod: Any = None, on_itself: Any = None, **more: Any) -> Document:
@@ -65,7 +71,7 @@ def _calls(cluster: Cluster, ours: Ours) -> Callable[[], int]:
         def counted() -> tuple[int, int]:
             text = ours.server.get("/metrics")[1]
             mine = re.findall(r"^gpu_slice_advice_total\{.*\} (\S+)$", text, re.MULTILINE)
-            family = r'^apiserver_admission_webhook_request_total\{.*name="workloads\.gpu-slice\.io".*\} (\S+)$'
+            family = r'^apiserver_admission_webhook_request_total\{.*name="(?:workloads|groups)\.gpu-slice\.io".*\} (\S+)$'
             others = re.findall(family, cluster.plane.metrics(), re.MULTILINE)
             return sum(map(int, map(float, mine))), sum(map(int, map(float, others)))
 
@@ -191,7 +197,7 @@ def test_a_workload_as_large_as_the_api_server_takes_is_stored(apply, calls) -> 
 
     (line,) = apply(large, "--server-side")
 
-    assert "more than 50,000 values" in line
+    assert line == "Warning: gpu-slice: the workload is too large to say what will become of its pods"
     assert calls() - before == 1
 
 
@@ -234,3 +240,72 @@ def test_the_manifest_as_an_api_server_stores_it_is_as_shipped(cluster) -> None:
     stored = cluster.create(document, dry_run=True)
 
     assert Shipped(MANIFESTS / "webhook" / "advice.yaml").differences(stored) == ()
+
+
+BUILT_IN = {"apps", "batch", ""}
+RULES = {
+    (group, resource)
+    for webhook in manifest("webhook/advice.yaml")["webhooks"]
+    for rule in webhook["rules"]
+    for group in rule["apiGroups"]
+    for resource in rule["resources"]
+}
+CUSTOM = [kind for kind in kinds.KINDS if kind.group not in BUILT_IN and (kind.group, plural(kind)) in RULES]
+
+
+def custom(kind: kinds.Kind, path: str, annotations: Document) -> Document:
+    """An object of *kind* whose template, or what else *path* names, has *annotations*."""
+    made: Any = annotations
+    for step in reversed(path.split(".")):
+        if step == "template":
+            made = {"spec": {"containers": [{"name": "main"}]}, **made}
+        made = {step: made} if step != "*" else ({"Worker": made} if "ReplicaSpecs" in path else [made])
+    if kind.ignored:
+        made["spec"] = {"template": {"spec": {"containers": [{"name": "main"}]}}}
+    made.setdefault("metadata", {})["name"] = "work"
+    return {"apiVersion": f"{kind.group}/v1", "kind": kind.name, **made}
+
+
+@pytest.fixture(name="customs", scope="module")
+def _customs(cluster: Cluster) -> Iterator[None]:
+    """Custom resources of these kinds, with any fields."""
+    made = []
+    for kind in CUSTOM:
+        schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+        version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+        names = {"kind": kind.name, "plural": plural(kind), "singular": kind.name.lower()}
+        spec = {"group": kind.group, "scope": "Namespaced", "names": names, "versions": [version]}
+        name = f"{plural(kind)}.{kind.group}"
+        definition = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+        made.append({**definition, "metadata": {"name": name}, "spec": spec})
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    assert cluster.kubectl("apply", "-f", "-", stdin=text).returncode == 0
+    established = ["--for=condition=Established", "--timeout=60s"]
+    assert cluster.kubectl("wait", *established, *(f"crd/{each['metadata']['name']}" for each in made)).returncode == 0
+    yield
+    assert cluster.kubectl("delete", "-f", "-", stdin=text).returncode == 0
+
+
+def test_every_rule_is_for_a_kind_of_the_table_and_every_kind_that_can_have_one_has_one() -> None:
+    left_out = {"PodTemplate", "ClusterTrainingRuntime", "TrainingRuntime", "ScaledJob"}
+
+    assert {(kind.group, plural(kind)) for kind in kinds.KINDS} >= RULES
+    templated = [kind for kind in kinds.KINDS if kind.templates and kind.complete and kind.name not in left_out]
+    assert [kind for kind in templated if (kind.group, plural(kind)) not in RULES] == []
+
+
+@pytest.mark.usefixtures("customs")
+@pytest.mark.parametrize("kind", CUSTOM, ids=lambda kind: f"{kind.name} of {kind.group}")
+def test_others_kinds_of_the_table_are_advised_on_where_a_cluster_has_them(kind, cluster, apply, calls) -> None:
+    for path in kind.annotations:
+        (line,) = apply(custom(kind, path, TYPO), "--dry-run=server")
+        assert line.startswith("Warning: gpu-slice: pods of spec.")
+        assert line.endswith(DENIED[-60:])
+        before = calls()
+        for annotations in (ASKS, {"team": "a"}):
+            assert apply(custom(kind, path, annotations), "--dry-run=server") == []
+        assert calls() - before == 1
+    if not kind.ignored:
+        misplaced = custom(kind, kind.annotations[0], {})
+        misplaced["metadata"]["annotations"] = ASKS
+        assert "no effect" in "".join(apply(misplaced, "--dry-run=server"))

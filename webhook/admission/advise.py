@@ -10,7 +10,7 @@ cuts each at 256, and drops the rest.  Source: kubernetes/apiserver ``pkg/endpoi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -19,7 +19,7 @@ from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.review import API_VERSION, KIND, annotated, is_too_large
 from webhook.admission.warnings import LONGEST, warning
-from webhook.admission.workloads import Subject, subjects
+from webhook.admission.workloads import subjects
 from webhook.budget import Budget, OutOfSteps
 from webhook.errors import BadReview, Denial, printable
 from webhook.fleet.fleet import Fleet
@@ -31,18 +31,22 @@ LONGEST_PIECE = 256
 MOST_CHARACTERS = 3_000
 """Characters of all warnings: others, such as those of PodSecurity, need some of the 4,096."""
 
-MOST_VALUES = 50_000
-"""Values of a workload, a quarter of what a pod may have: read without types, each takes up to four times as long."""
+MOST_READ = 50_000
+"""Values of a review that is decoded whole.  That of an update holds the workload twice."""
 
-STEPS_OF_A_TEMPLATE = 50
-"""Steps for each template after the first, whatever it asks for."""
+MOST_VALUES = 5_000
+"""Values of a workload that is looked at, in any place.  To search one takes some 2 µs, so this takes as long as a
+decision may.  Those that people write have some hundreds."""
+
+MOST_TEMPLATES = 100
+"""Pod templates of such a workload.  Each takes some 20 µs more."""
 
 Outcome: TypeAlias = Literal["denied", "warned", "silent"]
 """In one word: ``denied`` if pods of the workload would be."""
 
 _PREFIX = f"{ANNOTATION}: "
 _MORE = warning("there is more to say about this workload than is shown")
-_TOO_LARGE = warning(f"it has more than {MOST_VALUES:,} values, too many to say what will become of its pods")
+_TOO_LARGE = warning("the workload is too large to say what will become of its pods")
 
 
 class _Request(Struct, gc=False, rename="camel"):
@@ -89,7 +93,7 @@ def advise(body: bytes | bytearray, fleet: Fleet) -> Advice:
     """Answer the AdmissionReview of a workload.  Raises `BadReview` if *body* is not a review that can be answered."""
     try:
         request = _read(body).request
-        told = [] if _is_passed_over(request) else _told(request, body, fleet)
+        told = [] if _is_passed_over(request) else list(_told(request, body, fleet))
     except RecursionError:
         raise BadReview("the body is nested too deeply") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -104,50 +108,57 @@ def _is_passed_over(request: _Request) -> bool:
     return not changes or request.namespace in UNTOUCHED_NAMESPACES
 
 
-def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> list[tuple[str, bool]]:
+def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[tuple[str, bool]]:
     """What there is to say, each with whether it is a denial.
 
     All templates together have the steps of one decision, so a workload costs no more than a pod.
     """
-    if is_too_large(body, MOST_VALUES) and is_too_large(bytes(request.object), MOST_VALUES):
-        return [(_TOO_LARGE, False)]
-    budget = Budget()
-    told: list[tuple[str, bool]] = []
-    try:
-        for index, subject in enumerate(subjects(_read_anything(request.object))):
-            if index:
-                budget.spend(STEPS_OF_A_TEMPLATE)
-            if subject.template:
-                told += _about(subject, request.namespace, fleet, budget, first=not index)
-    except OutOfSteps:  # of what the templates share: a pod of a later one may be decided with less
-        told.append((_MORE, False))
-    return told
-
-
-def _about(
-    subject: Subject, namespace: str | None, fleet: Fleet, budget: Budget, *, first: bool
-) -> Iterator[tuple[str, bool]]:
-    for text in subject.advice:
-        yield from ((piece, False) for piece in pieces(text, LONGEST))
-    if subject.pod is None or not annotated(subject.pod):
+    if is_too_large(body, MOST_READ):
+        yield _TOO_LARGE, False
         return
-    try:
-        result = plan(convert(subject.pod), fleet, namespace, controller=subject.kind, budget=budget)
-    except Denial as denial:
-        if isinstance(denial, OutOfSteps) and not first:
-            raise
-        text = f"pods of {subject.template} would be denied: {denial}"
-        yield from ((piece, True) for piece in pieces(text, LONGEST_PIECE))
-    else:
-        yield from ((line, False) for line in result.warnings)
+    document = _read_anything(request.object)
+    if not isinstance(document, dict) or document.get("kind") == "Pod":
+        return
+    written = _write(_without_bookkeeping(document))
+    if is_too_large(written, MOST_VALUES, 0) or written.count(b'"containers"') > MOST_TEMPLATES:
+        yield _TOO_LARGE, False
+        return
+    budget = Budget()
+    for index, subject in enumerate(subjects(document, texts=False)):
+        for text in subject.advice:
+            yield from ((piece, False) for piece in pieces(text, LONGEST))
+        try:
+            if subject.pod is not None and annotated(subject.pod):
+                result = plan(
+                    convert(subject.pod), fleet, request.namespace, controller=subject.controller, budget=budget
+                )
+                yield from ((line, False) for line in result.warnings)
+        except Denial as denial:
+            if index and isinstance(denial, OutOfSteps):  # of what all templates share: the pod may need less
+                yield _MORE, False
+                return
+            text = f"pods of {subject.template} would be denied: {denial}"
+            yield from ((piece, True) for piece in pieces(text, LONGEST_PIECE))
+
+
+def _without_bookkeeping(document: dict[str, Any]) -> dict[str, Any]:
+    """*document* without what API servers and clients keep in it, which may be as long as all the rest."""
+    document.pop("status", None)
+    metadata = document.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+        if isinstance(metadata.get("annotations"), dict):
+            metadata["annotations"].pop("kubectl.kubernetes.io/last-applied-configuration", None)
+    return document
 
 
 def pieces(text: str, longest: int) -> Iterator[str]:
     """*text* in warnings of at most *longest* characters.  Where there is more than one, ``…`` marks the cuts."""
     text = _PREFIX + printable(text)
     while len(text) > longest:
-        cut = text.rfind(" ", longest // 2, longest)
-        cut = cut if cut > 0 else longest - 1
+        least = longest // 2
+        cut = max(text.rfind(end, least, longest - 1) for end in (": ", ". ", ", ")) + 1
+        cut = cut or max(text.rfind(" ", least, longest), 0) or longest - 1
         yield f"{text[:cut]}…"
         text = f"{_PREFIX}…{text[cut:]}"
     yield text

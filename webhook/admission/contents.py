@@ -109,8 +109,8 @@ class Contents:
     texts: int = 0
 
 
-def search(document: Any) -> Contents:
-    """The contents of *document*, without those of its templates' own fields."""
+def search(document: Any, *, texts: bool = True) -> Contents:
+    """The contents of *document*, without those of its templates' own fields.  *texts*: whether to read texts in it."""
     contents = Contents(Object.of(document, None))
     stack: list[tuple[Any, Path, Object, Template | None, int]] = [(document, None, contents.object, None, 0)]
     while stack:
@@ -134,14 +134,14 @@ def search(document: Any) -> Contents:
             ]
         if depth < documents.DEEPEST:
             for each, place, owner, enclosing in reversed(inner):
-                if _is_searched(each, enclosing):
+                if _is_searched(each, enclosing, texts):
                     stack.append((each, place, owner, enclosing, depth + 1))
     return contents
 
 
-def _is_searched(value: Any, template: Template | None) -> bool:
+def _is_searched(value: Any, template: Template | None, texts: bool) -> bool:
     if isinstance(value, str):
-        return template is None and "lice" in value and _MENTIONED.search(value) is not None
+        return texts and template is None and "lice" in value and _MENTIONED.search(value) is not None
     return isinstance(value, dict | list)
 
 
