@@ -243,7 +243,9 @@ class TestBounds:
     def test_what_api_server_and_clients_keep_in_it_does_not_count(self) -> None:
         document = workload("Deployment", TYPO)
         document["metadata"] |= {"managedFields": [{}] * (MOST_VALUES // 2)}
-        document["metadata"]["annotations"] = {"kubectl.kubernetes.io/last-applied-configuration": "{}," * (MOST_VALUES // 2)}
+        document["metadata"]["annotations"] = {
+            "kubectl.kubernetes.io/last-applied-configuration": "{}," * (MOST_VALUES // 2)
+        }
         document["status"] = {"conditions": [{}] * (MOST_VALUES // 2)}
 
         assert warnings_on(document, operation="UPDATE", oldObject=document) == [DENIED.format("spec.template") + CURE]
