@@ -137,7 +137,7 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
             if index and isinstance(denial, OutOfSteps):  # of what all templates share: the pod may need less
                 yield _MORE, False
                 return
-            text = f"pods of {subject.template} would be denied: {denial}"
+            text = f"pods of {subject.template or subject.kind} would be denied: {denial}"
             yield from ((piece, True) for piece in pieces(text, LONGEST_PIECE))
 
 
