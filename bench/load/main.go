@@ -138,11 +138,13 @@ func newRequest(asked *job, target target) request {
 	body, err := os.ReadFile(target.Body)
 	check(err)
 	var whole bytes.Buffer
-	fmt.Fprintf(&whole, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n", target.Path, asked.Address)
+	// As an API server writes it.
+	fmt.Fprintf(&whole, "POST %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: kube-apiserver-admission\r\n", target.Path, asked.Address)
+	fmt.Fprintf(&whole, "Content-Length: %d\r\nAccept: application/json, */*\r\nContent-Type: application/json\r\n", len(body))
 	for _, header := range asked.Headers {
 		fmt.Fprintf(&whole, "%s\r\n", header)
 	}
-	fmt.Fprintf(&whole, "Content-Length: %d\r\n\r\n", len(body))
+	fmt.Fprintf(&whole, "Accept-Encoding: gzip\r\n\r\n")
 	made := request{body: whole.Len()}
 	whole.Write(body)
 	made.whole = whole.Bytes()

@@ -16,6 +16,9 @@ from tests.cluster.conftest import Ours
 from tests.cluster.install import MANIFESTS, PROBE
 from tests.waiting import wait_for
 
+NODES = {"device-plugin": 4, "karpenter": 3 * 6}
+"""Folders that are applied only where somebody asks for them, with the number of their documents."""
+
 ROBOT = "--as=system:serviceaccount:gpu-slice:webhook"
 
 
@@ -29,6 +32,8 @@ def _applied(cluster: Cluster, ours: Ours) -> Iterator[str]:
     uninstall(cluster)
     applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS))
     yield applied.stdout + applied.stderr
+    for name in NODES:
+        cluster.kubectl("delete", "--ignore-not-found", "-k", str(MANIFESTS / name))
     cluster.delete("Pod", "running", "default")
     uninstall(cluster)
     ours.installation.guard()
@@ -43,8 +48,21 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 12 + 4 + 11 + 3 * 6
+    assert len(lines) == 12 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
+
+
+def test_no_nodes_are_made_unasked(cluster) -> None:
+    assert cluster.list("NodePool", api_version="karpenter.sh/v1") == []
+    assert cluster.list("DaemonSet", "kube-system", api_version="apps/v1") == []
+
+
+@pytest.mark.parametrize(("name", "documents"), NODES.items())
+def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(cluster, name: str, documents: int) -> None:
+    applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS / name))
+    lines = (applied.stdout + applied.stderr).splitlines()
+    assert len(lines) == documents
+    assert all(line.endswith(" created") for line in lines), lines
 
 
 def test_applying_them_again_changes_nothing(cluster) -> None:

@@ -157,6 +157,16 @@ def test_headers_just_below_the_limit_are_read_also_byte_by_byte(server, tls: Pa
         assert answer(connection).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_body_in_records_of_one_byte_is_cut_off(server, tls: Path) -> None:
+    """P16."""
+    before = server.metric('gpu_slice_refused_connections_total{reason="records"}')
+    with connect(server.port, tls / "ca.crt") as connection, suppress(OSError):
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n")
+        for _ in range(100_000):
+            connection.sendall(b" ")
+    assert server.metric('gpu_slice_refused_connections_total{reason="records"}') == before + 1
+
+
 def test_a_malformed_request_writes_no_log_line(server, tls: Path) -> None:
     """P39."""
     ask(server.port, tls / "ca.crt", b"canary\r\n\r\n")

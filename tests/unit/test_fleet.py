@@ -268,7 +268,7 @@ REFUSED = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, pools, namespaces, catalogue",
+        "The known fields are apiVersion, cluster, pools, namespaces, devicePlugin, catalogue",
         id="a field like no other",
     ),
     pytest.param(
@@ -866,6 +866,27 @@ REFUSED = [
         "'200GB' is not well formed",
         "Write a size such as '200Gi'",
         id="a disk in GB",
+    ),
+    pytest.param(
+        text() + "devicePlugin: {image: 'mirror.example/k8s-device-plugin:v0.19.3'}\n",
+        "devicePlugin.image",
+        "is older than v0.20",
+        "Write a newer one",
+        id="an old device plugin",
+    ),
+    pytest.param(
+        text() + "devicePlugin: {image: 'k8s device plugin'}\n",
+        "devicePlugin.image",
+        "'k8s device plugin' is not well formed",
+        "Write it with its registry",
+        id="an image without a registry",
+    ),
+    pytest.param(
+        text() + "devicePlugin: {pullSecrets: [Mirror]}\n",
+        "devicePlugin.pullSecrets[0]",
+        "'Mirror' is not well formed",
+        "Use lower-case letters",
+        id="a secret that cannot be",
     ),
     pytest.param(
         text(pool_text(ami="al2@v1")),

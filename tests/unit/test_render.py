@@ -13,6 +13,7 @@ from tests.stories import FLEETS
 from webhook import documents
 from webhook.cli import files, render
 from webhook.cli.main import main
+from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.render import device_plugin
@@ -152,8 +153,77 @@ def test_each_pool_has_one_device_plugin_which_tolerates_its_taints(any_fleet: F
 
 
 def test_a_plugin_older_than_v0_20_is_not_used() -> None:
-    tag = device_plugin.IMAGE.rpartition(":v")[2]
+    tag = DevicePlugin().image.rpartition(":v")[2]
     assert tuple(map(int, tag.split("."))) >= (0, 20, 0)
+
+
+def plugins_of(text: str) -> dict[str, dict]:
+    """The DaemonSets of the fleet in *text*, by name."""
+    fleet = files.load_fleet(f"apiVersion: gpu-slice/v1\n{text}".encode())
+    return {
+        each.manifest["metadata"]["name"]: each.manifest["spec"]
+        for each in device_plugin.device_plugins(fleet)
+        if each.manifest["kind"] == "DaemonSet"
+    }
+
+
+A100 = "gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]"
+A10G = "gpu: a10g, partition: {timeSlicing: {replicas: 4}}, instanceTypes: [g5.xlarge]"
+MPS = "gpu: a10g, partition: {mps: {replicas: 4}}, instanceTypes: [g5.xlarge]"
+
+
+def test_only_what_reads_mig_devices_or_runs_mps_is_privileged() -> None:
+    plugins = plugins_of(f"pools:\n- {{name: a, {A100}}}\n- {{name: b, {A10G}}}\n- {{name: c, {MPS}}}\n")
+    privileged = {
+        name: spec["template"]["spec"]["containers"][0]["securityContext"].get("privileged", False)
+        for name, spec in plugins.items()
+    }
+    assert privileged == {
+        "gpu-slice-device-plugin-mixed": True,
+        "gpu-slice-device-plugin-time-slicing-4": False,
+        "gpu-slice-device-plugin-mps-4": False,
+        "gpu-slice-device-plugin-mps-4-daemon": True,
+    }
+
+
+def test_a_new_mps_daemon_ends_no_pod() -> None:
+    plugins = plugins_of(f"pools:\n- {{name: c, {MPS}}}\n")
+    updates = {name: spec["updateStrategy"]["type"] for name, spec in plugins.items()}
+    assert updates == {
+        "gpu-slice-device-plugin-mps-4": "RollingUpdate",
+        "gpu-slice-device-plugin-mps-4-daemon": "OnDelete",
+    }
+
+
+def test_slices_are_packed_and_shares_distributed_unless_the_pool_says_otherwise() -> None:
+    plugins = plugins_of(
+        f"pools:\n- {{name: a, {A100}}}\n- {{name: b, {A100}, allocation: distributed}}\n- {{name: c, {A10G}}}\n"
+        f"- {{name: d, {A10G}, allocation: packed}}\n- {{name: e, {A100}, allocation: packed}}\n"
+    )
+    found = {}
+    for name, spec in plugins.items():
+        pod = spec["template"]["spec"]
+        environment = {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+        terms = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+        found[name] = environment["SHARED_DEVICES_ALLOCATION_POLICY"], terms[0]["matchExpressions"][0]["values"]
+    assert found == {
+        "gpu-slice-device-plugin-mixed": ("packed", ["a", "e"]),
+        "gpu-slice-device-plugin-mixed-distributed": ("distributed", ["b"]),
+        "gpu-slice-device-plugin-time-slicing-4": ("distributed", ["c"]),
+        "gpu-slice-device-plugin-time-slicing-4-packed": ("packed", ["d"]),
+    }
+
+
+def test_the_plugin_comes_from_the_registry_that_the_fleet_names() -> None:
+    image = f"registry.example:5000/nvidia/k8s-device-plugin:v0.20.1@sha256:{'0' * 64}"
+    plugins = plugins_of(
+        f"devicePlugin: {{image: '{image}', pullSecrets: [mirror]}}\npools:\n- {{name: a, {A100}}}\n- {{name: c, {MPS}}}\n"
+    )
+    assert len(plugins) == 3
+    for spec in plugins.values():
+        pod = spec["template"]["spec"]
+        assert pod["imagePullSecrets"] == [{"name": "mirror"}]
+        assert {each["image"] for part in ("containers", "initContainers") for each in pod.get(part, [])} == {image}
 
 
 def test_a_limit_in_slices_is_shared_by_the_kinds_of_a_layout() -> None:

@@ -12,6 +12,7 @@ from tests.stories import FLEETS
 from webhook import documents
 from webhook.admission.preview import preview
 from webhook.cli import files
+from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.render import dcgm_exporter, device_plugin, dra, helm_values, kueue, mig_parted, quota
 from webhook.render.manifest import Commented, write
@@ -222,7 +223,7 @@ class TestOnTheNodes:
         assert "Release" not in str(alone)
 
     def test_the_versions_are_those_of_our_device_plugin(self) -> None:
-        assert device_plugin.IMAGE.endswith(f":v{helm_values.CHART}")
+        assert DevicePlugin().image.endswith(f":v{helm_values.CHART}")
 
     def test_none_where_others_bring_the_plugin(self) -> None:
         assert list(helm_values.helm_values(files.load_fleet(EXISTING.encode()))) == []
@@ -294,3 +295,17 @@ class TestKueue:
         assert seen.pod["metadata"]["annotations"].keys() > {"gpu-slice"}, "it was seen"
         (container,) = seen.pod["spec"]["containers"]
         assert {name: int(amount) for name, amount in container["resources"]["limits"].items()} == limits
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("registry.example/k8s-device-plugin:v1", ("registry.example/k8s-device-plugin", "v1")),
+        ("registry.example:5000/k8s-device-plugin", ("registry.example:5000/k8s-device-plugin", "")),
+        ("registry.example:5000/a/b:v1", ("registry.example:5000/a/b", "v1")),
+        (f"registry.example/a:v1@sha256:{'0' * 64}", ("registry.example/a@sha256", "0" * 64)),
+        (f"registry.example:5000/a@sha256:{'0' * 64}", ("registry.example:5000/a@sha256", "0" * 64)),
+    ],
+)
+def test_an_image_is_split_as_the_chart_joins_it(image: str, parts: tuple[str, str]) -> None:
+    assert helm_values.image_parts(image) == parts

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.review import API_VERSION, KIND, annotated, is_too_large
-from webhook.admission.warnings import LONGEST, warning
+from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
 from webhook.budget import Budget, OutOfSteps
 from webhook.errors import BadReview, Denial, printable
@@ -45,8 +45,8 @@ Outcome: TypeAlias = Literal["denied", "warned", "silent"]
 """In one word: ``denied`` if pods of the workload would be."""
 
 _PREFIX = f"{ANNOTATION}: "
-_MORE = warning("there is more to say about this workload than is shown")
-_TOO_LARGE = warning("the workload is too large to say what will become of its pods")
+_MORE = f"{_PREFIX}there is more to say about this workload than is shown"
+_TOO_LARGE = f"{_PREFIX}the workload is too large to say what will become of its pods"
 
 
 class _Request(Struct, gc=False, rename="camel"):
@@ -132,7 +132,7 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
                 result = plan(
                     convert(subject.pod), fleet, request.namespace, controller=subject.controller, budget=budget
                 )
-                yield from ((line, False) for line in result.warnings)
+                yield from ((str(line), False) for line in result.warnings)
         except Denial as denial:
             if index and isinstance(denial, OutOfSteps):  # of what all templates share: the pod may need less
                 yield _MORE, False

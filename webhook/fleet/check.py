@@ -5,12 +5,13 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from pydantic.alias_generators import to_camel
 
 from webhook.errors import FleetProblem, quote
-from webhook.fleet.file import PoolEntry, path
+from webhook.fleet.file import DevicePlugin, PoolEntry, path
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import fits
@@ -37,6 +38,9 @@ KARPENTER_ONLY = {
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
+
+OLDEST_PLUGIN = (0, 20)
+"""k8s-device-plugin 0dfdfb979."""
 
 LONGEST_AMI = 30
 """Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
@@ -273,6 +277,17 @@ def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
             yield FleetProblem(
                 f"{where}.capacityReservations[{index}]", "it needs either id or tags", "Give exactly one"
             )
+
+
+def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:
+    """What is wrong with the device plugin's image: an old version of NVIDIA's own, as far as its tag tells."""
+    version = re.search(r"/k8s-device-plugin:v(\d+)\.(\d+)", plugin.image)
+    if version is not None and tuple(map(int, version.groups())) < OLDEST_PLUGIN:
+        yield FleetProblem(
+            "devicePlugin.image",
+            f"'{plugin.image}' is older than v{'.'.join(map(str, OLDEST_PLUGIN))}, and counts 1g.5gb+me as 1g.5gb",
+            "Write a newer one, or remove it",
+        )
 
 
 def _steps(where: str) -> tuple[int | str, ...]:

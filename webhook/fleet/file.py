@@ -30,6 +30,7 @@ CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]*(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
@@ -87,6 +88,15 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
+class DevicePlugin(Model):
+    """Where the nodes pull NVIDIA's device plugin from."""
+
+    image: Annotated[str, Field(pattern=IMAGE)] = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
+    """At least v0.20.0: older ones count `1g.5gb+me` as `1g.5gb`.  It may end with a digest: @sha256:…"""
+    pull_secrets: list[DnsLabel] = []
+    """Names of Secrets in kube-system with the registry's credentials."""
+
+
 class PoolEntry(Model):
     """Nodes that are all cut the same way."""
 
@@ -99,6 +109,9 @@ class PoolEntry(Model):
     """EC2 instance types that carry this GPU, all of one architecture."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
+    allocation: Literal["packed", "distributed"] | None = None
+    """Which GPU of a node the device plugin takes next: one that is in use, or the one that is used least.
+    Default: packed for MIG, as slices do not slow each other; distributed where pods share a GPU."""
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
@@ -150,6 +163,7 @@ class FleetFile(Model):
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
     """By name; "*" is for namespaces without an entry of their own.  A namespace without either may use everything."""
+    device_plugin: DevicePlugin = DevicePlugin()
     catalogue: CatalogueFile = CatalogueFile()
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
@@ -200,6 +214,7 @@ _HINTS = {
     AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     DISK: "Write a size such as '200Gi'",
     RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
+    IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
 _WANTED = {
     "string_type": "a string: put it in quotes",

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem
 from webhook.fleet import file
-from webhook.fleet.check import check_pool
+from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.file import FleetFile
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool
@@ -79,6 +79,7 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
     for index, entry in enumerate(fleet_file.pools):
         problems += check_pool(index, entry, catalogue)
     problems += check_pools(fleet_file)
+    problems += check_device_plugin(fleet_file.device_plugin)
     if problems:
         raise BadFleet(problems)
     pools: list[Pool] = []

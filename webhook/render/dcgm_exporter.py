@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import SHARED_GPU
+from webhook.render.device_plugin import PRIVILEGED
 from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 CHART = "4.8.2"
@@ -38,6 +39,8 @@ def values(fleet: Fleet) -> Iterator[Commented]:
     extra = []
     if any(pool.entry.partition.mig for pool in fleet.pools):
         extra.append({"name": "NVIDIA_MIG_MONITOR_DEVICES", "value": "all"})
+        content["securityContext"] = {"privileged": True}
+        notes["securityContext",] = PRIVILEGED
     if any(offer.resource == SHARED_GPU for _, offer in fleet.offers):
         extra += [
             {"name": "NVIDIA_RESOURCE_NAMES", "value": SHARED_GPU},
@@ -51,7 +54,7 @@ def values(fleet: Fleet) -> Iterator[Commented]:
 
 _WHY = {
     "NVIDIA_MIG_MONITOR_DEVICES": (
-        "With this and SYS_ADMIN, which the chart grants, the exporter sees the slices of other pods.\n"
+        "With this the exporter sees the slices of other pods.\n"
         "Not verified on hardware.  It does no harm on nodes with whole GPUs."
     ),
     "NVIDIA_RESOURCE_NAMES": "Without it no metric names a pod that has a share of a GPU.",

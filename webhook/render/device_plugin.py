@@ -2,7 +2,7 @@
 
 There are several DaemonSets, because a plugin that chooses among configurations needs a sidecar with access to the API.
 They are generated, because the plugin ignores unknown fields in its configuration and then advertises whole GPUs.
-Source: NVIDIA/k8s-device-plugin v0.19.0 ``deployments/helm/nvidia-device-plugin/templates``.
+Source: NVIDIA/k8s-device-plugin v0.20.0 ``deployments/helm/nvidia-device-plugin/templates``.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
+from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
 from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_by_karpenter, on_nodes_of
 
-IMAGE = "nvcr.io/nvidia/k8s-device-plugin:v0.20.0"
-"""Older versions count ``1g.5gb+me`` as ``1g.5gb`` (k8s-device-plugin 0dfdfb979)."""
 NAMESPACE = "kube-system"
-"""The plugin's pods mount folders of the node, which our own namespace does not allow."""
+"""The plugin's pods mount folders of the node and are partly privileged, which our own namespace does not allow.
+Their priority class, system-node-critical, may be limited to this namespace by a ResourceQuota."""
 
 MPS_ROOT = "/run/nvidia/mps"
 CONFIG = "config.yaml"
@@ -31,10 +31,17 @@ def device_plugins(fleet: Fleet) -> Iterator[Commented]:
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(name), "data": config},
             {(): f"Device plugin on the nodes of {_names(pools)}."},
         )
-        yield Commented(_daemon_set(name, pools), _notes(pools))
+        yield Commented(_daemon_set(name, pools, fleet.file.device_plugin), _notes(pools))
         if pools[0].entry.partition.mps is not None:
             yield Commented(
-                _mps_daemon(name, pools), {(): "Without this daemon the plugin runs but registers nothing."}
+                _mps_daemon(name, pools, fleet.file.device_plugin),
+                {
+                    (): "Without this daemon the plugin runs but registers nothing.",
+                    ("spec", "updateStrategy"): (
+                        "A daemon that ends takes the processes of all pods that share its GPUs with it.\n"
+                        "So a new one starts when somebody deletes the old one, or with the next node."
+                    ),
+                },
             )
 
 
@@ -67,7 +74,7 @@ def configuration(pool: Pool) -> Manifest:
 def environment(pool: Pool) -> dict[str, str]:
     """The plugin's environment on the nodes of *pool*."""
     variables = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
-    variables["NVIDIA_DRIVER_CAPABILITIES"] = "compute,utility"
+    variables |= {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility", "SHARED_DEVICES_ALLOCATION_POLICY": allocation(pool)}
     if pool.entry.partition.mig is not None:
         variables |= {"MIG_STRATEGY": pool.entry.strategy, "NVIDIA_MIG_MONITOR_DEVICES": "all"}
     if pool.entry.partition.mps is not None:
@@ -75,13 +82,26 @@ def environment(pool: Pool) -> dict[str, str]:
     return variables
 
 
+def allocation(pool: Pool) -> str:
+    """Which GPU the plugin takes next, in its own words."""
+    return pool.entry.allocation or _usual_allocation(pool)
+
+
+def _usual_allocation(pool: Pool) -> str:
+    return "packed" if pool.entry.partition.mig is not None else "distributed"
+
+
 def _name(pool: Pool) -> str:
     partition = pool.entry.partition
+    kind: str
     if partition.mig is not None:
-        return f"gpu-slice-device-plugin-{pool.entry.strategy}"
-    if partition.time_slicing is not None:
-        return f"gpu-slice-device-plugin-time-slicing-{partition.time_slicing.replicas}"
-    return f"gpu-slice-device-plugin-mps-{partition.mps.replicas if partition.mps else 0}"
+        kind = pool.entry.strategy
+    elif partition.time_slicing is not None:
+        kind = f"time-slicing-{partition.time_slicing.replicas}"
+    else:
+        kind = f"mps-{partition.mps.replicas if partition.mps else 0}"
+    differs = f"-{allocation(pool)}" if allocation(pool) != _usual_allocation(pool) else ""
+    return f"gpu-slice-device-plugin-{kind}{differs}"
 
 
 def _names(pools: list[Pool]) -> str:
@@ -92,17 +112,15 @@ def _metadata(name: str) -> Manifest:
     return {"name": name, "namespace": NAMESPACE, "labels": labels("device-plugin")}
 
 
-def _daemon_set(name: str, pools: list[Pool]) -> Manifest:
+def _daemon_set(name: str, pools: list[Pool], plugin: DevicePlugin) -> Manifest:
     mig, mps = (pools[0].entry.partition.mig is not None, pools[0].entry.partition.mps is not None)
     container: Manifest = {
         "name": "nvidia-device-plugin",
-        "image": IMAGE,
+        "image": plugin.image,
         "command": ["nvidia-device-plugin"],
         "env": [{"name": key, "value": value} for key, value in environment(pools[0]).items()],
         "securityContext": (
-            {"capabilities": {"drop": ["ALL"], "add": ["SYS_ADMIN"]}}
-            if mig
-            else {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            {"privileged": True} if mig else {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
         ),
         "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
         "volumeMounts": [
@@ -120,10 +138,10 @@ def _daemon_set(name: str, pools: list[Pool]) -> Manifest:
     if mps:
         container["volumeMounts"] += _MPS_MOUNTS
         volumes += _MPS_VOLUMES
-    return _workload(name, pools, {"containers": [container], "volumes": volumes})
+    return _workload(name, pools, plugin, {"containers": [container], "volumes": volumes})
 
 
-def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
+def _mps_daemon(name: str, pools: list[Pool], plugin: DevicePlugin) -> Manifest:
     daemon = f"{name}-daemon"
     privileged = {"securityContext": {"privileged": True}}
     variables = {"CONFIG_FILE": f"/config/{CONFIG}", "NVIDIA_VISIBLE_DEVICES": "all"}
@@ -133,7 +151,7 @@ def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
         "initContainers": [
             {
                 "name": "mps-mounts",
-                "image": IMAGE,
+                "image": plugin.image,
                 "command": ["mps-control-daemon", "mount-shm"],
                 **privileged,
                 "volumeMounts": [{"name": "mps-root", "mountPath": "/mps", "mountPropagation": "Bidirectional"}],
@@ -142,7 +160,7 @@ def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
         "containers": [
             {
                 "name": "mps-control-daemon",
-                "image": IMAGE,
+                "image": plugin.image,
                 "command": ["mps-control-daemon"],
                 "env": [
                     {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
@@ -155,7 +173,7 @@ def _mps_daemon(name: str, pools: list[Pool]) -> Manifest:
         ],
         "volumes": [{"name": "config", "configMap": {"name": name}}, *_MPS_VOLUMES],
     }
-    return _workload(daemon, pools, spec)
+    return _workload(daemon, pools, plugin, spec, update="OnDelete")
 
 
 _MPS_MOUNTS: list[Manifest] = [{"name": "mps-shm", "mountPath": "/dev/shm"}, {"name": "mps-root", "mountPath": "/mps"}]  # noqa: S108
@@ -165,7 +183,9 @@ _MPS_VOLUMES: list[Manifest] = [
 ]
 
 
-def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
+def _workload(
+    name: str, pools: list[Pool], plugin: DevicePlugin, spec: Manifest, update: str = "RollingUpdate"
+) -> Manifest:
     selected = {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/instance": name}
     return {
         "apiVersion": "apps/v1",
@@ -173,7 +193,7 @@ def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
         "metadata": _metadata(name),
         "spec": {
             "selector": {"matchLabels": selected},
-            "updateStrategy": {"type": "RollingUpdate"},
+            "updateStrategy": {"type": update},
             "template": {
                 "metadata": {"labels": selected | labels("device-plugin")},
                 "spec": {
@@ -181,6 +201,11 @@ def _workload(name: str, pools: list[Pool], spec: Manifest) -> Manifest:
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     **on_nodes_of(pools),
+                    **(
+                        {"imagePullSecrets": [{"name": name} for name in plugin.pull_secrets]}
+                        if plugin.pull_secrets
+                        else {}
+                    ),
                     **spec,
                 },
             },
@@ -196,5 +221,11 @@ def _notes(pools: list[Pool]) -> dict[KeyPath, str]:
     }
     if pools[0].entry.partition.mig is not None:
         container = (*spec, "containers", 0)
-        notes[*container, "securityContext"] = "The driver shows MIG devices only to processes with SYS_ADMIN."
+        notes[*container, "securityContext"] = PRIVILEGED
     return notes
+
+
+PRIVILEGED = """\
+MIG's monitor device is needed to read the slices.  The NVIDIA container toolkit 1.19 of today's EKS images gives it to
+privileged containers alone.  From 1.20.1 on, dropping all capabilities but SYS_ADMIN is enough."""
+"""Why a container that reads MIG devices is privileged.  Source: nvidia-container-toolkit issue 1740."""

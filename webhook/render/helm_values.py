@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
+from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
-from webhook.render.device_plugin import NAMESPACE, configuration, configurations
+from webhook.render.device_plugin import NAMESPACE, PRIVILEGED, configuration, configurations
 from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 CHART = "0.20.0"
@@ -30,18 +31,31 @@ def helm_values(fleet: Fleet) -> Iterator[Commented]:
         head = f"{_HEAD}\nFor the nodes of {', '.join(pool.name for pool in pools)}."
         if len(needed) > 1:
             head += f"\nRelease {number} of {len(needed)}, with a file of its own: a release has one configuration."
-        yield Commented(_values(name, pools), _notes(pools[0], head))
+        yield Commented(_values(name, pools, fleet.file.device_plugin), _notes(pools[0], head))
 
 
-def _values(name: str, pools: list[Pool]) -> Manifest:
+def _values(name: str, pools: list[Pool], plugin: DevicePlugin) -> Manifest:
     partition, nodes = pools[0].entry.partition, on_nodes_of(pools)
     values: Manifest = {"fullnameOverride": name, **nodes}
+    if plugin.model_fields_set:
+        repository, tag = image_parts(plugin.image)
+        values["image"] = {"repository": repository, "tag": tag}
+        values["imagePullSecrets"] = [{"name": name} for name in plugin.pull_secrets]
     if partition.mig is not None:
-        return values | {"migStrategy": pools[0].entry.strategy}
+        return values | {"migStrategy": pools[0].entry.strategy, "securityContext": {"privileged": True}}
     values["config"] = {"map": {ONLY: write_yaml(configuration(pools[0]))}, "default": ONLY}
     if partition.mps is not None:
         values |= {"gfd": {"enabled": True}, "nfd": {"worker": {"tolerations": nodes["tolerations"]}}}
     return values
+
+
+def image_parts(image: str) -> tuple[str, str]:
+    """The chart's ``image.repository`` and ``image.tag``, which it joins with a colon."""
+    name, at, digest = image.partition("@sha256:")
+    repository, colon, tag = name.rpartition(":")
+    if "/" in tag or not colon:  # the colon is that of a port
+        repository, tag = name, ""
+    return (f"{repository}@sha256", digest) if at else (repository, tag)
 
 
 def _notes(pool: Pool, head: str) -> dict[KeyPath, str]:
@@ -51,6 +65,7 @@ def _notes(pool: Pool, head: str) -> dict[KeyPath, str]:
     }
     if pool.entry.partition.mig is not None:
         notes["migStrategy",] = "The chart's default is none, which advertises every GPU as whole."
+        notes["securityContext",] = PRIVILEGED
     else:
         notes["config",] = "With this the chart also runs a sidecar that reads the labels of nodes."
     if pool.entry.partition.mps is not None:

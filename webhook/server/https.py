@@ -19,7 +19,7 @@ from webhook.server.http import AGAIN, Refusal, Request, Response
 from webhook.server.parser import Parser
 from webhook.server.phase import ALLOWED, BODY, CLOSING, DECIDING, HANDSHAKE, HEADERS, IDLE, Phase
 from webhook.server.session import Session
-from webhook.server.settings import LARGE, MOST_HELLO, PIECE
+from webhook.server.settings import LARGE, MOST_EMPTY, MOST_HELLO, PIECE
 
 if TYPE_CHECKING:
     from webhook.server.port import Port
@@ -32,7 +32,7 @@ class Connection(asyncio.Protocol):
     """A connection from accepted to gone, in one of the phases of `webhook.server.phase`."""
 
     __slots__ = (
-        "answered", "body_begun", "close_at", "deadline", "greeted", "held", "hello", "loop", "parser", "phase", "port",
+        "answered", "body_begun", "close_at", "deadline", "empty", "held", "hello", "loop", "parser", "phase", "port",
         "source", "task", "tls", "transport",
     )  # fmt: skip
 
@@ -50,8 +50,8 @@ class Connection(asyncio.Protocol):
         """What came, and waits for the handshake to have its turn."""
         self.answered = False
         """Its ClientHello was answered."""
-        self.greeted = 0
-        """Bytes that came before the handshake was over."""
+        self.empty = 0
+        """Bytes that came for the handshake, or since the last answer in records with little text."""
         self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
         self.enter(IDLE if self.tls is None else HANDSHAKE)
 
@@ -117,14 +117,17 @@ class Connection(asyncio.Protocol):
             if more := tls.pending():
                 self.transport.write(more)
                 self.answered = True
-            self.greeted += len(records)
+            self.empty += len(records)
             if tls.shaken:
                 self.port.sources.end_handshake(self, self.source)  # type: ignore[arg-type]
+                self.empty = 0
                 self.enter(IDLE)
-            elif self.greeted > MOST_HELLO:
-                self.port.refused_connection("handshake")
-                self.abort()
-        if text:
+        elif len(records) > 2 * len(text):  # a record of one byte costs as much as one of a thousand
+            self.empty += len(records)
+        if self.empty > (MOST_HELLO if self.phase is HANDSHAKE else MOST_EMPTY):
+            self.port.refused_connection("handshake" if self.phase is HANDSHAKE else "records")
+            self.abort()
+        elif text:
             self.parse(text)
 
     def parse(self, text: bytes) -> None:
@@ -235,6 +238,7 @@ class Connection(asyncio.Protocol):
         if self.held:
             self.release()
         self.parser.request = None
+        self.empty = 0
         self.phase = IDLE
         self.deadline = now + ALLOWED[IDLE]
 
@@ -252,12 +256,9 @@ class Connection(asyncio.Protocol):
     def write(self, text: bytes) -> None:
         if self.tls is None:
             self.transport.write(text)
-        elif len(text) <= PIECE:
-            self.transport.write(self.tls.write(text))
         else:
-            view = memoryview(text)
             for start in range(0, len(text), PIECE):
-                self.transport.write(self.tls.write(view[start : start + PIECE]))
+                self.transport.write(self.tls.write(text[start : start + PIECE]))
 
     # How it ends.
 

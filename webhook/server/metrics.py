@@ -114,7 +114,7 @@ class Metrics:
             self.fleet_reloads.labels(result)
             self.certificate_reloads.labels(result)
         self.refused.labels(500)  # from the start, so that the first one is an increase
-        for reason in ("source", "total", "handshakes", "handshake", "headers", "body"):
+        for reason in ("source", "total", "handshakes", "handshake", "records", "headers", "body"):
             self.refused_connections.labels(reason)
 
     def count(self, answer: Answer, seconds: float) -> None:

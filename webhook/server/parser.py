@@ -1,13 +1,31 @@
-"""From bytes to a `Request`, by httptools, with the limits that it has not: headers, framing, body."""
+"""From bytes to a `Request`, by httptools, with the limits that it has not: headers, framing, body.
+
+httptools calls a method here for every header, which takes longer than to encrypt the answer.  So a request that comes
+in one piece, exactly as Go writes a review, is read by one regular expression instead, with the same result.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httptools
 
-from webhook.server.http import SINGLE, Refusal, Request, Site
+from webhook.server.http import JSON, SINGLE, Refusal, Request, Site
 from webhook.server.settings import MOST_FRAMING, MOST_HEADER_BYTES, MOST_HEADERS
+
+_REVIEW = re.compile(
+    rb"POST (/[!-~]*) HTTP/1\.1\r\n"
+    rb"Host: ([A-Za-z0-9.:\[\]-]+)\r\n"
+    rb"(?:User-Agent: [ -~]*\r\n)?"
+    rb"Content-Length: ([0-9]{1,7})\r\n"
+    rb"(?:Accept: [ -~]*\r\n)?"
+    rb"Content-Type: application/json\r\n"
+    rb"(?:Traceparent: [ -~]*\r\n)?"
+    rb"(?:Accept-Encoding: gzip\r\n)?"
+    rb"\r\n"
+)
+"""What client-go sends, in the order of Go's ``net/http``.  Every other request is read by httptools."""
 
 
 class Parser:
@@ -30,6 +48,8 @@ class Parser:
         request = self.request
         if request is None:
             request = self.request = Request(now)
+            if self._is_review(request, text):
+                return request
             self.received = 0
             self._begun = False
         self.received += len(text)
@@ -45,6 +65,24 @@ class Parser:
             part = "framing of the body has" if request.headers_over else "headers have"
             raise Refusal(431, f"the {part} more than {MOST_HEADER_BYTES} bytes")
         return request
+
+    def _is_review(self, request: Request, text: bytes) -> bool:
+        """Whether *text* is one whole request in the form of `_REVIEW`, which is in *request* then."""
+        match = _REVIEW.match(text)
+        if match is None:
+            return False
+        end = match.end()
+        target, host, length = match.groups()
+        if len(text) - end != int(length) or end > MOST_HEADER_BYTES or len(text) - end > self._site.most_body:
+            return False
+        request.method = b"POST"
+        request.path, _, request.query = target.partition(b"?")
+        request.fields = {b"host": host, b"content-length": length, b"content-type": JSON}
+        request.headers = list(request.fields.items())
+        request.body = text[end:]
+        self._site.check(request)
+        request.headers_over = request.complete = True
+        return True
 
     def close(self) -> None:
         """Read nothing any more.  The two parsers hold each other, which would keep both in memory for a while."""

@@ -82,7 +82,7 @@ class Session:
         """What TLS itself wants to send."""
         return self._outgoing.read() if self._outgoing.pending else b""
 
-    def write(self, text: bytes | memoryview) -> bytes:
+    def write(self, text: bytes) -> bytes:
         """*text*, at most `PIECE` bytes, as it is sent."""
         self._tls.write(text)
         return self._outgoing.read()
