@@ -58,7 +58,9 @@ def test_no_nodes_are_made_unasked(cluster) -> None:
 
 
 @pytest.mark.parametrize(("name", "documents"), NODES.items())
-def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(cluster, name: str, documents: int) -> None:
+def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(
+    cluster, name: str, documents: int
+) -> None:
     applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS / name))
     lines = (applied.stdout + applied.stderr).splitlines()
     assert len(lines) == documents

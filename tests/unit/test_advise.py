@@ -112,7 +112,11 @@ def test_a_daemon_set_is_told_what_its_template_lacks() -> None:
 def test_what_a_pod_would_be_warned_of_is_told_of_its_template() -> None:
     pod = pod_of("2x1g.5gb")
 
-    assert warnings_on(workload("Deployment", {"gpu-slice": "2x1g.5gb"})) == list(map(str, plan(pod, FLEET).warnings)) != []
+    assert (
+        warnings_on(workload("Deployment", {"gpu-slice": "2x1g.5gb"}))
+        == list(map(str, plan(pod, FLEET).warnings))
+        != []
+    )
 
 
 def test_the_namespace_of_the_request_decides_what_may_be_used() -> None:
