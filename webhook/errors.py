@@ -31,6 +31,10 @@ class BadReview(GpuSliceError):
 class BadDocument(GpuSliceError):
     """The input is not YAML or JSON that Kubernetes would read, or it is too large."""
 
+    def __init__(self, text: str, line: int = 1) -> None:
+        super().__init__(text)
+        self.line = line
+
 
 @dataclass(frozen=True, slots=True)
 class FleetProblem:

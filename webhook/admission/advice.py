@@ -12,17 +12,18 @@ MOST_TARGETS = 3
 """Places that one piece of advice names."""
 
 
-def advise(stray: Stray, templates: Sequence[Template]) -> str:
+def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     """Where *stray* stands, whether it has an effect there, and where it belongs.
 
-    *templates*: those without the annotation for which it may be meant.  "Move it" is said only where that is certain.
+    *templates*: some of those without the annotation for which it may be meant; *only*: whether there is one such
+    template in all.  "Move it" is said only where that is certain.
     """
     around, right = stray.object, stray.key == ANNOTATION
     known, kind = around.known, around.kind
     key, where = quote(stray.key[:LONGEST_KEY]), write_path(stray.place) or "the top of the document"
     passed_on = known is not None and any(_matches(stray.place, around.path, path) for path in known.annotations)
     if passed_on and right:
-        return f"{key} at {where} reaches the pods of this {kind}: only its value was checked"
+        return f"{key} at {where} reaches the pods of this {kind}, of which no preview can be made"
     if passed_on or any(stray.place == annotations_of(template) for template in templates):
         return f"{key} at {where} is not read: write '{ANNOTATION}'"
     lost = ", where it has no effect"
@@ -45,9 +46,9 @@ def advise(stray: Stray, templates: Sequence[Template]) -> str:
         places = [prefix + path.replace(".*", "[*]") for path in known.annotations]
     targets = " or ".join(places[:MOST_TARGETS])
     if stray.template is None and (known is None or not known.complete):
-        belongs = f", and belongs in {targets}" if known else f". Its pod template has annotations in {targets}"
-        return f"{what}. A preview does not know whether it reaches a pod{belongs if targets else ''}"
-    if len(places) == 1:
+        belongs = f"; it does in {targets}" if known else f"; its pod template would have it in {targets}"
+        return f"{what}. A preview does not know whether it reaches a pod from there{belongs if targets else ''}"
+    if len(places) == 1 and (only or not templates):
         return f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
     return f"{what}{lost}. It belongs in {targets}"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from webhook import documents
@@ -25,15 +26,14 @@ MOST_TEXTS = 8
 LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
-LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?", re.DOTALL)
-_MENTIONED = re.compile(r"gpu[-_]?[sS]lices?[\"']?\s*:")
+_LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?", re.DOTALL)
+_MENTIONED = re.compile(r"gpu[-_]?[sS]lices?[\"']?\s*(?::|$)", re.MULTILINE)
+_POINTED_AT = re.compile(rf"[aA]nnotations[./]{ANNOTATION}\Z")
+"""The end of a parameter of a Helm chart, or of a path of a JSON patch, with a value beside it."""
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 _NOT_ANNOTATIONS = {"nodeSelector", "matchLabels", "selector"}
 """Mappings in which such a key selects something else."""
-_SKIPPED = {"managedFields", "kubectl.kubernetes.io/last-applied-configuration"}
-"""Copies of what stands elsewhere in the same object."""
-
 Path: TypeAlias = "tuple[Path, str | int] | None"
 """The path of the parent, and a key; None for the document."""
 
@@ -121,8 +121,8 @@ def search(document: Any, *, texts: bool = True) -> Contents:
         elif isinstance(value, list):
             inner = [(each, (path, index), around, template) for index, each in enumerate(value)]
         else:
-            if path is not None and _is_object(value):
-                around, template = Object.of(value, path, around.namespace), None
+            if path is not None and template is None and _is_object(value):
+                around = Object.of(value, path, around.namespace)
             if template is None and _is_template(value, path, around):
                 template = Template(path, value, around)
                 contents.templates.append(template)
@@ -130,43 +130,49 @@ def search(document: Any, *, texts: bool = True) -> Contents:
             inner = [
                 (each, (path, key), around, template)
                 for key, each in value.items()
-                if key not in _SKIPPED and not (key == "status" and path is around.path)
+                if key != "managedFields" and not (key == "status" and path is around.path)
             ]
         if depth < documents.DEEPEST:
             for each, place, owner, enclosing in reversed(inner):
-                if _is_searched(each, enclosing, texts):
+                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing)
+                if is_text or isinstance(each, dict | list):
                     stack.append((each, place, owner, enclosing, depth + 1))
     return contents
 
 
-def _is_searched(value: Any, template: Template | None, texts: bool) -> bool:
-    if isinstance(value, str):
-        return texts and template is None and "lice" in value and _MENTIONED.search(value) is not None
-    return isinstance(value, dict | list)
+def _is_text(value: str, path: Path, template: Template | None) -> bool:
+    """Whether it is to be read as a document: not where tools keep copies of the object, and not in a pod."""
+    if template is not None or "lice" not in value or last(path) == "annotations":
+        return False
+    return _MENTIONED.search(value) is not None
 
 
 def _is_object(value: Mapping[str, Any]) -> bool:
     """Whether it is an object, and not a reference to one, which has no metadata."""
-    return all(isinstance(value.get(key), str) for key in ("apiVersion", "kind")) and "metadata" in value
+    return "metadata" in value and isinstance(value.get("apiVersion"), str) and isinstance(value.get("kind"), str)
 
 
 def _is_template(value: Mapping[str, Any], path: Path, around: Object) -> bool:
     if around.kind == "Pod":
         return path is around.path
-    if around.makes_no_pods or (around.known is not None and not around.known.templates):
-        return False
     spec = value.get("spec")
-    return isinstance(spec, dict) and "containers" in spec and isinstance(spec["containers"], list | None)
+    if not isinstance(spec, dict) or "containers" not in spec or not isinstance(spec["containers"], list | None):
+        return False
+    return not around.makes_no_pods and (around.known is None or bool(around.known.templates))
 
 
 def _collect(
     value: Mapping[str, Any], path: Path, around: Object, template: Template | None, contents: Contents
 ) -> None:
     """Add the strays among the keys of *value*."""
-    if path is not None and path[1] in _NOT_ANNOTATIONS:
+    if last(path) in _NOT_ANNOTATIONS:
         return
+    if isinstance(value.get("value"), str):
+        pointer = value.get("name", value.get("path"))
+        if isinstance(pointer, str) and _POINTED_AT.search(pointer):
+            value = {ANNOTATION: value["value"]}
     for key, each in value.items():
-        if "lice" not in key or not LIKE_THE_ANNOTATION.fullmatch(key) or isinstance(each, dict | list):
+        if isinstance(each, dict | list) or not _looks_like_it(key, path):
             continue
         if key != ANNOTATION and not isinstance(each, str):
             continue  # a switch or a number of somebody else's
@@ -176,6 +182,14 @@ def _collect(
             contents.more = True
             return
         contents.strays.append(Stray(path, key, each, around, template))
+
+
+def _looks_like_it(key: str, path: Path) -> bool:
+    if "lice" in key and _LIKE_THE_ANNOTATION.fullmatch(key):
+        return True
+    name = key.rpartition("/")[2]
+    misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2
+    return misspelt and bool(get_close_matches(name, [ANNOTATION], cutoff=0.85))
 
 
 def annotations_of(template: Template) -> Path:

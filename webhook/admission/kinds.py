@@ -29,6 +29,8 @@ class Kind:
     """Whether the annotations in the metadata of its templates do not reach a pod."""
     complete: bool = True
     """Whether annotations in no other place reach a pod."""
+    printed_by: str = ""
+    """A command that prints the objects that it stands for."""
     only_container: str = ""
     """The name that its controller gives to the only container if it has none."""
     first_container: bool = False
@@ -53,6 +55,7 @@ _KSERVE = "https://github.com/kserve/kserve/blob/master/pkg/controller/v1beta1/i
 _SPARK = "https://github.com/kubeflow/spark-operator/blob/master/api/v1beta2/sparkapplication_types.go"
 _TEKTON = "https://tekton.dev/docs/pipelines/labels"
 _NIM = "https://docs.nvidia.com/nim-operator/latest/service.html"
+_KUSTOMIZE = "https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/"
 _JOB_SET = "spec.replicatedJobs.*.template.spec.template"
 
 
@@ -128,6 +131,13 @@ KINDS = (
     Kind("tekton.dev", "Task", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "Pipeline", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), complete=False),
+    Kind("kustomize.config.k8s.io", "Kustomization", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
+    Kind("kustomize.config.k8s.io", "Component", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
+    Kind("helm.toolkit.fluxcd.io", "HelmRelease", "https://fluxcd.io/flux/components/helm/helmreleases/",
+         complete=False, printed_by="helm template"),
+    Kind("helm.cattle.io", "HelmChart", "https://docs.k3s.io/helm", complete=False, printed_by="helm template"),
+    Kind("argoproj.io", "Application", "https://argo-cd.readthedocs.io/en/stable/user-guide/application-specification/",
+         complete=False, printed_by="helm template or kubectl kustomize"),
 )  # fmt: skip
 
 _OWN_GROUPS = {"", "apps", "batch"}

@@ -66,6 +66,11 @@ def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> 
         yield from previews(subject, fleet, namespace)
 
 
+def unread(problem: str) -> Preview:
+    """The preview of a document that cannot be read."""
+    return Preview(Subject("", "", None, None), problem=problem)
+
+
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """The preview of *subject*, and one for each value that stands elsewhere and is wrong."""
     wrong = [bad for stray in subject.strays if (bad := _judge(stray, subject, fleet, namespace))]
@@ -121,4 +126,4 @@ def _incomplete(value: Any, field: str) -> str:
     """Why *value* cannot be checked yet; empty if it can."""
     if not isinstance(value, str) or not _PLACEHOLDER.search(value):
         return ""
-    return f"{field}: {quote(value)} is filled in later. Preview what comes out, such as that of 'helm template'"
+    return f"{field}: {quote(value)} is not filled in yet. Preview the result, such as what 'helm template' prints"

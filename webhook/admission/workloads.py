@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from webhook.admission.advice import advise
+from webhook.admission.advice import MOST_TARGETS, advise
 from webhook.admission.contents import (
     Contents,
     Object,
@@ -28,6 +28,9 @@ from webhook.slices.request import ANNOTATION
 
 Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
+
+_NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
+"""What null means in a mapping of strings, or of quantities.  Elsewhere it means that the field is absent."""
 
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
@@ -74,11 +77,11 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
         yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
         return
     items, kind = document.get("items"), document.get("kind")
-    if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
+    if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
         if depth == DEEPEST_LIST:
             yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
             return
-        for item in items:
+        for item in items or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
         return
     yield from _subjects(search(document, texts=texts))
@@ -98,19 +101,20 @@ def _subjects(contents: Contents) -> list[Subject]:
     ]
     advice: list[list[str]] = [[] for _ in found]
     strays: list[list[Stray]] = [[] for _ in found]
+    numbers = {id(template): number for number, template in enumerate(templates)}
     under = _under(templates)
+    given = {annotations_of(each) for each in templates if each.object.known and each.object.known.ignored}
     for stray in contents.strays:
-        concerned = [stray.template] if stray.template else _concerned(stray.place, under)
-        if any(stray.place == annotations_of(template) for template in concerned) and stray.key == ANNOTATION:
+        meant = _meant(stray, under)
+        if stray.key == ANNOTATION and stray.place in given:
             continue  # a controller gives it to the pods of a template that has none of its own
-        lacking = [template for template in concerned if not _annotated(template)]
-        covered = bool(concerned) and not lacking
-        if covered and not (stray.key == ANNOTATION and last(stray.place) == "annotations"):
+        covered = bool(meant.templates) and not meant.lacking
+        if covered and (stray.key != ANNOTATION or last(stray.place) == "labels"):
             continue
-        index = templates.index((lacking or concerned)[0]) if concerned else 0
+        index = numbers[id((meant.lacking or meant.templates)[0])] if meant.templates else 0
         strays[index].append(stray)
         if not covered:
-            advice[index].append(advise(stray, lacking))
+            advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
     advice[0] += [
         f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked"
         for path in contents.unread
@@ -123,23 +127,37 @@ def _subjects(contents: Contents) -> list[Subject]:
     ]
 
 
-def _under(templates: Sequence[Template]) -> dict[int, list[Template]]:
+class _Meant(NamedTuple):
+    """The templates for which an annotation somewhere in a document is most likely meant."""
+
+    templates: list[Template]
+    lacking: list[Template]
+    """Those without an annotation."""
+
+
+def _under(templates: Sequence[Template]) -> dict[int, _Meant]:
     """The templates under each mapping and list that holds one, by the identity of its path."""
-    under: dict[int, list[Template]] = {}
+    under: dict[int, _Meant] = {}
     for template in templates:
-        path = template.path
+        annotated = _annotated(template)
+        path: Path = (template.path, "")
         while path is not None:
-            under.setdefault(id(path), []).append(template)
             path = path[0]
-        under.setdefault(id(None), []).append(template)
+            meant = under.setdefault(id(path), _Meant([], []))
+            meant.templates.append(template)
+            if not annotated:
+                meant.lacking.append(template)
     return under
 
 
-def _concerned(place: Path, under: Mapping[int, list[Template]]) -> list[Template]:
-    """The templates that the author of a key at *place* most likely meant: those in the smallest part around it."""
-    while id(place) not in under and place is not None:
+def _meant(stray: Stray, under: Mapping[int, _Meant]) -> _Meant:
+    """The template around *stray*, or those in the smallest part of its object around it."""
+    if stray.template is not None:
+        return _Meant([stray.template], [] if _annotated(stray.template) else [stray.template])
+    place = stray.place
+    while id(place) not in under and place is not stray.object.path and place is not None:
         place = place[0]
-    return under.get(id(place), [])
+    return under.get(id(place), _Meant([], []))
 
 
 def _annotated(template: Template) -> bool:
@@ -152,9 +170,11 @@ def _why(root: Object) -> str:
     if root.makes_no_pods:
         return "it makes no pods"
     if not root.kind:
-        return "it has no kind"
+        return "nothing is known of its pods"
     if root.known is not None and root.known.templates:
         return "it has no pod template"
+    if root.known is not None and root.known.printed_by:
+        return f"it stands for what {root.known.printed_by} prints: preview that"
     return "a preview does not know how this kind makes pods"
 
 
@@ -164,14 +184,14 @@ def _of(template: Template, root: Object) -> Subject:
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
     advice: tuple[str, ...] = ()
     if kind == "Pod":
-        pod = dict(template.value)
+        pod = stored(template.value)
     else:
         metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, **_metadata(template)},
-            "spec": _spec(template),
+            "metadata": {**metadata, **stored(_metadata(template))},
+            "spec": stored(_spec(template)),
         }
         if template.path is around.path:
             advice = (f"a preview does not know how a {kind} makes pods: this is the one that its spec describes",)
@@ -204,3 +224,19 @@ def _spec(template: Template) -> Mapping[str, Any]:
         for name, container in zip(names, containers, strict=True)
     ]
     return {**spec, "containers": named}
+
+
+def stored(value: Mapping[str, Any], field: str = "") -> Document:
+    """*value*, at *field*, as an API server stores it and sends it to webhooks: without nulls."""
+    null = _NULL.get(field)
+    return {
+        key: null if item is None else _stored(item, key)
+        for key, item in value.items()
+        if item is not None or null is not None
+    }
+
+
+def _stored(value: Any, field: str) -> Any:
+    if isinstance(value, dict):
+        return stored(value, field)
+    return [_stored(item, "") for item in value] if isinstance(value, list) else value

@@ -32,6 +32,8 @@ def remarks(preview: Preview) -> Iterator[Line]:
     if preview.denial is not None:
         yield line(f"{title}: ", line("denied", fg="red", bold=True), f": {preview.denial}")
         yield from pointer(preview)
+    elif preview.problem and not title:
+        yield line(line("not read", fg="red", bold=True), f": {preview.problem}")
     elif preview.problem:
         yield line(f"{title}: ", line("not read", fg="red", bold=True), f": {preview.problem}")
     elif preview.plan is None:

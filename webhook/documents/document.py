@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from webhook.errors import quote
+from webhook.errors import BadDocument, quote, sentence
 
 MOST_BYTES = 3 * 1024 * 1024
 """What the API server accepts in one request: MaxRequestBodyBytes in k8s.io/apiserver, pkg/server/config.go."""
@@ -16,6 +16,10 @@ DEEPEST = 100
 MOST_COPIES = 100_000
 """Values that aliases may add in one text.  A short text may expand to a lot of memory: nine lines of nine aliases
 stand for 387 million values.  Kubernetes begins to refuse at 400,000."""
+
+
+OTHER = "\0"
+"""In the text of a problem, the number of another line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +35,32 @@ class Document:
 class Problem(Exception):
     """Something wrong with a text.  The text's name is added later."""
 
-    def __init__(self, line: int, problem: str, hint: str) -> None:
-        super().__init__(line, problem, hint)
-        self.line, self.problem, self.hint = line, problem, hint
+    def __init__(self, line: int, problem: str, hint: str, other: int = 0) -> None:
+        """*other*: one more line, which `OTHER` stands for in *problem* and *hint*."""
+        super().__init__(line, problem, hint, other)
+        self.line, self.problem, self.hint, self.other = line, problem, hint, other
+
+    def after(self, lines: int) -> Problem:
+        """This problem in a text that has *lines* more lines before it."""
+        return Problem(self.line + lines, self.problem, self.hint, self.other + lines if self.other else 0)
+
+    def told(self, name: str) -> BadDocument:
+        """This problem in the text *name*."""
+        problem, hint = (text.replace(OTHER, str(self.other)) for text in (self.problem, self.hint))
+        return BadDocument(sentence(f"{name}:{self.line}", problem, hint), self.line)
 
 
 def duplicate(line: int, key: str, first: int) -> Problem:
-    return Problem(line, f"duplicate key {quote(key)}", f"Keep one of them; the first is on line {first}")
+    return Problem(line, f"duplicate key {quote(key)}", f"Keep one of them; the first is on line {OTHER}", first)
 
 
 def too_deep(line: int) -> Problem:
     return Problem(line, f"nested deeper than {DEEPEST} levels", "Write it flatter")
+
+
+def number(real: float) -> int | float:
+    """*real* as Kubernetes writes it in JSON: 1.0 is 1."""
+    return int(real) if real.is_integer() and -(2**63) <= real < 2**63 else real
 
 
 def line_of(text: str, index: int) -> int:

@@ -14,7 +14,17 @@ from typing import Any
 
 import yaml
 
-from webhook.documents.document import DEEPEST, MOST_COPIES, Document, Problem, duplicate, line_of, too_deep
+from webhook.documents.document import (
+    DEEPEST,
+    MOST_COPIES,
+    OTHER,
+    Document,
+    Problem,
+    duplicate,
+    line_of,
+    number,
+    too_deep,
+)
 from webhook.errors import quote
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,12 +59,13 @@ def read_yaml(text: str) -> Iterator[Document]:
     except yaml.MarkedYAMLError as bad:
         index = mark.index if (mark := bad.problem_mark or bad.context_mark) else 0
         problem = f"not YAML: {bad.problem}"
-        if bad.context and bad.context_mark:
-            problem += f" {bad.context} that begins on line {bad.context_mark.line + 1}"
+        begins = bad.context_mark.line + 1 if bad.context and bad.context_mark else 0
+        if begins:
+            problem += f" {bad.context} that begins on line {OTHER}"
         hints = ["Indent with spaces, not with tabs"] if text[index : index + 1] == "\t" else []
         hints += [hint for part, hint in _HINTS.items() if part in problem]
         hint = [*hints, "Correct it there or in the lines before"][0].format(quote(text[index : index + 1]))
-        raise Problem(line_of(text.rstrip("\n"), index), problem, hint) from None
+        raise Problem(line_of(text.rstrip("\n"), index), problem, hint, begins) from None
 
 
 class _Builder:
@@ -165,7 +176,7 @@ def _resolve(plain: str) -> bool | int | float | str | None:
             if -(2**63) <= (integer := int(text, base)) < (2**63 if digits[0] in "+-" else 2**64):
                 return integer
             break
-    return number if _FLOAT.fullmatch(digits) and not math.isinf(number := float(digits)) else plain
+    return real if _FLOAT.fullmatch(digits) and not math.isinf(real := float(digits)) else plain
 
 
 def _key(value: Any, event: yaml.Event) -> str:
@@ -183,12 +194,12 @@ def _key(value: Any, event: yaml.Event) -> str:
 
 
 def _in_json(value: Any, event: yaml.Event) -> Any:
-    """*value* as it is after conversion to JSON, which has no infinity and writes 1.0 as 1."""
+    """*value* as it is after conversion to JSON, which has no infinity."""
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):
         raise Problem(_line(event), "JSON has no infinity and no NaN", "Put it in quotes, or write a number")
-    return int(value) if value.is_integer() and -(2**63) <= value < 2**63 else value
+    return number(value)
 
 
 def _is_merge(event: Any) -> bool:
