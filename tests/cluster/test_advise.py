@@ -72,7 +72,7 @@ def _calls(cluster: Cluster, ours: Ours) -> Callable[[], int]:
             text = ours.server.get("/metrics")[1]
             mine = re.findall(r"^gpu_slice_advice_total\{.*\} (\S+)$", text, re.MULTILINE)
             family = (
-                r'^apiserver_admission_webhook_request_total\{.*name="(?:workloads|groups)\.gpu-slice\.io".*\} (\S+)$'
+                r'^apiserver_admission_webhook_request_total\{code="200",name="(?:workloads|groups)\.gpu-slice\.io".*\} (\S+)$'
             )
             others = re.findall(family, cluster.plane.metrics(), re.MULTILINE)
             return sum(map(int, map(float, mine))), sum(map(int, map(float, others)))
