@@ -20,7 +20,7 @@ from webhook.admission.pod import convert
 from webhook.admission.review import API_VERSION, KIND, annotated, is_too_large
 from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
-from webhook.budget import Budget, OutOfSteps
+from webhook.budget import MOST_STEPS, Budget, OutOfSteps
 from webhook.errors import BadReview, Denial, printable
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION
@@ -124,7 +124,8 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
         yield _TOO_LARGE, False
         return
     budget = Budget()
-    for index, subject in enumerate(subjects(document, texts=False)):
+    for subject in subjects(document, texts=False):
+        left = budget.left
         for text in subject.advice:
             yield from ((piece, False) for piece in pieces(text, LONGEST))
         try:
@@ -134,7 +135,7 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
                 )
                 yield from ((str(line), False) for line in result.warnings)
         except Denial as denial:
-            if index and isinstance(denial, OutOfSteps):  # of what all templates share: the pod may need less
+            if left < MOST_STEPS and isinstance(denial, OutOfSteps):  # a pod of this template alone may be decided
                 yield _MORE, False
                 return
             text = f"pods of {subject.template or subject.kind} would be denied: {denial}"
