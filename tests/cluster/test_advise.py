@@ -71,9 +71,8 @@ def _calls(cluster: Cluster, ours: Ours) -> Callable[[], int]:
         def counted() -> tuple[int, int]:
             text = ours.server.get("/metrics")[1]
             mine = re.findall(r"^gpu_slice_advice_total\{.*\} (\S+)$", text, re.MULTILINE)
-            family = (
-                r'^apiserver_admission_webhook_request_total\{code="200",name="(?:workloads|groups)\.gpu-slice\.io".*\} (\S+)$'
-            )
+            name = r'name="(?:workloads|groups)\.gpu-slice\.io"'
+            family = rf'^apiserver_admission_webhook_request_total\{{code="200",{name}.*\}} (\S+)$'
             others = re.findall(family, cluster.plane.metrics(), re.MULTILINE)
             return sum(map(int, map(float, mine))), sum(map(int, map(float, others)))
 

@@ -268,7 +268,7 @@ REFUSED = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, pools, namespaces, devicePlugin, catalogue",
+        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, catalogue",
         id="a field like no other",
     ),
     pytest.param(
@@ -450,8 +450,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")),
         "pools[0].partition.mig",
-        "['1g.5gb'] is a list",
-        "Write a mapping",
+        "['1g.5gb'] is a list, and all GPUs of a pool are cut alike",
+        "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool",
         id="a list of profiles",
     ),
     pytest.param(
@@ -513,7 +513,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
         "pools[0].partition.mig",
-        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "1 x 1g.5gb + 1 x 3g.20gb + 1 x 4g.20gb does not fit",
         "combine fewer",
         id="each fits, all do not",
     ),
@@ -866,6 +866,76 @@ REFUSED = [
         "'200GB' is not well formed",
         "Write a size such as '200Gi'",
         id="a disk in GB",
+    ),
+    pytest.param(
+        text(pool_text(name="a"), pool_text(name="b"), extra="defaults: {disk: 2}\n"),
+        "defaults.disk",
+        "is a number",
+        "Write a string",
+        id="a default of a wrong type",
+    ),
+    pytest.param(
+        text(extra="defaults: {taint: []}\n"),
+        "defaults.taint",
+        "is not a known field",
+        "Write 'taints'",
+        id="a default that is no field of a pool",
+    ),
+    pytest.param(
+        text(extra="defaults: []\n"),
+        "defaults",
+        "is a list",
+        "Write a mapping",
+        id="a list of defaults",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{amiFamily: Bottlerocket}")),
+        "pools[0].nodeClass.amiFamily",
+        "the pool has a field for this",
+        "Write it as the pool's 'ami'",
+        id="a family of images beside the image",
+    ),
+    pytest.param(
+        text(pool_text(nodePool="{template: {spec: {taints: []}}}")),
+        "pools[0].nodePool.template.spec.taints",
+        "the pool has a field for this",
+        "Write it as the pool's 'taints'",
+        id="taints that the webhook would not know of",
+    ),
+    pytest.param(
+        text(pool_text(nodePool="{template: null}")),
+        "pools[0].nodePool.template",
+        "is null",
+        "Write a mapping",
+        id="a pool without its template",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{userData: '[settings]'}")),
+        "pools[0].nodeClass.userData",
+        "its first line, '[settings]', is of no kind",
+        "Begin with '#!/bin/bash'",
+        id="a part that cloud-init does not know",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass='{userData: "#!/bin/sh\\n--gpu-slice--\\n"}')),
+        "pools[0].nodeClass.userData",
+        "begins with '--gpu-slice'",
+        "Remove the line",
+        id="a part that ends all parts",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{userData: '#!" + "a" * 9000 + "'}")),
+        "pools[0].nodeClass.userData",
+        "has 9,002 bytes, and there is room for 8,192",
+        "Shorten it",
+        id="a part that leaves no room",
+    ),
+    pytest.param(
+        text(pool_text(nodeLabels="{kubernetes.io/os: windows}")),
+        "pools[0].nodeLabels[kubernetes.io/os]",
+        "this label is set by Karpenter",
+        "Choose another key",
+        id="a label of the nodes that others set",
     ),
     pytest.param(
         text() + "devicePlugin: {image: 'mirror.example/k8s-device-plugin:v0.19.3'}\n",
@@ -1284,8 +1354,8 @@ class TestOffers:
                     "instanceTypes": "[g7e.12xlarge]",
                 },
                 [
-                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                     ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                 ],
                 {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
                 id="attributes, on two GPUs",
@@ -1342,7 +1412,7 @@ def offer(written: str, gpu_name: str) -> Offer:
     name = MigProfile.parse(written)
     found = gpu.profile(name)
     assert found is not None
-    size = (found.compute_slices, name.memory_gb, name.media_extensions)
+    size = (found.compute_slices, name.memory_gb, int(name.media_extensions))
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 

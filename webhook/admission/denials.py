@@ -145,7 +145,7 @@ class _Explanation:
         shapes = [shape for pool in pools for shape in pool.shapes]
         names = _pools([pool.name for pool in pools])
         self.budget.spend(rules.cost * len(shapes))
-        for key, value in rules.selector.items():
+        for key, value in sorted(rules.selector.items()):
             if not any(shape.labels.get(key, None if key in known else value) == value for shape in shapes):
                 values = _values(key, shapes)
                 return Denial(

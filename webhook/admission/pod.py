@@ -144,8 +144,16 @@ _EXPECTED = {
 def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
     """The *problem* that msgspec reports for *document*, a pod, as a `Denial` with the path and the value.
 
-    msgspec does not name the key of a mapping whose value is wrong, so the first such value is searched for.
+    msgspec stops at the first wrong field, so a mapping with several is read again in the order of its keys.  It does
+    not name the key of a mapping whose value is wrong, so the first such value is searched for.
     """
+    try:
+        document = msgspec.json.decode(msgspec.json.encode(document, order="sorted"))
+        msgspec.convert(document, Pod)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+    except RecursionError:
+        pass  # it is nested without end, and its first mistake in any order will do
     parts = _PROBLEM.match(problem)
     reason, steps = (parts["reason"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
@@ -239,19 +247,20 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
-        for name, quantity in quantities.items():
-            if name.startswith(NVIDIA) and is_gpu(name):
-                budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
-                field = f"spec.{section}[{index}].resources.{kind}[{name}]"
-                count = whole_number(quantity, field)
-                if asks.setdefault(name, count) != count:
-                    raise Denial(
-                        f"the limit is {asks[name]} and the request is {count}",
-                        field=field,
-                        hint="Write the same number in both, or the limit alone",
-                        reason="conflict",
-                    )
-    return {name: count for name, count in asks.items() if count} if asks else NOTHING
+        gpus = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
+        for name in sorted(gpus) if gpus else ():  # in one order, and so is what a denial names first
+            quantity = quantities[name]
+            budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
+            field = f"spec.{section}[{index}].resources.{kind}[{name}]"
+            count = whole_number(quantity, field)
+            if asks.setdefault(name, count) != count:
+                raise Denial(
+                    f"the limit is {asks[name]} and the request is {count}",
+                    field=field,
+                    hint="Write the same number in both, or the limit alone",
+                    reason="conflict",
+                )
+    return {name: count for name, count in sorted(asks.items()) if count} if asks else NOTHING
 
 
 def is_gpu(resource: str) -> bool:

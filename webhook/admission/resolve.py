@@ -266,7 +266,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
     # Without a label, the pod could be scheduled to any node with a whole GPU.
     mistaken = (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen)) or any(
-        labels.items() <= shape.labels.items()
+        NodeRules(labels).allows(shape, fleet.label_keys)
         for pool in mistakable
         for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
     )

@@ -150,6 +150,8 @@ def render_fleet(
         if not re.fullmatch(CLUSTER, cluster):
             raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
         fleet = replace(fleet, cluster=cluster)
+    if remark := render.nothing(fleet, only):
+        echo(remark, err=True)
     if output_dir is None:
         echo(render.text(fleet, only), nl=False)
     elif check:

@@ -8,20 +8,44 @@ from typing import ClassVar, NamedTuple, TypeAlias
 
 from webhook.fleet.file import PoolEntry
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
-from webhook.slices.profile import MigProfile
+from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
-"""The extended resource of a whole GPU, and of a slice under the device plugin's ``single`` strategy."""
+"""The extended resource of a whole GPU, of a slice under the device plugin's ``single`` strategy, and of a share where
+the plugin does not rename them."""
 SHARED_GPU = "nvidia.com/gpu.shared"
 """The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
+
+RESERVED_LABELS = (
+    "karpenter.sh/",
+    "karpenter.k8s.aws/",
+    "gpu-slice/",
+    "kubernetes.io/",
+    "beta.kubernetes.io/",
+    "topology.kubernetes.io/",
+    "node.kubernetes.io/",
+)
+"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
+
+SET_ELSEWHERE = (
+    *RESERVED_LABELS,
+    "alpha.eksctl.io/",
+    "eks.amazonaws.com/",
+    "failure-domain.beta.kubernetes.io/",
+    "feature.node.kubernetes.io/",
+    "nvidia.com/gpu.",
+    "nvidia.com/mig.",
+    "topology.k8s.aws/",
+)
+"""Prefixes of labels that any node may have, whatever its pool says: EKS and GPU feature discovery set some."""
 
 MIB_PER_GIB = 1024
 
 
-Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
+Size: TypeAlias = tuple[int, int, int]
+"""Compute slices, memory by the profile's number, attribute: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +60,7 @@ class SharedOffer:
     order: int
     """Its position among all offers of the fleet."""
 
-    size: ClassVar[Size] = (0, 0, False)
+    size: ClassVar[Size] = (0, 0, 0)
 
     def __str__(self) -> str:
         return str(SHARED)
@@ -154,16 +178,20 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None:
-            yield SharedOffer(gpu, SHARED_GPU, sharing.replicas, order)
+            yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return
-    for index, (text, count) in enumerate(partition.mig.items()):
-        name = MigProfile.parse(text)
+    counts = {MigProfile.parse(text): count for text, count in partition.mig.items()}
+    # Largest first, whatever the order of the file.
+    for index, name in enumerate(sorted(counts, key=_size, reverse=True)):
         profile = gpu.profile(name)
         if profile is None:
             raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
-        size = (profile.compute_slices, name.memory_gb, name.media_extensions)
-        yield MigOffer(gpu, resource, count, order + index, name, profile, size)
+        yield MigOffer(gpu, resource, counts[name], order + index, name, profile, _size(name))
+
+
+def _size(name: MigProfile) -> Size:
+    return name.compute_slices, name.memory_gb, ATTRIBUTES.index(name.attribute)
 
 
 def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
@@ -172,11 +200,9 @@ def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
     return [{"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
 
 
-def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
-    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
-    family, _, size = instance_type.name.partition(".")
-    result = {
-        POOL_LABEL: entry.name,
+def kubelet_labels(instance_type: InstanceType) -> dict[str, str]:
+    """The labels that any node of *instance_type* has, whoever launched it."""
+    return {
         "node.kubernetes.io/instance-type": instance_type.name,
         "beta.kubernetes.io/instance-type": instance_type.name,
         "kubernetes.io/arch": instance_type.architecture,
@@ -184,6 +210,12 @@ def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: Ins
         "kubernetes.io/os": "linux",
         "beta.kubernetes.io/os": "linux",
     }
+
+
+def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
+    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
+    family, _, size = instance_type.name.partition(".")
+    result = {POOL_LABEL: entry.name} | kubelet_labels(instance_type)
     if entry.nodes == "karpenter":
         result |= {
             "karpenter.sh/nodepool": entry.name,
@@ -196,4 +228,4 @@ def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: Ins
             result["karpenter.k8s.aws/instance-gpu-name"] = instance_type.gpu_name
         if instance_type.gpu_memory is not None:
             result["karpenter.k8s.aws/instance-gpu-memory"] = str(instance_type.gpu_memory)
-    return result | dict(labels)
+    return result | dict(labels) | dict(entry.node_labels)

@@ -53,7 +53,7 @@ def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
     """
     result: dict[str, list[Pool]] = {}
     for pool in made_by_karpenter(fleet.pools):
-        if not pool.entry.ami.startswith("bottlerocket"):
+        if not pool.entry.bottlerocket:
             result.setdefault(_name(pool), []).append(pool)
     return result
 

@@ -30,7 +30,7 @@ On AL2023, nodes have stayed NotReady after the MIG manager restarted the kubele
 
 def mig_configs(fleet: Fleet) -> Iterator[Commented]:
     """One ConfigMap with a configuration for each pool with MIG, by the pool's name."""
-    pools = [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.ami.startswith("bottlerocket")]
+    pools = [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.bottlerocket]
     if not pools:
         return
     disabled: Manifest = {DISABLED: [{"devices": "all", "mig-enabled": False}]}

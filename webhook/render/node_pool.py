@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, Pool
-from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter
+from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
@@ -20,29 +20,37 @@ def node_pools(fleet: Fleet) -> Iterator[Commented]:
 
 def _node_pool(pool: Pool) -> Manifest:
     entry = pool.entry
+    grace, startup = entry.termination_grace_period, [taint.model_dump() for taint in entry.startup_taints]
+    spec: Manifest = {
+        "weight": entry.weight,
+        "limits": _limits(pool),
+        "disruption": {
+            "consolidationPolicy": entry.consolidation,
+            "consolidateAfter": entry.empty_for,
+            **({"budgets": entry.budgets} if entry.budgets is not None else {}),
+        },
+        "template": {
+            "metadata": {"labels": {POOL_LABEL: pool.name} | dict(pool.labels) | dict(entry.node_labels)},
+            "spec": {
+                "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
+                "expireAfter": entry.expire_after,
+                **({"terminationGracePeriod": grace} if grace is not None else {}),
+                **({"taints": [_taint(taint._asdict()) for taint in pool.taints]} if pool.taints else {}),
+                **({"startupTaints": [_taint(taint) for taint in startup]} if startup else {}),
+                "requirements": [
+                    _one_of("node.kubernetes.io/instance-type", entry.instance_types),
+                    _one_of("kubernetes.io/arch", [pool.architecture]),
+                    _one_of("kubernetes.io/os", ["linux"]),
+                    _one_of("karpenter.sh/capacity-type", entry.capacity_types),
+                ],
+            },
+        },
+    }
     return {
         "apiVersion": "karpenter.sh/v1",
         "kind": "NodePool",
         "metadata": {"name": pool.name, "labels": labels("karpenter")},
-        "spec": {
-            "weight": entry.weight,
-            "limits": _limits(pool),
-            "disruption": {"consolidationPolicy": entry.consolidation, "consolidateAfter": entry.empty_for},
-            "template": {
-                "metadata": {"labels": {POOL_LABEL: pool.name} | dict(pool.labels)},
-                "spec": {
-                    "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
-                    "expireAfter": entry.expire_after,
-                    **({"taints": [_taint(taint._asdict()) for taint in pool.taints]} if pool.taints else {}),
-                    "requirements": [
-                        _one_of("node.kubernetes.io/instance-type", entry.instance_types),
-                        _one_of("kubernetes.io/arch", [pool.architecture]),
-                        _one_of("kubernetes.io/os", ["linux"]),
-                        _one_of("karpenter.sh/capacity-type", entry.capacity_types),
-                    ],
-                },
-            },
-        },
+        "spec": merge(spec, entry.node_pool),
     }
 
 

@@ -59,14 +59,14 @@ def likely(word: str, readable: Callable[[str], bool]) -> str | None:
     return None
 
 
-def nearest(word: str, known: Iterable[str], budget: Budget | None = None) -> str | None:
-    """The word of *known* that looks most like *word*; None if none is similar.
+def nearest(word: str, known: Iterable[str], budget: Budget | None = None, *, cutoff: float = 0.6) -> str | None:
+    """The word of *known* that looks most like *word*; None if none is similar.  *cutoff*: how similar, up to 1.
 
     Each comparison may take quadratic time, so it spends steps of *budget*, and is skipped if too few are left.
     """
     word = word[:LONGEST_WORD]
     words = [candidate for candidate in known if budget is None or budget.afford(32 + 2 * len(word) * len(candidate))]
-    matches = get_close_matches(word, words, n=1, cutoff=0.6)
+    matches = get_close_matches(word, words, n=1, cutoff=cutoff)
     return matches[0] if matches else None
 
 
