@@ -11,9 +11,10 @@ from hypothesis import given
 from tests.pods import JSON, MIXED, ODD, container, fleet_of, pod_of
 from webhook import documents
 from webhook.admission.contents import MOST_STRAYS, MOST_TEXTS
-from webhook.admission.preview import preview
+from webhook.admission.preview import preview, shown
 from webhook.admission.workloads import DEEPEST_LIST, Subject, subjects
 from webhook.documents import DEEPEST
+from webhook.server.api.views import view
 
 TEMPLATE = {"metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [container()]}}
 SLICE = {"gpu-slice": "1g.5gb"}
@@ -76,6 +77,16 @@ def test_what_makes_no_pod_has_none(document: Any) -> None:
     assert subject(document).pod is None
 
 
+def test_a_notebooks_pod_has_the_annotations_and_the_name_that_its_controller_gives_it() -> None:
+    """Source: notebook_controller.go, generateStatefulSet."""
+    template = {"metadata": {"annotations": {"lost": "x"}}, "spec": {"containers": [{"name": "any"}, {"name": "side"}]}}
+    notebook = workload("Notebook", {"template": template}, annotations={**SLICE, "notebooks.kubeflow.org/x": "1"})
+    pod = subject({"apiVersion": "kubeflow.org/v1", **notebook}).pod
+    assert pod is not None
+    assert pod["metadata"]["annotations"] == SLICE
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["notebook", "side"]
+
+
 def test_the_namespace_of_a_workload_is_its_pods() -> None:
     found = subject(workload("Deployment", {"template": TEMPLATE}, namespace="team-a"))
     assert found.namespace == "team-a"
@@ -92,6 +103,10 @@ class TestLists:
 
     def test_a_kind_that_ends_in_list_and_has_no_items_is_itself(self) -> None:
         assert subject({"kind": "AllowList", "metadata": {"name": "x"}}).kind == "AllowList"
+
+    def test_a_list_of_something_else_is_itself(self) -> None:
+        found = subject({"kind": "AllowList", "items": ["10.0.0.0/8"]})
+        assert (found.kind, found.readable) == ("AllowList", True)
 
     def test_lists_inside_lists_end_somewhere(self) -> None:
         document: dict[str, Any] = pod_of()
@@ -159,7 +174,14 @@ class TestAdvice:
 
     @pytest.mark.parametrize(
         ("key", "expected"),
-        [("gpu-slcie", True), ("gpuslic", True), ("x.io/gpu-silce", True), ("gpu-size", False), ("gpu-shares", False)],
+        [
+            ("gpu-slcie", True),
+            ("gpuslic", True),
+            ("x.io/gpu-silce", True),
+            ("GPU-Slice", True),
+            ("gpu-size", False),
+            ("gpu-shares", False),
+        ],
     )
     def test_a_slip_of_the_pen_among_annotations_is_one(self, key: str, expected: bool) -> None:
         advice = subject({"kind": "Pod", "metadata": {"annotations": {key: "1g.5gb"}}, "spec": {}}).advice
@@ -235,18 +257,18 @@ class TestHostile:
 
 
 class TestNulls:
-    """An API server drops them before a webhook sees the pod."""
+    """To an API server a null is an absent field, an empty string, or a quantity of zero."""
 
-    def test_a_field_that_is_null_is_absent(self) -> None:
+    def test_a_field_that_is_null_is_not_shown(self) -> None:
         pod = {
             "kind": "Pod",
             "metadata": {"name": "x", "namespace": None, "labels": None, "annotations": SLICE},
-            "spec": {"nodeSelector": None, "tolerations": None, "containers": [{"name": "main", "resources": None}]},
+            "spec": {"nodeSelector": None, "containers": [{"name": "main", "resources": None, "env": None}]},
         }
         (found,) = preview(pod, fleet_of(MIXED))
-        assert found.plan is not None
-        assert {operation["op"] for operation in found.plan.patch} == {"add"}
-        assert "null" not in json.dumps(found.pod)
+        assert found.outcome == "sliced"
+        assert "null" not in json.dumps(shown(found.pod))
+        assert view(found).pod == shown(found.pod)
 
     def test_a_string_that_is_null_is_empty_and_a_quantity_is_zero(self) -> None:
         resources = {"limits": {"nvidia.com/gpu": None}}

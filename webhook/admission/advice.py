@@ -29,10 +29,7 @@ def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     lost = ", where it has no effect"
     if last(stray.place) == "labels":
         what, lost = f"{key} is a label", ", which has no effect"
-    elif stray.template is not None and stray.place in [
-        stray.template.path,
-        *((stray.template.path, key) for key in ("metadata", "annotations")),
-    ]:
+    elif stray.template is not None and stray.place in _one_level_too_high(stray.template.path):
         what = f"{key} is one level too high"
     elif kind and stray.place == ((around.path, "metadata"), "annotations"):
         what = f"the annotation {key} is on the {kind} itself"
@@ -51,6 +48,10 @@ def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     if len(places) == 1 and (only or not templates):
         return f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
     return f"{what}{lost}. It belongs in {targets}"
+
+
+def _one_level_too_high(template: Path) -> tuple[Path, ...]:
+    return template, (template, "metadata"), (template, "annotations")
 
 
 def _matches(place: Path, start: Path, pattern: str) -> bool:

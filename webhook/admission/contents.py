@@ -187,7 +187,7 @@ def _collect(
 def _looks_like_it(key: str, path: Path) -> bool:
     if "lice" in key and _LIKE_THE_ANNOTATION.fullmatch(key):
         return True
-    name = key.rpartition("/")[2]
+    name = key.rpartition("/")[2].lower()
     misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2
     return misspelt and bool(get_close_matches(name, [ANNOTATION], cutoff=0.85))
 

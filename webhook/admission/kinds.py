@@ -25,6 +25,8 @@ class Kind:
     """Paths of its pod templates; none if it makes pods in another way."""
     passed_on: tuple[str, ...] = ()
     """Paths of annotations that its controller gives to its pods, other than those in the metadata of templates."""
+    dropped: tuple[str, ...] = ()
+    """Parts of keys; annotations with such a key are not passed on."""
     ignored: bool = False
     """Whether the annotations in the metadata of its templates do not reach a pod."""
     complete: bool = True
@@ -97,7 +99,7 @@ KINDS = (
     Kind("kubeflow.org", "JAXJob", f"{_TRAINING}/jax_types.go", ("spec.jaxReplicaSpecs.*.template",)),
     Kind("kubeflow.org", "Notebook",
          "https://github.com/kubeflow/kubeflow/blob/master/components/notebook-controller/controllers/"
-         "notebook_controller.go", _TEMPLATE, (METADATA,), ignored=True, first_container=True),
+         "notebook_controller.go", _TEMPLATE, (METADATA,), ("kubectl", "notebook"), ignored=True, first_container=True),
     Kind("trainer.kubeflow.org", "TrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",
          (f"spec.template.{_JOB_SET}",)),
     Kind("trainer.kubeflow.org", "ClusterTrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",

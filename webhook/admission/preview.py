@@ -28,6 +28,7 @@ DEFAULT_NAMESPACE = "default"
 
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
+_OF_HELM = re.compile(r"\{\{-? *[.$]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +61,15 @@ class Preview:
         return self.problem or ("" if self.denial else self.plan.why if self.plan else self.subject.why)
 
 
+def shown(value: Any) -> Any:
+    """A pod, or a part of one, as an API server shows it: without fields that are null."""
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: shown(item) for key, item in value.items() if item is not None}
+
+
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """Preview *document*, or each item of a List.  *namespace* is used for those that name none."""
     for subject in subjects(document):
@@ -72,13 +82,13 @@ def unread(problem: str) -> Preview:
 
 
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
-    """The preview of *subject*, and one for each value that stands elsewhere and is wrong."""
+    """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
     wrong = [bad for stray in subject.strays if (bad := _judge(stray, subject, fleet, namespace))]
     result = _preview(subject, fleet, namespace)
-    if not wrong or result.outcome not in ("untouched", "unknown"):
-        yield result
-    else:
+    if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
+    else:
+        yield result
     yield from wrong
 
 
@@ -108,7 +118,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def _judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
-    subject = replace(subject, pod=None, advice=(), strays=())
+    subject = replace(subject, pod=None, template="", advice=(), strays=())
     if problem := _incomplete(stray.value, stray.field):
         return Preview(subject, problem=problem)
     try:
@@ -126,4 +136,5 @@ def _incomplete(value: Any, field: str) -> str:
     """Why *value* cannot be checked yet; empty if it can."""
     if not isinstance(value, str) or not _PLACEHOLDER.search(value):
         return ""
-    return f"{field}: {quote(value)} is not filled in yet. Preview the result, such as what 'helm template' prints"
+    hint = ". Preview what 'helm template' prints" if _OF_HELM.search(value) else ", so it is not checked"
+    return f"{field}: {quote(value)} is not filled in yet{hint}"

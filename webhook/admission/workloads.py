@@ -30,7 +30,7 @@ Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
 
 _NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
-"""What null means in a mapping of strings, or of quantities.  Elsewhere it means that the field is absent."""
+"""What null means to an API server in a mapping of strings, or of quantities.  Elsewhere the field is absent."""
 
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
@@ -74,17 +74,32 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
     *texts*: whether to read the texts in it that mention the annotation, which takes much longer than all the rest.
     """
     if not isinstance(document, dict):
-        yield Subject("a document that is no object", "", None, None, why=kind_of(document), readable=False)
+        yield Subject(
+            "a document that is no object",
+            "",
+            None,
+            None,
+            why=f"{kind_of(document)}. Write one object, or a List",
+            readable=False,
+        )
         return
-    items, kind = document.get("items"), document.get("kind")
-    if isinstance(kind, str) and kind.endswith("List") and "items" in document and isinstance(items, list | None):
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind.endswith("List") and _has_objects(document, kind):
         if depth == DEEPEST_LIST:
             yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
             return
-        for item in items or ():
+        for item in document["items"] or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
         return
     yield from _subjects(search(document, texts=texts))
+
+
+def _has_objects(document: Mapping[str, Any], kind: str) -> bool:
+    """Whether the items of a List are objects; a kind of somebody's own may be called AllowList."""
+    items = document.get("items", 0)
+    return items is None or (
+        isinstance(items, list) and (kind == "List" or all(isinstance(item, dict) for item in items))
+    )
 
 
 def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
@@ -184,14 +199,14 @@ def _of(template: Template, root: Object) -> Subject:
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
     advice: tuple[str, ...] = ()
     if kind == "Pod":
-        pod = stored(template.value)
+        pod = _stored(template.value)
     else:
         metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
-            "metadata": {**metadata, **stored(_metadata(template))},
-            "spec": stored(_spec(template)),
+            "metadata": {**metadata, **_stored(_metadata(template))},
+            "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
             advice = (f"a preview does not know how a {kind} makes pods: this is the one that its spec describes",)
@@ -202,10 +217,16 @@ def _of(template: Template, root: Object) -> Subject:
 
 
 def _metadata(template: Template) -> Mapping[str, Any]:
-    known = template.object.known
+    known, metadata = template.object.known, template.object.metadata
     if known is None or not known.ignored:
         return mapping(template.value, "metadata")
-    return {key: value for key, value in template.object.metadata.items() if key in ("labels", "annotations")}
+    annotations = {
+        key: value
+        for key, value in mapping(metadata, "annotations").items()
+        if not any(part in key for part in known.dropped)
+    }
+    labels = mapping(metadata, "labels")
+    return {"annotations": annotations, **({"labels": labels} if labels else {})}
 
 
 def _spec(template: Template) -> Mapping[str, Any]:
@@ -226,17 +247,11 @@ def _spec(template: Template) -> Mapping[str, Any]:
     return {**spec, "containers": named}
 
 
-def stored(value: Mapping[str, Any], field: str = "") -> Document:
-    """*value*, at *field*, as an API server stores it and sends it to webhooks: without nulls."""
+def _stored(value: Any, field: str = "") -> Any:
+    """*value*, at *field*, as an API server understands the nulls in it."""
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
     null = _NULL.get(field)
-    return {
-        key: null if item is None else _stored(item, key)
-        for key, item in value.items()
-        if item is not None or null is not None
-    }
-
-
-def _stored(value: Any, field: str) -> Any:
-    if isinstance(value, dict):
-        return stored(value, field)
-    return [_stored(item, "") for item in value] if isinstance(value, list) else value
+    return {key: null if item is None else _stored(item, key) for key, item in value.items()}

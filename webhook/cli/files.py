@@ -97,28 +97,28 @@ def _open(path: Path) -> AbstractContextManager[BinaryIO]:
 
 
 def _files(path: Path) -> list[Path]:
-    """*path*, or for a folder its regular files by their suffix, and its links, which may point to something else."""
+    """*path*, or for a folder what is in it: see `_in_folder`."""
     try:
         if not path.is_dir():
             with _open(path):
                 return [path]
-        candidates = [
-            Path(folder, name) for folder, _, names in _walk(path) for name in sorted(names) if name.endswith(SUFFIXES)
-        ]
+        next(path.iterdir(), None)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
-    regular = [file for file in candidates if file.is_file() or file.is_symlink()]
-    if not regular:
+    if not (found := list(_in_folder(path))):
         raise click.UsageError(f"{path}: contains no {', '.join(SUFFIXES)} file")
-    return regular
+    return found
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
-    """The folders in *folder*, without those whose names begin with a dot."""
+def _in_folder(path: Path) -> Iterator[Path]:
+    """The regular files in a folder and its folders, by their suffix, without folders whose names begin with a dot.
 
-    def fail(error: OSError) -> None:
-        raise error
-
-    for here in os.walk(folder, onerror=fail):
-        here[1][:] = sorted(name for name in here[1] if not name.startswith("."))
-        yield here
+    Links are among them, which may point to something else, and folders that cannot be read: those are refused later.
+    """
+    refused: list[Path] = []
+    for folder, folders, names in os.walk(path, onerror=lambda error: refused.append(Path(error.filename))):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES)):
+            if file.is_file() or file.is_symlink():
+                yield file
+    yield from refused

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import click
 
 from webhook import documents
-from webhook.admission.preview import Preview, preview, unread
+from webhook.admission.preview import Preview, preview, shown, unread
 from webhook.cli import files, show
 from webhook.cli.terminal import echo
 from webhook.errors import BadDocument
@@ -66,7 +66,7 @@ class Run:
 def as_diff(results: Iterator[Result]) -> Iterator[str]:
     for _, _, result in results:
         if result.outcome == "sliced":
-            for line in show.diff(result.subject.pod or {}, result.pod or {}, result.subject.title):
+            for line in show.diff(shown(result.subject.pod), shown(result.pod), result.subject.title):
                 yield line
                 yield "\n"
 
@@ -81,7 +81,7 @@ def as_yaml(results: Iterator[Result]) -> Iterator[str]:
     separator = ""
     for _, _, result in results:
         if result.pod is not None:
-            yield separator + documents.write(result.pod)
+            yield separator + documents.write(shown(result.pod))
             separator = "---\n"
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from webhook.admission.preview import Preview
+from webhook.admission.preview import Preview, shown
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
 
@@ -71,7 +71,7 @@ def view(each: Preview) -> PreviewView:
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
         why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
-        pod=each.pod,
+        pod=shown(each.pod),
         warnings=list(each.plan.warnings) if each.plan else [],
         advice=list(each.subject.advice),
         denial=None
