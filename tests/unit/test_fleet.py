@@ -889,6 +889,41 @@ REFUSED = [
         id="a list of defaults",
     ),
     pytest.param(
+        text(
+            pool_text(
+                partitionedBy="gpu-operator", gpu="a10g", partition="{mps: {replicas: 2}}", instanceTypes="[g5.xlarge]"
+            )
+        ),
+        "pools[0].partitionedBy",
+        "the GPUs of this pool are not cut",
+        "Remove it",
+        id="the operator and nothing to cut",
+    ),
+    pytest.param(
+        text(pool_text(partitionedBy="gpu-operator", taints="[]", untainted="true")),
+        "pools[0].partitionedBy",
+        "a node shows them as whole ones, and no taint keeps pods from them",
+        "Remove 'taints' for the default",
+        id="the operator and no taint",
+    ),
+    pytest.param(
+        text(
+            pool_text(partitionedBy="gpu-operator"),
+            pool_text(name="q", partitionedBy="gpu-operator", strategy="single"),
+        ),
+        "pools[1].strategy",
+        "the GPU Operator has one strategy for the whole cluster, and pools[0] has another",
+        "Write 'mixed'",
+        id="the operator and two strategies",
+    ),
+    pytest.param(
+        text(pool_text(nodePools="[a]")),
+        "pools[0].nodePools",
+        "this pool has a NodePool of its own",
+        "write 'nodes: existing'",
+        id="two NodePools for one pool",
+    ),
+    pytest.param(
         text(pool_text(nodeClass="{amiFamily: Bottlerocket}")),
         "pools[0].nodeClass.amiFamily",
         "the pool has a field for this",

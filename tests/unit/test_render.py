@@ -165,7 +165,8 @@ def test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(any_fleet:
         if pool.name not in made:
             continue
         template = made[pool.name]["template"]
-        assert template["metadata"]["labels"] == {POOL_LABEL: pool.name} | dict(pool.labels)
+        away = {"nvidia.com/gpu.deploy.operands": "false"}  # the GPU Operator's plugin
+        assert template["metadata"]["labels"] == {POOL_LABEL: pool.name} | away | dict(pool.labels)
         taints = {(each["key"], each.get("value", ""), each["effect"]) for each in template["spec"].get("taints", ())}
         assert taints == {(each.key, each.value, each.effect) for each in pool.taints}
         required = {each["key"]: each["values"] for each in template["spec"]["requirements"]}

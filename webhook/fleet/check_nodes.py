@@ -51,6 +51,12 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
                 "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
                 "Remove it, or 'nodes: existing'",
             )
+    if entry.node_pools is not None and entry.nodes != "existing":
+        yield FleetProblem(
+            f"{where}.nodePools", "this pool has a NodePool of its own", "Remove it, or write 'nodes: existing'"
+        )
+    if entry.by_operator:
+        yield from _check_operator(where, entry)
     if not entry.taints and not entry.untainted:
         yield FleetProblem(
             f"{where}.taints",
@@ -101,6 +107,20 @@ def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -
                 problem = f"'{instance_type.name}' has '{real}' there, not '{value}'"
                 yield FleetProblem(location, problem, "Correct it, or instanceTypes")
                 break
+
+
+def _check_operator(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
+    location = f"{where}.partitionedBy"
+    if entry.partition.mig is None:
+        yield FleetProblem(location, "the GPUs of this pool are not cut", "Remove it")
+    if entry.bottlerocket:
+        yield FleetProblem(location, "Bottlerocket cuts its GPUs itself", "Remove it, or write an al2023 ami")
+    if not any(taint.effect == "NoSchedule" for taint in entry.taints):
+        yield FleetProblem(
+            location,
+            "until the operator has cut the GPUs, a node shows them as whole ones, and no taint keeps pods from them",
+            "Remove 'taints' for the default",
+        )
 
 
 def _check_limit(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -> Iterator[FleetProblem]:

@@ -128,6 +128,9 @@ class PoolEntry(Model):
     """EC2 instance types that carry this GPU, all of one architecture."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
+    partitioned_by: Literal["boot", "gpu-operator"] = "boot"
+    """Who cuts the GPUs of a MIG pool that Karpenter launches: our script at boot, or the GPU Operator's MIG manager,
+    whose device plugin then serves the slices."""
     allocation: Literal["packed", "distributed"] | None = None
     """Which GPU of a node the device plugin takes next: one that is in use, or the one that is used least.
     Default: packed for MIG, as slices do not slow each other; distributed where pods share a GPU."""
@@ -141,7 +144,9 @@ class PoolEntry(Model):
     untainted: bool = False
     """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
-    """existing: node groups or the GPU Operator create the nodes and label them gpu-slice/pool."""
+    """existing: node groups or NodePools of your own create the nodes and label them gpu-slice/pool."""
+    node_pools: Annotated[list[DnsLabel], Field(min_length=1)] | None = None
+    """With existing: the names of the Karpenter NodePools that create these nodes.  They get a NodeOverlay."""
     capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
     """spot is cheaper, but AWS may reclaim it at two minutes' notice, so it is not the default."""
     capacity_reservations: list[CapacityReservation] = []
@@ -178,6 +183,11 @@ class PoolEntry(Model):
     """Merged over the NodePool's spec that is rendered (RFC 7396)."""
 
     @property
+    def by_operator(self) -> bool:
+        """Whether the GPU Operator cuts the GPUs, and brings the device plugin."""
+        return self.partitioned_by == "gpu-operator"
+
+    @property
     def bottlerocket(self) -> bool:
         """Whether the nodes run Bottlerocket, and not AL2023."""
         return isinstance(self.ami, str) and self.ami.startswith("bottlerocket")
@@ -186,7 +196,7 @@ class PoolEntry(Model):
 KARPENTER_ONLY = {
     "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
     "node_role", "disk", "ami", "startup_taints", "budgets", "termination_grace_period", "tags", "subnets",
-    "security_groups", "node_class", "node_pool",
+    "security_groups", "node_class", "node_pool", "partitioned_by",
 }  # fmt: skip
 """Fields of a pool that say how Karpenter launches its nodes."""
 

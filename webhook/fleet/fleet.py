@@ -15,7 +15,7 @@ from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.draft import Draft
-from webhook.fleet.file import FleetFile
+from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
 from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
 from webhook.fleet.pool import build as build_pool
@@ -88,6 +88,7 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         ):
             problems += check_pool(index, entry, catalogue, partial=index in read.partial)
     problems += check_pools(read)
+    problems += _check_operator(read.pools)
     if read.device_plugin is not None:
         problems += check_device_plugin(read.device_plugin)
     fleet_file = read.file
@@ -128,6 +129,17 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     """Every name by which a pod may ask for one of *offers*."""
     gpus = {gpu.name: gpu for gpu in (offer.gpu for _, offer in offers)}
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
+
+
+def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
+    by_operator = [(index, entry.strategy) for index, entry in pools.items() if entry.by_operator]
+    for index, strategy in by_operator:
+        if strategy != by_operator[0][1]:
+            yield FleetProblem(
+                f"pools[{index}].strategy",
+                f"the GPU Operator has one strategy for the whole cluster, and pools[{by_operator[0][0]}] has another",
+                f"Write '{by_operator[0][1]}', or 'partitionedBy: boot'",
+            )
 
 
 def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:

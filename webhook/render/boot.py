@@ -68,7 +68,7 @@ def user_data(pool: Pool, files: BootFiles) -> str | None:
     added: str | None = pool.entry.node_class.get("userData")
     if pool.entry.bottlerocket:
         return _bottlerocket(pool) + (f"\n{added}" if added else "")
-    if pool.entry.partition.mig is None:
+    if pool.entry.partition.mig is None or pool.entry.by_operator:
         return added
     part = _PART.format(layout=",".join(layout(pool)), script=files.script, unit=files.unit)
     parts = [_COMMENT.sub("", part)]

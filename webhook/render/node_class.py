@@ -16,7 +16,10 @@ from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_b
 def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
     """One for each pool whose nodes Karpenter launches."""
     for pool in made_by_karpenter(fleet.pools):
-        yield Commented(_node_class(fleet, pool, files), _notes(pool))
+        manifest = _node_class(fleet, pool, files)
+        # The fleet's `nodeClass` may have removed a field.
+        notes = {path: note for path, note in _notes(pool).items() if path[1] in manifest["spec"]}
+        yield Commented(manifest, notes)
 
 
 def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
@@ -68,7 +71,7 @@ def _notes(pool: Pool) -> dict[KeyPath, str]:
         notes["spec", "userData"] = (
             "Bottlerocket has NVIDIA's device plugin built in, and cuts the GPUs itself at boot."
         )
-    elif pool.entry.partition.mig is not None:
+    elif pool.entry.partition.mig is not None and not pool.entry.by_operator:
         notes["spec", "userData"] = (
             "Cuts the GPUs before the kubelet starts.  If a node does not join, its console says why:\n"
             "aws ec2 get-console-output --latest --instance-id ID"

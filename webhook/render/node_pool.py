@@ -11,6 +11,8 @@ from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
 
+MIG_CONFIG = "nvidia.com/mig.config"
+
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
     """One for each pool whose nodes Karpenter launches."""
@@ -30,7 +32,9 @@ def _node_pool(pool: Pool) -> Manifest:
             **({"budgets": entry.budgets} if entry.budgets is not None else {}),
         },
         "template": {
-            "metadata": {"labels": {POOL_LABEL: pool.name} | dict(pool.labels) | dict(entry.node_labels)},
+            "metadata": {
+                "labels": {POOL_LABEL: pool.name, **_operator_label(pool), **pool.labels, **entry.node_labels}
+            },
             "spec": {
                 "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
                 "expireAfter": entry.expire_after,
@@ -75,9 +79,22 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
         notes["spec", "disruption"] = (
             "Consolidation moves running pods to fewer nodes: only for work that survives that."
         )
+    notes["spec", "template", "metadata", "labels", next(iter(_operator_label(pool)))] = (
+        "The layout in the ConfigMap of the GPU Operator's MIG manager."
+        if pool.entry.by_operator
+        else "Keeps the GPU Operator's plugin and MIG manager off these nodes, where there is one."
+    )
     if pool.taints:
         notes[*spec, "taints"] = "Not startupTaints: Karpenter waits until those are removed, and nothing removes them."
     return notes
+
+
+def _operator_label(pool: Pool) -> dict[str, str]:
+    """What tells NVIDIA's GPU Operator how to cut a node, or to leave it alone.
+
+    Source: NVIDIA/gpu-operator ``controllers/state_manager.go``.
+    """
+    return {MIG_CONFIG: pool.name} if pool.entry.by_operator else {"nvidia.com/gpu.deploy.operands": "false"}
 
 
 def cut(pool: Pool) -> str:
