@@ -216,6 +216,8 @@ _SELECTORS = st.sampled_from(
         {"kubernetes.io/arch": "arm64"},
         {"node.kubernetes.io/instance-type": "p4d.24xlarge"},
         {"gpu-slice/pool": "small"},
+        {"karpenter.k8s.aws/instance-category": "p"},
+        {"karpenter.k8s.aws/instance-generation": "4"},
     ]
 )
 _TERMS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.codes import Reason
+
 LONGEST_QUOTE = 80
 """Characters of a user's text that a message repeats."""
 
@@ -67,7 +69,7 @@ class Denial(GpuSliceError):
     the pod: one line without context.
     """
 
-    def __init__(self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None) -> None:
+    def __init__(self, problem: str, *, field: str, hint: str, reason: Reason, position: int | None = None) -> None:
         super().__init__(problem, field, hint)
         self.problem = problem
         self.field = field
@@ -75,7 +77,7 @@ class Denial(GpuSliceError):
         self.hint = hint
         """What to write instead."""
         self.reason = reason
-        """A stable word for metrics and logs.  It contains nothing that a user wrote."""
+        """Its code, for programs, metrics and logs."""
         self.position = position
         """Index of the first bad character of the annotation, where there is one."""
 

@@ -359,7 +359,7 @@ def test_without_a_cluster_one_line_says_where_it_was_looked_for(
         path.write_text(text)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'another'}:{path}")
     result = run("certs", command)
-    assert result.exit_code in (1, 2)
+    assert result.exit_code == 3
     assert says in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.output
@@ -372,7 +372,7 @@ def test_outside_of_a_cluster_without_a_kubeconfig_both_cures_are_named(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("certs", "status")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "Set KUBECONFIG, or run this in a pod" in result.stderr
     assert result.stdout == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,10 @@ class TestStream:
             found = self.of(json.dumps(tree) if as_json else write(tree), piece=1 << 16)
             assert "and the API server accepts at most 3,145,728" in found.pop()
             assert found == ([({"items": [small, small, small]}, 1)] if "items" in tree else [])
+
+    def test_a_text_without_end_is_read_as_it_comes(self) -> None:
+        found = stream(cycle([b"---\n", b"a: 1\n"]))
+        assert [document.value for document in islice(found, 3) if isinstance(document, Document)] == [{"a": 1}] * 3
 
     def test_a_document_that_does_not_end_is_refused_and_the_next_is_read(self, monkeypatch) -> None:
         monkeypatch.setattr("webhook.documents.bulk.MOST_AT_ONCE", 1_000)

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from copy import deepcopy
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class TestDefaults:
             ("taints", [{"key": "nvidia.com/gpu-shared", "value": "true", "effect": "NoSchedule"}]),
             ("untainted", False),
             ("nodes", "karpenter"),
+            ("zones", None),
             ("capacityTypes", ["on-demand"]),
             ("capacityReservations", []),
             ("emptyFor", "300s"),
@@ -127,7 +129,6 @@ class TestValid:
             "h200-large",
             "a10g-shared",
         ]
-        assert fleet.label_keys == {"nvidia.com/gpu"}
 
     @pytest.mark.parametrize("written", STORIES)
     def test_the_fleets_of_the_stories(self, written: Path) -> None:
@@ -144,6 +145,25 @@ class TestValid:
             pytest.param({"partition": "{mps: {replicas: 48}}"}, id="mps"),
             pytest.param({"partition": "{mig: {1g.5gb: 7}, mps: null}"}, id="null is not given"),
             pytest.param({"taints": "[]", "untainted": "true"}, id="no taint, as was said"),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}]", "untainted": "true"}, id="a soft taint, as was said"
+            ),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}, {key: b}]"}, id="a soft taint and a hard one"
+            ),
+            pytest.param({"zones": "[us-east-1a, us-gov-west-1b, us-west-2-lax-1a]"}, id="zones"),
+            pytest.param({"zones": "[us-east-1-wl1-bos-wlz-1, eusc-de-east-1a]"}, id="zones of other kinds"),
+            *(
+                pytest.param({"nodes": "existing", "labels": f"{{{label}}}"}, id=f"existing nodes by {label}")
+                for label in (
+                    "karpenter.sh/nodepool: gpus",
+                    "karpenter.k8s.aws/instance-family: p4d",
+                    "topology.kubernetes.io/zone: us-east-1a",
+                    "node.kubernetes.io/instance-type: p4d.24xlarge",
+                    "kubernetes.io/hostname: ip-10-0-0-1",
+                    "eks.amazonaws.com/nodegroup: gpus",
+                )
+            ),
             pytest.param({"taints": "[{key: gpu, effect: NoExecute}, {key: a.b/c, value: x}]"}, id="two taints"),
             pytest.param({"labels": '{team: "", a.b/c_d: X.1}'}, id="labels, also an empty one"),
             pytest.param(
@@ -393,14 +413,14 @@ REFUSED = [
         text(pool_text(gpu="a100-40bg")),
         "pools[0].gpu",
         "'a100-40bg' is not a GPU of the catalogue",
-        "Write a100-40gb",
+        "Write 'a100-40gb', or add it under catalogue.gpus",
         id="a gpu misspelt",
     ),
     pytest.param(
         text(pool_text(gpu="quadro")),
         "pools[0].gpu",
         "'quadro' is not a GPU of the catalogue",
-        "`gpu-slice profiles --all` lists them",
+        "`gpu-slice profiles --all` lists them; add it under catalogue.gpus",
         id="a gpu like no other",
     ),
     pytest.param(
@@ -527,9 +547,41 @@ REFUSED = [
     pytest.param(
         text(pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.2xlarge]")),
         "pools[0].partition.mig",
-        "rtx-pro-4500 has no MIG: MIG is possible; its profiles, their placements and whether EC2 allows it are not",
-        "Write 'timeSlicing: {replicas: 4}', and let pods ask for 'shared@rtx-pro-4500'",
-        id="mig on a gpu whose profiles nobody knows",
+        "it is not known where the slices of one rtx-pro-4500 lie, so a layout cannot be checked",
+        "Copy two-slice-rtx to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        id="mig on a gpu whose placements nobody knows",
+    ),
+    pytest.param(
+        text(
+            pool_text(
+                gpu="rtx-pro-6000", partition="{mig: {1g.24gb+me.all: 1, 1g.24gb: 3}}", instanceTypes="[g7e.2xlarge]"
+            )
+        ),
+        "pools[0].partition.mig",
+        "does not fit on one rtx-pro-6000: it takes 7 decoders, of which it has 4",
+        "Beside '+me.all' only profiles with '-me' fit",
+        id="more engines than the gpu has",
+    ),
+    pytest.param(
+        text(pool_text(gpu="a30", partition="{mig: {1g.6gb+me: 1, 2g.12gb+me: 1}}", instanceTypes="[p4d.24xlarge]")),
+        "pools[0].partition.mig",
+        "it takes 2 JPEG engines, of which it has 1",
+        "one slice may have '+me'",
+        id="media engines twice",
+    ),
+    pytest.param(
+        text(pool_text(gpu="l4", partition="{mps: {replicas: 49}}", instanceTypes="[g6.xlarge]")),
+        "pools[0].partition.mps.replicas",
+        "NVIDIA's MPS daemon exits with more than 48 replicas, not 49",
+        "Write at most 48, or timeSlicing",
+        id="more mps clients than the daemon allows",
+    ),
+    pytest.param(
+        text(pool_text(gpu="NVIDIA H100 80GB HBM3")),
+        "pools[0].gpu",
+        "'NVIDIA H100 80GB HBM3' is not a GPU of the catalogue",
+        "Write 'h100-80gb', or add it under catalogue.gpus",
+        id="a gpu as nvidia-smi prints it",
     ),
     pytest.param(
         text(pool_text(partition="{timeSlicing: {replicas: 1}}")),
@@ -713,6 +765,60 @@ REFUSED = [
         "without a taint any pod may be scheduled to these nodes",
         "Remove 'taints' for the default, or add 'untainted: true'",
         id="no taint by error",
+    ),
+    pytest.param(
+        text(pool_text(taints="[{key: a, effect: PreferNoSchedule}]")),
+        "pools[0].taints",
+        "PreferNoSchedule keeps no pod away: any pod may be scheduled to these nodes",
+        "or add 'untainted: true'",
+        id="a taint that keeps no pod away",
+    ),
+    pytest.param(
+        text(pool_text(labels="{topology.kubernetes.io/zone: us-east-1a}")),
+        "pools[0].labels[topology.kubernetes.io/zone]",
+        "this label is set by Karpenter, the cloud or gpu-slice",
+        "Write 'zones: [NAME]'",
+        id="a zone as a label",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(zones=f"[{zone}]")),
+            "pools[0].zones[0]",
+            f"'{zone}' is not well formed",
+            "such as 'us-east-1a', and not a region or the id of a zone",
+            id=f"no zone: {zone}",
+        )
+        for zone in ("us-east-1", "use1-az1", "a", "us-east-1A", "us-east-1aa")
+    ),
+    pytest.param(text(pool_text(zones="[]")), "pools[0].zones", "is empty", "Add at least one entry", id="no zones"),
+    pytest.param(
+        text(pool_text(zones="[us-east-1a, us-east-1b, us-east-1a]")),
+        "pools[0].zones[2]",
+        "'us-east-1a' is given twice",
+        "Give it once",
+        id="a zone twice",
+    ),
+    pytest.param(
+        text(pool_text(nodes="existing", labels="{gpu-slice/pool: p}")),
+        "pools[0].labels[gpu-slice/pool]",
+        "this label is set by",
+        "gpu-slice/pool is set to the pool's name",
+        id="our own label on existing nodes",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(nodes="existing", labels=f"{{{key}: x}}")),
+            f"pools[0].labels[{key}]",
+            f"'p4d.24xlarge' has '{value}' there, not 'x'",
+            "Correct it, or instanceTypes",
+            id=f"what the type contradicts: {key}",
+        )
+        for key, value in (
+            ("node.kubernetes.io/instance-type", "p4d.24xlarge"),
+            ("beta.kubernetes.io/arch", "amd64"),
+            ("kubernetes.io/os", "linux"),
+            ("karpenter.k8s.aws/instance-family", "p4d"),
+        )
     ),
     pytest.param(
         text(pool_text(untainted="true")), "pools[0].untainted", "default taint", "'taints: []'", id="untainted alone"
@@ -1451,6 +1557,36 @@ def offer(written: str, gpu_name: str) -> Offer:
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
 
 
+def test_a_fleet_may_say_where_the_slices_of_a_gpu_lie() -> None:
+    """Its own geometry of the same name takes the place of the one whose placements nobody has seen."""
+    whole, half = {"computeSlices": 2, "size": 2}, {"computeSlices": 1, "size": 1}
+    roles = {
+        "1g": {**half, "most": 2, "starts": [0, 1]},
+        "1g+gfx": {**half, "most": 2, "starts": [0, 1]},
+        "1g+me.all": {**half, "most": 1, "starts": [0, 1]},
+        "1g-me": {**half, "most": 2, "starts": [0, 1]},
+        "2g": {**whole, "most": 1, "starts": [0]},
+        "2g+gfx": {**whole, "most": 1, "starts": [0]},
+    }
+    geometry = {"source": "our lab", "computeSlices": 2, "memorySlices": 2, "roles": roles}
+    fleet = load(
+        pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.12xlarge]"),
+        extra=f"catalogue: {json.dumps({'geometries': {'two-slice-rtx': geometry}})}\n",
+    )
+    assert fleet.pools[0].largest.capacity == {"nvidia.com/mig-1g.16gb": 4}
+
+
+def test_48_replicas_of_mps_are_what_the_daemon_allows() -> None:
+    found = pool(gpu="l4", partition="{mps: {replicas: 48}}", instanceTypes="[g6.xlarge]")
+    assert found.largest.capacity == {"nvidia.com/gpu.shared": 48}
+
+
+def test_the_order_in_which_a_layout_is_written_changes_no_pool() -> None:
+    for order in permutations(["1g.5gb: 2", "3g.20gb: 1", "2g.10gb: 1"]):
+        found = pool(partition=f"{{mig: {{{', '.join(order)}}}}}")
+        assert list(map(str, found.offers)) == ["3g.20gb", "2g.10gb", "1g.5gb"]
+
+
 @pytest.mark.parametrize(
     ("offered", "gpu", "asked", "satisfied"),
     [
@@ -1494,8 +1630,8 @@ def offer(written: str, gpu_name: str) -> Offer:
         pytest.param("1g.10gb", "a100-40gb", "9Gi", True, id="and more than 9"),
         pytest.param("1g.18gb", "h200", "16Gi", True, id="exactly 16 GiB"),
         pytest.param("1g.18gb", "h200", "17Gi", False, id="not 17"),
-        pytest.param("1g.10gb", "h100-80gb", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
-        pytest.param("1g.10gb", "h100-80gb", "10gb", True, id="but it has a number"),
+        pytest.param("1g.12gb", "h20", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
+        pytest.param("1g.12gb", "h20", "12gb", True, id="but it has a number"),
         pytest.param("1g.5gb", "a100-40gb", "7x1g.5gb", True, id="the count is another question"),
     ],
 )
@@ -1509,8 +1645,12 @@ class TestNodes:
     def test_a_node_of_karpenter(self) -> None:
         (shape,) = pool(labels="{nvidia.com/gpu: a100, team: a}").shapes
         assert shape.instance_type.name == "p4d.24xlarge"
-        assert shape.labels == {
+        assert {key: value for key, value in shape.labels.items() if value is not None} == {
             "gpu-slice/pool": "p",
+            "karpenter.k8s.aws/ec2nodeclass": "p",
+            "karpenter.k8s.aws/instance-capability-flex": "false",
+            "karpenter.k8s.aws/instance-category": "p",
+            "karpenter.k8s.aws/instance-generation": "4",
             "karpenter.k8s.aws/instance-family": "p4d",
             "karpenter.k8s.aws/instance-gpu-count": "8",
             "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
@@ -1529,12 +1669,70 @@ class TestNodes:
             "team": "a",
         }
 
-    def test_a_node_that_stands_there_has_no_label_of_karpenters(self) -> None:
-        (shape,) = pool(nodes="existing").shapes
-        assert not [key for key in shape.labels if "karpenter" in key]
-        assert shape.labels["gpu-slice/pool"] == "p"
-        assert shape.labels["nvidia.com/gpu"] == "a100"
-        assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+    def test_what_a_node_never_has_is_known_too(self) -> None:
+        (shape,) = pool().shapes
+        assert sorted(key for key, value in shape.labels.items() if value is None) == [
+            "karpenter.k8s.aws/capacity-reservation-id",
+            "karpenter.k8s.aws/capacity-reservation-interruptible",
+            "karpenter.k8s.aws/capacity-reservation-type",
+            "karpenter.k8s.aws/instance-accelerator-count",
+            "karpenter.k8s.aws/instance-accelerator-manufacturer",
+            "karpenter.k8s.aws/instance-accelerator-name",
+            "node.kubernetes.io/windows-build",
+        ]
+
+    def test_a_node_that_stands_there_may_have_been_launched_by_karpenter_or_not(self) -> None:
+        shapes = pool(nodes="existing").shapes
+        assert [shape.labels["karpenter.k8s.aws/instance-family"] for shape in shapes] == ["p4d", None]
+        for shape in shapes:
+            assert "karpenter.sh/nodepool" not in shape.labels
+            assert shape.labels["gpu-slice/pool"] == "p"
+            assert shape.labels["nvidia.com/gpu"] == "a100"
+            assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_nodes_of_node_pools_that_are_named_are_known_to_be_theirs(self) -> None:
+        shapes = pool(nodes="existing", nodePools="[a, b]").shapes
+        assert [shape.labels["karpenter.sh/nodepool"] for shape in shapes] == ["a", "b"]
+        assert {shape.labels["karpenter.k8s.aws/instance-category"] for shape in shapes} == {"p"}
+
+    def test_only_reserved_nodes_are_of_a_reservation(self) -> None:
+        found = pool(capacityTypes="[reserved, spot]", capacityReservations="[{id: cr-1}]").shapes
+        known = ["karpenter.k8s.aws/capacity-reservation-id" in each.labels for each in found]
+        assert known == [False, True]
+
+    def test_there_is_one_kind_for_each_zone(self) -> None:
+        zones = [
+            (each.labels["topology.kubernetes.io/zone"], each.labels["topology.kubernetes.io/region"])
+            for each in pool(zones="[us-east-1a, us-west-2-lax-1a, us-east-1-wl1-bos-wlz-1, us-gov-west-1b]").shapes
+        ]
+        assert zones == [
+            ("us-east-1a", "us-east-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("p4d.24xlarge", ("p", "4", "p4d", "24xlarge", "false")),
+            ("p6-b200.48xlarge", ("p", "6", "p6-b200", "48xlarge", "false")),
+            ("gr6.4xlarge", ("gr", "6", "gr6", "4xlarge", "false")),
+            ("g5g.metal", ("g", "5", "g5g", "metal", "false")),
+            ("u-6tb1.metal", ("u", "1", "u-6tb1", "metal", "false")),
+            ("m7i-flex.large", ("m", "7", "m7i-flex", "large", "true")),
+            ("our-own", (None, None, None, None, "false")),
+            ("a.b.c", (None, None, None, None, "false")),
+        ],
+    )
+    def test_what_follows_from_the_name_of_a_type(self, name: str, expected: tuple[str | None, ...]) -> None:
+        """Held against the names in Karpenter's ``instance-types.md``."""
+        types = f"catalogue: {{instanceTypes: {{{name}: {{gpu: a100-40gb, gpus: 8}}}}}}\n"
+        (shape,) = load(pool_text(instanceTypes=f"[{name}]"), extra=types).pools[0].shapes
+        assert expected == tuple(
+            shape.labels[f"karpenter.k8s.aws/instance-{what}"]
+            for what in ("category", "generation", "family", "size", "capability-flex")
+        )
 
     def test_there_is_one_kind_for_each_type_and_each_way_to_buy_it(self) -> None:
         found = pool(**{**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, capacityTypes="[spot, on-demand]")
@@ -1549,7 +1747,7 @@ class TestNodes:
         ]
 
     def test_a_type_that_karpenter_does_not_list_has_no_gpu_labels(self) -> None:
-        (shape,) = pool(
+        shape, _ = pool(
             gpu="gb200", partition="{mig: {1g.23gb: 7}}", instanceTypes="[p6e-gb200.36xlarge]", nodes="existing"
         ).shapes
         assert shape.labels["kubernetes.io/arch"] == "arm64"

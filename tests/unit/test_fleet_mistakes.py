@@ -261,7 +261,8 @@ class TestLabelsOfExistingNodes:
         ],
     )
     def test_labels_that_somebody_else_sets_may_select_them(self, label: str) -> None:
-        assert load(pool_text(labels=f"{{{label}}}", **STANDING)).label_keys == set()
+        key, _, value = label.partition(": ")
+        assert load(pool_text(labels=f"{{{label}}}", **STANDING)).pools[0].labels == {key: value}
         (problem,) = problems(text(pool_text(labels=f"{{{label}}}")))
         assert "this label is set by Karpenter, the cloud or gpu-slice" in problem.problem
 
@@ -384,3 +385,47 @@ class TestAllAtOnce:
         result = CliRunner().invoke(main, ["fleet", "check", str(tmp_path / "fleet.yaml")])
         assert result.exit_code == 1
         assert {line.split(".")[0] for line in result.stdout.splitlines()} == {f"pools[{index}]" for index in range(8)}
+
+
+class TestDefaults:
+    """A mistake in `defaults` is told there, and once."""
+
+    @pytest.mark.parametrize(
+        ("defaults", "where"),
+        [
+            ("{disk: 59Ti}", "defaults.disk"),
+            ("{limit: {slices: 1}}", "defaults.limit.slices"),
+            ("{labels: {gpu-slice/x: a}}", "defaults.labels[gpu-slice/x]"),
+            ("{taints: [{key: a}, {key: a}]}", "defaults.taints[1]"),
+            ("{nodeRole: a/b}", "defaults.nodeRole"),
+            ("{taints: 5}", "defaults.taints"),
+            ("{kublet: {}}", "defaults.kublet"),
+        ],
+    )
+    def test_in_one_place(self, defaults: str, where: str) -> None:
+        (problem,) = problems(text(pool_text(name="a"), pool_text(name="b"), extra=f"defaults: {defaults}\n"))
+        assert problem.path == where
+
+    def test_but_what_a_pool_says_itself_is_told_there(self) -> None:
+        (problem,) = problems(text(pool_text(disk="1Gi"), extra="defaults: {disk: 100Gi}\n"))
+        assert problem.path == "pools[0].disk"
+
+
+@pytest.mark.parametrize("ami", ["[]", "[5]", "[[a]]", "[{id: a}, b]"])
+def test_terms_for_an_image_are_mappings(ami: str) -> None:
+    (problem,) = problems(text(pool_text(ami=ami)))
+    assert problem.path == "pools[0].ami"
+    assert problem.hint == "Write a list of mappings, such as [{id: ami-0123456789abcdef0}]"
+
+
+def test_a_startup_taint_is_not_one_of_the_taints() -> None:
+    """Karpenter refuses a NodePool that has one twice, in whichever list."""
+    (problem,) = problems(text(pool_text(taints="[{key: a}]", startupTaints="[{key: b}, {key: a}]")))
+    assert problem.path == "pools[0].startupTaints[1]"
+    assert problem.problem == "the pool has another taint 'a' with the effect NoSchedule"
+
+
+@pytest.mark.parametrize("tag", ["aws:x", "''", "kubernetes.io/cluster/a", "karpenter.sh/nodepool"])
+def test_a_tag_that_others_set_is_refused(tag: str) -> None:
+    (problem,) = problems(text(pool_text(tags=f"{{{tag}: a}}")))
+    assert problem.problem == "AWS or Karpenter sets this tag"

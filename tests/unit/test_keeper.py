@@ -370,7 +370,7 @@ def test_without_a_cluster_the_command_says_what_it_wants(tmp_path) -> None:
     command = [sys.executable, "-m", "webhook", "certs", "status"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert "Set KUBECONFIG" in found.stderr
 
 

@@ -28,7 +28,7 @@ def test_a_preview_says_what_becomes_of_it(path: Path, request: pytest.FixtureRe
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("output", ["diff", "patch", "json"])
+@pytest.mark.parametrize("output", ["diff", "patch", "json", "sarif", "github"])
 def test_every_output_has_the_same_exit_code(path: Path, output: str) -> None:
     result = CliRunner().invoke(main, ["preview", str(path), "-o", output])
     assert f"exit code {result.exit_code}" == path.with_suffix(".txt").read_text().splitlines()[0]

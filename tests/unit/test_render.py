@@ -175,6 +175,20 @@ def test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(any_fleet:
                 assert shape.labels[key] in values
 
 
+def test_zones_are_a_requirement_of_the_node_pool(tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(
+        "apiVersion: gpu-slice/v1\npools:\n"
+        "- {name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge],"
+        " zones: [us-east-1a, us-east-1b]}\n"
+    )
+    code, text, _ = run("--only=node-pools", "--fleet", str(fleet))
+    assert code == 0
+    (pool,) = documents.read(text)
+    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a", "us-east-1b"]}
+    assert zones in pool.value["spec"]["template"]["spec"]["requirements"]
+
+
 def test_each_pool_has_one_device_plugin_which_tolerates_its_taints(any_fleet: Fleet) -> None:
     selected: Counter[str] = Counter()
     taints = {pool.name: pool.taints for pool in any_fleet.pools}

@@ -312,7 +312,7 @@ class TestPreview:
     def test_a_daemon_set_is_known_by_its_kind(self) -> None:
         (found,) = preview(workload("DaemonSet", {"template": TEMPLATE}), fleet_of(MIXED))
         assert found.plan is not None
-        assert any("DaemonSet" in each for each in found.plan.warnings)
+        assert any(each.code == "daemon-set-template" for each in found.plan.warnings)
 
     def test_the_namespace_counts(self) -> None:
         (found,) = preview(pod_of(), fleet_of(MIXED), "kube-system")

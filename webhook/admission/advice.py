@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from webhook.admission.contents import LONGEST_KEY, Path, Stray, Template, annotations_of, last, write_path
+from webhook.codes import NoteCode
 from webhook.errors import quote
 from webhook.slices.request import ANNOTATION
 
@@ -12,20 +13,41 @@ MOST_TARGETS = 3
 """Places that one piece of advice names."""
 
 
-def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
+class Note(str):
+    """One piece of advice, as a preview prints it."""
+
+    code: NoteCode
+    field: str
+    """The path in the object of what it is about; empty for the object itself."""
+
+    def __new__(cls, code: NoteCode, text: str, field: str = "") -> Note:
+        self = super().__new__(cls, text)
+        self.code, self.field = code, field
+        return self
+
+
+def advise(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     """Where *stray* stands, whether it has an effect there, and where it belongs.
 
     *templates*: some of those without the annotation for which it may be meant; *only*: whether there is one such
     template in all.  "Move it" is said only where that is certain.
     """
+
+    def misplaced(text: str) -> Note:
+        return Note("misplaced-annotation", text, stray.field)
+
     around, right = stray.object, stray.key == ANNOTATION
     known, kind = around.known, around.kind
     key, where = quote(stray.key[:LONGEST_KEY]), write_path(stray.place) or "the top of the document"
     passed_on = known is not None and any(_matches(stray.place, around.path, path) for path in known.annotations)
     if passed_on and right:
-        return f"{key} at {where} reaches the pods of this {kind}, of which no preview can be made"
+        return Note(
+            "not-previewed",
+            f"{key} at {where} reaches the pods of this {kind}, of which no preview can be made",
+            stray.field,
+        )
     if passed_on or any(stray.place == annotations_of(template) for template in templates):
-        return f"{key} at {where} is not read: write '{ANNOTATION}'"
+        return misplaced(f"{key} at {where} is not read: write '{ANNOTATION}'")
     lost = ", where it has no effect"
     if last(stray.place) == "labels":
         what, lost = f"{key} is a label", ", which has no effect"
@@ -36,7 +58,7 @@ def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     else:
         what = f"{key} is at {where}"
     if around.makes_no_pods:
-        return f"{what}{lost}: a {kind} makes no pods"
+        return misplaced(f"{what}{lost}: a {kind} makes no pods")
     places = [write_path(annotations_of(template)) for template in templates]
     if not places and known is not None:
         prefix = f"{write_path(around.path)}." if around.path else ""
@@ -44,10 +66,14 @@ def advise(stray: Stray, templates: Sequence[Template], only: bool) -> str:
     targets = " or ".join(places[:MOST_TARGETS])
     if stray.template is None and (known is None or not known.complete):
         belongs = f"; it does in {targets}" if known else f"; its pod template would have it in {targets}"
-        return f"{what}. A preview does not know whether it reaches a pod from there{belongs if targets else ''}"
+        return misplaced(
+            f"{what}. A preview does not know whether it reaches a pod from there{belongs if targets else ''}"
+        )
     if len(places) == 1 and (only or not templates):
-        return f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
-    return f"{what}{lost}. It belongs in {targets}"
+        return misplaced(
+            f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
+        )
+    return misplaced(f"{what}{lost}. It belongs in {targets}")
 
 
 def _one_level_too_high(template: Path) -> tuple[Path, ...]:

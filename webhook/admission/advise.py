@@ -126,8 +126,8 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
     budget = Budget()
     for subject in subjects(document, texts=False):
         left = budget.left
-        for text in subject.advice:
-            yield from ((piece, False) for piece in pieces(text, LONGEST))
+        for note in subject.advice:
+            yield from ((piece, False) for piece in pieces(note, LONGEST))
         try:
             if subject.pod is not None and annotated(subject.pod):
                 result = plan(

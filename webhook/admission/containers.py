@@ -48,7 +48,7 @@ def refuse_many_shares(requests: Iterable[Request]) -> None:
                 raise Denial(
                     f"the device plugin gives a container one share of a GPU, not {choice.count}",
                     field=FIELD,
-                    hint="Write 'shared'; for more, ask for a whole GPU or a larger slice",
+                    hint="For more than one share ask for a slice, or for a whole GPU without the annotation",
                     reason="conflict",
                     position=choice.position,
                 )
@@ -170,7 +170,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
             raise Denial(
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count}",
                 field=field,
-                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container",
+                hint="Write the same count in both, or remove it from the container",
                 reason="conflict",
             )
     return replaced

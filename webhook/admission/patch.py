@@ -69,11 +69,13 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
         patch.put(_POOLS, resolution.names, exists=POOLS in annotations)
     for assignment in resolution.assignments:
         _give(patch, assignment)
-    missing = missing_tolerations(spec, resolution.needs, budget)
-    if missing and not spec.tolerations:
-        patch.put("/spec/tolerations", missing, exists=spec.tolerations is not UNSET)
+    before, after = missing_tolerations(spec, resolution.needs, budget)
+    if after and not spec.tolerations:
+        patch.put("/spec/tolerations", after, exists=spec.tolerations is not UNSET)
     else:
-        for toleration in missing:
+        for toleration in before:
+            patch.put("/spec/tolerations/0", toleration, exists=False)
+        for toleration in after:
             patch.append("/spec/tolerations", toleration)
     if resolution.labels:
         _select(patch, spec, resolution.labels)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.admission import assigned
 from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_forbidden, refuse_many_shares, settle
 from webhook.admission.denials import explain
-from webhook.admission.node_affinity import node_rules
+from webhook.admission.node_affinity import node_rules, refuse_other_systems
 from webhook.admission.patch import Operation, write
-from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec, places
+from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
-from webhook.admission.warnings import about_request, warnings
+from webhook.admission.warnings import PodWarning, about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -35,8 +36,8 @@ class Plan(Struct, frozen=True, gc=False):
 
     patch: tuple[Operation, ...] = ()
     """RFC 6902 operations."""
-    warnings: tuple[str, ...] = ()
-    """For the pod's author, at most 120 characters each."""
+    warnings: tuple[PodWarning, ...] = ()
+    """For the pod's author."""
     resolution: Resolution | None = None
     """None if the webhook does not handle the pod."""
     why: str = ""
@@ -78,8 +79,10 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
+    if spec.os is not None:
+        refuse_other_systems(spec.os)
     known = plain.get(value) if plain is not None else None
-    requests = () if known is not None else request.parse(value, budget)
+    requests = () if known is not None else _read(value, pod, fleet, namespace, budget)
     containers = places(spec, budget)
     if known is not None and _is_plain(pod, spec, containers, fleet.policy(namespace)):
         resolution = known.given_to(containers[0])
@@ -108,6 +111,40 @@ def plan(
         return Plan(patch, (), resolved, why)
     about = about_request(demand, resolved, replaced, fleet, budget)
     return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+
+
+def _read(value: str, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Sequence[request.Request]:
+    """What the annotation asks for.  Where it is misspelt, what it most likely means has been tried on this pod."""
+    try:
+        return request.parse(value, budget)
+    except request.Misspelt as misspelt:
+        raise _tried(misspelt, pod, fleet, namespace, budget) from None
+
+
+def _tried(misspelt: request.Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
+    """*misspelt* with the first of its suggestions that this pod gets; else with what is wrong with them, too."""
+    first: tuple[str, Denial] | None = None
+    for choice, meant in misspelt.values:
+        annotations = {**pod.annotations, ANNOTATION: meant}
+        corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
+        try:
+            request.parse(meant, budget)
+            plan(corrected, fleet, namespace, budget=budget)
+        except Denial as problem:
+            if problem.reason in ("grammar", "too-large"):  # something else is misspelt, too, or it cannot be known
+                return misspelt
+            first = first or (choice, problem)
+        else:
+            if first is not None:
+                misspelt.hint = f"Write '{choice}'"
+            return misspelt
+    if first is not None:
+        choice, denial = first
+        if denial.field != FIELD:
+            misspelt.hint = f"Write '{choice}', and correct {denial.field}: {denial.problem}"
+        else:
+            misspelt.problem, misspelt.hint = f"{misspelt.problem}; {denial.problem}", denial.hint
+    return misspelt
 
 
 def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy) -> bool:

@@ -90,6 +90,10 @@ class Affinity(View, frozen=True):
     node_affinity: NodeAffinity | UnsetType | None = UNSET
 
 
+class System(View, frozen=True):
+    name: str | None = None
+
+
 class Spec(View, frozen=True):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -97,6 +101,8 @@ class Spec(View, frozen=True):
     node_selector: dict[str, str] | UnsetType | None = UNSET
     affinity: Affinity | UnsetType | None = UNSET
     node_name: str | None = None
+    os: System | None = None
+    resource_claims: list[Any] | None = None
 
 
 class Owner(View, frozen=True):
@@ -167,7 +173,7 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
             path, value = f"{path}.{name}", value.get(name) if isinstance(value, Mapping) else None
         elif index == "..." and isinstance(value, Mapping):
             wanted = str if expected == "a string" else (str, int, float, type(None))
-            key = next((key for key, inner in value.items() if not isinstance(inner, wanted)), "")
+            key = min((str(key) for key, inner in value.items() if not isinstance(inner, wanted)), default="")
             path, value = f"{path}[{key}]", value.get(key)
         elif isinstance(value, list) and index.isdigit():
             path, value = f"{path}[{index}]", value[int(index)]

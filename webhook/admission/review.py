@@ -166,7 +166,7 @@ def _admitted(request: _Envelope, plan: Plan) -> Answer:
     if plan.patch:
         response.patch, response.patch_type = _write(plan.patch), "JSONPatch"
     if plan.warnings:
-        response.warnings = plan.warnings
+        response.warnings = tuple(map(str, plan.warnings))
     return Answer(_write(_Answered(response)), request.uid, request.namespace, plan)
 
 

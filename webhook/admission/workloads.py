@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
-from webhook.admission.advice import MOST_TARGETS, advise
+from webhook.admission.advice import MOST_TARGETS, Note, advise
 from webhook.admission.contents import (
     Contents,
     Object,
@@ -49,7 +49,7 @@ class Subject:
     """The pod, or the one that the object creates; None if none is known."""
     template: str = ""
     """The path of the pod template, as in ``spec.template``; empty for a pod, and for an object without one."""
-    advice: tuple[str, ...] = ()
+    advice: tuple[Note, ...] = ()
     strays: tuple[Stray, ...] = ()
     """Where else the annotation stands, with no pod to preview for it."""
     controller: str | None = None
@@ -58,6 +58,8 @@ class Subject:
     """Why there is no pod."""
     makes_no_pods: bool = False
     """Whether that is known."""
+    source: Any = None
+    """The object that was looked at."""
     readable: bool = True
     """Whether it was looked at."""
 
@@ -91,7 +93,7 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
         for item in document["items"] or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
         return
-    yield from _subjects(search(document, texts=texts))
+    yield from _subjects(search(document, texts=texts), document)
 
 
 def _has_objects(document: Mapping[str, Any], kind: str) -> bool:
@@ -109,12 +111,12 @@ def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
     return {"apiVersion": around.get("apiVersion"), "kind": kind, **item}
 
 
-def _subjects(contents: Contents) -> list[Subject]:
+def _subjects(contents: Contents, source: Document) -> list[Subject]:
     root, templates = contents.object, contents.templates
     found = [_of(template, root) for template in templates] or [
         Subject(root.kind or NO_KIND, root.name, root.namespace, None, why=_why(root), makes_no_pods=root.makes_no_pods)
     ]
-    advice: list[list[str]] = [[] for _ in found]
+    advice: list[list[Note]] = [[] for _ in found]
     strays: list[list[Stray]] = [[] for _ in found]
     numbers = {id(template): number for number, template in enumerate(templates)}
     under = _under(templates)
@@ -131,13 +133,16 @@ def _subjects(contents: Contents) -> list[Subject]:
         if not covered:
             advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
     advice[0] += [
-        f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked"
+        Note(
+            "not-previewed",
+            f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked",
+        )
         for path in contents.unread
     ]
     if contents.more:
-        advice[0].append(f"'{ANNOTATION}' stands in more places than a preview looks at")
+        advice[0].append(Note("not-previewed", f"'{ANNOTATION}' stands in more places than a preview looks at"))
     return [
-        replace(subject, advice=(*subject.advice, *notes), strays=tuple(others))
+        replace(subject, advice=(*subject.advice, *notes), strays=tuple(others), source=source)
         for subject, notes, others in zip(found, advice, strays, strict=True)
     ]
 
@@ -197,7 +202,7 @@ def _of(template: Template, root: Object) -> Subject:
     """The subject of *template*, which stands in the object *root*."""
     around = template.object
     kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
-    advice: tuple[str, ...] = ()
+    advice: tuple[Note, ...] = ()
     if kind == "Pod":
         pod = _stored(template.value)
     else:
@@ -209,7 +214,8 @@ def _of(template: Template, root: Object) -> Subject:
             "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
-            advice = (f"a preview does not know how a {kind} makes pods: this is the one that its spec describes",)
+            text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
+            advice = (Note("not-previewed", text),)
     controller = None if kind == "Pod" else kind
     return Subject(
         root.kind or NO_KIND, root.name, namespace, pod, write_path(template.path), advice, controller=controller

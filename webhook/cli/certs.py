@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.terminal import PORT, echo
+from webhook.cli.terminal import PORT, CouldNotLook, echo
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -219,7 +219,7 @@ def rotate(namespace: str, compromised: bool) -> None:
         except Conflict:
             continue
         except Unreachable as error:
-            raise click.ClickException(str(error)) from None
+            raise CouldNotLook(str(error)) from None
     else:
         raise click.ClickException("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
@@ -263,7 +263,7 @@ def _cluster(namespace: str) -> Cluster:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, YAMLError, OSError) as error:
         problem = " ".join(str(error).split()).rstrip(".")
-        raise click.UsageError(f"no cluster in {paths}: {problem}. Set KUBECONFIG, or run this in a pod") from None
+        raise CouldNotLook(f"no cluster in {paths}: {problem}. Set KUBECONFIG, or run this in a pod") from None
     return Cluster(client.ApiClient(settings), Names(namespace=namespace))
 
 
@@ -274,4 +274,4 @@ def _read(cluster: Cluster) -> Any:
     try:
         return cluster.read()
     except (Unreachable, BadRecords) as error:
-        raise click.ClickException(str(error)) from None
+        raise CouldNotLook(str(error)) from None

@@ -21,7 +21,8 @@ from webhook.documents import Document
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
-from webhook.slices.catalogue import Catalogue, CatalogueFile
+from webhook.slices.catalogue import Catalogue
+from webhook.slices.entries import CatalogueFile
 
 SUFFIXES = (".yaml", ".yml", ".json")
 

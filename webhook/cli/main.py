@@ -1,7 +1,7 @@
 """The command line, ``gpu-slice``.
 
-Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 wrong usage, 3 could not look.  The docstring of a
-command is its help text.
+Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 called wrongly, 3 could not look.  The
+docstring of a command is its help text.
 """
 
 from __future__ import annotations
@@ -46,21 +46,28 @@ def main() -> None:
 @main.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @click.option(
-    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json"]), default="diff", show_default=True,
-    help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON.",
+    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json", "sarif", "github"]), default="diff",
+    show_default=True, help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON; "
+    "or only denials, warnings and notes, as SARIF or as annotations of GitHub Actions.",
+)  # fmt: skip
+@click.option(
+    "--help-uri", default="docs/messages.md", show_default=True, metavar="URI",
+    help="Where you publish docs/messages.md, for the links in SARIF.",
 )  # fmt: skip
 @_FLEET
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
-def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
+def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str) -> None:
     """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
     FILE is YAML or JSON of any size, a folder of such files and folders, or - for stdin.  Pods and pod templates are
-    found at any depth.  The resulting pods go to stdout, the remarks and reasons to stderr.  Exit codes: 1, a pod is
-    denied, or the annotation is misspelt; 3, a document cannot be read.
+    found at any depth.  The resulting pods go to stdout, the remarks and reasons to stderr.
+
+    Exit codes, the same for every output: 1, a pod is denied, or the annotation is misspelt; 2, called wrongly; 3, a
+    document cannot be read.
     """
     from webhook.cli import preview
 
-    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace))
+    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri))
 
 
 @main.command()

@@ -13,11 +13,11 @@ other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map`` 
 from __future__ import annotations
 
 from webhook.documents.bulk import stream
-from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, Problem
+from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, KeyLines, Problem
 from webhook.documents.text import read_text
 from webhook.documents.writer import write, write_commented
 
-__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "read", "stream", "write", "write_commented"]
+__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "KeyLines", "read", "stream", "write", "write_commented"]
 
 
 def read(text: str | bytes, *, name: str = "input") -> list[Document]:

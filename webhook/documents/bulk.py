@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -30,9 +31,9 @@ def stream(pieces: Iterable[bytes], *, name: str = "input") -> Iterator[Document
             if isinstance(found, Problem):
                 yield found.after(before).told(name)
             elif len(text) <= MOST_BYTES:
-                yield Document(found.value, found.line + before)
+                yield found.after(before)
             else:
-                yield from _weigh(Document(found.value, found.line + before), name)
+                yield from _weigh(found.after(before), name)
 
 
 def _split(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
@@ -89,9 +90,8 @@ def _weigh(document: Document, name: str) -> Iterator[Document | BadDocument]:
         yield document if (size := _size(value)) <= MOST_BYTES else _heavy(size, "the object", document.line, name)
         return
     sizes = list(map(_size, items))
-    yield Document(
-        {**value, "items": [i for i, size in zip(items, sizes, strict=True) if size <= MOST_BYTES]}, document.line
-    )
+    light = [item for item, size in zip(items, sizes, strict=True) if size <= MOST_BYTES]
+    yield replace(document, value={**value, "items": light})
     for index, size in enumerate(sizes):
         if size > MOST_BYTES:
             yield _heavy(size, f"items[{index}]", document.line, name)

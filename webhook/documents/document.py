@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
 
 from webhook.errors import BadDocument, quote, sentence
 
@@ -22,6 +22,10 @@ OTHER = "\0"
 """In the text of a problem, the number of another line."""
 
 
+KeyLines: TypeAlias = dict[int, tuple[dict[str, Any], dict[str, int]]]
+"""Each mapping as it was written, by its `id`, which nothing else has while it is kept here, and its keys' lines."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document of a text; no part of it is shared with another part."""
@@ -30,6 +34,14 @@ class Document:
     """dict, list, str, int, float or bool at every level; None only below the top."""
     line: int
     """The line on which it begins, from 1."""
+    keys: KeyLines = field(default_factory=dict, repr=False, compare=False)
+    """The lines of its keys, in YAML."""
+    before: int = field(default=0, repr=False, compare=False)
+    """How many lines of the text `keys` do not count."""
+
+    def after(self, lines: int) -> Document:
+        """This document in a text that has *lines* more lines before it."""
+        return replace(self, line=self.line + lines, before=self.before + lines)
 
 
 class Problem(Exception):

@@ -47,7 +47,7 @@ def each_json(text: bytes) -> Iterator[Document | Problem]:
         before = line_of(characters, start) - 1
         try:
             for document in read_json(characters[start:end]):
-                yield Document(document.value, document.line + before)
+                yield document.after(before)
         except Problem as problem:
             yield problem.after(before)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -19,6 +19,7 @@ from webhook.documents.document import (
     MOST_COPIES,
     OTHER,
     Document,
+    KeyLines,
     Problem,
     duplicate,
     line_of,
@@ -75,6 +76,7 @@ class _Builder:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
         self._anchors: dict[str | None, Any] = {}
         self._copies = 0
+        self._keys: KeyLines = {}
         self._open: list[Any] = []
         """The lists and mappings that are still being read, the outermost first."""
 
@@ -84,9 +86,10 @@ class _Builder:
                 if event.version not in (None, (1, 1)):
                     raise Problem(_line(event), "Kubernetes reads only YAML 1.1", "Remove the line with %YAML")
                 self._anchors.clear()
+                self._keys = {}
                 event = next(self._events)
                 if (value := _in_json(self._value(event), event)) is not None:
-                    yield Document(value, _line(event))
+                    yield Document(value, _line(event), self._keys)
 
     def _value(self, event: Any) -> Any:
         """The value that begins with *event*."""
@@ -110,6 +113,7 @@ class _Builder:
 
     def _fill(self, mapping: dict[str, Any]) -> None:
         lines: dict[str, int] = {}
+        self._keys[id(mapping)] = mapping, lines
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if _is_merge(event):
                 for source in self._merged(next(self._events)):

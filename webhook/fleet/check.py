@@ -13,13 +13,17 @@ from webhook.fleet.check_nodes import check_nodes, given_of
 from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
 from webhook.fleet.file import DevicePlugin, PoolEntry
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
-from webhook.slices.layout import fits
+from webhook.slices.layout import engines_missing, fits
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import nearest
 
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
+
+MOST_MPS = 48
+"""Clients of one MPS server: k8s-device-plugin v0.20.0 ``cmd/mps-control-daemon/mps/device.go``, ``maxClients``.  CUDA
+13.1 allows 60, the daemon does not."""
 
 OLDEST_PLUGIN = (0, 20)
 """k8s-device-plugin 0dfdfb979."""
@@ -33,10 +37,11 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: b
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
-        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
-        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
+        names = catalogue.meant(entry.gpu) or filter(None, [nearest(entry.gpu, catalogue.gpus)])
+        like = " or ".join(f"'{name}'" for name in names)
+        hint = f"Write {like}, or add it" if like else "`gpu-slice profiles --all` lists them; add it"
+        problem = f"{quote(entry.gpu)} is not a GPU of the catalogue"
+        yield FleetProblem(f"{where}.gpu", problem, f"{hint} under catalogue.gpus")
     else:
         yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
@@ -55,6 +60,12 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
             f"Give one of mig, timeSlicing and mps: {ALIKE}" + (", so make two pools" if given else ""),
         )
         return
+    if partition.mps is not None and partition.mps.replicas > MOST_MPS:
+        yield FleetProblem(
+            f"{where}.partition.mps.replicas",
+            f"NVIDIA's MPS daemon exits with more than {MOST_MPS} replicas, not {partition.mps.replicas}",
+            f"Write at most {MOST_MPS}, or timeSlicing",
+        )
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None and not sharing.renamed and entry.nodes != "existing":
@@ -114,7 +125,19 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
         layout[profile] = count
     if len(layout) != len(entry.partition.mig or {}):
         return
-    if not fits(gpu, layout):
+    if not all(profile.starts for profile in layout):
+        yield FleetProblem(
+            where,
+            f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
+            f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        )
+    elif engines := engines_missing(gpu, layout):
+        yield FleetProblem(
+            where,
+            f"{_spell(layout)} does not fit on one {gpu.name}: it takes {engines}",
+            "Beside '+me.all' only profiles with '-me' fit, and one slice may have '+me'",
+        )
+    elif not fits(gpu, layout):
         most = ", ".join(f"{profile}: {profile.most}" for profile in layout)
         yield FleetProblem(
             where,

@@ -10,7 +10,8 @@ from pydantic.alias_generators import to_camel
 from webhook.errors import FleetProblem
 from webhook.fleet.file import KARPENTER_ONLY, PoolEntry, path
 from webhook.fleet.karpenter import check_karpenter
-from webhook.fleet.pool import POOL_LABEL, RESERVED_LABELS, kubelet_labels
+from webhook.fleet.labels import RESERVED_LABELS, ZONE, of_type
+from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue, InstanceType
 
 LONGEST_AMI = 30
@@ -28,16 +29,21 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
     types = [catalogue.instance_types[name] for name in entry.instance_types if name in catalogue.instance_types]
     yield from _check_labels(where, entry, types)
     yield from check_karpenter(where, entry)
-    for index, taint in enumerate(entry.taints):
-        if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
+    taints: set[tuple[str, str]] = set()
+    both = [("taints", *pair) for pair in enumerate(entry.taints)]
+    for field, index, taint in both + [("startupTaints", *pair) for pair in enumerate(entry.startup_taints)]:
+        if (taint.key, taint.effect) not in taints:
+            taints.add((taint.key, taint.effect))
+        else:
             yield FleetProblem(
-                f"{where}.taints[{index}]",
+                f"{where}.{field}[{index}]",
                 f"the pool has another taint '{taint.key}' with the effect {taint.effect}",
                 "Kubernetes allows only one: remove the other",
             )
-    for index, bought in enumerate(entry.capacity_types):
-        if bought in entry.capacity_types[:index]:
-            yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
+    for name, values in (("capacityTypes", entry.capacity_types), ("zones", entry.zones or [])):
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                yield FleetProblem(f"{where}.{name}[{index}]", f"'{value}' is given twice", "Give it once")
     if isinstance(entry.ami, str) and len(entry.ami) > LONGEST_AMI:
         yield FleetProblem(
             f"{where}.ami",
@@ -57,13 +63,15 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
         )
     if entry.by_operator:
         yield from _check_operator(where, entry)
-    if not entry.taints and not entry.untainted:
+    tainted = any(taint.effect != "PreferNoSchedule" for taint in entry.taints)
+    if not tainted and not entry.untainted:
         yield FleetProblem(
             f"{where}.taints",
-            "without a taint any pod may be scheduled to these nodes",
+            ("PreferNoSchedule keeps no pod away: " if entry.taints else "without a taint ")
+            + "any pod may be scheduled to these nodes",
             "Remove 'taints' for the default, or add 'untainted: true'",
         )
-    if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
+    if tainted and entry.untainted and "taints" in entry.model_fields_set:
         yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
     if entry.untainted and "taints" not in entry.model_fields_set:
         yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
@@ -98,12 +106,14 @@ def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -
             yield FleetProblem(
                 location,
                 "this label is set by Karpenter, the cloud or gpu-slice",
-                f"Choose another key; {POOL_LABEL} is set to the pool's name",
+                "Write 'zones: [NAME]'"
+                if key == ZONE
+                else f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
             continue
         for instance_type in types:
-            real = kubelet_labels(instance_type).get(key, value)
-            if real != value:
+            real = of_type(instance_type).get(key, value)
+            if real and real != value:
                 problem = f"'{instance_type.name}' has '{real}' there, not '{value}'"
                 yield FleetProblem(location, problem, "Correct it, or instanceTypes")
                 break

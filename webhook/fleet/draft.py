@@ -22,12 +22,12 @@ from webhook.fleet.file import (
     path,
 )
 from webhook.fleet.misplaced import unknown_field
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
+from webhook.slices.entries import GPU_NAME, CatalogueFile
 
 NEEDED = ("name", "gpu", "partition", "instanceTypes")
 """The fields that a pool cannot do without."""
 
-RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels")
+RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "nodes", "labels", "zones")
 """Fields that are compared with each other."""
 
 
@@ -44,6 +44,8 @@ class Draft:
     """Those with at least `NEEDED`, by index."""
     partial: Set[int]
     """Which of `pools` have `RELATED` fields that cannot be read.  Such a field has its default here."""
+    inherited: Mapping[int, Set[str]]
+    """The fields that each pool has from `defaults`."""
     namespaces: Mapping[str, NamespaceEntry]
     catalogue: CatalogueFile | None
     device_plugin: DevicePlugin | None
@@ -61,7 +63,10 @@ def read(data: Any) -> Draft:
     except ValidationError as error:
         return _draft(full, data, error.errors())
     names, pools = [pool.name for pool in whole.pools], dict(enumerate(whole.pools))
-    return Draft(whole, (), names, pools, frozenset(), whole.namespaces, whole.catalogue, whole.device_plugin)
+    inherited = _inherited(full, data)
+    return Draft(
+        whole, (), names, pools, frozenset(), inherited, whole.namespaces, whole.catalogue, whole.device_plugin
+    )
 
 
 def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
@@ -77,12 +82,19 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
 
 
-def _written(location: tuple[int | str, ...], data: dict[str, Any]) -> tuple[int | str, ...]:
+def _inherited(full: dict[str, Any], written: dict[str, Any]) -> dict[int, Set[str]]:
+    """The fields of each pool of *full* that are not *written* in it."""
+    pools = full.get("pools")
+    if full is written or not isinstance(pools, list):
+        return {}
+    both = enumerate(zip(pools, written["pools"], strict=True))
+    return {index: pool.keys() - own.keys() for index, (pool, own) in both if isinstance(pool, dict)}
+
+
+def _written(location: tuple[int | str, ...], inherited: Mapping[int, Set[str]]) -> tuple[int | str, ...]:
     """Where the value at *location* of a pool was written: there, or in `defaults`."""
-    defaults = data.get("defaults")
-    if len(location) > 2 and location[0] == "pools" and isinstance(defaults, dict) and location[2] in defaults:
-        pool = data["pools"][location[1]]
-        if location[2] not in pool:
+    match location:
+        case ("pools", int(index), str(field), *_) if field in inherited.get(index, ()):
             return ("defaults", *location[2:])
     return location
 
@@ -100,12 +112,14 @@ def _draft(data: dict[str, Any], written: dict[str, Any], errors: Sequence[Any])
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries.values()]
     given = data.get("namespaces")
     namespaces = given.items() if isinstance(given, dict) else ()
+    inherited = _inherited(data, written)
     return Draft(
         file=None,
-        problems=list(dict.fromkeys(_problem(error, written) for error in errors)),
+        problems=list(dict.fromkeys(_problem(error, inherited) for error in errors)),
         names=[name if isinstance(name, str) else None for name in names],
         pools=pools,
         partial={index for index in pools for name in RELATED if ("pools", index, name) in wrong},
+        inherited=inherited,
         namespaces={
             name: NamespaceEntry.model_validate(entry)
             for name, entry in namespaces
@@ -128,6 +142,7 @@ _HINTS = {
     file.AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     file.DISK: "Write a size such as '200Gi'",
     file.ROLE: "Write the name of an IAM role, not an ARN or a path: letters, digits and '_+=,.@-', at most 64",
+    file.ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
     file.RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
     file.IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
@@ -161,13 +176,15 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
+    "terms_type": "a list of mappings, such as [{id: ami-0123456789abcdef0}]",
 }
 
 
-def _problem(error: Any, data: dict[str, Any]) -> FleetProblem:
+def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     # pydantic appends '[key]' where the key of a mapping is wrong.
     location = tuple(step for step in error["loc"] if step != "[key]")
-    where, value, kind, context = path(_written(location, data)), error["input"], error["type"], error.get("ctx", {})
+    where = path(_written(location, inherited))
+    value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":
         return FleetProblem(where, "is missing", "Add it")
     in_partition = location[:1] == ("pools",) and location[2:3] == ("partition",)

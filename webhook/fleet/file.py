@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from webhook.errors import quote
-from webhook.slices.catalogue import CatalogueFile
+from webhook.slices.entries import CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
@@ -32,6 +32,7 @@ ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
@@ -95,6 +96,8 @@ class CapacityReservation(Model):
 def _alias_or_terms(value: Any) -> Any:
     if isinstance(value, str) and not re.match(AMI, value):
         raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
+    if isinstance(value, list) and not (value and all(isinstance(term, dict) for term in value)):
+        raise PydanticCustomError("terms_type", "")
     if not isinstance(value, str | list):
         raise PydanticCustomError("string_type", "")
     return value
@@ -126,6 +129,8 @@ class PoolEntry(Model):
     partition: Partition
     instance_types: Annotated[list[str], Field(min_length=1)]
     """EC2 instance types that carry this GPU, all of one architecture."""
+    zones: Annotated[list[Annotated[str, Field(pattern=ZONE)]], Field(min_length=1)] | None = None
+    """Availability zones of the nodes, such as us-east-1a.  By default Karpenter takes those of its subnets."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
     partitioned_by: Literal["boot", "gpu-operator"] = "boot"
@@ -142,7 +147,7 @@ class PoolEntry(Model):
     startup_taints: list[Taint] = []
     """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
-    """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
+    """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
     """existing: node groups or NodePools of your own create the nodes and label them gpu-slice/pool."""
     node_pools: Annotated[list[DnsLabel], Field(min_length=1)] | None = None

@@ -6,8 +6,9 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from webhook.documents import read as read_documents
@@ -17,7 +18,7 @@ from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import SET_ELSEWHERE, Offer, Pool
+from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -34,8 +35,6 @@ class Fleet:
     pools: tuple[Pool, ...]
     policies: Mapping[str, Policy]
     catalogue: Catalogue
-    label_keys: frozenset[str]
-    """Every label key that only a pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
@@ -86,7 +85,9 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         if own is not None or (
             entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
         ):
-            problems += check_pool(index, entry, catalogue, partial=index in read.partial)
+            checked = check_pool(index, entry, catalogue, partial=index in read.partial)
+            problems += (_where_written(problem, read.inherited.get(index, ())) for problem in checked)
+    problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
     problems += check_pools(read)
     problems += _check_operator(read.pools)
     if read.device_plugin is not None:
@@ -95,10 +96,13 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     if problems or fleet_file is None:
         raise BadFleet([*problems, *check_slices(read.namespaces, None)])
     pools: list[Pool] = []
+    keys = {
+        key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
+    }
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
-        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
+        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
     if problems := list(check_slices(read.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
@@ -108,12 +112,6 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(
-            key
-            for pool in pools
-            for key in (*pool.labels, *pool.entry.node_labels)
-            if not key.startswith(SET_ELSEWHERE)
-        ),
         file=fleet_file,
         offers=offers,
         by_profile={
@@ -129,6 +127,15 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     """Every name by which a pod may ask for one of *offers*."""
     gpus = {gpu.name: gpu for gpu in (offer.gpu for _, offer in offers)}
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
+
+
+def _where_written(problem: FleetProblem, inherited: Container[str]) -> FleetProblem:
+    """*problem* of a pool, as one of `defaults` if its field is *inherited* from there."""
+    _, _, rest = problem.path.partition("].")
+    field = re.match(r"[A-Za-z]*", rest)
+    if field is not None and field[0] in inherited:
+        return replace(problem, path=f"defaults.{rest}")
+    return problem
 
 
 def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:

@@ -32,7 +32,7 @@ OWN_NODE_POOL: dict[str, Any] = {
         "spec": {
             "expireAfter": "expireAfter",
             "nodeClassRef": "nodeClass",
-            "requirements": "instanceTypes or capacityTypes",
+            "requirements": "instanceTypes, capacityTypes or zones",
             "startupTaints": "startupTaints",
             "taints": "taints",
             "terminationGracePeriod": "terminationGracePeriod",
@@ -40,6 +40,13 @@ OWN_NODE_POOL: dict[str, Any] = {
     },
 }
 """The same of a NodePool."""
+
+
+FOREIGN_TAGS = (
+    "aws:", "eks:eks-cluster-name", "kubernetes.io/cluster", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim",
+    "karpenter.k8s.aws/ec2nodeclass",
+)  # fmt: skip
+"""Beginnings of tags that EC2 or an EC2NodeClass refuses."""
 
 
 def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
@@ -50,6 +57,9 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield FleetProblem(f"{where}.nodeRole", "nodeClass has an instanceProfile", "Give one of the two")
     if "userData" in entry.node_class:
         yield from _check_user_data(f"{where}.nodeClass.userData", entry)
+    for key in entry.tags:
+        if not key or key.startswith(FOREIGN_TAGS):
+            yield FleetProblem(f"{where}.{path(('tags', key))}", "AWS or Karpenter sets this tag", "Choose another key")
     for key in entry.node_labels:
         if key in (entry.labels or {}):
             yield FleetProblem(f"{where}.{path(('nodeLabels', key))}", "it stands in labels too", "Give it once")

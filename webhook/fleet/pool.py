@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from webhook.fleet.file import PoolEntry
+from webhook.fleet.labels import Labels, node_labels
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
 from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
@@ -17,29 +18,6 @@ WHOLE_GPU = "nvidia.com/gpu"
 the plugin does not rename them."""
 SHARED_GPU = "nvidia.com/gpu.shared"
 """The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
-
-RESERVED_LABELS = (
-    "karpenter.sh/",
-    "karpenter.k8s.aws/",
-    "gpu-slice/",
-    "kubernetes.io/",
-    "beta.kubernetes.io/",
-    "topology.kubernetes.io/",
-    "node.kubernetes.io/",
-)
-"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
-
-SET_ELSEWHERE = (
-    *RESERVED_LABELS,
-    "alpha.eksctl.io/",
-    "eks.amazonaws.com/",
-    "failure-domain.beta.kubernetes.io/",
-    "feature.node.kubernetes.io/",
-    "nvidia.com/gpu.",
-    "nvidia.com/mig.",
-    "topology.k8s.aws/",
-)
-"""Prefixes of labels that any node may have, whatever its pool says: EKS and GPU feature discovery set some."""
 
 MIB_PER_GIB = 1024
 
@@ -120,11 +98,11 @@ class Taint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
-    """One kind of node that a pool may have: an instance type with a capacity type."""
+    """One kind of node that a pool may have: an instance type with a capacity type and a zone."""
 
     instance_type: InstanceType
-    labels: Mapping[str, str]
-    """The labels that are known before the node exists."""
+    labels: Labels
+    """What is known of its labels before the node exists: see `webhook.fleet.labels`."""
     capacity: Mapping[str, int]
     """Slices by resource."""
 
@@ -146,19 +124,24 @@ class Pool:
     """Its entry in the fleet file."""
 
 
-def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int) -> Pool:
-    """The pool that *entry* describes.  The entry has been checked."""
-    labels = {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
+def labels_of(entry: PoolEntry, gpu: Gpu) -> dict[str, str]:
+    """The labels that select the pool's nodes."""
+    return {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
+
+
+def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int, others: Iterable[str]) -> Pool:
+    """The pool that *entry* describes.  The entry has been checked.  *others*: keys of labels of all pools."""
+    labels = labels_of(entry, gpu)
     offers = tuple(_offers(entry, gpu, first_order))
     types = tuple(types)
     shapes = tuple(
         NodeShape(
             instance_type=instance_type,
-            labels=_node_labels(entry, labels, instance_type) | capacity_type,
+            labels=known,
             capacity={offer.resource: offer.per_gpu * instance_type.gpus for offer in offers},
         )
         for instance_type in types
-        for capacity_type in _capacity_types(entry)
+        for known in node_labels(entry, instance_type, {POOL_LABEL: entry.name} | labels | entry.node_labels, others)
     )
     return Pool(
         name=entry.name,
@@ -192,40 +175,3 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
 
 def _size(name: MigProfile) -> Size:
     return name.compute_slices, name.memory_gb, ATTRIBUTES.index(name.attribute)
-
-
-def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
-    if entry.nodes != "karpenter":
-        return [{}]
-    return [{"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
-
-
-def kubelet_labels(instance_type: InstanceType) -> dict[str, str]:
-    """The labels that any node of *instance_type* has, whoever launched it."""
-    return {
-        "node.kubernetes.io/instance-type": instance_type.name,
-        "beta.kubernetes.io/instance-type": instance_type.name,
-        "kubernetes.io/arch": instance_type.architecture,
-        "beta.kubernetes.io/arch": instance_type.architecture,
-        "kubernetes.io/os": "linux",
-        "beta.kubernetes.io/os": "linux",
-    }
-
-
-def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
-    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
-    family, _, size = instance_type.name.partition(".")
-    result = {POOL_LABEL: entry.name} | kubelet_labels(instance_type)
-    if entry.nodes == "karpenter":
-        result |= {
-            "karpenter.sh/nodepool": entry.name,
-            "karpenter.k8s.aws/instance-family": family,
-            "karpenter.k8s.aws/instance-size": size,
-            "karpenter.k8s.aws/instance-gpu-count": str(instance_type.gpus),
-            "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
-        }
-        if instance_type.gpu_name is not None:
-            result["karpenter.k8s.aws/instance-gpu-name"] = instance_type.gpu_name
-        if instance_type.gpu_memory is not None:
-            result["karpenter.k8s.aws/instance-gpu-memory"] = str(instance_type.gpu_memory)
-    return result | dict(labels) | dict(entry.node_labels)

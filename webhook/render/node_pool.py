@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import ZONE
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
 
@@ -46,6 +47,7 @@ def _node_pool(pool: Pool) -> Manifest:
                     _one_of("kubernetes.io/arch", [pool.architecture]),
                     _one_of("kubernetes.io/os", ["linux"]),
                     _one_of("karpenter.sh/capacity-type", entry.capacity_types),
+                    *([_one_of(ZONE, entry.zones)] if entry.zones else []),
                 ],
             },
         },

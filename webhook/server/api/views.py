@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from webhook.admission.preview import Preview, shown
+from webhook.codes import NoteCode, Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
 
@@ -27,8 +28,19 @@ class DenialView(_View):
     """What to write instead."""
     position: int | None
     """Index of the first bad character of the annotation, where there is one."""
-    reason: str
-    """A stable word."""
+    code: Reason
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    reason: Reason
+    """The code, by the name that it has in metrics and logs."""
+
+
+class MessageView(_View):
+    """A warning about an admitted pod, or advice about what stands around it."""
+
+    code: WarningCode | NoteCode
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    message: str
+    """One line."""
 
 
 class PreviewView(_View):
@@ -46,8 +58,8 @@ class PreviewView(_View):
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""
-    warnings: list[str]
-    advice: list[str]
+    warnings: list[MessageView]
+    advice: list[MessageView]
     """What stands in the wrong place around the pod."""
     denial: DenialView | None
 
@@ -72,8 +84,10 @@ def view(each: Preview) -> PreviewView:
         why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=shown(each.pod),
-        warnings=list(each.plan.warnings) if each.plan else [],
-        advice=list(each.subject.advice),
+        warnings=[MessageView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
+        if each.plan
+        else [],
+        advice=[MessageView(code=note.code, message=str(note)) for note in each.subject.advice],
         denial=None
         if denial is None
         else DenialView(
@@ -82,6 +96,7 @@ def view(each: Preview) -> PreviewView:
             problem=denial.problem,
             hint=denial.hint,
             position=denial.position,
+            code=denial.reason,
             reason=denial.reason,
         ),
     )
