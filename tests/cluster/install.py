@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from webhook import documents
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CONFIGURATION = "MutatingWebhookConfiguration"
+ADVICE = "ValidatingWebhookConfiguration"
 ADMISSION = "admissionregistration.k8s.io/v1"
 NAME = "gpu-slice"
 WEBHOOK = "pods.gpu-slice.io"
 """The name by which the API server's messages and metrics call it."""
+ADVISER = "gpu-slice-advice"
 
 PROBE = {
     "apiVersion": "v1",
@@ -39,9 +42,9 @@ def manifest(path: str) -> Document:
     return found
 
 
-def configuration(url: str, ca: bytes) -> Document:
-    """Our webhook configuration, with a URL in place of the Service."""
-    document = manifest("webhook/webhook.yaml")
+def configuration(url: str, ca: bytes, path: str = "webhook/webhook.yaml") -> Document:
+    """A webhook configuration of ours, with a URL in place of the Service."""
+    document = manifest(path)
     for each in document["webhooks"]:
         each["clientConfig"] = {"url": url, "caBundle": base64.b64encode(ca).decode()}
     return document
@@ -78,6 +81,19 @@ class Installation:
             document["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
             self.cluster.replace(document)
         self._wait(noticed)
+
+    def advise_at(self, port: int, ca: Path) -> None:
+        """Have the server on *port* give advice."""
+        self.cluster.create(configuration(f"https://{LOOPBACK}:{port}/advise", ca.read_bytes(), "webhook/advice.yaml"))
+
+        def advised() -> bool:
+            made = ["create", "job", "probe", "--image=a/b:1", "--dry-run=client", "-o", "json"]
+            job = json.loads(self.cluster.kubectl(*made).stdout)
+            job["metadata"]["annotations"] = PROBE["metadata"]["annotations"]
+            told = self.cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(job))
+            return "Warning: gpu-slice: " in told.stderr
+
+        wait_for("advice is given", advised)
 
     def take_away(self) -> None:
         """Remove the webhook; the guard stays."""

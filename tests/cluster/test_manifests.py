@@ -48,7 +48,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 14 + 11
+    assert len(lines) == 15 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 
@@ -122,8 +122,8 @@ def test_the_service_account_may_nothing(cluster) -> None:
         ("create", "pods"),
     ]:
         assert cluster.kubectl("auth", "can-i", verb, what, "-n", "gpu-slice", ROBOT).stdout == "no\n"
-    for verb in ("get", "patch"):
-        what = "mutatingwebhookconfigurations"
+    for verb, kind in [("get", "mutating"), ("patch", "mutating"), ("get", "validating"), ("patch", "validating")]:
+        what = f"{kind}webhookconfigurations"
         assert cluster.kubectl("auth", "can-i", verb, what, ROBOT).stdout.endswith("no\n")
 
 
@@ -158,9 +158,11 @@ def test_make_uninstall_takes_the_webhook_away_and_pods_run_on(cluster) -> None:
     lines = removed.stdout.splitlines()
     gone = [line for line in lines if "deleted" in line]
     assert 'mutatingwebhookconfiguration.admissionregistration.k8s.io "gpu-slice" deleted' in gone[0]
-    assert "validatingadmissionpolicy" in gone[1]
+    assert 'validatingwebhookconfiguration.admissionregistration.k8s.io "gpu-slice-advice" deleted' in gone[1]
+    assert "validatingadmissionpolicy" in gone[2]
     assert cluster.get("Namespace", "gpu-slice") is None
-    kinds = "mutatingwebhookconfigurations,validatingadmissionpolicies,clusterroles,clusterrolebindings"
+    configurations = "mutatingwebhookconfigurations,validatingwebhookconfigurations"
+    kinds = f"{configurations},validatingadmissionpolicies,clusterroles,clusterrolebindings"
     assert cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/name=gpu-slice", "-o", "name").stdout == ""
     # Karpenter drains the nodes of a NodePool that is deleted, and their pods with them.
     assert cluster.list("NodePool", api_version="karpenter.sh/v1")

@@ -109,8 +109,8 @@ class Contents:
     texts: int = 0
 
 
-def search(document: Any) -> Contents:
-    """The contents of *document*, without those of its templates' own fields."""
+def search(document: Any, *, texts: bool = True) -> Contents:
+    """The contents of *document*, without those of its templates' own fields.  *texts*: whether to read texts in it."""
     contents = Contents(Object.of(document, None))
     stack: list[tuple[Any, Path, Object, Template | None, int]] = [(document, None, contents.object, None, 0)]
     while stack:
@@ -134,7 +134,8 @@ def search(document: Any) -> Contents:
             ]
         if depth < documents.DEEPEST:
             for each, place, owner, enclosing in reversed(inner):
-                if isinstance(each, dict | list) or (isinstance(each, str) and _is_text(each, path, enclosing)):
+                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing)
+                if is_text or isinstance(each, dict | list):
                     stack.append((each, place, owner, enclosing, depth + 1))
     return contents
 

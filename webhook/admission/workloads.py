@@ -70,8 +70,11 @@ class Subject:
         return f"{self.kind} {where}{self.name}".strip() + (f", {self.template}" if self.template else "")
 
 
-def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
-    """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items."""
+def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[Subject]:
+    """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items.
+
+    *texts*: whether to read the texts in it that mention the annotation, which takes much longer than all the rest.
+    """
     if not isinstance(document, dict):
         yield Subject(
             "a document that is no object",
@@ -88,9 +91,9 @@ def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
             yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
             return
         for item in document["items"] or ():
-            yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1)
+            yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
         return
-    yield from _subjects(search(document), document)
+    yield from _subjects(search(document, texts=texts), document)
 
 
 def _has_objects(document: Mapping[str, Any], kind: str) -> bool:

@@ -78,7 +78,16 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     type=click.Path(path_type=Path),
     help="The manifest of the webhook configuration.  A metric tells when the one in the cluster differs from it.",
 )
-def keep(service: str, namespace: str, interval: float, port: int, host: str, configuration: Path | None) -> None:
+@click.option("--advice", type=click.Path(path_type=Path), help="Likewise, that of the configuration of advice.")
+def keep(
+    service: str,
+    namespace: str,
+    interval: float,
+    port: int,
+    host: str,
+    configuration: Path | None,
+    advice: Path | None,
+) -> None:
     """Make, publish and renew the certificates of a cluster until stopped.
 
     A new CA is added to caBundle of the webhook configuration a day before it is used, and removed when the last
@@ -95,8 +104,14 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
         # Stops at once, even in the middle of a request: the keeper may be killed between any two writes.
         signal.signal(number, lambda *_: sys.exit(0))
     metrics = KeeperMetrics()
-    shipped = Shipped(configuration) if configuration else None
-    keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval, shipped=shipped)
+    keeper = Keeper(
+        _cluster(namespace),
+        metrics,
+        service=service,
+        interval=interval,
+        shipped=Shipped(configuration) if configuration else None,
+        advice=Shipped(advice) if advice else None,
+    )
     try:
         server = serve(metrics, host, port, interval)
     except OSError as error:

@@ -71,6 +71,12 @@ class Metrics:
         """Answered reviews by the bucket of their duration."""
         self.took_in_all = 0.0
         self.registry.register(_Admissions(self))
+        self.advice = Counter(
+            "gpu_slice_advice",
+            "Workloads that were looked at, by what was said: denied (their pods would be), warned or silent",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.refused = Counter(
             "gpu_slice_refused_requests",
             "HTTP requests that were no review, or that failed, by status code",
