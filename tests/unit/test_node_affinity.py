@@ -229,6 +229,13 @@ pools:
 """
 
 
+def without_blame(denied: Denial) -> str:
+    """The message without its last part, about who else may have written the rule."""
+    text, blame, _ = str(denied).partition("; if you did not write it")
+    assert blame
+    return f"{text}."
+
+
 class TestZones:
     @pytest.mark.parametrize(
         ("key", "value", "expected"),
@@ -268,7 +275,7 @@ class TestZones:
         selector = {"topology.kubernetes.io/zone": "us-east-1d", "nvidia.com/gpu": "a100"}
         with pytest.raises(Denial) as denied:
             plan(pod_of(nodeSelector=selector), fleet_of(ZONES))
-        assert str(denied.value) == (
+        assert without_blame(denied.value) == (
             "spec.nodeSelector[topology.kubernetes.io/zone]: 'us-east-1d' matches no node that serves '1g.5gb' "
             "(pools a, bc, any and there) and agrees with the pod's other rules, where the label is 'us-east-1a', "
             "'us-east-1b' or 'us-east-1c'. Write 'us-east-1a', 'us-east-1b' or 'us-east-1c', or remove it."
@@ -358,7 +365,7 @@ class TestDenials:
     def test_it_names_both_values(self, spec: dict[str, Any], message: str) -> None:
         with pytest.raises(Denial) as denied:
             plan(pod_of("1g.10gb", **spec), fleet_of(CORNERS))
-        assert str(denied.value) == message
+        assert without_blame(denied.value) == message
 
     @pytest.mark.parametrize(
         ("spec", "said"),
@@ -402,7 +409,7 @@ class TestSystem:
     def test_a_pod_for_windows_is_denied(self, value: str) -> None:
         with pytest.raises(Denial) as denied:
             plan(pod_of(value, os={"name": "windows"}), fleet_of(CORNERS), plain=prepare(fleet_of(CORNERS)))
-        assert str(denied.value) == (
+        assert without_blame(denied.value) == (
             "spec.os.name: the pod is for 'windows', and every node with slices runs 'linux'. "
             "Write 'linux', or remove the annotation 'gpu-slice'."
         )
