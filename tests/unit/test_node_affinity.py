@@ -409,7 +409,7 @@ class TestSystem:
     def test_a_pod_for_windows_is_denied(self, value: str) -> None:
         with pytest.raises(Denial) as denied:
             plan(pod_of(value, os={"name": "windows"}), fleet_of(CORNERS), plain=prepare(fleet_of(CORNERS)))
-        assert without_blame(denied.value) == (
+        assert str(denied.value) == (
             "spec.os.name: the pod is for 'windows', and every node with slices runs 'linux'. "
             "Write 'linux', or remove the annotation 'gpu-slice'."
         )
