@@ -49,7 +49,7 @@ Case = tuple[Pod, str]
 OURS = re.compile(
     r"/metadata/annotations/gpu-slice~1(assigned|pools)\Z"
     r"|/spec/(containers|initContainers)/\d+/resources(/(limits|requests)(/nvidia\.com~1[^/]+)?)?\Z"
-    r"|/spec/tolerations(/-)?\Z"
+    r"|/spec/tolerations(/-|/0)?\Z"
     r"|/spec/nodeSelector(/[^/]+)?\Z"
     r"|/spec/affinity(/nodeAffinity(/requiredDuringSchedulingIgnoredDuringExecution"
     r"(/nodeSelectorTerms/\d+/matchExpressions(/-)?)?)?)?\Z"
