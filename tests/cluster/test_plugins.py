@@ -185,7 +185,7 @@ class TestLimitRange:
         assert resources(answer(cluster, asking("1g.5gb"), namespace)) == {SLICE: "1"}
         assert answer(cluster, asking("2x1g.5gb"), namespace) == (
             f"{OURS}spec.containers[0].resources.limits[{SLICE}]: 'main' asks for 1 of '{SLICE}', and the annotation "
-            "gives it 2. Write '1x1g.5gb' in the annotation, or remove it from the container; if you did not write it, "
+            "gives it 2. Write the same count in both, or remove it from the container; if you did not write it, "
             "a LimitRange or a webhook did."
         )
         assert answer(cluster, asking("2g.10gb"), namespace).endswith("a LimitRange or a webhook did.")
