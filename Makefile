@@ -43,7 +43,7 @@ soak: $(STAMP)   ## the long runs: stops, certificates, slow callers; an hour, f
 	@$(BIN)/python -m tests.soak
 
 uninstall:       ## take gpu-slice out of the cluster of the current kubectl context; running pods stay
-	kubectl delete --ignore-not-found -f manifests/webhook/webhook.yaml
+	kubectl delete --ignore-not-found -f manifests/webhook/webhook.yaml -f manifests/webhook/advice.yaml
 	kubectl delete --ignore-not-found -k manifests/guard
 	kubectl delete --ignore-not-found -k manifests/keeper
 	kubectl delete --ignore-not-found -k manifests/webhook

@@ -1,4 +1,4 @@
-"""The three objects in a cluster, as one value: read together, written one at a time.
+"""The objects in a cluster, as one value: read together, written one at a time.
 
 They are kept as the API server's JSON, because the client's typed models would drop unknown fields.  Each write carries
 the ``resourceVersion`` that was read, so it fails if another client wrote first.  Two keepers need no lock: the slower
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -49,6 +49,8 @@ class Names:
     configuration: str = "gpu-slice"
     webhook: str = "pods.gpu-slice.io"
     """Name of the webhook in the configuration."""
+    advice: str = "gpu-slice-advice"
+    """The configuration by which workloads are shown to the same servers.  It may be absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Snapshot:
 
 
 class Cluster:
-    """Reads and writes the three objects.
+    """Reads and writes the objects.
 
     It never creates or deletes an object, because a right to create cannot be limited to a name.
     """
@@ -73,7 +75,7 @@ class Cluster:
         self.names = names
 
     def read(self) -> Snapshot:
-        """Read all three objects.  Raises `Unreachable` or `BadRecords`.
+        """Read all objects.  Raises `Unreachable` or `BadRecords`.
 
         The authorities are read first.  Another keeper records an authority before it writes it to the other two
         objects.  So if they show an authority that is missing in the records read here, these records are out of date,
@@ -88,7 +90,7 @@ class Cluster:
             authorities=read_records(_decoded(authorities, RECORDS)),
             leaf=KeyPair(certificate, key) if certificate and key else None,
             leaf_bundle=_decoded(leaf, AUTHORITY),
-            bundle=None if entry is None else base64.b64decode(entry.get("clientConfig", {}).get("caBundle") or ""),
+            bundle=None if entry is None else _bundle(entry),
         )
         return Snapshot(stored, authorities, leaf, configuration)
 
@@ -120,20 +122,42 @@ class Cluster:
 
     def _write_bundle(self, snapshot: Snapshot, bundle: bytes) -> None:
         assert snapshot.configuration is not None  # without it nothing is published
-        body = {
-            "metadata": {"resourceVersion": snapshot.configuration["metadata"]["resourceVersion"]},
-            "webhooks": [{"name": self.names.webhook, "clientConfig": {"caBundle": base64.b64encode(bundle).decode()}}],
-        }
+        patch = _with_bundle(snapshot.configuration, [self.names.webhook], bundle)
         _wrote(
             f"MutatingWebhookConfiguration {self.names.configuration}",
             lambda: self.admission.patch_mutating_webhook_configuration(
                 self.names.configuration,
-                body,
+                patch,
                 _content_type=_BY_NAME,
                 _preload_content=False,
                 _request_timeout=TIMEOUT,
             ),
         )
+
+    def read_advice(self) -> Document | None:
+        """The configuration of advice; None if there is none.  Raises `Unreachable`."""
+        return _asked(
+            f"ValidatingWebhookConfiguration {self.names.advice}",
+            lambda: self.admission.read_validating_webhook_configuration(
+                self.names.advice, _preload_content=False, _request_timeout=TIMEOUT
+            ),
+        )
+
+    def copy_bundle(self, bundle: bytes, advice: Document) -> bool:
+        """Make *bundle* the ``caBundle`` of *advice*; return whether that was a change.  Raises as `write` does."""
+        others = [webhook["name"] for webhook in advice.get("webhooks") or () if _bundle(webhook) != bundle]
+        if others:
+            _wrote(
+                f"ValidatingWebhookConfiguration {self.names.advice}",
+                lambda: self.admission.patch_validating_webhook_configuration(
+                    self.names.advice,
+                    _with_bundle(advice, others, bundle),
+                    _content_type=_BY_NAME,
+                    _preload_content=False,
+                    _request_timeout=TIMEOUT,
+                ),
+            )
+        return bool(others)
 
     def _secret(self, name: str) -> Document:
         secret = _asked(
@@ -162,6 +186,19 @@ class Cluster:
                 entry: Document = webhook
                 return entry
         return None
+
+
+def _bundle(webhook: Document) -> bytes:
+    return base64.b64decode(webhook.get("clientConfig", {}).get("caBundle") or "")
+
+
+def _with_bundle(configuration: Document, webhooks: Iterable[str], bundle: bytes) -> Document:
+    """A patch of *configuration*, as it was read, by which these *webhooks* get *bundle*."""
+    encoded = base64.b64encode(bundle).decode()
+    return {
+        "metadata": {"resourceVersion": configuration["metadata"]["resourceVersion"]},
+        "webhooks": [{"name": name, "clientConfig": {"caBundle": encoded}} for name in webhooks],
+    }
 
 
 def _decoded(secret: Document, key: str) -> bytes:

@@ -45,6 +45,10 @@ class Store(Protocol):
 
     def write(self, snapshot: Snapshot, after: Stored) -> None: ...
 
+    def read_advice(self) -> Document | None: ...
+
+    def copy_bundle(self, bundle: bytes, advice: Document) -> bool: ...
+
 
 def utc_now() -> datetime:
     """The wall clock: a timer would not count the time that a machine is suspended."""
@@ -65,10 +69,11 @@ class Keeper:
         interval: float = INTERVAL,
         clock: Callable[[], datetime] = utc_now,
         shipped: Shipped | None = None,
+        advice: Shipped | None = None,
     ) -> None:
         """*names*: the names of the leaf; by default those of *service*.
 
-        *shipped*: what the webhook configuration is compared with, if anything.
+        *shipped*, *advice*: what the webhook configuration and that of advice are compared with, if anything.
         """
         self.store = store
         self.metrics = metrics
@@ -77,11 +82,12 @@ class Keeper:
         self.interval = interval
         self.clock = clock
         self.shipped = shipped
+        self.advice = advice
         self.ended = threading.Event()
         self._seen: Stored | None = None
         self._last_problem = ""
-        self._last_change: dict[str, object] = {}
-        """What was last logged about the webhook configuration."""
+        self._changes: dict[Shipped | None, dict[str, object]] = {}
+        """What was last logged about each webhook configuration."""
 
     def run(self) -> None:
         """Take turns until `stop` is called."""
@@ -142,7 +148,7 @@ class Keeper:
         """Write one step if one is due, and return whether it was.  Raises as `turn` does, and `Conflict` at once."""
         snapshot = self.store.read()
         self._seen = snapshot.stored
-        self._compare(snapshot.configuration)
+        self._compare(self.shipped, snapshot.configuration)
         step = next_step(snapshot.stored, self.clock(), self.policy, self.names)
         if step is None:
             if snapshot.stored.bundle is None:
@@ -151,29 +157,45 @@ class Keeper:
                     f"MutatingWebhookConfiguration {names.configuration}: it or its webhook {names.webhook} does not "
                     f"exist. Apply manifests/webhook again."
                 )
-            return False
+            return self._follow(snapshot.stored)
         self.store.write(snapshot, step.after)
         self._tell(step)
         return True
 
-    def _compare(self, configuration: Document | None) -> None:
-        """Show whether the webhook configuration is as it was shipped, and log it when that changes."""
-        if self.shipped is None:
+    def _follow(self, stored: Stored) -> bool:
+        """Give the advice the same ``caBundle``, and return whether it had another.
+
+        It comes last, so whatever is wrong with it keeps nothing else up.  Where it lags, nobody is refused.
+        """
+        advice = self.store.read_advice()
+        if advice is None:  # it may be left out
+            self._changes.pop(self.advice, None)
+            return False
+        self._compare(self.advice, advice)
+        if not self.store.copy_bundle(stored.bundle or b"", advice):
+            return False
+        self._tell(Step(Kind.PUBLISH, "the advice gets the same", stored))
+        return True
+
+    def _compare(self, shipped: Shipped | None, configuration: Document | None) -> None:
+        """Show whether a webhook configuration is as it was shipped, and log it when that changes."""
+        if shipped is None:
             return
         changed: dict[str, object] = {}
         try:
-            if paths := self.shipped.differences(configuration):
-                changed = {"at": list(paths[:MOST_PATHS])}
+            if paths := shipped.differences(configuration):
+                changed = {"file": shipped.path.name, "at": list(paths[:MOST_PATHS])}
         except Unreadable as error:
             changed = {"problem": str(error)}
-        self.metrics.as_shipped.set(not changed)
-        if changed == self._last_change:
+        last = self._changes.get(shipped, {})
+        self._changes[shipped] = changed
+        self.metrics.as_shipped.set(not any(self._changes.values()))
+        if changed == last:
             return
         if changed:
             _log.error("the webhook configuration is not as shipped", extra={"fields": changed})
         else:
-            _log.info("the webhook configuration is as shipped again")
-        self._last_change = changed
+            _log.info("the webhook configuration is as shipped again", extra={"fields": {"file": shipped.path.name}})
 
     def _tell(self, step: Step) -> None:
         self.metrics.steps.labels(step.kind.value).inc()

@@ -70,7 +70,7 @@ class KeeperMetrics:
         )
         self.as_shipped = Gauge(
             "gpu_slice_keeper_configuration_as_shipped",
-            "1 while the webhook configuration is as shipped but for caBundle, 0 when not, NaN if it is not compared",
+            "1 while the webhook configurations are as shipped but for caBundle, 0 when not, NaN if not compared",
             registry=registry,
         )
         self.as_shipped.set(math.nan)

@@ -1,4 +1,4 @@
-"""Where the webhook configuration of a cluster differs from the shipped one, apart from ``caBundle``.
+"""Where a webhook configuration of a cluster differs from the shipped one, apart from ``caBundle``.
 
 The shipped one is the manifest, mounted as a file.  The API server stores it with defaults filled in.
 """
@@ -18,10 +18,11 @@ DEFAULTS: Mapping[str, Any] = {
     "matchPolicy": "Equivalent",
     "namespaceSelector": {},
     "objectSelector": {},
-    "reinvocationPolicy": "Never",
     "timeoutSeconds": 10,
 }
 """What the API server fills into a webhook.  Source: k8s.io/kubernetes ``pkg/apis/admissionregistration/v1``."""
+
+MUTATING_DEFAULTS: Mapping[str, Any] = {**DEFAULTS, "reinvocationPolicy": "Never"}
 
 
 class Unreadable(Exception):
@@ -29,7 +30,7 @@ class Unreadable(Exception):
 
 
 class Shipped:
-    """The manifest of the webhook configuration.  It is read every time, because the kubelet updates the file."""
+    """The manifest of a webhook configuration.  It is read every time, because the kubelet updates the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,8 +44,9 @@ class Shipped:
 
     def _webhooks(self) -> list[Document]:
         try:
-            webhooks = _without_bundles(yaml.safe_load(self.path.read_bytes())["webhooks"])
-            return [_with_defaults(webhook) for webhook in webhooks]
+            manifest = yaml.safe_load(self.path.read_bytes())
+            defaults = MUTATING_DEFAULTS if manifest.get("kind") == "MutatingWebhookConfiguration" else DEFAULTS
+            return [_with_defaults(webhook, defaults) for webhook in _without_bundles(manifest["webhooks"])]
         except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
             reason = type(error).__name__
             raise Unreadable(f"{self.path}: cannot be read ({reason}). Apply manifests/webhook again.") from None
@@ -57,12 +59,12 @@ def _without_bundles(webhooks: list[Document]) -> list[Document]:
     ]
 
 
-def _with_defaults(webhook: Document) -> Document:
+def _with_defaults(webhook: Document, defaults: Mapping[str, Any]) -> Document:
     client = webhook["clientConfig"]
     if "service" in client:
         client = {**client, "service": {"port": 443, **client["service"]}}
     rules = [{"scope": "*", **rule} for rule in webhook.get("rules") or ()]
-    return {**DEFAULTS, **webhook, "clientConfig": client, "rules": rules}
+    return {**defaults, **webhook, "clientConfig": client, "rules": rules}
 
 
 def _differences(shipped: Any, stored: Any, path: str) -> Iterator[str]:

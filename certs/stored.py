@@ -2,7 +2,7 @@
 
 Secret webhook-ca                    authorities.json: a list of {certificate, key, published, retire}
 Secret webhook-tls                   tls.crt and tls.key, the leaf; ca.crt, the CAs that its readers may trust
-MutatingWebhookConfiguration         caBundle, the CAs that the API servers trust
+MutatingWebhookConfiguration         caBundle, the CAs that the API servers trust; the advice has a copy
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The contents of all three objects at one moment."""
+    """The contents of all objects at one moment."""
 
     authorities: tuple[Authority, ...] = ()
     """Oldest first."""

@@ -156,7 +156,9 @@ _CPU = st.dictionaries(
     st.sampled_from(["1", "500m", 2, "1Gi", "0"]),
     max_size=2,
 )
-_GPU_LIMITS: list[dict[str, Any]] = [{}] * 5 + [{"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": 1}, {"nvidia.com/gpu": 0}]
+_GPU_LIMITS: list[dict[str, Any]] = (
+    [{}] * 5 + [{"nvidia.com/gpu": "1"}, {"nvidia.com/gpu": 1}] + [{"nvidia.com/gpu": zero} for zero in (0, "0")]
+)
 
 
 def absent_or(value: st.SearchStrategy[Any], key: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -216,7 +218,15 @@ _SELECTORS = st.sampled_from(
         {"kubernetes.io/arch": "arm64"},
         {"node.kubernetes.io/instance-type": "p4d.24xlarge"},
         {"gpu-slice/pool": "small"},
+        {"karpenter.k8s.aws/instance-category": "p"},
+        {"karpenter.k8s.aws/instance-generation": "4"},
     ]
+)
+_SPREADS = st.sampled_from(
+    [{}] * 6
+    + [{"topologySpreadConstraints": None}, {"topologySpreadConstraints": []}]
+    + [{"topologySpreadConstraints": [{"whenUnsatisfiable": "ScheduleAnyway", "future": 1}]}]
+    + [{"topologySpreadConstraints": [{"maxSkew": 1}, {"whenUnsatisfiable": "DoNotSchedule", "maxSkew": 1}]}] * 2
 )
 _TERMS: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
     [
@@ -265,6 +275,7 @@ def pods(draw: st.DrawFn, fleet: str) -> Pod:
         **draw(absent_or(_TOLERATIONS, "tolerations")),
         **draw(absent_or(_SELECTORS, "nodeSelector")),
         **draw(st.one_of(st.just({}), absent_or(affinities(), "affinity"))),
+        **draw(_SPREADS),
     }
     if before:
         spec["initContainers"] = [
@@ -300,6 +311,7 @@ WORDS = [
     "limits", "requests", "tolerations", "nodeSelector", "affinity", "nodeAffinity", REQUIRED, "nodeSelectorTerms",
     "matchExpressions", "key", "operator", "values", "name", "env", "nvidia.com/gpu", "nvidia.com/mig-1g.5gb",
     "kubernetes.io/arch", "ownerReferences", "effect", "In", "Gt", "1g.5gb", "main", "restartPolicy",
+    "topologySpreadConstraints", "whenUnsatisfiable",
 ]  # fmt: skip
 ODD = st.recursive(
     SCALARS | st.sampled_from(WORDS),

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.codes import Reason
+
 LONGEST_QUOTE = 80
 """Characters of a user's text that a message repeats."""
 
@@ -30,6 +32,10 @@ class BadReview(GpuSliceError):
 
 class BadDocument(GpuSliceError):
     """The input is not YAML or JSON that Kubernetes would read, or it is too large."""
+
+    def __init__(self, text: str, line: int = 1) -> None:
+        super().__init__(text)
+        self.line = line
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Denial(GpuSliceError):
     the pod: one line without context.
     """
 
-    def __init__(self, problem: str, *, field: str, hint: str, reason: str, position: int | None = None) -> None:
+    def __init__(self, problem: str, *, field: str, hint: str, reason: Reason, position: int | None = None) -> None:
         super().__init__(problem, field, hint)
         self.problem = problem
         self.field = field
@@ -71,7 +77,7 @@ class Denial(GpuSliceError):
         self.hint = hint
         """What to write instead."""
         self.reason = reason
-        """A stable word for metrics and logs.  It contains nothing that a user wrote."""
+        """Its code, for programs, metrics and logs."""
         self.position = position
         """Index of the first bad character of the annotation, where there is one."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,10 @@ from kubernetes.client import ApiClient
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import NotFoundError
 
-from tests.cluster.control_plane import ControlPlane, control_plane
+from tests.cluster.control_plane import ControlPlane, Document, control_plane
 from tests.cluster.kubelet import kubelet
 from tests.cluster.nodes import Node
 from tests.waiting import wait_for
-
-Document = dict[str, Any]
 
 
 class Cluster:
@@ -113,10 +111,10 @@ def said(error: Exception) -> str:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    """A control plane, and a kubelet for all its nodes."""
+def cluster(folder: Path, plugins: Sequence[str] = (), admission: Document | None = None) -> Iterator[Cluster]:
+    """A control plane (see there), and a kubelet for all its nodes."""
     with (
-        control_plane(folder) as plane,
+        control_plane(folder, plugins, admission) as plane,
         config.new_client_from_config(str(plane.kubeconfig)) as api,
         kubelet(str(plane.kubeconfig)),
     ):

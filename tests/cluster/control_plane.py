@@ -17,14 +17,17 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.cluster import programs
 from tests.waiting import wait_for
 from webhook.cli.loopback import LOOPBACK, certify
+
+Document = dict[str, Any]
 
 CONTROLLERS = (
     "deployment-controller",
@@ -83,8 +86,12 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[ControlPlane]:
+def control_plane(
+    folder: Path, plugins: Sequence[str] = (), admission: Document | None = None
+) -> Iterator[ControlPlane]:
     """Start everything, with its data, keys and logs in *folder*; end everything.
+
+    *plugins*: admission plugins that EKS does not have enabled; *admission*: an AdmissionConfiguration.
 
     Raises `tests.cluster.programs.BuildError` where the programs cannot be had.
     """
@@ -108,6 +115,11 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
         logs=logs,
     )
     _write_kubeconfig(found)
+    configured = []
+    if admission is not None:
+        path = folder / "admission.yaml"
+        path.write_text(json.dumps(admission))
+        configured = [f"--admission-control-config-file={path}"]
     client, peers = f"http://{LOOPBACK}:{store}", f"http://{LOOPBACK}:{peer}"
     with ExitStack() as stack:
         start = Starter(stack, logs)
@@ -138,7 +150,8 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
             "--service-cluster-ip-range=10.0.0.0/24",
             # Pods here have no service account, as nothing makes them.
             "--disable-admission-plugins=ServiceAccount",
-            "--enable-admission-plugins=ExtendedResourceToleration",
+            f"--enable-admission-plugins={','.join(['ExtendedResourceToleration', *plugins])}",
+            *configured,
         )
 
         def answers() -> bool:

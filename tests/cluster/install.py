@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from webhook import documents
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 CONFIGURATION = "MutatingWebhookConfiguration"
+ADVICE = "ValidatingWebhookConfiguration"
 ADMISSION = "admissionregistration.k8s.io/v1"
 NAME = "gpu-slice"
 WEBHOOK = "pods.gpu-slice.io"
 """The name by which the API server's messages and metrics call it."""
+ADVISER = "gpu-slice-advice"
 
 PROBE = {
     "apiVersion": "v1",
@@ -28,15 +31,20 @@ PROBE = {
 }
 
 
+def manifests(path: str) -> list[Document]:
+    """The documents of a file in ``manifests/``."""
+    return [found.value for found in documents.read((MANIFESTS / path).read_bytes(), name=path)]
+
+
 def manifest(path: str) -> Document:
-    """The only document of a file in ``manifests/``."""
-    (found,) = documents.read((MANIFESTS / path).read_bytes(), name=path)
-    return found.value
+    """The only document of such a file."""
+    (found,) = manifests(path)
+    return found
 
 
-def configuration(url: str, ca: bytes) -> Document:
-    """Our webhook configuration, with a URL in place of the Service."""
-    document = manifest("webhook/webhook.yaml")
+def configuration(url: str, ca: bytes, path: str = "webhook/webhook.yaml") -> Document:
+    """A webhook configuration of ours, with a URL in place of the Service."""
+    document = manifest(path)
     for each in document["webhooks"]:
         each["clientConfig"] = {"url": url, "caBundle": base64.b64encode(ca).decode()}
     return document
@@ -58,8 +66,9 @@ class Installation:
 
     def guard(self) -> None:
         """Set up the guard, while no webhook is there."""
-        self.cluster.create(manifest("guard/policy.yaml"))
-        self.cluster.create(manifest("guard/binding.yaml"))
+        for path in ("guard/policy.yaml", "guard/binding.yaml", "guard/running.yaml"):
+            for document in manifests(path):
+                self.cluster.create(document)
         self._wait(lambda said: "ValidatingAdmissionPolicy 'gpu-slice'" in said)
 
     def point_at(self, port: int, ca: Path, noticed: Callable[[str], bool]) -> None:
@@ -72,6 +81,19 @@ class Installation:
             document["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
             self.cluster.replace(document)
         self._wait(noticed)
+
+    def advise_at(self, port: int, ca: Path) -> None:
+        """Have the server on *port* give advice."""
+        self.cluster.create(configuration(f"https://{LOOPBACK}:{port}/advise", ca.read_bytes(), "webhook/advice.yaml"))
+
+        def advised() -> bool:
+            made = ["create", "job", "probe", "--image=a/b:1", "--dry-run=client", "-o", "json"]
+            job = json.loads(self.cluster.kubectl(*made).stdout)
+            job["metadata"]["annotations"] = PROBE["metadata"]["annotations"]
+            told = self.cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(job))
+            return "Warning: gpu-slice: " in told.stderr
+
+        wait_for("advice is given", advised)
 
     def take_away(self) -> None:
         """Remove the webhook; the guard stays."""

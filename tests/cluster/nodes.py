@@ -22,7 +22,8 @@ def node(pool: Pool, shape: NodeShape, name: str) -> Node:
     """One node.  It advertises slices, and no whole GPU but where a slice is called that."""
     capacity = {resource: str(count) for resource, count in shape.capacity.items()}
     taints = [taint._asdict() for taint in pool.taints]
-    return _node(name, dict(shape.labels) | {"topology.kubernetes.io/zone": "us-east-1a"}, taints, capacity)
+    labels = {key: value for key, value in shape.labels.items() if value is not None}
+    return _node(name, {"topology.kubernetes.io/zone": "us-east-1a"} | labels, taints, capacity)
 
 
 def _plain() -> Node:

@@ -32,6 +32,7 @@ Try, in another terminal, from here:
   kubectl apply -f manifests/examples/01-one-slice.yaml && kubectl get pods -o wide
   kubectl apply -f manifests/examples/10-wrong-on-purpose.yaml     # a denial, with the cure
   kubectl run two --image=any --annotations=gpu-slice=2x1g.5gb     # a warning
+  sed s/1g.5gb/1g5gb/ manifests/examples/03-job.yaml | kubectl apply -f -    # a Job that is told at once
 
 Pods are bound to nodes and called Running, but nothing runs in them.  Below is what the webhook decides.
 Ctrl-C ends everything.
@@ -65,6 +66,7 @@ def main(fleet_path: Path | None, folder: Path) -> None:
                 installation = Installation(found)
                 installation.guard()
                 installation.point_at(server.port, tls / "ca.crt", lambda said: "ValidatingAdmission" not in said)
+                installation.advise_at(server.port, tls / "ca.crt")
                 env = write_env(folder, found.plane.kubeconfig, found.plane.kubectl)
                 version = programs.version(f"kubernetes-{programs.kubernetes()}")
                 click.echo(f"Kubernetes {version} with {len(made)} nodes, in {time.monotonic() - begun:.0f} s.")

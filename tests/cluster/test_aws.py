@@ -228,7 +228,7 @@ def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
 
     image = launch.instance["image"]
     assert "nvidia" in image
-    assert image.startswith("bottlerocket" if entry.ami.startswith("bottlerocket") else "amazon-eks-node-al2023")
+    assert image.startswith("bottlerocket" if entry.bottlerocket else "amazon-eks-node-al2023")
     assert {"arm64": "arm64", "amd64": "x86_64"}[launch.pool.architecture] in image
     disk = "LaunchTemplateData.BlockDeviceMapping.1"
     assert template[f"{disk}.DeviceName"] == ("/dev/xvdb" if "bottlerocket" in image else "/dev/xvda")
@@ -239,7 +239,7 @@ def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
 def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) -> None:
     arrived, rendered = launch.instance["userData"], user_data(launch.pool, BOOT)
     assert len(arrived.encode()) < MOST_USER_DATA
-    if launch.pool.entry.ami.startswith("bottlerocket"):
+    if launch.pool.entry.bottlerocket:
         ours = tomllib.loads(rendered)["settings"]["kubelet-device-plugins"]
         assert tomllib.loads(arrived)["settings"]["kubelet-device-plugins"] == ours
         return
@@ -250,7 +250,7 @@ def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) ->
 
 
 def test_nodeadm_accepts_the_user_data(launch: Launch) -> None:
-    if launch.pool.entry.ami.startswith("bottlerocket"):
+    if launch.pool.entry.bottlerocket:
         pytest.skip("Bottlerocket has no nodeadm")
     program = programs.karpenter_aws() / "nodeadm"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster.cluster import Cluster, Document, said
 from tests.cluster.conftest import Ours
+from tests.waiting import wait_for
 
 SLICE = "nvidia.com/mig-1g.5gb"
 ONE = {"limits": {SLICE: "1"}, "requests": {SLICE: "1"}}
@@ -156,10 +158,27 @@ def test_the_largest_pod_that_the_webhook_answers_stays_within_the_cost_that_the
     assert "the limits of this pod do not carry what gpu-slice/assigned names." in refused  # too dear to say which
 
 
-@pytest.mark.parametrize("namespace", ["kube-system", "gpu-slice", "left-alone"])
+@pytest.mark.parametrize("value", ["\x1b[31mred", "1g.5gb\u202e", "1g.5gb\x7f", "1g.5gb\u200b", "größe"], ids=repr)
+def test_a_value_that_a_terminal_may_not_show_is_not_repeated(cluster, value: str) -> None:
+    for written, expected in (
+        ({"gpu-slice": value}, "the gpu-slice webhook has not seen what this pod asks for."),
+        ({"gpu-slice": value, ASSIGNED: "x"}, "it is not the answer to what this pod asks for."),
+        ({"gpu-slice": "x", ASSIGNED: value}, "it is not the answer to what this pod asks for."),
+        (
+            {"gpu-slice": "x", ASSIGNED: f"x -> {value}={SLICE}:1"},
+            "the limits of this pod do not carry what gpu-slice/assigned names.",
+        ),
+    ):
+        text = answer(cluster, pod(written, main={}))
+        assert expected in text
+        assert value not in text
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "gpu-slice", "left-alone", "left-alone-false"])
 def test_namespaces_that_the_webhook_leaves_alone_are_left_alone(cluster, namespace: str) -> None:
     if not cluster.get("Namespace", namespace):
-        labels = {"gpu-slice/opt-out": ""} if namespace == "left-alone" else {}
+        value = namespace.removeprefix("left-alone").removeprefix("-")  # whatever it is
+        labels = {"gpu-slice/opt-out": value} if namespace.startswith("left-alone") else {}
         cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}})
     assert answer(cluster, pod({"gpu-slice": "1g.5gb"}, main={}), namespace) == "stored"
 
@@ -170,6 +189,60 @@ def test_a_mirror_pod_is_let_be(cluster) -> None:
     assert answer(cluster, document) == "stored"
 
 
-def test_a_pod_that_stands_is_not_asked_about_again(cluster, namespace: str) -> None:
+KEPT = (
+    "Warning: Validation failed for ValidatingAdmissionPolicy 'gpu-slice-running' with binding 'gpu-slice-running': "
+    "the gpu-slice annotations have no effect on a pod that exists: it keeps what it was created with. "
+    "To change that, delete it and create it anew"
+)
+
+
+@pytest.fixture(scope="module", name="warning")
+def _warning(cluster: Cluster) -> None:
+    """The API server warns: it takes its time after a policy is created."""
+    numbers = itertools.count()
+    wait_for("it warns", lambda: annotate(cluster, "default", "probe", None, [f"gpu-slice={next(numbers)}"]))
+    cluster.delete("Pod", "probe", "default")
+
+
+@pytest.mark.usefixtures("warning")
+@pytest.mark.parametrize(
+    ("before", "change", "warned"),
+    [
+        pytest.param(GIVEN, ["gpu-slice=2g.10gb"], True, id="changed"),
+        pytest.param(None, ["gpu-slice=2g.10gb"], True, id="added to a pod without annotations"),
+        pytest.param({"team": "ml"}, ["gpu-slice="], True, id="added, empty"),
+        pytest.param(GIVEN, ["gpu-slice-"], True, id="removed"),
+        pytest.param({"gpu-slice": "", ASSIGNED: f" -> main={SLICE}:1"}, ["gpu-slice-"], True, id="removed, empty"),
+        pytest.param(GIVEN, ["gpu-slice/assigned-"], True, id="our memory"),
+        pytest.param(GIVEN, ["gpu-slice/pools=other"], True, id="the pools"),
+        pytest.param(GIVEN, ["gpu-slice=1g.5gb", "team=ml"], False, id="another one"),
+        pytest.param(None, ["team=ml"], False, id="another one, on a pod without annotations"),
+    ],
+)
+def test_whoever_changes_the_annotations_of_a_pod_that_exists_is_warned(
+    cluster, namespace: str, before: dict[str, str] | None, change: list[str], warned: bool
+) -> None:
+    said = annotate(cluster, namespace, "a", before, change)
+
+    assert said == (f"{KEPT}\n" if warned else "")
+    stored = cluster.get("Pod", "a", namespace)["metadata"].get("annotations", {})
+    for each in change:
+        key, sets, value = each.partition("=")
+        assert stored.get(key if sets else key.removesuffix("-")) == (value if sets else None)
+
+
+def annotate(cluster: Cluster, namespace: str, name: str, before: dict[str, str] | None, change: list[str]) -> str:
+    """What kubectl remarks when it annotates a pod."""
+    if not cluster.get("Pod", name, namespace):
+        document = pod(before, main=ONE if before and ASSIGNED in before else {})
+        cluster.create(document | {"metadata": document["metadata"] | {"name": name}}, namespace)
+    done = cluster.kubectl("-n", namespace, "annotate", "--overwrite", "pod", name, *change)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_change_of_something_else_is_let_be(cluster, namespace: str) -> None:
     cluster.create(pod(GIVEN, main=ONE), namespace)
-    cluster.patch("Pod", "a", {"metadata": {"annotations": {"gpu-slice": "2g.10gb", ASSIGNED: None}}}, namespace)
+    for verb in (["label", "pod", "a", "team=ml"], ["set", "image", "pod/a", "main=a/b:2"], ["delete", "pod", "a"]):
+        done = cluster.kubectl("-n", namespace, *verb)
+        assert (done.returncode, done.stderr) == (0, "")

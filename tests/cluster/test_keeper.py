@@ -27,7 +27,7 @@ from certs.shipped import Shipped
 from certs.situation import Situation
 from certs.stored import certificates
 from tests.cluster.cluster import Cluster, Document
-from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, manifest
+from tests.cluster.install import ADMISSION, ADVICE, CONFIGURATION, MANIFESTS, manifest
 from tests.waiting import wait_for
 from webhook import documents
 
@@ -59,15 +59,19 @@ class Time:
 
 @pytest.fixture(name="configuration")
 def _configuration(cluster: Cluster, ours: object) -> Iterator[str]:
-    """Our webhook configuration under another name, beside the one that the other tests use; it matches nothing."""
-    document = manifest("webhook/webhook.yaml")
-    document["metadata"]["name"] = "kept"
+    """Our webhook configurations under another name, beside those that the other tests use; they match nothing."""
+    document, advice = manifest("webhook/webhook.yaml"), manifest("webhook/advice.yaml")
+    for each in (document, advice):
+        each["metadata"]["name"] = "kept"
+        for webhook in each["webhooks"]:
+            webhook["namespaceSelector"] = {"matchLabels": {"kept": "never"}}
     (webhook,) = document["webhooks"]
-    webhook["namespaceSelector"] = {"matchLabels": {"kept": "never"}}
     document["webhooks"] = [{**webhook, "name": "other.gpu-slice.io"}, webhook]
     cluster.create(document)
+    cluster.create(advice)
     yield "kept"
     cluster.delete(CONFIGURATION, "kept", api_version=ADMISSION)
+    cluster.delete(ADVICE, "kept", api_version=ADMISSION)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -89,7 +93,8 @@ def _installed(cluster: Cluster, configuration: str) -> Iterator[str]:
     for path in ("serviceaccount.yaml", "secrets.yaml", "rbac.yaml", "policy.yaml"):
         for each in documents.read((MANIFESTS / "keeper" / path).read_bytes(), name=path):
             if each.value["kind"] == "ClusterRole":
-                each.value["rules"][0]["resourceNames"] = [configuration]
+                for rule in each.value["rules"]:
+                    rule["resourceNames"] = [configuration]
             created.append(cluster.create(each.value))
     wait_for("the policy is in force", lambda: ALONE in patched(cluster, {"metadata": {"labels": {"probe": "1"}}}))
     yield configuration
@@ -111,7 +116,7 @@ def _keep(api: ApiClient, installed: str) -> Callable[..., Keeper]:
     """A keeper with the rights of its manifests."""
 
     def keep(clock: Callable[[], datetime] | None = None, policy: RotationPolicy | None = None) -> Keeper:
-        store = Store(api, Names(configuration=installed))
+        store = Store(api, Names(configuration=installed, advice=installed))
         return Keeper(store, KeeperMetrics(), policy=policy or RotationPolicy(), clock=clock or Time())
 
     return keep
@@ -120,23 +125,23 @@ def _keep(api: ApiClient, installed: str) -> Callable[..., Keeper]:
 ALONE = "the account of the keeper may change caBundle and nothing else"
 
 
-def patched(cluster: Cluster, change: Document | list[Document], *options: str) -> str:
+def patched(cluster: Cluster, change: Document | list[Document], *options: str, kind: str = CONFIGURATION) -> str:
     """What the API server says to a patch by the keeper's account, a merge patch or JSON Patch; nothing is stored."""
     way = "json" if isinstance(change, list) else "merge"
     told = cluster.kubectl(
-        "patch", CONFIGURATION, "kept", f"--type={way}", "-p", json.dumps(change), "--dry-run=server",
+        "patch", kind, "kept", f"--type={way}", "-p", json.dumps(change), "--dry-run=server",
         *(options or [f"--as={ROBOT}"]),
     )  # fmt: skip
     return told.stdout + told.stderr
 
 
-def entries(cluster: Cluster) -> list[Document]:
-    return cluster.get(CONFIGURATION, "kept", api_version=ADMISSION)["webhooks"]
+def entries(cluster: Cluster, kind: str = CONFIGURATION) -> list[Document]:
+    return cluster.get(kind, "kept", api_version=ADMISSION)["webhooks"]
 
 
 def versions(cluster: Cluster) -> list[str]:
     found = [cluster.get("Secret", name, "gpu-slice") for name in ("webhook-ca", "webhook-tls")]
-    found.append(cluster.get(CONFIGURATION, "kept", api_version=ADMISSION))
+    found += [cluster.get(kind, "kept", api_version=ADMISSION) for kind in (CONFIGURATION, ADVICE)]
     return [each["metadata"]["resourceVersion"] for each in found]
 
 
@@ -203,6 +208,10 @@ def without_status(cluster: Cluster) -> list[Document]:
         pytest.param("get", "secrets/webhook-ca", "yes", id="its CA"),
         pytest.param("update", "secrets/webhook-tls", "yes", id="its leaf"),
         pytest.param("patch", "mutatingwebhookconfigurations/kept", "yes", id="its configuration"),
+        pytest.param("patch", "validatingwebhookconfigurations/kept", "yes", id="its advice"),
+        pytest.param("patch", "validatingwebhookconfigurations/other", "no", id="another validating configuration"),
+        pytest.param("delete", "validatingwebhookconfigurations/kept", "no", id="to delete its advice"),
+        pytest.param("list", "validatingwebhookconfigurations", "no", id="a list of validating configurations"),
         pytest.param("get", "secrets/other", "no", id="another Secret"),
         pytest.param("list", "secrets", "no", id="a list of Secrets"),
         pytest.param("watch", "secrets", "no", id="to watch Secrets"),
@@ -223,6 +232,7 @@ def test_its_rights_are_those_that_it_needs_and_no_others(cluster, installed, ve
 THIEF = {"url": "https://192.0.2.1/"}
 
 
+@pytest.mark.parametrize("kind", [CONFIGURATION, ADVICE])
 @pytest.mark.parametrize(
     "change",
     [
@@ -231,7 +241,7 @@ THIEF = {"url": "https://192.0.2.1/"}
         pytest.param([{"op": "remove", "path": "/webhooks/1/clientConfig/service/path"}], id="path removed"),
         pytest.param([{"op": "replace", "path": "/webhooks/1/clientConfig", "value": THIEF}], id="URL"),
         pytest.param([{"op": "replace", "path": "/webhooks/1/rules/0/resources", "value": ["*/*"]}], id="rules"),
-        pytest.param([{"op": "replace", "path": "/webhooks/1/failurePolicy", "value": "Ignore"}], id="fails open"),
+        pytest.param([{"op": "replace", "path": "/webhooks/1/failurePolicy", "value": "Other"}], id="fails open"),
         pytest.param([{"op": "replace", "path": "/webhooks/1/namespaceSelector", "value": {}}], id="all namespaces"),
         pytest.param([{"op": "remove", "path": "/webhooks/1/matchConditions"}], id="all pods"),
         pytest.param([{"op": "remove", "path": "/webhooks/1"}], id="a webhook less"),
@@ -246,18 +256,54 @@ THIEF = {"url": "https://192.0.2.1/"}
             {"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": "0"}]}}, id="owner that is gone"),
     ],
 )  # fmt: skip
-def test_its_token_changes_nothing_but_ca_bundle(cluster, installed, change: Document | list[Document]) -> None:
+def test_its_token_changes_nothing_but_ca_bundle(cluster, installed, change, kind) -> None:
     """P36."""
-    assert ALONE in patched(cluster, change)
+    other = "Ignore" if kind == CONFIGURATION else "Fail"
+    change = json.loads(json.dumps(change).replace("Other", other))
+
+    assert ALONE in patched(cluster, change, kind=kind)
     groups = ["--as=admin", "--as-group=system:masters"]
-    assert patched(cluster, change, *groups).endswith("/kept patched\n")  # so nothing else refuses it
+    assert patched(cluster, change, *groups, kind=kind).endswith("/kept patched\n")  # so nothing else refuses it
 
 
-def test_its_token_may_empty_ca_bundle_as_the_keeper_may_fill_it(cluster, keep) -> None:
+@pytest.mark.parametrize("kind", [CONFIGURATION, ADVICE])
+def test_its_token_may_empty_ca_bundle_as_the_keeper_may_fill_it(cluster, keep, kind) -> None:
     """P36."""
     keep().turn()
     change = [{"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]
-    assert patched(cluster, change).endswith("/kept patched\n")
+    assert patched(cluster, change, kind=kind).endswith("/kept patched\n")
+
+
+def test_the_advice_gets_the_same_ca_and_nothing_else_of_it_changes(cluster, keep) -> None:
+    """P26."""
+    before = entries(cluster, ADVICE)
+    keep().turn()
+
+    after, (_, webhook) = entries(cluster, ADVICE), entries(cluster)
+    bundles = {each["clientConfig"].pop("caBundle") for each in after}
+    assert bundles == {webhook["clientConfig"]["caBundle"]}
+    assert after == before
+
+    emptied = json.dumps([{"op": "remove", "path": f"/webhooks/{index}/clientConfig/caBundle"} for index in (0, 1)])
+    assert cluster.kubectl("patch", ADVICE, "kept", "--type=json", "-p", emptied).returncode == 0
+    keep().turn()
+    assert {each["clientConfig"]["caBundle"] for each in entries(cluster, ADVICE)} == bundles
+
+
+def test_the_advice_may_be_left_out(cluster, keep) -> None:
+    cluster.delete(ADVICE, "kept", api_version=ADMISSION)
+    keeper = keep()
+
+    assert keeper.try_turn()
+    assert keeper.store.read().stored.leaf is not None
+
+
+def test_advice_that_it_may_not_look_at_keeps_no_certificate_from_being_made(cluster, api, installed) -> None:
+    keeper = Keeper(Store(api, Names(configuration=installed, advice="other")), KeeperMetrics(), clock=Time())
+
+    with pytest.raises(Unreachable, match=r"other: .* 403 .*Apply manifests/keeper again"):
+        keeper.turn()
+    assert keeper.store.read().stored.leaf is not None
 
 
 def test_a_configuration_as_an_api_server_stores_it_is_as_shipped_until_it_is_changed(
@@ -296,12 +342,14 @@ HIJACKED = {
 }
 
 
+@pytest.mark.parametrize("kind", [CONFIGURATION, ADVICE])
 @pytest.mark.parametrize("hijacked", HIJACKED.values(), ids=HIJACKED)
-def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hijacked) -> None:
+def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hijacked, kind) -> None:
     """`kubectl apply` merges, and leaves what was added."""
-    cure = "kubectl replace -f manifests/webhook/webhook.yaml"
+    path = {CONFIGURATION: "webhook/webhook.yaml", ADVICE: "webhook/advice.yaml"}[kind]
+    cure = f"kubectl replace -f manifests/{path}"
     assert cure in (MANIFESTS.parent / "docs" / "operations.md").read_text()
-    document = manifest("webhook/webhook.yaml")
+    document = manifest(path)
     document["metadata"]["name"] = "hijacked"
     document["webhooks"][0]["objectSelector"] = {"matchLabels": {"of": "nobody"}}  # it must not be called meanwhile
     file = tmp_path / "webhook.yaml"
@@ -309,17 +357,17 @@ def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hija
     shipped = Shipped(file)
     try:
         assert cluster.kubectl("apply", "-f", str(file)).returncode == 0
-        stored = cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)
+        stored = cluster.get(kind, "hijacked", api_version=ADMISSION)
         stored["webhooks"] = hijacked(stored["webhooks"])
         cluster.replace(stored)
-        changed = cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)
+        changed = cluster.get(kind, "hijacked", api_version=ADMISSION)
         assert shipped.differences(changed) != ()
 
         replaced = cluster.kubectl("replace", "-f", str(file))
         assert replaced.returncode == 0, replaced.stderr
-        assert shipped.differences(cluster.get(CONFIGURATION, "hijacked", api_version=ADMISSION)) == ()
+        assert shipped.differences(cluster.get(kind, "hijacked", api_version=ADMISSION)) == ()
     finally:
-        cluster.delete(CONFIGURATION, "hijacked", api_version=ADMISSION)
+        cluster.delete(kind, "hijacked", api_version=ADMISSION)
 
 
 def test_certificates_made_by_hand_are_taken_over_and_go_on_being_served(cluster, keep, tls) -> None:
@@ -415,11 +463,13 @@ def test_a_keeper_killed_after_any_write_is_followed_by_one_that_goes_on(cluster
 
 
 def test_without_its_objects_it_says_what_to_do_and_goes_on_when_they_are_there(cluster, api, installed) -> None:
-    keeper = Keeper(Store(api, Names(configuration=installed, leaf="missing")), KeeperMetrics(), clock=Time())
+    keeper = Keeper(
+        Store(api, Names(configuration=installed, advice=installed, leaf="missing")), KeeperMetrics(), clock=Time()
+    )
     with pytest.raises(Unreachable, match="Apply manifests/keeper again"):
         keeper.turn()
     cluster.delete(CONFIGURATION, installed, api_version=ADMISSION)
-    keeper = Keeper(Store(api, Names(configuration=installed)), KeeperMetrics(), clock=Time())
+    keeper = Keeper(Store(api, Names(configuration=installed, advice=installed)), KeeperMetrics(), clock=Time())
     assert not keeper.try_turn()
     document = {**manifest("webhook/webhook.yaml"), "metadata": {"name": "kept"}}
     document["webhooks"][0]["namespaceSelector"] = {"matchLabels": {"kept": "never"}}

@@ -48,7 +48,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 11 + 11
+    assert len(lines) == 15 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 
@@ -58,7 +58,9 @@ def test_no_nodes_are_made_unasked(cluster) -> None:
 
 
 @pytest.mark.parametrize(("name", "documents"), NODES.items())
-def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(cluster, name: str, documents: int) -> None:
+def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(
+    cluster, name: str, documents: int
+) -> None:
     applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS / name))
     lines = (applied.stdout + applied.stderr).splitlines()
     assert len(lines) == documents
@@ -74,7 +76,7 @@ def test_applying_them_again_changes_nothing(cluster) -> None:
     assert cluster.kubectl("diff", "-k", str(MANIFESTS)).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["gpu-slice", "gpu-slice-keeper"])
+@pytest.mark.parametrize("name", ["gpu-slice", "gpu-slice-running", "gpu-slice-keeper"])
 def test_the_types_of_a_policys_expressions_agree_with_what_they_are_about(cluster, name: str) -> None:
     def checked() -> dict[str, object] | None:
         policy = cluster.get("ValidatingAdmissionPolicy", name, api_version="admissionregistration.k8s.io/v1")
@@ -120,8 +122,8 @@ def test_the_service_account_may_nothing(cluster) -> None:
         ("create", "pods"),
     ]:
         assert cluster.kubectl("auth", "can-i", verb, what, "-n", "gpu-slice", ROBOT).stdout == "no\n"
-    for verb in ("get", "patch"):
-        what = "mutatingwebhookconfigurations"
+    for verb, kind in [("get", "mutating"), ("patch", "mutating"), ("get", "validating"), ("patch", "validating")]:
+        what = f"{kind}webhookconfigurations"
         assert cluster.kubectl("auth", "can-i", verb, what, ROBOT).stdout.endswith("no\n")
 
 
@@ -156,9 +158,11 @@ def test_make_uninstall_takes_the_webhook_away_and_pods_run_on(cluster) -> None:
     lines = removed.stdout.splitlines()
     gone = [line for line in lines if "deleted" in line]
     assert 'mutatingwebhookconfiguration.admissionregistration.k8s.io "gpu-slice" deleted' in gone[0]
-    assert "validatingadmissionpolicy" in gone[1]
+    assert 'validatingwebhookconfiguration.admissionregistration.k8s.io "gpu-slice-advice" deleted' in gone[1]
+    assert "validatingadmissionpolicy" in gone[2]
     assert cluster.get("Namespace", "gpu-slice") is None
-    kinds = "mutatingwebhookconfigurations,validatingadmissionpolicies,clusterroles,clusterrolebindings"
+    configurations = "mutatingwebhookconfigurations,validatingwebhookconfigurations"
+    kinds = f"{configurations},validatingadmissionpolicies,clusterroles,clusterrolebindings"
     assert cluster.kubectl("get", kinds, "-l", "app.kubernetes.io/name=gpu-slice", "-o", "name").stdout == ""
     # Karpenter drains the nodes of a NodePool that is deleted, and their pods with them.
     assert cluster.list("NodePool", api_version="karpenter.sh/v1")

@@ -35,6 +35,13 @@ def pod_of(asked: str | None, name: str = "main", **limits: str) -> Document:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
 
 
+def exported(cluster: Cluster, asked: str) -> Document:
+    """A pod of a namespace that may use everything, as ``kubectl get -o yaml`` shows it."""
+    pod = cluster.create(pod_of(asked), "default", dry_run=True)
+    kept = {key: pod["metadata"][key] for key in ("name", "annotations")}
+    return pod | {"metadata": kept}
+
+
 def answer(cluster: Cluster, pod: Document, namespace: str, *, dry_run: bool = True) -> Document | str:
     """The pod as it is stored, or the refusal."""
     try:
@@ -194,3 +201,45 @@ def limit(cluster: Cluster, namespace: str, count: int, **more: str) -> None:
 
 def used(cluster: Cluster, namespace: str) -> str | None:
     return cluster.get("ResourceQuota", "slices", namespace).get("status", {}).get("used", {}).get(QUOTA)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(
+            {},
+            "namespace 'notebooks' may not use '1g.5gb'. It may use 'shared' (pool a10g-shared).",
+            id="as it is",
+        ),
+        pytest.param(
+            {"gpu-slice": "2g.10gb"},
+            "namespace 'notebooks' may not use '2g.10gb'. It may use 'shared' (pool a10g-shared).",
+            id="with another request",
+        ),
+    ],
+)
+def test_an_export_that_another_namespace_may_not_use_is_refused_for_that(change, sentence, cluster) -> None:
+    pod = exported(cluster, "1g.5gb")
+    pod["metadata"]["annotations"] |= change
+    assert answer(cluster, pod, "notebooks") == f"{OURS}{sentence}"
+
+
+def test_an_export_with_another_node_selection_is_refused_for_that(cluster) -> None:
+    pod = exported(cluster, "1g.5gb")
+    pod["spec"]["nodeSelector"] = {"nvidia.com/gpu": "a10g"}
+    refused = answer(cluster, pod, "default")
+    assert refused.startswith(
+        'admission webhook "pods.gpu-slice.io" denied the request: spec.nodeSelector[nvidia.com/gpu]: '
+    )
+
+
+def test_an_export_that_asks_for_something_else_is_told_at_once_what_to_remove(cluster) -> None:
+    pod = exported(cluster, "1g.5gb")
+    pod["metadata"]["annotations"]["gpu-slice"] = "shared"
+    refused = answer(cluster, pod, "default")
+    assert "the slices that it names and the nodeSelector that came with them" in refused
+
+    del pod["metadata"]["annotations"]["gpu-slice/assigned"]
+    del pod["spec"]["containers"][0]["resources"]
+    del pod["spec"]["nodeSelector"]
+    assert answer(cluster, pod, "default")["spec"]["nodeSelector"] == {"nvidia.com/gpu": "a10g"}

@@ -32,6 +32,8 @@ class Outcome:
     tolerations: set[str]
     """Their keys, but for those that the API server adds to every pod."""
     selector: dict[str, str] = field(default_factory=lambda: {"nvidia.com/gpu": "a100"})
+    pools: tuple[str, ...] = ()
+    """Those that it requires by name."""
 
 
 def seen(pod: Document) -> Outcome:
@@ -49,7 +51,14 @@ def seen(pod: Document) -> Outcome:
         {key: annotations[key] for key in keys if key in annotations},
         {key for key in tolerations if not key.startswith("node.kubernetes.io/")},
         pod["spec"].get("nodeSelector", {}),
+        required_pools(pod),
     )
+
+
+def required_pools(pod: Document) -> tuple[str, ...]:
+    node = pod["spec"].get("affinity", {}).get("nodeAffinity", {})
+    terms = node.get("requiredDuringSchedulingIgnoredDuringExecution", {}).get("nodeSelectorTerms", [])
+    return tuple(name for term in terms for each in term["matchExpressions"] for name in each["values"])
 
 
 def without(outcome: Outcome, key: str) -> Outcome:
@@ -123,6 +132,18 @@ def annotate(key: str, value: str | None) -> Change:
     return change
 
 
+def limit(resource: str, count: str) -> Change:
+    """Give it to the container ``main``."""
+
+    def change(pod: Document) -> None:
+        for container in pod["spec"]["containers"]:
+            if container["name"] == "main":
+                for section in ("limits", "requests"):
+                    container.setdefault("resources", {}).setdefault(section, {})[resource] = count
+
+    return change
+
+
 def tolerate(pod: Document) -> None:
     there = pod["spec"].setdefault("tolerations", [])
     there += [] if any(each["key"] == "team" for each in there) else [{"key": "team", "operator": "Exists"}]
@@ -177,6 +198,7 @@ STALE = f"{OURS}metadata.annotations[gpu-slice/assigned]: "
 UNLIMITED = f"{STALE}it gives container 'main' 1 of '{SLICE}', but the container has no such limit. "
 PLAIN = Outcome({"main": {}}, {}, set(), {})
 RIGHT = sliced("main")
+BY_POOL = replace(RIGHT, selector={}, pools=("a100-1g-5gb", "a100-mixed"))
 MAIN = pod(**{"gpu-slice": "main=1g.5gb"})
 MAIN_BESIDE_FPGA = sliced("main", "sidecar", "main", asked="main=1g.5gb", also=FPGA)
 MAIN_RIGHT = sliced("main", "sidecar", "main", asked="main=1g.5gb")
@@ -278,6 +300,33 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             after=RIGHT,
             after_again=UNSEEN,
         ),
+        row(
+            "whole GPUs are added beside the slice",
+            limit("nvidia.com/gpu", "8"),
+            pod(),
+            f"{OURS}spec.containers[0].resources.limits[nvidia.com/gpu]: 'main' asks for 8 whole GPUs and for a slice",
+        ),
+        row(
+            "another slice is added beside the slice",
+            limit("nvidia.com/mig-2g.10gb", "1"),
+            pod(),
+            f"{OURS}spec.containers[0].resources.limits[nvidia.com/mig-2g.10gb]: 'main' asks for 1 of ",
+        ),
+        *(
+            row(
+                f"the API server refuses a container's name: {name}",
+                tolerate,
+                pod(name),
+                f'Pod "a" is invalid: spec.containers[0].name: Invalid value: "{name}": ',
+            )
+            for name in ("Main", "a_b", "main.app", "a=b", "a, b")
+        ),
+        row(
+            "the API server refuses two containers of one name",
+            tolerate,
+            pod("main", "main"),
+            'Pod "a" is invalid: spec.containers[1].name: Duplicate value: "main"',
+        ),
         row("a toleration is added", tolerate, pod(), sliced("main", also="team")),
         row(
             "other tolerations are removed: who comes last has the last word",
@@ -298,16 +347,15 @@ def row(about: str, change: Change, document: Document, both: Outcome | str | No
             "a nodeSelector that no pool satisfies",
             select("nvidia.com/gpu", "h100"),
             pod(),
-            before=f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
-            after=f"{STALE}no pool that this pod may use gives 1 of '{SLICE}' for its request. ",
+            f"{OURS}spec.nodeSelector[nvidia.com/gpu]: 'h100' matches no node that serves '1g.5gb' ",
         ),
         row(
-            "the nodeSelector is removed: who comes last has the last word",
+            "the nodeSelector is removed: its pools stand in its place",
             select_nothing,
             pod(),
             before=RIGHT,
-            after=RIGHT,
-            after_again=replace(RIGHT, selector={}),
+            before_again=BY_POOL,
+            after=BY_POOL,
         ),
     ],
 )

@@ -226,6 +226,33 @@ def test_a_pod_waits_for_a_node_that_is_not_there_yet(cluster, namespace, ours) 
     assert cluster.scheduled("main", namespace) == "h200-large-1"
 
 
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        pytest.param("1g.10gb", {"a100-80gb-1", "h100-1g-10gb-1"}, id="pools of two families, with no label in common"),
+        pytest.param("3g.20gb", {"a100-mixed-1"}, id="a pool whose label other pools have"),
+    ],
+)
+def test_pods_that_must_be_spread_are_spread_over_the_nodes_that_have_the_slice(
+    asked, where, cluster, namespace, ours
+) -> None:
+    spread = {
+        "topologyKey": "kubernetes.io/hostname",
+        "maxSkew": 1,
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": {"matchLabels": {"app": "spread"}},
+    }
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        pod = pod_of(asked, name, topologySpreadConstraints=[spread])
+        pod["metadata"]["labels"] = {"app": "spread"}
+        cluster.create(pod, namespace)
+
+    nodes = [cluster.scheduled(name, namespace) for name in names]
+
+    assert {node: nodes.count(node) for node in nodes} == dict.fromkeys(where, len(names) // len(where))
+
+
 @pytest.fixture(name="single")
 def _single(cluster: Cluster, ours: Ours) -> Iterator[None]:
     """The webhook serves ``tests/fleets/single.yaml``; a node of each of its pools is there, and one of whole GPUs."""

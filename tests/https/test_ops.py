@@ -57,13 +57,16 @@ def test_metrics_tell_what_was_answered(start) -> None:
         server.client.review(POD, "team-a")
     server.client.review(BAD, "team-a")
     server.client.review({"metadata": {}}, "team-a")
+    server.client.review({**POD, "spec": {**POD["spec"], "nodeName": "node-1"}}, "team-a")
 
     sliced = 'outcome="sliced",pool="several",profile="1g.5gb"'
-    assert server.metric(f"gpu_slice_admissions_total{{{sliced}}}") == 3
+    assert server.metric(f"gpu_slice_admissions_total{{{sliced}}}") == 4
     assert server.metric('gpu_slice_admissions_total{outcome="denied",pool="",profile=""}') == 1
     assert server.metric('gpu_slice_admissions_total{outcome="untouched",pool="",profile=""}') == 1
     assert server.metric('gpu_slice_denials_total{reason="grammar"}') == 1
-    assert server.metric("gpu_slice_admission_duration_seconds_count") == 5
+    assert server.metric('gpu_slice_denials_total{reason="capacity"}') == 0  # so that the first one is an increase
+    assert server.metric('gpu_slice_warnings_total{reason="node-name"}') == 1
+    assert server.metric("gpu_slice_admission_duration_seconds_count") == 6
     assert server.metric('gpu_slice_admission_duration_seconds_bucket{le="0.0025"}') is not None
     assert server.metric("gpu_slice_fleet_loaded") == 1
     not_after = server.metric("gpu_slice_certificate_not_after_seconds")

@@ -25,7 +25,7 @@ from kubernetes import config
 
 from certs import directory
 from certs.authority import KeyPair, service_names
-from certs.cluster import Cluster, Conflict, Names, Snapshot
+from certs.cluster import Cluster, Conflict, Document, Names, Snapshot
 from certs.keeper import Keeper, Store
 from certs.metrics import KeeperMetrics
 from certs.policy import RotationPolicy
@@ -82,6 +82,13 @@ class Memory:
                     self.stored = replace(self.stored, **{part: getattr(after, part)}, **beside)
                     return
 
+    def read_advice(self) -> None:
+        """There is no advice."""
+
+    def copy_bundle(self, bundle: bytes, advice: object) -> bool:
+        """It is never asked for."""
+        raise NotImplementedError
+
 
 @contextmanager
 def api_server(folder: Path) -> Iterator[Store]:
@@ -119,6 +126,15 @@ class Deadly:
         if after.leaf != snapshot.stored.leaf:
             self.leaves.append(after.leaf.certificate)
         self._die()
+
+    def read_advice(self) -> Document | None:
+        """What is there."""
+        return self.store.read_advice()
+
+    def copy_bundle(self, bundle: bytes, advice: Document) -> bool:
+        """Write, or not, and live on, or not."""
+        self._die()
+        return self.store.copy_bundle(bundle, advice)
 
     def _die(self) -> None:
         if random.random() < self.chance:

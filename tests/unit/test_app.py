@@ -1,4 +1,4 @@
-"""Any bytes at all to ``/mutate`` give a valid review or a clean 4xx."""
+"""Any bytes at all to ``/mutate`` and ``/advise`` give a valid review or a clean 4xx."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Transport(asyncio.Transport):
         SENT.append(b"")
 
 
-def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:
+def post(body: bytes, parts: int = 1, path: bytes = b"/mutate") -> tuple[int, bytes]:
     """Post *body* in so many parts over a connection without a network: the status and the answer."""
 
     async def send() -> None:
@@ -45,9 +45,9 @@ def post(body: bytes, parts: int = 1) -> tuple[int, bytes]:
         connection = Connection(port)
         connection.source = port.sources.enter(connection, "127.0.0.1")
         connection.connection_made(Transport())
-        head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
         size = max(1, -(-len(body) // parts))
-        connection.data_received(head % len(body))
+        connection.data_received(head % (path, len(body)))
         for start in range(0, len(body), size):
             connection.data_received(body[start : start + size])
         assert not port.sources.held
@@ -80,6 +80,14 @@ def is_an_answer(status: int, body: bytes) -> bool:
 def test_any_bytes(body: bytes) -> None:
     """P4."""
     assert is_an_answer(*post(body))
+    assert is_advice(*post(body, path=b"/advise"))
+
+
+def is_advice(status: int, body: bytes) -> bool:
+    """Whether that is a clean 4xx, or allows what was sent without a change."""
+    return is_an_answer(status, body) and (
+        status != 200 or json.loads(body)["response"].keys() - {"warnings"} == {"uid", "allowed"}
+    )
 
 
 @given(
@@ -90,6 +98,7 @@ def test_any_bytes(body: bytes) -> None:
 def test_any_json(value: object) -> None:
     """P4."""
     assert is_an_answer(*post(json.dumps(value).encode()))
+    assert is_advice(*post(json.dumps(value).encode(), path=b"/advise"))
 
 
 @given(cases(), st.data())
@@ -97,6 +106,8 @@ def test_any_review_with_something_odd_in_it(case: tuple[dict, str], data: st.Da
     """P3, P4."""
     review = data.draw(broken(whole(case[0])))
     assert is_an_answer(*post(json.dumps(review).encode()))
+    workload = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": {"template": case[0]}}
+    assert is_advice(*post(json.dumps(data.draw(broken(whole(workload)))).encode(), path=b"/advise"))
 
 
 @given(cases(), st.data())

@@ -6,8 +6,25 @@ from typing import Any
 
 import jsonpatch
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.pods import ASSIGNED, LIMITED, MIXED, POOLS, SINGLE, Pod, container, fleet_of, plan, pod_of
+from tests.pods import (
+    ASSIGNED,
+    CORNERS,
+    LIMITED,
+    MIXED,
+    POOLS,
+    SINGLE,
+    Pod,
+    container,
+    expression,
+    fleet_of,
+    plan,
+    pod_of,
+    required,
+)
+from webhook.admission.preview import preview
 from webhook.errors import Denial
 
 MIG = "nvidia.com/mig-1g.5gb"
@@ -73,10 +90,10 @@ class TestFinal:
 
     @pytest.mark.parametrize(
         ("section", "missing"),
-        [("tolerations", {"tolerations"}), ("nodeSelector", {"nodeSelector"}), ("affinity", {"affinity"})],
+        [("tolerations", {"tolerations"}), ("nodeSelector", set()), ("affinity", {"affinity"})],
     )
     def test_only_what_was_taken_away_comes_back(self, section: str, missing: set[str]) -> None:
-        pod = visited("1g.5gb", fleet=SINGLE)
+        pod = visited("1g.5gb", fleet=SINGLE)  # the names of the pools do for its labels
         del pod["spec"][section]
         assert {each["path"].split("/")[2] for each in plan(pod, fleet_of(SINGLE)).patch} == missing
 
@@ -178,14 +195,168 @@ def test_a_memory_of_other_containers_than_those_named_is_denied(right: str) -> 
 
 
 def test_a_memory_that_this_fleet_would_not_make_is_denied() -> None:
-    assert refusal(visited("3g.20gb"), LIMITED).reason == "stale-assigned"
-    assert refusal(visited("1g.5gb", fleet=SINGLE), MIXED).reason == "stale-assigned"
+    denial = refusal(visited("1/7", fleet=SHRUNK.replace("2g.10gb: 3", "1g.5gb: 7")), SHRUNK)
+    assert denial.reason == "stale-assigned"
+    assert denial.problem == f"no pool of this cluster has '{MIG}'"
+    assert "the fleet has just changed, so create the pod again, or another webhook changed the pod" in denial.hint
+
+
+SHRUNK = """
+pools:
+- {name: one, gpu: a100-40gb, partition: {mig: {2g.10gb: 3}}, instanceTypes: [p4d.24xlarge]}
+"""
+
+
+class TestTheTrueReason:
+    """A pod that would be refused without its memory too is told why, and not about its memory."""
+
+    def test_the_namespace_may_not_use_it_any_more(self) -> None:
+        assert refusal(visited("3g.20gb"), LIMITED).reason == "namespace"
+
+    def test_the_fleet_does_not_offer_it_any_more(self) -> None:
+        assert refusal(visited("3g.20gb"), SHRUNK).reason == "not-offered"
+
+    def test_its_pools_are_gone(self) -> None:
+        denial = refusal(visited("1g.5gb", fleet=SINGLE), MIXED)
+        assert denial.reason == "node-selector"
+        assert denial.problem.startswith("gpu-slice/pool In ['one'] matches no node")
+
+    def test_somebody_selects_other_nodes(self) -> None:
+        pod = visited("1g.5gb")
+        pod["spec"]["nodeSelector"]["nvidia.com/gpu"] = "h100"
+        denial = refusal(pod)
+        assert denial.field == "spec.nodeSelector[nvidia.com/gpu]"
+        assert "the namespace (PodNodeSelector) or a webhook" in denial.hint
+
+    @pytest.mark.parametrize(
+        ("asked", "reason"),
+        [("9g.5gb", "unknown-profile"), ("7g.40gb", "not-offered"), ("other=1g.5gb", "no-such-container")],
+    )
+    def test_an_export_asks_for_something_else_that_nobody_can_have(self, asked: str, reason: str) -> None:
+        pod = visited("1g.5gb")
+        pod["metadata"]["annotations"]["gpu-slice"] = asked
+        assert refusal(pod).reason == reason
+
+    def test_an_export_asks_for_another_gpu_and_is_told_of_all_that_it_carries(self) -> None:
+        pod = visited("2g.10gb", fleet="built-in")
+        pod["metadata"]["annotations"]["gpu-slice"] = "1g.10gb@h100"
+        denial = refusal(pod, "built-in")
+        assert denial.reason == "stale-assigned"
+        assert (
+            "Remove gpu-slice/assigned, the slices that it names and the nodeSelector that came with them"
+            in denial.hint
+        )
+
+    def test_an_image_for_another_architecture_is_still_one(self) -> None:
+        pod = visited("1g.23gb", fleet=CORNERS, nodeSelector={"kubernetes.io/arch": "arm64"})
+        pod["metadata"]["annotations"]["gpu-slice"] = "2x1g.23gb"
+        assert refusal(pod, CORNERS).reason == "stale-assigned"
+
+
+NAMES = ["Main", "a_b", "main.app", "a=b", "a, b", "a -> b", " ", "\u202e", "a\nb", "Ü", "-", "=nvidia.com/gpu:1"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+@pytest.mark.parametrize("asked", ["1g.5gb", "1/7|shared"])
+def test_a_name_that_the_api_server_will_refuse_is_read_back(asked: str, name: str) -> None:
+    assert plan(visited(asked, container(name)), fleet_of(MIXED)).patch == ()
+    beside = visited("main=1g.5gb", container(name), container("main"))
+    assert plan(beside, fleet_of(MIXED)).patch == ()
+
+
+@given(st.text(min_size=1, max_size=63))
+def test_any_name_is_read_back(name: str) -> None:
+    assert plan(visited("1g.5gb", container(name), container("other")), fleet_of(MIXED)).patch == ()
+
+
+@pytest.mark.parametrize("asked", ["1g.5gb", "main=1g.5gb"])
+@pytest.mark.parametrize("slices", [(None, None), ({MIG: 1}, None), (None, {MIG: 1}), ({MIG: 1}, {MIG: 1})], ids=str)
+@pytest.mark.parametrize("init", [False, True])
+def test_two_of_one_name_are_left_to_the_api_server(asked: str, slices: tuple[Any, Any], init: bool) -> None:
+    first, second = (container("main", limits) for limits in slices)
+    pod = pod_of(asked, second, initContainers=[first]) if init else pod_of(asked, first, second)
+    once = jsonpatch.apply_patch(pod, plan(pod, fleet_of(MIXED)).patch)
+    assert plan(once, fleet_of(MIXED)).resolution is not None
+
+
+def test_a_preview_says_which_names_the_api_server_will_refuse() -> None:
+    pod = pod_of(
+        "main=1g.5gb", container("main"), container("a_b"), container("main"), initContainers=[container("ok")]
+    )
+    (previewed,) = preview(pod, fleet_of(MIXED))
+    assert previewed.outcome == "sliced"
+    assert previewed.subject.advice == (
+        "spec.containers[1].name: the API server will refuse 'a_b': it is not a DNS label, such as 'my-app'",
+        "spec.containers[2].name: the API server will refuse 'main': another container has it",
+    )
+    (previewed,) = preview(pod_of("1g.5gb", container("main"), initContainers=None), fleet_of(MIXED))
+    assert previewed.subject.advice == ()
+
+
+@pytest.mark.parametrize(
+    ("fleet", "limits", "reason"),
+    [
+        pytest.param(MIXED, {MIG: 1, "nvidia.com/gpu": 8}, "whole-gpu", id="whole GPUs"),
+        pytest.param(MIXED, {MIG: 1, "nvidia.com/mig-2g.10gb": 1}, "conflict", id="another profile"),
+        pytest.param(MIXED, {MIG: 1, "nvidia.com/gpu.shared": 1}, "conflict", id="a share"),
+        pytest.param(SINGLE, {"nvidia.com/gpu": 1, MIG: 1}, "conflict", id="single, and a slice by its own name"),
+    ],
+)
+def test_another_gpu_resource_beside_the_slice_is_refused_on_every_visit(
+    fleet: str, limits: dict[str, Any], reason: str
+) -> None:
+    pod = visited("1g.5gb", fleet=fleet)
+    pod["spec"]["containers"][0]["resources"] = {"limits": limits, "requests": limits}
+    assert refusal(pod, fleet).reason == reason
+
+
+def test_one_whole_gpu_beside_the_slice_is_replaced_and_told_of_on_every_visit() -> None:
+    pod = visited("1g.5gb")
+    pod["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = 1
+    again = plan(pod, fleet_of(MIXED))
+    assert [each["op"] for each in again.patch] == ["remove"]
+    (warning,) = again.warnings
+    assert warning.text == f"gpu-slice: 'main': nvidia.com/gpu: 1 was replaced by {MIG}: 1"
+
+
+class TestTwoFleets:
+    """Two replicas, of which one has read the new fleet file already."""
+
+    BEFORE = """
+pools:
+- {name: one, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], labels: {gpu: a100}}
+"""
+    AFTER = BEFORE.replace("gpu: a100}", "accelerator: a100, team: ml}")
+
+    @pytest.mark.parametrize(("first", "second"), [(BEFORE, AFTER), (AFTER, BEFORE)], ids=["there", "and back"])
+    def test_a_label_that_has_another_key_is_not_selected_beside_the_first(self, first: str, second: str) -> None:
+        pod = visited("1g.5gb", fleet=first)
+        selector = dict(pod["spec"]["nodeSelector"])
+        again = jsonpatch.apply_patch(pod, plan(pod, fleet_of(second)).patch)
+        assert again["spec"]["nodeSelector"] == selector
+        assert again["spec"]["affinity"] == required({"matchExpressions": [expression("gpu-slice/pool", "In", "one")]})
+        for fleet in (first, second):  # whoever is asked a third time
+            assert plan(again, fleet_of(fleet)).patch == ()
+
+    def test_a_label_that_has_another_value_is_refused_and_asked_for_again(self) -> None:
+        pod = visited("1g.5gb", fleet=self.BEFORE)
+        assert refusal(pod, self.BEFORE.replace("gpu: a100}", "gpu: a100-40}")).reason == "node-selector"
+
+    def test_a_pool_that_has_another_name_changes_the_annotation_alone(self) -> None:
+        pod = visited("1g.5gb", fleet=self.BEFORE)
+        patch = plan(pod, fleet_of(self.BEFORE.replace("name: one", "name: uno"))).patch
+        assert [each["path"] for each in patch] == ["/metadata/annotations/gpu-slice~1pools"]
+
+    def test_a_pool_that_is_new_is_not_added_to_those_of_the_first(self) -> None:
+        more = self.BEFORE + self.BEFORE.replace("pools:", "").replace("name: one", "name: two")
+        pod = visited("1g.5gb", fleet=self.BEFORE)
+        assert {each["path"] for each in plan(pod, fleet_of(more)).patch} == {"/metadata/annotations/gpu-slice~1pools"}
 
 
 def test_a_memory_that_gives_more_than_was_asked_is_denied() -> None:
     """Else a made-up memory would be a way past the fleet."""
-    for given in ("nvidia.com/mig-3g.20gb:1", f"{MIG}:2", "nvidia.com/gpu:1"):
-        resource, _, count = given.rpartition(":")
+    for made_up in ("nvidia.com/mig-3g.20gb:1", f"{MIG}:2", "nvidia.com/gpu:1"):
+        resource, _, count = made_up.rpartition(":")
         pod = pod_of("1g.5gb", container("main", {resource: count}))
-        pod["metadata"]["annotations"][ASSIGNED] = f"1g.5gb -> main={given}"
+        pod["metadata"]["annotations"][ASSIGNED] = f"1g.5gb -> main={made_up}"
         assert refusal(pod).reason == "stale-assigned"

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import policy
 from pathlib import Path
 from signal import SIGKILL
@@ -346,7 +346,7 @@ def part(userdata: str) -> str:
 
 def cut_pools(fleet: Fleet) -> list[Pool]:
     """Pools whose nodes run the script."""
-    return [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.ami.startswith("bottlerocket")]
+    return [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.bottlerocket]
 
 
 @pytest.fixture(name="any_fleet", params=FLEETS.values(), ids=FLEETS)
@@ -375,9 +375,50 @@ def test_the_user_data_brings_the_script_the_unit_and_the_layout(any_fleet: Flee
         written = dict(re.findall(r"^cat >(\S+) <<'EOF'\n(.*?)^EOF\n", brought, re.MULTILINE | re.DOTALL))
         assert written == {
             "/etc/gpu-slice/cut.env": f"LAYOUT={','.join(layout(pool))}\n",
-            "/usr/local/sbin/gpu-slice-cut": BOOT.script,
-            "/etc/systemd/system/gpu-slice-cut.service": BOOT.unit,
+            "/usr/local/sbin/gpu-slice-cut": uncommented(BOOT.script),
+            "/etc/systemd/system/gpu-slice-cut.service": uncommented(BOOT.unit),
         }
+
+
+def uncommented(text: str) -> str:
+    """A file of ours as it is sent."""
+    lines = [line.partition("    #")[0] for line in text.splitlines() if not re.match(r" *#(?!!)", line)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def test_a_node_is_replaced_only_for_a_reason() -> None:
+    """Karpenter replaces every node whose userData changes: a change of this file is for CHANGELOG.md."""
+    text = (FLEET % ("a100-40gb", "{mig: {1g.5gb: 7}}", "mixed", "p4d.24xlarge")).replace(
+        "bottlerocket@1.57.0", "al2023@latest"
+    )
+    (pool,) = files.load_fleet(text.encode()).pools
+    assert user_data(pool, BOOT) == (HERE / "data" / "user-data.txt").read_text()
+
+
+NODE_CONFIG = "apiVersion: node.eks.aws/v1alpha1\nkind: NodeConfig\nspec: {kubelet: {config: {maxPods: 110}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("added", "kind"),
+    [
+        pytest.param("#!/bin/sh\necho proxy\n", "text/x-shellscript", id="a script"),
+        pytest.param(NODE_CONFIG, "application/node.eks.aws", id="settings of the kubelet"),
+    ],
+)
+def test_what_the_fleet_adds_runs_before_the_gpus_are_cut(fleet: Fleet, added: str, kind: str) -> None:
+    pool = cut_pools(fleet)[0]
+    alone = part(user_data(pool, BOOT) or "")
+    entry = pool.entry.model_copy(update={"node_class": {"userData": added}})
+    message = email.message_from_string(user_data(replace(pool, entry=entry), BOOT) or "", policy=policy.default)
+    first, second = message.iter_parts()
+    assert (first.get_content_type(), first.get_payload(decode=True)) == (kind, added.encode())
+    assert (second.get_content_type(), second.get_content()) == ("text/x-shellscript", alone)
+
+
+def test_where_nothing_is_cut_what_the_fleet_adds_is_all(fleet: Fleet) -> None:
+    (shared,) = [pool for pool in fleet.pools if pool.name == "a10g-shared"]
+    entry = shared.entry.model_copy(update={"node_class": {"userData": NODE_CONFIG}})
+    assert user_data(replace(shared, entry=entry), BOOT) == NODE_CONFIG
 
 
 def test_the_user_data_leaves_room_for_what_karpenter_adds(any_fleet: Fleet) -> None:

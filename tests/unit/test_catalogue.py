@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from webhook.slices.catalogue import BadCatalogue, Catalogue, CatalogueFile, Gpu, GpuProfile
+from webhook.slices.catalogue import BadCatalogue, Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile, Engines
 from webhook.slices.profile import MigProfile
 
 H200 = (Path(__file__).parent / "data" / "nvidia-smi-mig-h200.txt").read_text("utf-8")
@@ -60,6 +61,45 @@ class TestRealH200:
         assert (gpu.compute_slices, gpu.memory_slices) == (whole.compute_slices, whole.size) == (7, 8)
 
 
+class TestRealH100:
+    """The catalogue agrees with a real H100, too."""
+
+    ROWS = re.findall(
+        r"^(\dg\.\S+) +\d+ +(\d) +(\d) +\d+ +(\d) +(\d) +(\d) +(\d+) +\{([\d,]+)\}:(\d)$",
+        (Path(__file__).parent / "data" / "nvml-h100-80gb.txt").read_text("utf-8"),
+        re.MULTILINE,
+    )
+
+    def test_every_profile_with_its_slices_memory_engines_and_placements(self, catalogue: Catalogue) -> None:
+        answered = {
+            (name, *map(int, (slices, most, decoders, jpeg, ofa, mib, size)), tuple(map(int, starts.split(","))))
+            for name, slices, most, decoders, jpeg, ofa, mib, starts, size in self.ROWS
+        }
+        assert len(answered) == 7
+        found = {
+            (
+                str(each), each.compute_slices, each.most,
+                each.engines.decoders, each.engines.jpeg, each.engines.ofa,
+                each.memory_mib, each.size, each.starts,
+            )
+            for each in catalogue.gpus["h100-80gb"].profiles
+        }  # fmt: skip
+        assert found == answered
+
+    def test_the_engines_of_an_h200_are_those_that_nvidia_smi_prints(self, catalogue: Catalogue) -> None:
+        rows = re.findall(
+            r"MIG (\S+) +\d+ +\d/\d +\S+ +No +\d+ +(\d) +(\d) +\|\n\| +\d+ +(\d) +(\d) +\|",
+            H200.split("# $ nvidia-smi")[1],
+        )
+        answered = {name: (int(dec), int(enc), int(jpeg), int(ofa)) for name, dec, enc, jpeg, ofa in rows}
+        assert len(answered) == 7
+        found = {
+            str(each): (each.engines.decoders, each.engines.encoders, each.engines.jpeg, each.engines.ofa)
+            for each in catalogue.gpus["h200"].profiles
+        }
+        assert found == answered
+
+
 # GPU: 1g ×7, 1g with double memory ×4, 2g ×3, 3g ×2, 4g ×1, 7g ×1; and 1g+me ×1.  From NVIDIA's guide and mig-parted.
 SEVEN_SLICES = {
     "a100-40gb": "1g.5gb 1g.10gb 2g.10gb 3g.20gb 4g.20gb 7g.40gb",
@@ -95,9 +135,17 @@ FOUR_SLICES = {
         "4g.96gb": 1,
         "4g.96gb+gfx": 1,
     },
+    "rtx-pro-4500": {
+        "1g.16gb": 2,
+        "1g.16gb+gfx": 2,
+        "1g.16gb+me.all": 1,
+        "1g.16gb-me": 2,
+        "2g.32gb": 1,
+        "2g.32gb+gfx": 1,
+    },
 }
-WITHOUT = ["a10", "a10g", "l4", "l40s", "t4", "t4g", "v100", "rtx-pro-4500"]
-"""GPUs that have no MIG, and one of whose profiles nobody knows the names."""
+WITHOUT = ["a10", "a10g", "l4", "l40s", "t4", "t4g", "v100"]
+"""GPUs that have no MIG."""
 
 
 @pytest.mark.parametrize(("gpu", "names"), SEVEN_SLICES.items(), ids=SEVEN_SLICES)
@@ -144,22 +192,54 @@ MEMORY = {
     "a100-80gb": "9856 1g.10gb, 9856 1g.10gb+me, 19968 1g.20gb, 19968 2g.20gb, 40192 3g.40gb, 40192 4g.40gb, "
     "80384 7g.80gb",
     "a30": "5836 1g.6gb, 5836 1g.6gb+me, 11672 2g.12gb, 11672 2g.12gb+me, 23344 4g.24gb",
-    "h100-94gb": f"{10.75 * 1024:.0f} 1g.12gb, {int(21.62 * 1024)} 1g.24gb, {int(21.62 * 1024)} 2g.24gb",
-    "gh200-144gb": f"{17.5 * 1024:.0f} 1g.18gb, {35.25 * 1024:.0f} 1g.36gb, {35.25 * 1024:.0f} 2g.36gb",
-    "b200": f"{20.5 * 1024:.0f} 1g.23gb, {44.25 * 1024:.0f} 1g.45gb, {44.25 * 1024:.0f} 2g.45gb",
-    "rtx-pro-6000": f"{int(23.12 * 1024)} 1g.24gb",
 }
+PRINTED = {
+    "h100-94gb": "10.62 1g.12gb, 10.62 1g.12gb+me, 21.50 1g.24gb, 21.50 2g.24gb, 46.12 3g.47gb, 46.12 4g.47gb, "
+    "92.62 7g.94gb",
+    "gh200-96gb": "11.00 1g.12gb, 11.00 1g.12gb+me, 23.00 1g.24gb, 23.00 2g.24gb, 46.50 3g.48gb, 46.50 4g.48gb, "
+    "93.00 7g.96gb",
+    "gh200-144gb": "17.50 1g.18gb, 17.50 1g.18gb+me, 35.25 1g.36gb, 35.25 2g.36gb",
+    "b200": "20.50 1g.23gb, 20.50 1g.23gb+me, 44.25 1g.45gb, 44.25 2g.45gb",
+    "gb200": "20.00 1g.23gb, 20.00 1g.23gb+me, 45.50 1g.47gb, 45.50 2g.47gb",
+    "rtx-pro-6000": ", ".join(
+        [f"23.12 1g.24gb{attribute}" for attribute in ("", "+me", "+gfx", "+me.all", "-me")]
+        + [f"47.38 2g.48gb{attribute}" for attribute in ("", "+gfx", "+me.all", "-me")]
+        + ["95.00 4g.96gb", "95.00 4g.96gb+gfx"]
+    ),
+}
+"""In GiB, as nvidia-smi prints it with two digits."""
 
 
 @pytest.mark.parametrize(("gpu", "seen"), MEMORY.items(), ids=MEMORY)
 def test_memory_is_what_was_seen_and_nothing_where_nothing_was(catalogue: Catalogue, gpu: str, seen: str) -> None:
-    """Where drivers differ (B200, RTX PRO 6000) the smaller: a request in Gi is a promise."""
     expected = {name: int(mib) for mib, name in (each.split() for each in seen.split(", "))}
     found = {str(each): each.memory_mib for each in catalogue.gpus[gpu].profiles if each.memory_mib is not None}
     assert found == expected
 
 
-@pytest.mark.parametrize("gpu", ["h100-80gb", "h100-96gb", "gb200", "b300", "gb300"])
+@pytest.mark.parametrize(("gpu", "seen"), PRINTED.items(), ids=PRINTED)
+def test_memory_that_was_printed_is_rounded_down_and_the_smallest_counts(
+    catalogue: Catalogue, gpu: str, seen: str
+) -> None:
+    """Where boards or drivers differ: a request in Gi is a promise."""
+    expected = {name: int(float(gib) * 1024) for gib, name in (each.split() for each in seen.split(", "))}
+    found = {str(each): each.memory_mib for each in catalogue.gpus[gpu].profiles if each.memory_mib is not None}
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("gpu", "both"),
+    [
+        pytest.param("b200", ("20.50", "22.00"), id="b200: by driver"),
+        pytest.param("gb200", ("20.00", "22.00"), id="gb200: by board"),
+        pytest.param("rtx-pro-6000", ("23.12", "23.62", "95.00", "95.12"), id="rtx-pro-6000: by board"),
+    ],
+)
+def test_where_values_differ_all_are_in_the_source(catalogue: Catalogue, gpu: str, both: tuple[str, ...]) -> None:
+    assert all(value in catalogue.gpus[gpu].source for value in both)
+
+
+@pytest.mark.parametrize("gpu", ["h100-96gb", "h20", "b300", "gb300", "rtx-pro-4500"])
 def test_memory_that_is_only_nominal_is_not_given(catalogue: Catalogue, gpu: str) -> None:
     assert {each.memory_mib for each in catalogue.gpus[gpu].profiles} == {None}
     assert "MiB" in catalogue.gpus[gpu].unverified
@@ -172,6 +252,7 @@ def test_memory_that_is_only_nominal_is_not_given(catalogue: Catalogue, gpu: str
         pytest.param("a100-80gb", "3g.39gb", "3g.40gb", id="drivers 535 and 545"),
         pytest.param("a800-80gb", "3g.39gb", "3g.40gb", id="inherited with the rest"),
         pytest.param("gb200", "1g.24gb", "1g.23gb", id="another board: one slice"),
+        pytest.param("gb200", "1g.24gb+me", "1g.23gb+me", id="another board: one slice with media engines"),
         pytest.param("gb200", "3g.95gb", "3g.93gb", id="another board: three"),
         pytest.param("gb200", "4g.95gb", "4g.93gb", id="another board: four"),
         pytest.param("gb200", "7g.189gb", "7g.186gb", id="another board: the whole"),
@@ -181,6 +262,50 @@ def test_a_profile_is_found_under_the_names_of_other_drivers(
     catalogue: Catalogue, gpu: str, printed: str, name: str
 ) -> None:
     assert profile(catalogue.gpus[gpu], printed) is profile(catalogue.gpus[gpu], name)
+
+
+@pytest.mark.parametrize(
+    ("printed", "names"),
+    [
+        pytest.param("NVIDIA A100-SXM4-40GB", ["a100-40gb"], id="nvidia-smi -L on a p4d"),
+        pytest.param("NVIDIA-A100-SXM4-40GB", ["a100-40gb"], id="the label nvidia.com/gpu.product"),
+        pytest.param("NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", ["a100-40gb"], id="the label under the strategy single"),
+        pytest.param("NVIDIA-A10G-SHARED", ["a10g"], id="the label of a GPU that is shared"),
+        pytest.param("NVIDIA A100-SXM4-80GB", ["a100-80gb"], id="p4de"),
+        pytest.param("NVIDIA A100 80GB PCIe", ["a100-80gb"], id="a PCIe board"),
+        pytest.param("A100-SXM4-40GB", ["a100-40gb"], id="without the vendor, as older drivers"),
+        pytest.param("NVIDIA H100 80GB HBM3", ["h100-80gb"], id="p5"),
+        pytest.param("NVIDIA-H100-80GB-HBM3", ["h100-80gb"], id="p5: the label"),
+        pytest.param("NVIDIA H100 NVL", ["h100-94gb"], id="H100 NVL"),
+        pytest.param("NVIDIA H100 PCIe", ["h100-80gb"], id="H100 PCIe"),
+        pytest.param("NVIDIA H200", ["h200"], id="p5e"),
+        pytest.param("NVIDIA H200 NVL", ["h200"], id="H200 NVL"),
+        pytest.param("NVIDIA GH200 480GB", ["gh200-96gb"], id="a number that is the CPU's"),
+        pytest.param("NVIDIA GH200 144G HBM3e", ["gh200-144gb"], id="GH200 144GB"),
+        pytest.param("NVIDIA H20", ["h20"], id="H20"),
+        pytest.param("NVIDIA H20-3e", [], id="another H20, of another size"),
+        pytest.param("NVIDIA B200", ["b200"], id="p6-b200"),
+        pytest.param("NVIDIA B300 SXM6 AC", ["b300"], id="p6-b300"),
+        pytest.param("NVIDIA GB200", ["gb200"], id="p6e-gb200"),
+        pytest.param("NVIDIA RTX PRO 6000 Blackwell Server Edition", ["rtx-pro-6000"], id="g7e"),
+        pytest.param("NVIDIA RTX PRO 4500 Blackwell", ["rtx-pro-4500"], id="g7"),
+        pytest.param("Tesla T4", ["t4"], id="g4dn"),
+        pytest.param("Tesla V100-SXM2-32GB", ["v100"], id="p3dn"),
+        pytest.param("Tesla V100-SXM2-16GB", [], id="p3: the smaller V100"),
+        pytest.param("NVIDIA L4", ["l4"], id="g6"),
+        pytest.param("NVIDIA L40S", ["l40s"], id="g6e"),
+        pytest.param("NVIDIA L40", [], id="not the L40S"),
+        pytest.param("NVIDIA A10G", ["a10g"], id="g5"),
+        pytest.param("A100-40GB", ["a100-40gb"], id="the catalogue's name in upper case"),
+        pytest.param("H100", ["h100-80gb", "h100-94gb", "h100-96gb"], id="a family"),
+        pytest.param("NVIDIA A100", ["a100-40gb", "a100-80gb"], id="a family with its vendor"),
+        pytest.param("AMD Instinct MI300X OAM", [], id="another vendor's"),
+    ],
+)
+def test_a_product_is_found_by_the_name_that_nvidia_prints(
+    catalogue: Catalogue, printed: str, names: list[str]
+) -> None:
+    assert catalogue.meant(printed) == names
 
 
 def test_an_alias_is_of_one_gpu_only(catalogue: Catalogue) -> None:
@@ -364,6 +489,12 @@ class TestAdditions:
         assert found.profiles == base.profiles
         assert (found.compute_slices, found.memory_slices) == (7, 8)
 
+    def test_a_copy_does_not_take_the_name_of_its_model(self, catalogue: Catalogue) -> None:
+        own = {"like": "a100-80gb", "source": "x", "printed": ["A100X"]}
+        grown = Catalogue.build(catalogue.file, more(gpus={"copy": own}))
+        assert grown.meant("NVIDIA A100X") == ["copy"]
+        assert grown.meant("A100 80GB") == grown.meant("NVIDIA A100-SXM4-80GB") == ["a100-80gb"]
+
     def test_what_a_gpu_says_of_itself_goes_before_what_it_is_like(self, catalogue: Catalogue) -> None:
         grown = Catalogue.build(
             catalogue.file,
@@ -403,7 +534,7 @@ class TestAdditions:
         )
         tiny = grown.gpus["tiny"]
         assert (tiny.family, tiny.product, tiny.memory) == ("tiny", "tiny", "")
-        assert profile(tiny, "1g.8gb") == GpuProfile(MigProfile(1, 8), 1, 2, (0, 1), 1, None)
+        assert profile(tiny, "1g.8gb") == GpuProfile(MigProfile(1, 8), 1, 2, (0, 1), 1, None, Engines())
         added = grown.instance_types["x1.large"]
         assert (added.gpu, added.gpus, added.architecture, added.gpu_name) == ("tiny", 2, "amd64", None)
 
@@ -478,7 +609,7 @@ ONE = {"1g": {"name": "1g.5gb"}}
             {"gpus": {"x": {"source": "x", "geometry": "eight-slice"}}},
             "gpus.x.geometry",
             "'eight-slice' is not a geometry",
-            "seven-slice, four-slice-a30, four-slice-rtx",
+            "four-slice-a30, four-slice-rtx, seven-slice, seven-slice-a100, two-slice-rtx",
             id="a geometry that is not there",
         ),
         pytest.param(

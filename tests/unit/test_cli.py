@@ -149,6 +149,66 @@ def test_an_annotation_one_level_too_high_is_pointed_out(text: str) -> None:
     assert "is one level too high" in run("preview", "-", text=text).stderr
 
 
+@pytest.mark.parametrize("output", ["diff", "patch", "yaml", "json"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param("a: [", "stdin:1: not YAML", id="bad YAML"),
+        pytest.param("a: 1\na: 2\n", "stdin:2: duplicate key", id="a key twice"),
+        pytest.param(b"\xff\xfea\x00", "the text is UTF-16", id="not UTF-8"),
+        pytest.param("x" * (3 << 20), "the object has 3,145,730 bytes", id="too large"),
+        pytest.param("name: {{ .Release.Name }}", "it is a template, and no manifest yet", id="a template"),
+        pytest.param("- 1", "[1] is a list", id="no object"),
+        pytest.param(POD.replace("1g.5gb", "'{{ .Values.slice }}'"), "is not filled in yet", id="not filled in"),
+    ],
+)
+def test_what_cannot_be_read_is_exit_3_and_the_others_are_shown(text: str | bytes, says: str, output: str) -> None:
+    raw = text if isinstance(text, bytes) else text.encode()
+    result = run("preview", "-", "-o", output, text=raw + f"\n---\n{BAD}---\n{POD}".encode())
+    assert result.exit_code == 3
+    assert says in (result.stdout if output == "json" else result.stderr)
+    assert "Usage:" not in result.stderr
+    assert "mig-1g.5gb" in result.stdout
+    if output == "json":
+        assert [each["outcome"] for each in json.loads(result.stdout)] == ["unread", "denied", "sliced"]
+
+
+def test_json_says_where_each_document_begins(tmp_path: Path) -> None:
+    path = tmp_path / "pods.yaml"
+    path.write_text(f"{POD}---\n{BAD}")
+    results = json.loads(run("preview", str(path), "-o", "json").stdout)
+    assert [(each["file"], each["line"]) for each in results] == [(str(path), 1), (str(path), 6)]
+
+
+def test_an_empty_list_is_no_mistake() -> None:
+    result = run("preview", "-", "-o", "json", text="kind: List\nitems: []\n")
+    assert (result.exit_code, json.loads(result.stdout), result.stderr) == (0, [], "")
+
+
+def test_a_whole_gpu_that_json_writes_as_1_0_is_one() -> None:
+    pod = documents.read(POD)[0].value
+    pod["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "N"}}
+    result = run("preview", "-", text=json.dumps(pod).replace('"N"', "1.0"))
+    assert result.exit_code == 0
+    assert "-        nvidia.com/gpu: 1\n" in result.stdout
+
+
+def test_the_folders_of_a_folder_are_read_but_not_the_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a/b/pod.yaml", "c.yml", ".git/pod.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(POD)
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    results = json.loads(run("preview", str(tmp_path), "-o", "json").stdout)
+    assert [each["file"] for each in results] == [str(tmp_path / "c.yml"), str(tmp_path / "a/b/pod.yaml")]
+
+
+def test_a_path_that_is_wrong_is_told_before_anything_is_previewed(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(POD)
+    result = run("preview", str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "b.yaml: No such file or directory" in result.stderr
+
+
 def test_a_list_is_its_items() -> None:
     pods = [documents.read(text)[0].value for text in (POD, BAD)]
     result = run("preview", "-", "-o", "json", text=json.dumps({"kind": "PodList", "items": pods}))
@@ -201,10 +261,6 @@ def test_the_namespace_option_is_for_pods_that_name_none() -> None:
         pytest.param(["preview"], None, "Missing argument 'FILE...'", id="no file"),
         pytest.param(["preview", "no-such-file"], None, "no-such-file: No such file or directory", id="no such file"),
         pytest.param(["preview", "-"], "", "-: contains no objects", id="nothing on stdin"),
-        pytest.param(["preview", "-"], "a: [", "stdin:1", id="bad YAML"),
-        pytest.param(["preview", "-"], "a: 1\na: 2\n", "stdin:2", id="a key twice"),
-        pytest.param(["preview", "-"], b"\xff\xfea\x00", "UTF-16", id="not UTF-8"),
-        pytest.param(["preview", "-"], "x" * (3 << 20) + "y", "stdin:1", id="too large"),
         pytest.param(["preview", "-", "-o", "xml"], POD, "'xml' is not one of", id="no such output"),
         pytest.param(["preview", "-", "--fleet", "no-such"], POD, "no-such: No such file", id="no such fleet"),
         pytest.param(["previev"], None, "No such command 'previev'", id="no such command"),
@@ -344,7 +400,7 @@ def test_without_a_cluster_one_line_says_where_it_was_looked_for(
         path.write_text(text)
     monkeypatch.setenv("KUBECONFIG", f"{tmp_path / 'another'}:{path}")
     result = run("certs", command)
-    assert result.exit_code in (1, 2)
+    assert result.exit_code == 3
     assert says in result.stderr
     assert result.stdout == ""
     assert "Traceback" not in result.output
@@ -357,7 +413,7 @@ def test_outside_of_a_cluster_without_a_kubeconfig_both_cures_are_named(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     result = run("certs", "status")
-    assert result.exit_code == 2
+    assert result.exit_code == 3
     assert "Set KUBECONFIG, or run this in a pod" in result.stderr
     assert result.stdout == ""
 

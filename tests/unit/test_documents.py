@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.documents import DEEPEST, MOST_BYTES, MOST_COPIES, Document, read, write
+from webhook.documents import DEEPEST, MOST_BYTES, MOST_COPIES, Document, read, stream, write
 from webhook.errors import BadDocument
 
 KUBERNETES = json.loads((Path(__file__).parent / "data" / "kubernetes-yaml.json").read_text("utf-8"))["answers"]
@@ -129,6 +130,82 @@ class TestDocuments:
     @pytest.mark.parametrize("text", [b"\xef\xbb\xbfa: \xc3\xa9\n", "\ufeffa: é\n", "a: é\r\n".encode()])
     def test_a_utf_8_text_may_have_a_byte_order_mark(self, text: str | bytes) -> None:
         assert value(text) == {"a": "é"}
+
+
+class TestStream:
+    """A text of any size: what of it can be read is read."""
+
+    def of(self, text: str | bytes, piece: int = 7) -> list[Any]:
+        """Values, and the texts of problems; the text comes in lines of at most *piece* bytes."""
+        raw = text if isinstance(text, bytes) else text.encode()
+        lines = raw.splitlines(keepends=True)
+        pieces = [line[i : i + piece] for line in lines for i in range(0, len(line), piece)]
+        return [
+            str(found) if isinstance(found, BadDocument) else (found.value, found.line)
+            for found in stream(pieces, name="x")
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            pytest.param("a: 1\n---\nb: 2\n", [({"a": 1}, 1), ({"b": 2}, 3)], id="two documents"),
+            pytest.param("---\n---\na: 1\n---\n", [({"a": 1}, 3)], id="empty documents"),
+            pytest.param("# c\n%YAML 1.1\n---\na: 1\n", [({"a": 1}, 4)], id="a directive"),
+            pytest.param("--- {a: 1}\n--- # c\nb: 2", [({"a": 1}, 1), ({"b": 2}, 3)], id="content after the dashes"),
+            pytest.param("a: |\n  ---\n  x\n---x: 1\n", [({"a": "---\nx\n", "---x": 1}, 1)], id="no separators"),
+            pytest.param("a: 1\r\n---\r\nb: 2\r\n", [({"a": 1}, 1), ({"b": 2}, 3)], id="lines of Windows"),
+            pytest.param("a: 1\n...\n---\nb: 2\n", [({"a": 1}, 1), ({"b": 2}, 4)], id="an end of a document"),
+            pytest.param('{"a": 1}\n{"b": 1.0}\n', [({"a": 1}, 1), ({"b": 1}, 2)], id="JSON behind JSON"),
+            pytest.param('{"a": 1}\n---\nb: 2\n', [({"a": 1}, 1), ({"b": 2}, 3)], id="YAML behind JSON"),
+            pytest.param("\ufeffa: 1\n", [({"a": 1}, 1)], id="a byte order mark"),
+            pytest.param("", [], id="nothing"),
+        ],
+    )
+    def test_documents_come_with_their_lines(self, text: str, expected: list[Any]) -> None:
+        assert self.of(text) == expected
+        assert self.of(text, piece=10_000) == expected
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            pytest.param("b: 1\nb: 2\n", "x:4: duplicate key 'b'. Keep one of them; the first is on line 3.", id="key"),
+            pytest.param("b:\n- 'x\n", "a quoted scalar that begins on line 4", id="another line"),
+            pytest.param("b: \xff".encode("latin-1"), "x:3: byte 0xff is not UTF-8", id="not UTF-8"),
+            pytest.param("b: {{ .Values.b }}\n", "with '{{' it is a template, and no manifest yet", id="a template"),
+        ],
+    )
+    def test_one_that_cannot_be_read_does_not_hide_the_others(self, text: str | bytes, problem: str) -> None:
+        raw = text if isinstance(text, bytes) else text.encode()
+        first, wrong, last = self.of(b"a: 1\n---\n" + raw + b"\n---\nc: 3\n")
+        assert first == ({"a": 1}, 1)
+        assert problem in wrong
+        assert last[0] == {"c": 3}
+
+    def test_nor_does_one_in_json(self) -> None:
+        assert self.of('{"a": 1}\n{"b" 2}\n{"c": 3, "c": 3}\n{"d": 4}') == [
+            ({"a": 1}, 1),
+            "x:2: not JSON: JSON is malformed: expected ':' (byte 5). Correct it.",
+            "x:3: duplicate key 'c'. Keep one of them; the first is on line 3.",
+            ({"d": 4}, 4),
+        ]
+
+    @pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "YAML"])
+    def test_the_limit_of_the_api_server_is_for_each_object(self, as_json: bool) -> None:
+        small, large = {"a": "x" * (MOST_BYTES // 2)}, {"a": "x" * MOST_BYTES}
+        for tree in ({"items": [small, large, small, small]}, large):
+            found = self.of(json.dumps(tree) if as_json else write(tree), piece=1 << 16)
+            assert "and the API server accepts at most 3,145,728" in found.pop()
+            assert found == ([({"items": [small, small, small]}, 1)] if "items" in tree else [])
+
+    def test_a_text_without_end_is_read_as_it_comes(self) -> None:
+        found = stream(cycle([b"---\n", b"a: 1\n"]))
+        assert [document.value for document in islice(found, 3) if isinstance(document, Document)] == [{"a": 1}] * 3
+
+    def test_a_document_that_does_not_end_is_refused_and_the_next_is_read(self, monkeypatch) -> None:
+        monkeypatch.setattr("webhook.documents.bulk.MOST_AT_ONCE", 1_000)
+        wrong, last = self.of("a: 1\n" * 10_000 + "---\nb: 2\n")
+        assert wrong.startswith("x:1: the document has more than 1,000 bytes")
+        assert last == ({"b": 2}, 10_002)
 
 
 class TestRefusals:

@@ -6,6 +6,7 @@ import json
 import re
 from contextlib import suppress
 from copy import deepcopy
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class TestDefaults:
             ("taints", [{"key": "nvidia.com/gpu-shared", "value": "true", "effect": "NoSchedule"}]),
             ("untainted", False),
             ("nodes", "karpenter"),
+            ("zones", None),
             ("capacityTypes", ["on-demand"]),
             ("capacityReservations", []),
             ("emptyFor", "300s"),
@@ -127,7 +129,6 @@ class TestValid:
             "h200-large",
             "a10g-shared",
         ]
-        assert fleet.label_keys == {"nvidia.com/gpu"}
 
     @pytest.mark.parametrize("written", STORIES)
     def test_the_fleets_of_the_stories(self, written: Path) -> None:
@@ -144,6 +145,25 @@ class TestValid:
             pytest.param({"partition": "{mps: {replicas: 48}}"}, id="mps"),
             pytest.param({"partition": "{mig: {1g.5gb: 7}, mps: null}"}, id="null is not given"),
             pytest.param({"taints": "[]", "untainted": "true"}, id="no taint, as was said"),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}]", "untainted": "true"}, id="a soft taint, as was said"
+            ),
+            pytest.param(
+                {"taints": "[{key: a, effect: PreferNoSchedule}, {key: b}]"}, id="a soft taint and a hard one"
+            ),
+            pytest.param({"zones": "[us-east-1a, us-gov-west-1b, us-west-2-lax-1a]"}, id="zones"),
+            pytest.param({"zones": "[us-east-1-wl1-bos-wlz-1, eusc-de-east-1a]"}, id="zones of other kinds"),
+            *(
+                pytest.param({"nodes": "existing", "labels": f"{{{label}}}"}, id=f"existing nodes by {label}")
+                for label in (
+                    "karpenter.sh/nodepool: gpus",
+                    "karpenter.k8s.aws/instance-family: p4d",
+                    "topology.kubernetes.io/zone: us-east-1a",
+                    "node.kubernetes.io/instance-type: p4d.24xlarge",
+                    "kubernetes.io/hostname: ip-10-0-0-1",
+                    "eks.amazonaws.com/nodegroup: gpus",
+                )
+            ),
             pytest.param({"taints": "[{key: gpu, effect: NoExecute}, {key: a.b/c, value: x}]"}, id="two taints"),
             pytest.param({"labels": '{team: "", a.b/c_d: X.1}'}, id="labels, also an empty one"),
             pytest.param(
@@ -268,7 +288,7 @@ REFUSED = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, pools, namespaces, devicePlugin, catalogue",
+        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, catalogue",
         id="a field like no other",
     ),
     pytest.param(
@@ -393,14 +413,14 @@ REFUSED = [
         text(pool_text(gpu="a100-40bg")),
         "pools[0].gpu",
         "'a100-40bg' is not a GPU of the catalogue",
-        "Write a100-40gb",
+        "Write 'a100-40gb', or add it under catalogue.gpus",
         id="a gpu misspelt",
     ),
     pytest.param(
         text(pool_text(gpu="quadro")),
         "pools[0].gpu",
         "'quadro' is not a GPU of the catalogue",
-        "`gpu-slice profiles --all` lists them",
+        "`gpu-slice profiles --all` lists them; add it under catalogue.gpus",
         id="a gpu like no other",
     ),
     pytest.param(
@@ -450,8 +470,8 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: [1g.5gb]}")),
         "pools[0].partition.mig",
-        "['1g.5gb'] is a list",
-        "Write a mapping",
+        "['1g.5gb'] is a list, and all GPUs of a pool are cut alike",
+        "Write the layout of one GPU, such as '{1g.5gb: 7}', and make another pool",
         id="a list of profiles",
     ),
     pytest.param(
@@ -513,7 +533,7 @@ REFUSED = [
     pytest.param(
         text(pool_text(partition="{mig: {3g.20gb: 1, 4g.20gb: 1, 1g.5gb: 1}}")),
         "pools[0].partition.mig",
-        "1 x 3g.20gb + 1 x 4g.20gb + 1 x 1g.5gb does not fit",
+        "1 x 1g.5gb + 1 x 3g.20gb + 1 x 4g.20gb does not fit",
         "combine fewer",
         id="each fits, all do not",
     ),
@@ -527,9 +547,41 @@ REFUSED = [
     pytest.param(
         text(pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.2xlarge]")),
         "pools[0].partition.mig",
-        "rtx-pro-4500 has no MIG: MIG is possible; its profiles, their placements and whether EC2 allows it are not",
-        "Write 'timeSlicing: {replicas: 4}', and let pods ask for 'shared@rtx-pro-4500'",
-        id="mig on a gpu whose profiles nobody knows",
+        "it is not known where the slices of one rtx-pro-4500 lie, so a layout cannot be checked",
+        "Copy two-slice-rtx to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        id="mig on a gpu whose placements nobody knows",
+    ),
+    pytest.param(
+        text(
+            pool_text(
+                gpu="rtx-pro-6000", partition="{mig: {1g.24gb+me.all: 1, 1g.24gb: 3}}", instanceTypes="[g7e.2xlarge]"
+            )
+        ),
+        "pools[0].partition.mig",
+        "does not fit on one rtx-pro-6000: it takes 7 decoders, of which it has 4",
+        "Beside '+me.all' only profiles with '-me' fit",
+        id="more engines than the gpu has",
+    ),
+    pytest.param(
+        text(pool_text(gpu="a30", partition="{mig: {1g.6gb+me: 1, 2g.12gb+me: 1}}", instanceTypes="[p4d.24xlarge]")),
+        "pools[0].partition.mig",
+        "it takes 2 JPEG engines, of which it has 1",
+        "one slice may have '+me'",
+        id="media engines twice",
+    ),
+    pytest.param(
+        text(pool_text(gpu="l4", partition="{mps: {replicas: 49}}", instanceTypes="[g6.xlarge]")),
+        "pools[0].partition.mps.replicas",
+        "NVIDIA's MPS daemon exits with more than 48 replicas, not 49",
+        "Write at most 48, or timeSlicing",
+        id="more mps clients than the daemon allows",
+    ),
+    pytest.param(
+        text(pool_text(gpu="NVIDIA H100 80GB HBM3")),
+        "pools[0].gpu",
+        "'NVIDIA H100 80GB HBM3' is not a GPU of the catalogue",
+        "Write 'h100-80gb', or add it under catalogue.gpus",
+        id="a gpu as nvidia-smi prints it",
     ),
     pytest.param(
         text(pool_text(partition="{timeSlicing: {replicas: 1}}")),
@@ -715,6 +767,60 @@ REFUSED = [
         id="no taint by error",
     ),
     pytest.param(
+        text(pool_text(taints="[{key: a, effect: PreferNoSchedule}]")),
+        "pools[0].taints",
+        "PreferNoSchedule keeps no pod away: any pod may be scheduled to these nodes",
+        "or add 'untainted: true'",
+        id="a taint that keeps no pod away",
+    ),
+    pytest.param(
+        text(pool_text(labels="{topology.kubernetes.io/zone: us-east-1a}")),
+        "pools[0].labels[topology.kubernetes.io/zone]",
+        "this label is set by Karpenter, the cloud or gpu-slice",
+        "Write 'zones: [NAME]'",
+        id="a zone as a label",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(zones=f"[{zone}]")),
+            "pools[0].zones[0]",
+            f"'{zone}' is not well formed",
+            "such as 'us-east-1a', and not a region or the id of a zone",
+            id=f"no zone: {zone}",
+        )
+        for zone in ("us-east-1", "use1-az1", "a", "us-east-1A", "us-east-1aa")
+    ),
+    pytest.param(text(pool_text(zones="[]")), "pools[0].zones", "is empty", "Add at least one entry", id="no zones"),
+    pytest.param(
+        text(pool_text(zones="[us-east-1a, us-east-1b, us-east-1a]")),
+        "pools[0].zones[2]",
+        "'us-east-1a' is given twice",
+        "Give it once",
+        id="a zone twice",
+    ),
+    pytest.param(
+        text(pool_text(nodes="existing", labels="{gpu-slice/pool: p}")),
+        "pools[0].labels[gpu-slice/pool]",
+        "this label is set by",
+        "gpu-slice/pool is set to the pool's name",
+        id="our own label on existing nodes",
+    ),
+    *(
+        pytest.param(
+            text(pool_text(nodes="existing", labels=f"{{{key}: x}}")),
+            f"pools[0].labels[{key}]",
+            f"'p4d.24xlarge' has '{value}' there, not 'x'",
+            "Correct it, or instanceTypes",
+            id=f"what the type contradicts: {key}",
+        )
+        for key, value in (
+            ("node.kubernetes.io/instance-type", "p4d.24xlarge"),
+            ("beta.kubernetes.io/arch", "amd64"),
+            ("kubernetes.io/os", "linux"),
+            ("karpenter.k8s.aws/instance-family", "p4d"),
+        )
+    ),
+    pytest.param(
         text(pool_text(untainted="true")), "pools[0].untainted", "default taint", "'taints: []'", id="untainted alone"
     ),
     pytest.param(
@@ -866,6 +972,111 @@ REFUSED = [
         "'200GB' is not well formed",
         "Write a size such as '200Gi'",
         id="a disk in GB",
+    ),
+    pytest.param(
+        text(pool_text(name="a"), pool_text(name="b"), extra="defaults: {disk: 2}\n"),
+        "defaults.disk",
+        "is a number",
+        "Write a string",
+        id="a default of a wrong type",
+    ),
+    pytest.param(
+        text(extra="defaults: {taint: []}\n"),
+        "defaults.taint",
+        "is not a known field",
+        "Write 'taints'",
+        id="a default that is no field of a pool",
+    ),
+    pytest.param(
+        text(extra="defaults: []\n"),
+        "defaults",
+        "is a list",
+        "Write a mapping",
+        id="a list of defaults",
+    ),
+    pytest.param(
+        text(
+            pool_text(
+                partitionedBy="gpu-operator", gpu="a10g", partition="{mps: {replicas: 2}}", instanceTypes="[g5.xlarge]"
+            )
+        ),
+        "pools[0].partitionedBy",
+        "the GPUs of this pool are not cut",
+        "Remove it",
+        id="the operator and nothing to cut",
+    ),
+    pytest.param(
+        text(pool_text(partitionedBy="gpu-operator", taints="[]", untainted="true")),
+        "pools[0].partitionedBy",
+        "a node shows them as whole ones, and no taint keeps pods from them",
+        "Remove 'taints' for the default",
+        id="the operator and no taint",
+    ),
+    pytest.param(
+        text(
+            pool_text(partitionedBy="gpu-operator"),
+            pool_text(name="q", partitionedBy="gpu-operator", strategy="single"),
+        ),
+        "pools[1].strategy",
+        "the GPU Operator has one strategy for the whole cluster, and pools[0] has another",
+        "Write 'mixed'",
+        id="the operator and two strategies",
+    ),
+    pytest.param(
+        text(pool_text(nodePools="[a]")),
+        "pools[0].nodePools",
+        "this pool has a NodePool of its own",
+        "write 'nodes: existing'",
+        id="two NodePools for one pool",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{amiFamily: Bottlerocket}")),
+        "pools[0].nodeClass.amiFamily",
+        "the pool has a field for this",
+        "Write it as the pool's 'ami'",
+        id="a family of images beside the image",
+    ),
+    pytest.param(
+        text(pool_text(nodePool="{template: {spec: {taints: []}}}")),
+        "pools[0].nodePool.template.spec.taints",
+        "the pool has a field for this",
+        "Write it as the pool's 'taints'",
+        id="taints that the webhook would not know of",
+    ),
+    pytest.param(
+        text(pool_text(nodePool="{template: null}")),
+        "pools[0].nodePool.template",
+        "is null",
+        "Write a mapping",
+        id="a pool without its template",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{userData: '[settings]'}")),
+        "pools[0].nodeClass.userData",
+        "its first line, '[settings]', is of no kind",
+        "Begin with '#!/bin/bash'",
+        id="a part that cloud-init does not know",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass='{userData: "#!/bin/sh\\n--gpu-slice--\\n"}')),
+        "pools[0].nodeClass.userData",
+        "begins with '--gpu-slice'",
+        "Remove the line",
+        id="a part that ends all parts",
+    ),
+    pytest.param(
+        text(pool_text(nodeClass="{userData: '#!" + "a" * 9000 + "'}")),
+        "pools[0].nodeClass.userData",
+        "has 9,002 bytes, and there is room for 8,192",
+        "Shorten it",
+        id="a part that leaves no room",
+    ),
+    pytest.param(
+        text(pool_text(nodeLabels="{kubernetes.io/os: windows}")),
+        "pools[0].nodeLabels[kubernetes.io/os]",
+        "this label is set by Karpenter",
+        "Choose another key",
+        id="a label of the nodes that others set",
     ),
     pytest.param(
         text() + "devicePlugin: {image: 'mirror.example/k8s-device-plugin:v0.19.3'}\n",
@@ -1284,8 +1495,8 @@ class TestOffers:
                     "instanceTypes": "[g7e.12xlarge]",
                 },
                 [
-                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                     ("2g.48gb+me.all", "nvidia.com/mig-2g.48gb.me.all", 1),
+                    ("1g.24gb-me", "nvidia.com/mig-1g.24gb-me", 2),
                 ],
                 {"nvidia.com/mig-1g.24gb-me": 4, "nvidia.com/mig-2g.48gb.me.all": 2},
                 id="attributes, on two GPUs",
@@ -1342,8 +1553,38 @@ def offer(written: str, gpu_name: str) -> Offer:
     name = MigProfile.parse(written)
     found = gpu.profile(name)
     assert found is not None
-    size = (found.compute_slices, name.memory_gb, name.media_extensions)
+    size = (found.compute_slices, name.memory_gb, int(name.media_extensions))
     return MigOffer(gpu, name.resource, 1, 0, name, found, size)
+
+
+def test_a_fleet_may_say_where_the_slices_of_a_gpu_lie() -> None:
+    """Its own geometry of the same name takes the place of the one whose placements nobody has seen."""
+    whole, half = {"computeSlices": 2, "size": 2}, {"computeSlices": 1, "size": 1}
+    roles = {
+        "1g": {**half, "most": 2, "starts": [0, 1]},
+        "1g+gfx": {**half, "most": 2, "starts": [0, 1]},
+        "1g+me.all": {**half, "most": 1, "starts": [0, 1]},
+        "1g-me": {**half, "most": 2, "starts": [0, 1]},
+        "2g": {**whole, "most": 1, "starts": [0]},
+        "2g+gfx": {**whole, "most": 1, "starts": [0]},
+    }
+    geometry = {"source": "our lab", "computeSlices": 2, "memorySlices": 2, "roles": roles}
+    fleet = load(
+        pool_text(gpu="rtx-pro-4500", partition="{mig: {1g.16gb: 2}}", instanceTypes="[g7.12xlarge]"),
+        extra=f"catalogue: {json.dumps({'geometries': {'two-slice-rtx': geometry}})}\n",
+    )
+    assert fleet.pools[0].largest.capacity == {"nvidia.com/mig-1g.16gb": 4}
+
+
+def test_48_replicas_of_mps_are_what_the_daemon_allows() -> None:
+    found = pool(gpu="l4", partition="{mps: {replicas: 48}}", instanceTypes="[g6.xlarge]")
+    assert found.largest.capacity == {"nvidia.com/gpu.shared": 48}
+
+
+def test_the_order_in_which_a_layout_is_written_changes_no_pool() -> None:
+    for order in permutations(["1g.5gb: 2", "3g.20gb: 1", "2g.10gb: 1"]):
+        found = pool(partition=f"{{mig: {{{', '.join(order)}}}}}")
+        assert list(map(str, found.offers)) == ["3g.20gb", "2g.10gb", "1g.5gb"]
 
 
 @pytest.mark.parametrize(
@@ -1389,8 +1630,8 @@ def offer(written: str, gpu_name: str) -> Offer:
         pytest.param("1g.10gb", "a100-40gb", "9Gi", True, id="and more than 9"),
         pytest.param("1g.18gb", "h200", "16Gi", True, id="exactly 16 GiB"),
         pytest.param("1g.18gb", "h200", "17Gi", False, id="not 17"),
-        pytest.param("1g.10gb", "h100-80gb", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
-        pytest.param("1g.10gb", "h100-80gb", "10gb", True, id="but it has a number"),
+        pytest.param("1g.12gb", "h20", "1Gi", False, id="memory that nobody has seen satisfies no Gi"),
+        pytest.param("1g.12gb", "h20", "12gb", True, id="but it has a number"),
         pytest.param("1g.5gb", "a100-40gb", "7x1g.5gb", True, id="the count is another question"),
     ],
 )
@@ -1404,8 +1645,13 @@ class TestNodes:
     def test_a_node_of_karpenter(self) -> None:
         (shape,) = pool(labels="{nvidia.com/gpu: a100, team: a}").shapes
         assert shape.instance_type.name == "p4d.24xlarge"
-        assert shape.labels == {
+        assert {key: value for key, value in shape.labels.items() if value is not None} == {
             "gpu-slice/pool": "p",
+            "karpenter.k8s.aws/ec2nodeclass": "p",
+            "nvidia.com/gpu.deploy.operands": "false",
+            "karpenter.k8s.aws/instance-capability-flex": "false",
+            "karpenter.k8s.aws/instance-category": "p",
+            "karpenter.k8s.aws/instance-generation": "4",
             "karpenter.k8s.aws/instance-family": "p4d",
             "karpenter.k8s.aws/instance-gpu-count": "8",
             "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
@@ -1424,12 +1670,70 @@ class TestNodes:
             "team": "a",
         }
 
-    def test_a_node_that_stands_there_has_no_label_of_karpenters(self) -> None:
-        (shape,) = pool(nodes="existing").shapes
-        assert not [key for key in shape.labels if "karpenter" in key]
-        assert shape.labels["gpu-slice/pool"] == "p"
-        assert shape.labels["nvidia.com/gpu"] == "a100"
-        assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+    def test_what_a_node_never_has_is_known_too(self) -> None:
+        (shape,) = pool().shapes
+        assert sorted(key for key, value in shape.labels.items() if value is None) == [
+            "karpenter.k8s.aws/capacity-reservation-id",
+            "karpenter.k8s.aws/capacity-reservation-interruptible",
+            "karpenter.k8s.aws/capacity-reservation-type",
+            "karpenter.k8s.aws/instance-accelerator-count",
+            "karpenter.k8s.aws/instance-accelerator-manufacturer",
+            "karpenter.k8s.aws/instance-accelerator-name",
+            "node.kubernetes.io/windows-build",
+        ]
+
+    def test_a_node_that_stands_there_may_have_been_launched_by_karpenter_or_not(self) -> None:
+        shapes = pool(nodes="existing").shapes
+        assert [shape.labels["karpenter.k8s.aws/instance-family"] for shape in shapes] == ["p4d", None]
+        for shape in shapes:
+            assert "karpenter.sh/nodepool" not in shape.labels
+            assert shape.labels["gpu-slice/pool"] == "p"
+            assert shape.labels["nvidia.com/gpu"] == "a100"
+            assert shape.labels["node.kubernetes.io/instance-type"] == "p4d.24xlarge"
+
+    def test_nodes_of_node_pools_that_are_named_are_known_to_be_theirs(self) -> None:
+        shapes = pool(nodes="existing", nodePools="[a, b]").shapes
+        assert [shape.labels["karpenter.sh/nodepool"] for shape in shapes] == ["a", "b"]
+        assert {shape.labels["karpenter.k8s.aws/instance-category"] for shape in shapes} == {"p"}
+
+    def test_only_reserved_nodes_are_of_a_reservation(self) -> None:
+        found = pool(capacityTypes="[reserved, spot]", capacityReservations="[{id: cr-1}]").shapes
+        known = ["karpenter.k8s.aws/capacity-reservation-id" in each.labels for each in found]
+        assert known == [False, True]
+
+    def test_there_is_one_kind_for_each_zone(self) -> None:
+        zones = [
+            (each.labels["topology.kubernetes.io/zone"], each.labels["topology.kubernetes.io/region"])
+            for each in pool(zones="[us-east-1a, us-west-2-lax-1a, us-east-1-wl1-bos-wlz-1, us-gov-west-1b]").shapes
+        ]
+        assert zones == [
+            ("us-east-1a", "us-east-1"),
+            ("us-west-2-lax-1a", "us-west-2"),
+            ("us-east-1-wl1-bos-wlz-1", "us-east-1"),
+            ("us-gov-west-1b", "us-gov-west-1"),
+        ]
+
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            ("p4d.24xlarge", ("p", "4", "p4d", "24xlarge", "false")),
+            ("p6-b200.48xlarge", ("p", "6", "p6-b200", "48xlarge", "false")),
+            ("gr6.4xlarge", ("gr", "6", "gr6", "4xlarge", "false")),
+            ("g5g.metal", ("g", "5", "g5g", "metal", "false")),
+            ("u-6tb1.metal", ("u", "1", "u-6tb1", "metal", "false")),
+            ("m7i-flex.large", ("m", "7", "m7i-flex", "large", "true")),
+            ("our-own", (None, None, None, None, "false")),
+            ("a.b.c", (None, None, None, None, "false")),
+        ],
+    )
+    def test_what_follows_from_the_name_of_a_type(self, name: str, expected: tuple[str | None, ...]) -> None:
+        """Held against the names in Karpenter's ``instance-types.md``."""
+        types = f"catalogue: {{instanceTypes: {{{name}: {{gpu: a100-40gb, gpus: 8}}}}}}\n"
+        (shape,) = load(pool_text(instanceTypes=f"[{name}]"), extra=types).pools[0].shapes
+        assert expected == tuple(
+            shape.labels[f"karpenter.k8s.aws/instance-{what}"]
+            for what in ("category", "generation", "family", "size", "capability-flex")
+        )
 
     def test_there_is_one_kind_for_each_type_and_each_way_to_buy_it(self) -> None:
         found = pool(**{**H100, "instanceTypes": "[p5.4xlarge, p5.48xlarge]"}, capacityTypes="[spot, on-demand]")
@@ -1444,7 +1748,7 @@ class TestNodes:
         ]
 
     def test_a_type_that_karpenter_does_not_list_has_no_gpu_labels(self) -> None:
-        (shape,) = pool(
+        shape, _ = pool(
             gpu="gb200", partition="{mig: {1g.23gb: 7}}", instanceTypes="[p6e-gb200.36xlarge]", nodes="existing"
         ).shapes
         assert shape.labels["kubernetes.io/arch"] == "arm64"

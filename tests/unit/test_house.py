@@ -12,7 +12,7 @@ import pytest
 from webhook import __version__
 from webhook.admission.plan import OWN_NAMESPACE, UNTOUCHED_NAMESPACES
 from webhook.server.settings import Settings
-from webhook.server.webhook import MUTATE
+from webhook.server.webhook import ADVISE, MUTATE
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,6 +127,7 @@ def test_the_manifests_and_the_code_agree_on_names_ports_and_paths() -> None:
     webhook = (ROOT / "manifests" / "webhook" / "webhook.yaml").read_text()
     deployment = (ROOT / "manifests" / "webhook" / "deployment.yaml").read_text()
     assert f"path: {MUTATE}" in webhook
+    assert f"path: {ADVISE}" in (ROOT / "manifests" / "webhook" / "advice.yaml").read_text()
     excluded = re.search(r"key: kubernetes.io/metadata.name\s+operator: NotIn\s+values: \[([^]]*)\]", webhook)
     assert excluded is not None
     assert {name.strip() for name in excluded[1].split(",")} == UNTOUCHED_NAMESPACES

@@ -31,6 +31,7 @@ from certs.stored import Stored
 from webhook.server.logs import JsonFormatter
 
 CONFIGURATION = Path(__file__).parents[2] / "manifests" / "webhook" / "webhook.yaml"
+ADVICE = CONFIGURATION.with_name("advice.yaml")
 
 
 class Memory:
@@ -43,6 +44,9 @@ class Memory:
         self.failures = list(failures)
         self.unreadable: Exception | None = None
         self.configuration: dict[str, Any] | None = {}
+        self.advice: dict[str, Any] | None = None
+        self.copied: bytes | None = None
+        """The caBundle of the advice."""
 
     def read(self) -> Snapshot:
         if self.unreadable:
@@ -54,6 +58,16 @@ class Memory:
             raise self.failures.pop(0)
         assert snapshot.stored == self.stored
         self.stored = after
+
+    def read_advice(self) -> dict[str, Any] | None:
+        return self.advice
+
+    def copy_bundle(self, bundle: bytes, advice: dict[str, Any]) -> bool:
+        if self.failures:
+            raise self.failures.pop(0)
+        assert advice is self.advice
+        self.copied, before = bundle, self.copied
+        return bundle != before
 
 
 class Waits:
@@ -210,6 +224,69 @@ def test_a_changed_configuration_shows_and_is_said_once_with_the_place(caplog: p
     assert value(keeper.metrics, "configuration_as_shipped") == 1
 
 
+def stored_as(path: Path) -> dict[str, Any]:
+    """The configuration of a file, as an API server stores it."""
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    document["webhooks"] = [{**DEFAULTS, **webhook} for webhook in document["webhooks"]]
+    return document
+
+
+def test_advice_gets_the_ca_when_all_else_is_done_and_each_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    store, time = Memory(), [datetime.now(UTC)]
+    store.advice = {}
+    keeper = Keeper(store, KeeperMetrics(), clock=lambda: time[0])
+    with caplog.at_level("INFO", "gpu_slice"):
+        assert keeper.try_turn()
+    assert [each.getMessage() for each in caplog.records][-2:] == ["issue leaf", "publish"]
+    assert store.copied == store.stored.bundle != b""
+
+    time[0] += timedelta(days=366)
+    before = store.stored.bundle
+    assert keeper.try_turn()
+    assert before != store.stored.bundle == store.copied
+
+
+def test_advice_that_cannot_be_written_keeps_no_certificate_from_being_renewed() -> None:
+    store = Memory()
+    Keeper(store, KeeperMetrics()).turn()
+    store.advice = {}
+
+    def refuse(*_: object) -> bool:
+        raise Unreachable("no right to write")
+
+    store.copy_bundle = refuse
+    late = Keeper(store, KeeperMetrics(), clock=lambda: datetime.now(UTC) + timedelta(days=60))
+    leaf = store.stored.leaf
+
+    assert not late.try_turn(), "and it is said"
+    assert store.stored.leaf != leaf
+    assert value(late.metrics, "renewal_overdue") == 0
+
+
+def test_a_changed_configuration_of_advice_shows_too_and_one_that_was_left_out_does_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Memory()
+    store.configuration = stored_as(CONFIGURATION)
+    keeper = Keeper(store, KeeperMetrics(), shipped=Shipped(CONFIGURATION), advice=Shipped(ADVICE))
+    assert keeper.try_turn()
+    assert value(keeper.metrics, "configuration_as_shipped") == 1
+
+    store.advice = stored_as(ADVICE)
+    store.advice["webhooks"][0]["rules"][0]["resources"] = ["*/*"]
+    caplog.clear()
+    assert keeper.try_turn()
+    assert keeper.try_turn()
+    [line] = [each.fields for each in caplog.records if "not as shipped" in each.getMessage()]
+    assert line == {"file": "advice.yaml", "at": ["webhooks[0].rules[0].resources"]}
+    assert value(keeper.metrics, "configuration_as_shipped") == 0
+
+    store.advice = None
+    assert keeper.try_turn()
+    assert keeper.try_turn()
+    assert value(keeper.metrics, "configuration_as_shipped") == 1
+
+
 def test_a_file_that_is_missing_is_no_change_and_yet_no_silence(caplog: pytest.LogCaptureFixture) -> None:
     keeper = Keeper(Memory(), KeeperMetrics(), shipped=Shipped(Path("/no/such/file")))
 
@@ -293,7 +370,7 @@ def test_without_a_cluster_the_command_says_what_it_wants(tmp_path) -> None:
     command = [sys.executable, "-m", "webhook", "certs", "status"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert found.returncode == 2
+    assert found.returncode == 3
     assert "Set KUBECONFIG" in found.stderr
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from certs.cluster import Names
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
@@ -26,18 +29,19 @@ POD = DEPLOYMENT["spec"]["template"]
 [CONTAINER] = POD["spec"]["containers"]
 
 
-def test_its_rights_are_three_named_objects_and_no_right_to_create_list_or_delete() -> None:
+def test_its_rights_are_four_named_objects_and_no_right_to_create_list_or_delete() -> None:
     """P36."""
     [role] = the("keeper", "Role")["rules"]
-    [cluster_role] = the("keeper", "ClusterRole")["rules"]
+    rules = the("keeper", "ClusterRole")["rules"]
 
     assert (role["resources"], sorted(role["resourceNames"])) == (["secrets"], ["webhook-ca", "webhook-tls"])
     assert set(role["verbs"]) == {"get", "update"}
-    assert (cluster_role["resources"], cluster_role["resourceNames"]) == (
-        ["mutatingwebhookconfigurations"],
-        ["gpu-slice"],
-    )
-    assert set(cluster_role["verbs"]) == {"get", "patch"}
+    assert [(rule["resources"], rule["resourceNames"]) for rule in rules] == [
+        (["mutatingwebhookconfigurations"], [the("webhook", "MutatingWebhookConfiguration")["metadata"]["name"]]),
+        (["validatingwebhookconfigurations"], [the("webhook", "ValidatingWebhookConfiguration")["metadata"]["name"]]),
+    ]
+    assert all(set(rule["verbs"]) == {"get", "patch"} for rule in rules)
+    assert [rules[0]["resourceNames"], rules[1]["resourceNames"]] == [[Names().configuration], [Names().advice]]
 
 
 @pytest.mark.parametrize(("binding", "role"), [("RoleBinding", "Role"), ("ClusterRoleBinding", "ClusterRole")])
@@ -92,7 +96,11 @@ def test_it_compares_the_configuration_with_the_file_that_is_applied() -> None:
     [made] = [each for each in kustomization["configMapGenerator"] if each["name"] == "webhook-configuration"]
     [mount], [volume] = CONTAINER["volumeMounts"], POD["spec"]["volumes"]
 
-    assert CONTAINER["args"] == ["certs", "keep", f"--configuration={mount['mountPath']}/{made['files'][0]}"]
+    assert CONTAINER["args"] == [
+        "certs", "keep", f"--configuration={mount['mountPath']}/{made['files'][0]}",
+        f"--advice={mount['mountPath']}/{made['files'][1]}",
+    ]  # fmt: skip
+    assert made["files"] == ["webhook.yaml", "advice.yaml"]
     assert (volume["name"], volume["configMap"]["name"]) == (mount["name"], made["name"])
     assert (made["namespace"], made["options"]) == (
         DEPLOYMENT["metadata"]["namespace"],
@@ -107,9 +115,10 @@ def test_the_api_server_lets_its_account_change_ca_bundle_alone() -> None:
     """P36."""
     policy, binding = the("keeper", "ValidatingAdmissionPolicy"), the("keeper", "ValidatingAdmissionPolicyBinding")
     [condition], [rule] = policy["spec"]["matchConditions"], policy["spec"]["matchConstraints"]["resourceRules"]
-    [cluster_role], account = the("keeper", "ClusterRole")["rules"], the("keeper", "ServiceAccount")["metadata"]
+    rights, account = the("keeper", "ClusterRole")["rules"], the("keeper", "ServiceAccount")["metadata"]
 
-    assert (rule["apiGroups"], rule["resources"]) == (cluster_role["apiGroups"], cluster_role["resources"])
+    assert all(rule["apiGroups"] == right["apiGroups"] for right in rights)
+    assert rule["resources"] == [resource for right in rights for resource in right["resources"]]
     user = f"system:serviceaccount:{account['namespace']}:{account['name']}"
     assert condition["expression"] == f"request.userInfo.username == '{user}'"
     assert policy["spec"]["failurePolicy"] == "Fail"
@@ -124,4 +133,7 @@ def test_cert_manager_fills_the_same_secret_for_the_same_names() -> None:
     assert leaf["spec"]["dnsNames"] == ["webhook.gpu-slice.svc", "webhook.gpu-slice.svc.cluster.local"]
     kustomization = yaml.safe_load((MANIFESTS / "cert-manager" / "kustomization.yaml").read_text())
     assert "../keeper" not in kustomization["resources"]
-    assert f"inject-ca-from: gpu-slice/{leaf['metadata']['name']}" in kustomization["patches"][0]["patch"]
+    [patch] = kustomization["patches"]
+    assert f"inject-ca-from: gpu-slice/{leaf['metadata']['name']}" in patch["patch"]
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"):
+        assert re.fullmatch(patch["target"]["kind"], the("webhook", kind)["kind"])

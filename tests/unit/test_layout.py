@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
-from itertools import combinations, combinations_with_replacement, pairwise, permutations, product
+from itertools import combinations, combinations_with_replacement, pairwise, permutations
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.oracle import LAYOUTS, slices_fit
 from webhook.cli import files
-from webhook.slices.catalogue import Catalogue, CatalogueFile, Gpu, GpuProfile
-from webhook.slices.layout import fits, maximal_layouts
+from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile, Engines
+from webhook.slices.layout import engines_missing, fits, maximal_layouts
 from webhook.slices.profile import MigProfile
 
 SEVEN = {"1g": "1g.5gb", "d": "1g.10gb", "2g": "2g.10gb", "3g": "3g.20gb", "4g": "4g.20gb", "7g": "7g.40gb"}
@@ -29,19 +31,8 @@ WITH_DOUBLE = """
     2×d+4g      d+3×2g      d+2g+3g     d+2g+4g
 """
 
-# Compute slices, starts and size in memory slices, as a real H200 answers; not read from gpus.yaml.
-PLACEMENTS: dict[str, tuple[int, tuple[int, ...], int]] = {
-    "1g.5gb": (1, (0, 1, 2, 3, 4, 5, 6), 1),
-    "1g.5gb+me": (1, (0, 1, 2, 3, 4, 5, 6), 1),
-    "1g.10gb": (1, (0, 2, 4, 6), 2),
-    "2g.10gb": (2, (0, 2, 4), 2),
-    "3g.20gb": (3, (0, 4), 4),
-    "4g.20gb": (4, (0,), 4),
-    "7g.40gb": (7, (0,), 8),
-}
-
 GPUS = files.catalogue().gpus
-CUT = [gpu for gpu in GPUS.values() if gpu.mig]
+CUT = [gpu for gpu in GPUS.values() if gpu.mig and gpu.profiles[0].starts]
 """Parameters are made before any fixture is."""
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -168,6 +159,8 @@ def test_placements_and_compute_slices_alone_give_that_number_too(gpu: Gpu) -> N
         pytest.param("a30", "2g.12gb+me + 2g.12gb", id="a30: media on one of two"),
         pytest.param("rtx-pro-6000", "2 x 1g.24gb+gfx + 2g.48gb-me", id="rtx: graphics beside no media"),
         pytest.param("rtx-pro-6000", "1g.24gb+me.all + 3 x 1g.24gb-me", id="rtx: one has all the media engines"),
+        pytest.param("rtx-pro-6000", "2g.48gb+me.all + 2g.48gb-me", id="rtx: also of two halves"),
+        pytest.param("rtx-pro-6000", "1g.24gb+me + 2g.48gb + 1g.24gb+gfx", id="rtx: +me takes no more than the others"),
     ],
 )
 def test_a_layout_that_fits(catalogue: Catalogue, gpu: str, text: str) -> None:
@@ -195,6 +188,11 @@ def test_a_layout_that_fits(catalogue: Catalogue, gpu: str, text: str) -> None:
         pytest.param("a30", "3 x 1g.6gb + 2g.12gb", id="a30: five slices"),
         pytest.param("rtx-pro-6000", "1g.24gb+me + 1g.24gb+me.all", id="rtx: media and all media"),
         pytest.param("rtx-pro-6000", "1g.24gb+me + 2g.48gb+me.all", id="rtx: media in two sizes"),
+        pytest.param("rtx-pro-6000", "1g.24gb+me.all + 1g.24gb", id="rtx: no decoder is left for a plain one"),
+        pytest.param("rtx-pro-6000", "1g.24gb+me.all + 1g.24gb+gfx", id="rtx: nor for graphics"),
+        pytest.param("rtx-pro-6000", "2g.48gb+me.all + 2g.48gb", id="rtx: nor for the other half"),
+        pytest.param("rtx-pro-6000", "1g.24gb+me.all + 2g.48gb-me + 1g.24gb+gfx", id="rtx: nor beside one without"),
+        pytest.param("rtx-pro-4500", "1g.16gb", id="placements that nobody has seen"),
         pytest.param("rtx-pro-6000", "3 x 1g.24gb + 2 x 1g.24gb-me", id="rtx: five slices under two names"),
         pytest.param("rtx-pro-6000", "2 x 4g.96gb+gfx", id="rtx: the whole twice"),
     ],
@@ -250,24 +248,53 @@ def test_nothing_can_be_added_to_a_maximal_layout(data: st.DataObject) -> None:
     assert not fits(gpu, {**whole, more: whole.get(more, 0) + 1})
 
 
-def naively_fits(names: tuple[str, ...]) -> bool:
-    """Try every start of every instance; no cleverness that could be shared with `fits`."""
-    if names.count("1g.5gb+me") > 1 or sum(PLACEMENTS[name][0] for name in names) > 7:
-        return False
-    for starts in product(*(PLACEMENTS[name][1] for name in names)):
-        used = [start + step for name, start in zip(names, starts, strict=True) for step in range(PLACEMENTS[name][2])]
-        if len(used) == len(set(used)):
-            return True
-    return False
-
-
-def test_a_naive_search_agrees_on_every_set_of_up_to_four_slices(catalogue: Catalogue) -> None:
-    gpu = catalogue.gpus["a100-40gb"]
-    sets = [names for size in range(5) for names in combinations_with_replacement(PLACEMENTS, size)]
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_a_naive_search_with_a_table_of_its_own_agrees_on_every_set_of_slices(catalogue: Catalogue, name: str) -> None:
+    gpu = catalogue.gpus[name]
+    assert {str(each) for each in gpu.profiles} == set(LAYOUTS[name])
+    sets = [names for size in range(5) for names in combinations_with_replacement(LAYOUTS[name], size)]
     disagreements = [
         names
         for names in sets
-        if fits(gpu, {profile(gpu, name): count for name, count in Counter(names).items()}) != naively_fits(names)
+        if fits(gpu, {profile(gpu, each): count for each, count in Counter(names).items()}) != slices_fit(name, names)
     ]
     assert disagreements == []
-    assert {naively_fits(names) for names in sets} == {True, False}
+    assert {slices_fit(name, names) for names in sets} == {True, False}
+
+
+@pytest.mark.parametrize("gpu", CUT, ids=lambda gpu: gpu.name)
+def test_the_whole_gpu_has_all_the_engines(gpu: Gpu) -> None:
+    whole = [each for each in gpu.profiles if each.compute_slices == gpu.compute_slices]
+    assert {each.engines for each in whole} == {gpu.engines}
+
+
+@pytest.mark.parametrize("gpu", [gpu for gpu in GPUS.values() if gpu.mig], ids=lambda gpu: gpu.name)
+def test_only_profiles_with_me_take_the_flow_accelerator_of_a_part(gpu: Gpu) -> None:
+    parts = [each for each in gpu.profiles if each.compute_slices < gpu.compute_slices]
+    assert {each.profile.attribute.startswith("+me") for each in parts if each.engines.ofa} <= {True}
+    assert {each.engines for each in parts if each.profile.attribute == "-me"} <= {Engines()}
+    for each in parts:
+        if each.profile.attribute == "+me.all":
+            assert each.engines == gpu.engines
+
+
+def test_too_few_engines_are_said_in_words(catalogue: Catalogue) -> None:
+    gpu = catalogue.gpus["rtx-pro-6000"]
+    assert engines_missing(gpu, layout(gpu, "1g.24gb+me.all + 3 x 1g.24gb")) == "7 decoders, of which it has 4"
+    assert (
+        engines_missing(gpu, layout(gpu, "1g.24gb+me + 2g.48gb-me + 1g.24gb+me"))
+        == "2 optical flow accelerators, of which it has 1"
+    )
+    assert engines_missing(gpu, layout(gpu, "1g.24gb+me.all + 3 x 1g.24gb-me")) == ""
+
+
+def test_without_a_table_of_engines_me_is_for_one_slice(catalogue: Catalogue) -> None:
+    """As a fleet's own geometry has none."""
+    one = {"computeSlices": 1, "most": 1, "starts": [0, 1], "size": 1}
+    geometry = {"source": "x", "computeSlices": 2, "memorySlices": 2, "roles": {"a": one, "b": one}}
+    names = {"a": {"name": "1g.8gb+me"}, "b": {"name": "1g.9gb+me"}}
+    entry = {"source": "x", "geometry": "g", "profiles": names}
+    added = CatalogueFile.model_validate({"geometries": {"g": geometry}, "gpus": {"own": entry}})
+    gpu = Catalogue.build(catalogue.file, added).gpus["own"]
+    assert fits(gpu, layout(gpu, "1g.8gb+me"))
+    assert not fits(gpu, layout(gpu, "1g.8gb+me + 1g.9gb+me"))

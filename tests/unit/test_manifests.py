@@ -45,6 +45,7 @@ NAMESPACE, ACCOUNT, DEPLOYMENT = _the("Namespace"), _the("ServiceAccount"), _the
 SERVICE, BUDGET, POLICY = _the("Service"), _the("PodDisruptionBudget"), _the("NetworkPolicy")
 CONFIGURATION = _the("MutatingWebhookConfiguration")
 [WEBHOOK] = CONFIGURATION["webhooks"]
+ADVICE = _the("ValidatingWebhookConfiguration")
 POD = DEPLOYMENT["spec"]["template"]
 [CONTAINER] = POD["spec"]["containers"]
 PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
@@ -244,6 +245,16 @@ def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
+def test_a_change_of_a_pod_that_exists_is_never_refused() -> None:
+    policy, binding = _documents(MANIFESTS / "guard" / "running.yaml")
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+
+    assert rule == WEBHOOK["rules"][0] | {"operations": ["UPDATE"]}
+    assert policy["spec"]["matchConstraints"]["namespaceSelector"] == WEBHOOK["namespaceSelector"]
+    assert policy["spec"]["failurePolicy"] == "Ignore"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Warn"]}
+
+
 def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
     """P2."""
     assert WEBHOOK["namespaceSelector"]["matchExpressions"] == [
@@ -254,6 +265,27 @@ def test_a_dead_webhook_stops_neither_itself_nor_the_cluster() -> None:
         },
         {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
     ]
+
+
+def test_advice_stops_nothing_and_is_asked_of_the_same_service_about_the_same_namespaces() -> None:
+    for advice in ADVICE["webhooks"]:
+        assert advice["failurePolicy"] == "Ignore"
+        assert advice["sideEffects"] == "None"
+        assert advice["timeoutSeconds"] == 1
+        assert advice["clientConfig"]["service"] == {**WEBHOOK["clientConfig"]["service"], "path": "/advise"}
+        assert advice["namespaceSelector"] == WEBHOOK["namespaceSelector"]
+        assert {operation for rule in advice["rules"] for operation in rule["operations"]} == {"CREATE", "UPDATE"}
+        assert all("/" not in resource for rule in advice["rules"] for resource in rule["resources"])
+        assert "caBundle" not in advice["clientConfig"]
+
+
+def test_advice_can_be_left_out_by_one_line() -> None:
+    text = (MANIFESTS / "webhook" / "kustomization.yaml").read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("  - advice.yaml")]
+
+    assert "may be left out" in line
+    others = [path for path in MANIFESTS.rglob("*.yaml") if path.parent.name != "webhook"]
+    assert [path for path in others if "../webhook/advice.yaml" in path.read_text()] == []
 
 
 def test_the_configuration_is_called_before_the_sidecar_injectors() -> None:

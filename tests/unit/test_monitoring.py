@@ -162,7 +162,8 @@ def test_values_that_are_asked_for_are_values_that_there_are() -> None:
         for label, value in sample.labels.items()
     }
     jobs = {f"{each['metadata']['namespace']}/{each['metadata']['name']}" for each in _monitors()}
-    webhooks = yaml.safe_load((ROOT / "manifests" / "webhook" / "webhook.yaml").read_text())["webhooks"]
+    files = [ROOT / "manifests" / "webhook" / f"{name}.yaml" for name in ("webhook", "advice")]
+    webhooks = [webhook for file in files for webhook in yaml.safe_load(file.read_text())["webhooks"]]
     for case in EXPRESSIONS:
         for selector in selectors(str(case.values[0])):
             for matcher in selector.matchers.matchers:

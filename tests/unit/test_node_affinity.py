@@ -9,22 +9,23 @@ import pytest
 
 from tests.pods import CORNERS, Pod, container, expression, fleet_of, plan, pod_of, required
 from webhook.admission import node_affinity
-from webhook.admission.node_affinity import ANYWHERE, NodeRules, empty
+from webhook.admission.node_affinity import AFFINITY, ANYWHERE, NodeRules, empty
 from webhook.admission.pod import EMPTY_SPEC, Expression, Term, convert
+from webhook.admission.resolve import prepare
 from webhook.budget import Budget
 from webhook.errors import Denial
+from webhook.fleet.labels import Labels
 
 
-def expression_could_hold(part: dict[str, Any], labels: dict[str, str], known: frozenset[str]) -> bool:
-    return node_affinity.expression_could_hold(msgspec.convert(part, Expression), labels, known)
+def expression_could_hold(part: dict[str, Any], labels: Labels) -> bool:
+    return node_affinity.expression_could_hold(msgspec.convert(part, Expression), labels)
 
 
 def rules_of(pod: Pod) -> NodeRules:
     return node_affinity.node_rules(convert(pod).spec or EMPTY_SPEC, Budget())
 
 
-LABELS = {"set": "a", "number": "8", "empty": ""}
-KNOWN = frozenset({"set", "number", "empty", "unset"})
+LABELS: Labels = {"set": "a", "number": "8", "empty": "", "unset": None}
 
 # For each operator: on a label that is there, on one that is known to be absent, and on one that nobody can know.
 TABLE = [
@@ -47,7 +48,7 @@ def test_an_operator_on_labels_that_are_there_absent_and_unknown(
     operator: str, values: list[str], there: bool, absent: bool
 ) -> None:
     def could(key: str) -> bool:
-        return expression_could_hold({"key": key, "operator": operator, "values": values}, LABELS, KNOWN)
+        return expression_could_hold({"key": key, "operator": operator, "values": values}, LABELS)
 
     assert could("set") == there
     assert could("unset") == absent
@@ -69,18 +70,18 @@ def test_an_operator_on_labels_that_are_there_absent_and_unknown(
     ],
 )
 def test_numbers_are_compared_as_numbers(operator: str, value: str, holds: bool) -> None:
-    assert expression_could_hold(expression("number", operator, value), LABELS, KNOWN) == holds
+    assert expression_could_hold(expression("number", operator, value), LABELS) == holds
 
 
 def test_a_comparison_without_a_number_holds_nowhere() -> None:
-    assert not expression_could_hold(expression("number", "Gt"), LABELS, KNOWN)
-    assert not expression_could_hold(expression("unset", "Gt", "1"), LABELS, KNOWN)
+    assert not expression_could_hold(expression("number", "Gt"), LABELS)
+    assert not expression_could_hold(expression("unset", "Gt", "1"), LABELS)
 
 
 def test_an_empty_label_is_a_label() -> None:
-    assert expression_could_hold(expression("empty", "Exists"), LABELS, KNOWN)
-    assert expression_could_hold(expression("empty", "In", ""), LABELS, KNOWN)
-    assert not expression_could_hold(expression("empty", "NotIn", ""), LABELS, KNOWN)
+    assert expression_could_hold(expression("empty", "Exists"), LABELS)
+    assert expression_could_hold(expression("empty", "In", ""), LABELS)
+    assert not expression_could_hold(expression("empty", "NotIn", ""), LABELS)
 
 
 HOLDS, FAILS = expression("set", "In", "a"), expression("set", "In", "b")
@@ -100,7 +101,7 @@ FIELDS = [expression("metadata.name", "In", "node-1")]
 )
 def test_a_term(term: dict[str, Any], holds: bool) -> None:
     view = msgspec.convert(term, Term)
-    assert node_affinity.could_hold(view, LABELS, KNOWN) == holds
+    assert node_affinity.could_hold(view, LABELS) == holds
     assert empty(view) == (not term.get("matchFields") and not term.get("matchExpressions"))
 
 
@@ -137,7 +138,20 @@ class TestPools:
             pytest.param({"kubernetes.io/os": "windows"}, ["node-selector"], id="an OS that no GPU node has"),
             pytest.param({"karpenter.k8s.aws/instance-gpu-name": "h100"}, ["standing", "spot"], id="GPU name"),
             pytest.param({"karpenter.k8s.aws/instance-gpu-count": "8"}, ["standing"], id="GPU count, known for one"),
-            pytest.param({"karpenter.k8s.aws/instance-family": "p4d"}, ["standing"], id="family, known for one"),
+            pytest.param({"karpenter.k8s.aws/instance-family": "p5"}, ["standing", "spot"], id="family"),
+            pytest.param({"karpenter.k8s.aws/instance-family": "p4d"}, ["node-selector"], id="another family"),
+            pytest.param({"karpenter.k8s.aws/instance-category": "g"}, ["node-selector"], id="category"),
+            pytest.param({"karpenter.k8s.aws/instance-generation": "5"}, ["standing", "spot"], id="generation"),
+            pytest.param({"karpenter.k8s.aws/instance-size": "48xlarge"}, ["standing"], id="size"),
+            pytest.param({"karpenter.k8s.aws/ec2nodeclass": "spot"}, ["standing", "spot"], id="a NodeClass"),
+            pytest.param({"karpenter.k8s.aws/ec2nodeclass": "x"}, ["standing"], id="the NodeClass of others"),
+            pytest.param({"karpenter.k8s.aws/instance-cpu": "8"}, ["standing", "spot"], id="what no catalogue says"),
+            pytest.param({"node.kubernetes.io/windows-build": "10.0.20348"}, ["node-selector"], id="Windows"),
+            pytest.param(
+                {"karpenter.k8s.aws/instance-accelerator-name": "inferentia"}, ["node-selector"], id="no GPU at all"
+            ),
+            pytest.param({"karpenter.k8s.aws/capacity-reservation-id": "cr-1"}, ["standing"], id="no reservation"),
+            pytest.param({"nvidia.com/gpu.product": "x"}, ["standing", "spot"], id="what a node may get later"),
         ],
     )
     def test_the_selector_filters_them(self, selector: dict[str, str], expected: list[str]) -> None:
@@ -151,7 +165,23 @@ class TestPools:
             pytest.param([[expression("team", "NotIn", "research")]], ["spot"], id="NotIn, also without the label"),
             pytest.param([[expression("gpu-slice/pool", "In", "spot", "arm")]], ["spot"], id="In"),
             pytest.param(
-                [[expression("karpenter.k8s.aws/instance-gpu-memory", "Gt", "100000")]], ["standing"], id="Gt"
+                [[expression("karpenter.k8s.aws/instance-gpu-memory", "Gt", "100000")]], ["node-selector"], id="Gt"
+            ),
+            pytest.param([[expression("karpenter.k8s.aws/instance-gpu-count", "Gt", "1")]], ["standing"], id="Gt 1"),
+            pytest.param(
+                [[expression("karpenter.k8s.aws/instance-generation", "Lt", "5")]], ["node-selector"], id="Lt"
+            ),
+            pytest.param(
+                [[expression("karpenter.k8s.aws/instance-category", "NotIn", "p", "g")]],
+                ["standing"],
+                id="NotIn: a node that Karpenter did not launch has no category",
+            ),
+            pytest.param([[expression("karpenter.sh/nodepool", "DoesNotExist")]], ["standing"], id="not Karpenter's"),
+            pytest.param([[expression("karpenter.k8s.aws/instance-family", "Exists")]], ["standing", "spot"], id="any"),
+            pytest.param(
+                [[expression("node.kubernetes.io/windows-build", "DoesNotExist")]],
+                ["standing", "spot"],
+                id="no Windows",
             ),
             pytest.param(
                 [[expression("gpu-slice/pool", "In", "spot")], [expression("gpu-slice/pool", "In", "standing")]],
@@ -186,6 +216,203 @@ class TestPools:
         assert denied.value.field == "spec.nodeSelector[team]"
         assert "'vision'" in denied.value.problem
         assert "'research'" in str(denied.value)
+
+
+ZONES = """
+pools:
+- {name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], zones: [us-east-1a]}
+- {name: bc, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge],
+   capacityTypes: [spot, on-demand], zones: [us-east-1b, us-east-1c]}
+- {name: any, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], labels: {team: x}}
+- {name: there, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], nodes: existing,
+   labels: {topology.kubernetes.io/zone: us-east-1d}}
+"""
+
+
+def without_blame(denied: Denial) -> str:
+    """The message without its last part, about who else may have written the rule."""
+    text, blame, _ = str(denied).partition("; if you did not write it")
+    assert blame
+    return f"{text}."
+
+
+class TestZones:
+    @pytest.mark.parametrize(
+        ("key", "value", "expected"),
+        [
+            ("topology.kubernetes.io/zone", "us-east-1a", ["a", "any"]),
+            ("topology.kubernetes.io/zone", "us-east-1c", ["bc", "any"]),
+            ("topology.kubernetes.io/zone", "us-east-1d", ["any", "there"]),
+            ("failure-domain.beta.kubernetes.io/zone", "us-east-1b", ["bc", "any", "there"]),
+            ("topology.ebs.csi.aws.com/zone", "us-east-1b", ["bc", "any", "there"]),
+            ("topology.kubernetes.io/region", "us-east-1", ["a", "bc", "any", "there"]),
+            ("topology.kubernetes.io/region", "eu-west-1", ["any", "there"]),
+            ("topology.k8s.aws/zone-id", "use1-az1", ["a", "bc", "any", "there"]),
+        ],
+    )
+    def test_a_selector_for_a_zone_filters_pools(self, key: str, value: str, expected: list[str]) -> None:
+        found = plan(pod_of(nodeSelector={key: value}), fleet_of(ZONES)).resolution
+        assert found is not None
+        assert [each.name for each in found.pools] == expected
+
+    @pytest.mark.parametrize(
+        ("parts", "expected"),
+        [
+            pytest.param(
+                [("In", "us-east-1b", "us-east-1c"), ("NotIn", "us-east-1b")], ["bc", "any"], id="one is left"
+            ),
+            pytest.param([("NotIn", "us-east-1b", "us-east-1c", "us-east-1d")], ["a", "any"], id="NotIn"),
+            pytest.param([("Exists",)], ["a", "bc", "any", "there"], id="Exists"),
+        ],
+    )
+    def test_rules_about_one_zone_are_held_against_one_zone(self, parts: list[Any], expected: list[str]) -> None:
+        term = {"matchExpressions": [expression("topology.kubernetes.io/zone", *part) for part in parts]}
+        found = plan(pod_of(affinity=required(term)), fleet_of(ZONES)).resolution
+        assert found is not None
+        assert [each.name for each in found.pools] == expected
+
+    def test_a_denial_names_the_zones_of_the_pools(self) -> None:
+        selector = {"topology.kubernetes.io/zone": "us-east-1d", "nvidia.com/gpu": "a100"}
+        with pytest.raises(Denial) as denied:
+            plan(pod_of(nodeSelector=selector), fleet_of(ZONES))
+        assert without_blame(denied.value) == (
+            "spec.nodeSelector[topology.kubernetes.io/zone]: 'us-east-1d' matches no node that serves '1g.5gb' "
+            "(pools a, bc, any and there) and agrees with the pod's other rules, where the label is 'us-east-1a', "
+            "'us-east-1b' or 'us-east-1c'. Write 'us-east-1a', 'us-east-1b' or 'us-east-1c', or remove it."
+        )
+
+    def test_the_zone_of_one_pool_is_not_what_another_lacks(self) -> None:
+        """A pool that is selected by a label which any node has does not make it unknown for the others."""
+        found = plan(pod_of(nodeSelector={"topology.kubernetes.io/zone": "us-east-1z"}), fleet_of(ZONES)).resolution
+        assert found is not None
+        assert [each.name for each in found.pools] == ["any"]
+
+    def test_a_zone_in_which_another_pool_may_have_nodes_does_not_single_a_pool_out(self) -> None:
+        fleet = """
+pools:
+- {name: there, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], nodes: existing,
+   labels: {topology.kubernetes.io/zone: us-east-1a}}
+- {name: anywhere, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+namespaces: {default: {pools: [there]}}
+"""
+        found = plan(pod_of(), fleet_of(fleet)).resolution
+        assert found is not None
+        assert found.one_of == ("there",)
+        elsewhere = fleet.replace("p4d.24xlarge]}", "p4d.24xlarge], zones: [us-east-1b]}")
+        found = plan(pod_of(), fleet_of(elsewhere)).resolution
+        assert found is not None
+        assert found.one_of == ()
+
+
+NOWHERE = "matches no node that serves '1g.10gb' (pools standing and spot)"
+
+
+class TestDenials:
+    @pytest.mark.parametrize(
+        ("spec", "message"),
+        [
+            pytest.param(
+                {"nodeSelector": {"karpenter.k8s.aws/instance-category": "g"}},
+                f"spec.nodeSelector[karpenter.k8s.aws/instance-category]: 'g' {NOWHERE}, "
+                "where the label is 'p'. Write 'p', or remove it.",
+                id="a label that follows from the type's name",
+            ),
+            pytest.param(
+                {"nodeSelector": {"node.kubernetes.io/windows-build": "10.0.20348"}},
+                f"spec.nodeSelector[node.kubernetes.io/windows-build]: '10.0.20348' {NOWHERE}, "
+                "whose nodes do not have this label. Remove it.",
+                id="a label that no node has",
+            ),
+            pytest.param(
+                {"nodeSelector": {"team": "research", "gpu-slice/pool": "spot"}},
+                f"spec.nodeSelector[team]: 'research' {NOWHERE} and agrees with the pod's other rules, "
+                "whose nodes do not have this label. Remove it.",
+                id="possible by itself, and not with the others",
+            ),
+            pytest.param(
+                {
+                    "affinity": required(
+                        {"matchExpressions": [expression("karpenter.k8s.aws/instance-gpu-count", "Gt", "8")]}
+                    )
+                },
+                f"{AFFINITY}: karpenter.k8s.aws/instance-gpu-count Gt ['8'] {NOWHERE}, "
+                "where the label is '1' or '8'. Correct it, or remove it.",
+                id="Gt",
+            ),
+            pytest.param(
+                {"affinity": required({"matchExpressions": [expression("gpu-slice/pool", "DoesNotExist")]})},
+                f"{AFFINITY}: gpu-slice/pool DoesNotExist {NOWHERE}, "
+                "where the label is 'standing' or 'spot'. Correct it, or remove it.",
+                id="DoesNotExist",
+            ),
+            pytest.param(
+                {
+                    "affinity": required(
+                        {
+                            "matchExpressions": [
+                                expression("team", "Exists"),
+                                expression("gpu-slice/pool", "In", "spot"),
+                            ]
+                        }
+                    )
+                },
+                f"{AFFINITY}: gpu-slice/pool In ['spot'] {NOWHERE} "
+                "and agrees with the pod's other rules, where the label is 'standing'. Correct it, or remove it.",
+                id="two expressions of one term",
+            ),
+        ],
+    )
+    def test_it_names_both_values(self, spec: dict[str, Any], message: str) -> None:
+        with pytest.raises(Denial) as denied:
+            plan(pod_of("1g.10gb", **spec), fleet_of(CORNERS))
+        assert without_blame(denied.value) == message
+
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            pytest.param({}, "the pod names no architecture", id="none"),
+            pytest.param({"nodeSelector": {"kubernetes.io/arch": "amd64"}}, "the pod names 'amd64'", id="by selector"),
+            pytest.param(
+                {"nodeSelector": {"beta.kubernetes.io/arch": "s390x"}}, "the pod names 's390x'", id="by the old label"
+            ),
+            pytest.param(
+                {"affinity": required({"matchExpressions": [expression("kubernetes.io/arch", "In", "x86", "amd64")]})},
+                "the pod names 'amd64' and 'x86'",
+                id="by affinity",
+            ),
+        ],
+    )
+    def test_the_architecture_is_the_one_that_the_pod_names(self, spec: dict[str, Any], said: str) -> None:
+        with pytest.raises(Denial) as denied:
+            plan(pod_of("1g.23gb", **spec), fleet_of(CORNERS))
+        assert denied.value.problem == f"pool arm, which has '1g.23gb', is arm64, and {said}"
+
+    @pytest.mark.parametrize(
+        ("values", "served"), [(["amd64"], True), (["arm64"], False), (["s390x"], False), (["amd64", "arm64"], False)]
+    )
+    def test_whoever_excludes_amd64_means_arm64(self, values: list[str], served: bool) -> None:
+        affinity = required({"matchExpressions": [expression("kubernetes.io/arch", "NotIn", *values)]})
+        pod = pod_of("1g.23gb", affinity=affinity)
+        if served:
+            assert plan(pod, fleet_of(CORNERS)).resolution is not None
+        else:
+            with pytest.raises(Denial):
+                plan(pod, fleet_of(CORNERS))
+
+
+class TestSystem:
+    @pytest.mark.parametrize("system", [None, {}, {"name": None}, {"name": "linux"}], ids=repr)
+    def test_a_pod_for_linux_is_served(self, system: Any) -> None:
+        assert plan(pod_of("1g.10gb", os=system), fleet_of(CORNERS)).resolution is not None
+
+    @pytest.mark.parametrize("value", ["1g.10gb", "2x1g.10gb"], ids=["plain", "not plain"])
+    def test_a_pod_for_windows_is_denied(self, value: str) -> None:
+        with pytest.raises(Denial) as denied:
+            plan(pod_of(value, os={"name": "windows"}), fleet_of(CORNERS), plain=prepare(fleet_of(CORNERS)))
+        assert str(denied.value) == (
+            "spec.os.name: the pod is for 'windows', and every node with slices runs 'linux'. "
+            "Write 'linux', or remove the annotation 'gpu-slice'."
+        )
 
 
 class TestMalformed:

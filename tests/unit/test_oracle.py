@@ -20,7 +20,7 @@ def test_it_imports_nothing_of_the_product() -> None:
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
 
-    assert imported == {"__future__", "copy", "functools", "typing", "yaml"}
+    assert imported == {"__future__", "collections.abc", "copy", "functools", "itertools", "typing", "yaml"}
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ class TestContainer:
     ) -> None:
         pod = pod_of("1g.5gb", *containers, annotations=annotations)
         assert chosen(pod) == [expected]
-        assert any("the first container" in each for each in planned(pod).warnings) == told
+        assert any(each.code == "first-container" for each in planned(pod).warnings) == told
 
     def test_an_init_container_is_never_chosen(self) -> None:
         assert chosen(pod_of("1g.5gb", container("a"), initContainers=[container("i")])) == ["a"]
@@ -161,7 +161,7 @@ class TestGpusByHand:
     def test_a_whole_gpu_is_replaced_with_a_warning(self) -> None:
         made = planned(pod_of("1g.5gb", container("main", GPU)))
         assert [each["op"] for each in made.patch if "nvidia.com~1gpu" in each["path"]][:1] == ["remove"]
-        assert any("replaced" in each for each in made.warnings)
+        assert any(each.code == "whole-gpu-replaced" for each in made.warnings)
 
     def test_the_same_slice_is_kept_without_a_word(self) -> None:
         main = {"name": "main", "resources": {"limits": {MIG: "1"}, "requests": {MIG: "1"}}}
@@ -357,7 +357,8 @@ namespaces:
         denied = refusal(self.POD, fleet)
         assert str(denied) == (
             "spec.containers[1].resources.limits[nvidia.com/mig-2g.10gb]: 'side' asks for 1 of "
-            "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team."
+            "'nvidia.com/mig-2g.10gb', which namespace 'default' may not use. Remove it, or ask the platform team; "
+            "if you did not write it, a LimitRange or a webhook did."
         )
         assert planned(self.POD, fleet, "another").resolution is not None
 

@@ -18,6 +18,10 @@ from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.render import device_plugin
 
+EXISTING = (
+    "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
+    "instanceTypes: [g5.xlarge], nodes: existing}\n"
+)
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
@@ -54,10 +58,7 @@ def test_a_fleet_is_rendered_to_files_and_held_against_them(tmp_path: Path) -> N
 
 def test_what_a_fleet_does_not_need_any_more_is_taken_away(tmp_path: Path) -> None:
     existing = tmp_path / "fleet.yaml"
-    existing.write_text(
-        "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
-        "instanceTypes: [g5.xlarge], nodes: existing}\n"
-    )
+    existing.write_text(EXISTING)
     folder = str(tmp_path / "out")
     run("--output-dir", folder)
     code, _, said = run("--output-dir", folder, "--fleet", str(existing), "--check")
@@ -67,7 +68,45 @@ def test_what_a_fleet_does_not_need_any_more_is_taken_away(tmp_path: Path) -> No
     run("--output-dir", folder, "--fleet", str(existing))
 
     assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
-    assert run("--fleet", str(existing)) == (0, "", "")
+
+
+def test_a_fleet_of_existing_nodes_says_that_there_is_nothing_to_render(tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(EXISTING)
+    told = (
+        "nothing to render for the nodes: all pools have 'nodes: existing'. Whoever makes the nodes cuts the GPUs, "
+        "runs the device plugin, and labels them gpu-slice/pool with the name of their pool\n"
+    )
+    assert run("--fleet", str(fleet)) == (0, "", told)
+    assert run("--fleet", str(fleet), "--only", "karpenter") == (0, "", told)
+    assert run("--fleet", str(fleet), "--output-dir", str(tmp_path / "out")) == (0, "", told)
+    assert run("--fleet", str(fleet), "--only=dra") == (0, "", "nothing to render: the fleet needs no dra\n")
+
+    fleet.write_text(
+        f"{EXISTING}- {{name: b, gpu: a10g, partition: {{mps: {{replicas: 2}}}}, instanceTypes: [g5.xlarge]}}\n"
+    )
+    code, text, said = run("--fleet", str(fleet))
+    assert (code, said) == (0, "")
+    assert "kind: NodePool" in text
+
+
+def test_what_is_rendered_alone_stays_beside_what_was_rendered_earlier(tmp_path: Path) -> None:
+    run("--output-dir", str(tmp_path))
+    whole = (tmp_path / "karpenter" / "kustomization.yaml").read_text()
+    for subject in ("node-pools", "node-overlays", "karpenter"):
+        assert run("--output-dir", str(tmp_path), "--only", subject) == (0, "", "")
+        assert (tmp_path / "karpenter" / "kustomization.yaml").read_text() == whole
+        assert run("--output-dir", str(tmp_path), "--check", "--only", subject) == (0, "", "")
+    assert run("--output-dir", str(tmp_path), "--check") == (0, "", "")
+
+
+def test_what_is_rendered_alone_is_not_kustomized_with_what_does_not_exist(tmp_path: Path) -> None:
+    run("--output-dir", str(tmp_path), "--only", "node-pools")
+    (document,) = documents.read((tmp_path / "karpenter" / "kustomization.yaml").read_bytes())
+    assert document.value["resources"] == ["node-pools.yaml"]
+    run("--output-dir", str(tmp_path), "--only", "node-classes")
+    (document,) = documents.read((tmp_path / "karpenter" / "kustomization.yaml").read_bytes())
+    assert document.value["resources"] == ["node-pools.yaml", "node-classes.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -126,13 +165,28 @@ def test_nodes_carry_the_labels_and_taints_that_the_webhook_counts_on(any_fleet:
         if pool.name not in made:
             continue
         template = made[pool.name]["template"]
-        assert template["metadata"]["labels"] == {POOL_LABEL: pool.name} | dict(pool.labels)
+        away = {"nvidia.com/gpu.deploy.operands": "false"}  # the GPU Operator's plugin
+        assert template["metadata"]["labels"] == {POOL_LABEL: pool.name} | away | dict(pool.labels)
         taints = {(each["key"], each.get("value", ""), each["effect"]) for each in template["spec"].get("taints", ())}
         assert taints == {(each.key, each.value, each.effect) for each in pool.taints}
         required = {each["key"]: each["values"] for each in template["spec"]["requirements"]}
         for shape in pool.shapes:
             for key, values in required.items():
                 assert shape.labels[key] in values
+
+
+def test_zones_are_a_requirement_of_the_node_pool(tmp_path: Path) -> None:
+    fleet = tmp_path / "fleet.yaml"
+    fleet.write_text(
+        "apiVersion: gpu-slice/v1\npools:\n"
+        "- {name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge],"
+        " zones: [us-east-1a, us-east-1b]}\n"
+    )
+    code, text, _ = run("--only=node-pools", "--fleet", str(fleet))
+    assert code == 0
+    (pool,) = documents.read(text)
+    zones = {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1a", "us-east-1b"]}
+    assert zones in pool.value["spec"]["template"]["spec"]["requirements"]
 
 
 def test_each_pool_has_one_device_plugin_which_tolerates_its_taints(any_fleet: Fleet) -> None:
@@ -217,7 +271,8 @@ def test_slices_are_packed_and_shares_distributed_unless_the_pool_says_otherwise
 def test_the_plugin_comes_from_the_registry_that_the_fleet_names() -> None:
     image = f"registry.example:5000/nvidia/k8s-device-plugin:v0.20.1@sha256:{'0' * 64}"
     plugins = plugins_of(
-        f"devicePlugin: {{image: '{image}', pullSecrets: [mirror]}}\npools:\n- {{name: a, {A100}}}\n- {{name: c, {MPS}}}\n"
+        f"devicePlugin: {{image: '{image}', pullSecrets: [mirror]}}\n"
+        f"pools:\n- {{name: a, {A100}}}\n- {{name: c, {MPS}}}\n"
     )
     assert len(plugins) == 3
     for spec in plugins.values():

@@ -11,10 +11,22 @@ import yaml
 from tests.stories import FLEETS
 from webhook import documents
 from webhook.admission.preview import preview
-from webhook.cli import files
+from webhook.cli import files, render
 from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
-from webhook.render import dcgm_exporter, device_plugin, dra, helm_values, kueue, mig_parted, quota
+from webhook.render import (
+    dcgm_exporter,
+    device_plugin,
+    dra,
+    gpu_operator,
+    helm_values,
+    kueue,
+    mig_parted,
+    node_class,
+    node_overlay,
+    node_pool,
+    quota,
+)
 from webhook.render.manifest import Commented, write
 
 BUILDERS: dict[str, Callable[[Fleet], Iterable[Commented]]] = {
@@ -150,6 +162,67 @@ class TestMigParted:
 
     def test_none_where_nothing_is_cut(self) -> None:
         assert list(mig_parted.mig_configs(files.load_fleet(EXISTING.encode()))) == []
+
+
+OPERATOR = """
+apiVersion: gpu-slice/v1
+defaults: {partitionedBy: gpu-operator, gpu: a100-40gb, instanceTypes: [p4d.24xlarge]}
+pools:
+- {name: small, partition: {mig: {1g.5gb: 7}}, nodeClass: {userData: "#!/bin/sh\\n"}}
+- {name: large, partition: {mig: {3g.20gb: 2}}, taints: [{key: example.com/gpu}]}
+- {name: ours, partition: {mig: {2g.10gb: 3}}, partitionedBy: boot}
+- {name: theirs, partition: {mig: {7g.40gb: 1}}, nodes: existing, nodePools: [gpu-a, gpu-b]}
+"""
+
+
+class TestGpuOperator:
+    """Pools that NVIDIA's GPU Operator cuts."""
+
+    def test_its_nodes_carry_the_layout_and_all_others_keep_it_away(self) -> None:
+        pools = named(node_pool.node_pools(files.load_fleet(OPERATOR.encode())))
+        labels = {name: each["spec"]["template"]["metadata"]["labels"] for name, each in pools.items()}
+        assert labels["small"]["nvidia.com/mig.config"] == "small"
+        assert "nvidia.com/gpu.deploy.operands" not in labels["small"]
+        assert labels["ours"]["nvidia.com/gpu.deploy.operands"] == "false"
+        assert "nvidia.com/mig.config" not in labels["ours"]
+
+    def test_the_layout_of_each_node_is_in_the_config_map(self) -> None:
+        fleet = files.load_fleet(OPERATOR.encode())
+        configs = TestMigParted.configs(fleet)
+        for each in manifests(node_pool.node_pools(fleet)):
+            name = each["spec"]["template"]["metadata"]["labels"].get("nvidia.com/mig.config")
+            assert name is None or configs[name][0]["mig-enabled"]
+
+    def test_we_neither_cut_nor_run_a_plugin_there(self) -> None:
+        fleet = files.load_fleet(OPERATOR.encode())
+        classes = named(node_class.node_classes(fleet, render.boot_files()))
+        assert {name: each["spec"].get("userData", "")[:12] for name, each in classes.items()} == {
+            "small": "#!/bin/sh\n", "large": "", "ours": "MIME-Version",
+        }  # fmt: skip
+        assert [pool.name for pools in device_plugin.configurations(fleet).values() for pool in pools] == ["ours"]
+
+    def test_its_daemon_sets_tolerate_the_taints_of_its_pools(self) -> None:
+        (values,) = manifests(gpu_operator.values(files.load_fleet(OPERATOR.encode())))
+        keys = ["nvidia.com/gpu", "nvidia.com/gpu-shared", "example.com/gpu"]
+        assert [each["key"] for each in values["daemonsets"]["tolerations"]] == keys
+        assert values["node-feature-discovery"]["worker"]["tolerations"] == values["daemonsets"]["tolerations"]
+        assert values["mig"] == {"strategy": "mixed"}
+        (config_map,) = manifests(mig_parted.mig_configs(files.load_fleet(OPERATOR.encode())))
+        assert values["migManager"]["config"]["name"] == config_map["metadata"]["name"]
+        assert (
+            values["migManager"]["config"]["default"]
+            in yaml.safe_load(config_map["data"]["config.yaml"])["mig-configs"]
+        )
+
+    def test_karpenter_knows_the_slices_of_node_pools_that_others_made(self) -> None:
+        overlays = named(node_overlay.node_overlays(files.load_fleet(OPERATOR.encode())))
+        assert list(overlays) == ["small-8-gpus", "large-8-gpus", "ours-8-gpus", "theirs-8-gpus"]
+        spec = overlays["theirs-8-gpus"]["spec"]
+        assert spec["requirements"][0]["values"] == ["gpu-a", "gpu-b"]
+        assert spec["capacity"] == {"nvidia.com/gpu": "0", "nvidia.com/mig-7g.40gb": "8"}
+
+    def test_nothing_is_said_to_it_where_it_cuts_nothing(self, fleet: Fleet) -> None:
+        assert list(gpu_operator.values(fleet)) == []
 
 
 class TestDeviceClasses:

@@ -29,10 +29,11 @@ for each in CATALOGUE.instance_types.values():
 @st.composite
 def partitions(draw: st.DrawFn, gpu: Gpu) -> tuple[dict[str, Any], str]:
     """How one GPU is cut or shared, and the strategy."""
-    kind = draw(st.sampled_from(["mig", "single", "timeSlicing", "mps"] if gpu.mig else ["timeSlicing", "mps"]))
+    placed = [profile for profile in gpu.profiles if profile.starts]
+    kind = draw(st.sampled_from(["mig", "single", "timeSlicing", "mps"] if placed else ["timeSlicing", "mps"]))
     if kind in ("timeSlicing", "mps"):
         return {kind: {"replicas": draw(st.integers(2, 12))}}, "mixed"
-    profiles = draw(st.lists(st.sampled_from(gpu.profiles), min_size=1, max_size=1 if kind == "single" else 7))
+    profiles = draw(st.lists(st.sampled_from(placed), min_size=1, max_size=1 if kind == "single" else 7))
     chosen = {profiles[0]: 1}
     for profile in profiles[1:] if kind == "mig" else profiles * profiles[0].most:
         more = chosen | {profile: chosen.get(profile, 0) + 1}

@@ -83,9 +83,9 @@ class TestWhereAChoiceLeavesSeveralSlices:
         assert given(resolved(MIXED, "10Gi")) == ["1 mig-3g.20gb"]
 
     def test_a_profile_whose_real_memory_nobody_saw_satisfies_no_gi(self) -> None:
-        text = fleet(pool("p", "1g.10gb: 7"))
-        assert given(resolved(text, "1gb")) == ["1 mig-1g.10gb"]
-        assert "the real memory of the slices" in refused(text, "1Gi").problem
+        text = fleet(pool("p", "1g.34gb: 7", gpu="b300", types="p6-b300.48xlarge"))
+        assert given(resolved(text, "1gb")) == ["1 mig-1g.34gb"]
+        assert refused(text, "1Gi").problem == "no slice in this cluster is known to have 1Gi"
 
 
 class TestTheFirstCombination:

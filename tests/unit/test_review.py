@@ -81,7 +81,9 @@ class TestAdmitted:
 
     def test_warnings_come_where_there_are_some(self) -> None:
         found = response(review_of(object=pod_of("2x1g.5gb")))
-        assert len(found["warnings"]) == 1
+        assert found["warnings"] == [
+            "gpu-slice: a process in 'main' sees one of its 2 slices: CUDA uses one MIG device"
+        ]
 
     @pytest.mark.parametrize(
         ("pod", "outcome"),

@@ -11,6 +11,7 @@ import pytest
 from webhook.cli import files
 from webhook.cli.files import load_fleet
 from webhook.fleet.fleet import Fleet
+from webhook.server import fleet_file
 from webhook.server.fleet_file import FleetWatch
 from webhook.server.metrics import Metrics
 from webhook.server.run import listen, look_again, look_at
@@ -63,6 +64,25 @@ def test_a_fleet_that_fails_in_an_unforeseen_way_is_said_to_be_missing_and_tried
         assert watch.current is not None
     assert loaded == [1, 0, 0, 1]
     assert not results
+
+
+def test_a_fleet_by_which_nothing_can_be_decided_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P24, P43."""
+    metrics = Metrics()
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(files.default_fleet_text())
+    watch = FleetWatch(path, load_fleet, metrics)
+    look_at([watch.look])
+    first = watch.current
+    assert first is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet_file, "prepare", lambda _: {}["unforeseen"])
+        path.write_bytes(files.default_fleet_text() + b"# again\n")
+        look_at([watch.look])
+        assert (watch.current, metrics.fleet_loaded._value.get()) == (first, 0)
+    look_at([watch.look])
+    assert watch.current is not first
+    assert metrics.fleet_loaded._value.get() == 1
 
 
 def test_each_new_problem_of_the_fleet_file_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

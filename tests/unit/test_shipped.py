@@ -55,6 +55,16 @@ def test_a_change_is_told_by_its_path(live: dict[str, Any], change: Callable[[We
     assert SHIPPED.differences(live) == (f"webhooks[0].{path}",)
 
 
+def test_a_validating_one_has_no_default_of_a_mutating_one() -> None:
+    path = MANIFEST.with_name("advice.yaml")
+    document = yaml.safe_load(path.read_text())
+    document["webhooks"] = [{**DEFAULTS, **webhook} for webhook in document["webhooks"]]
+
+    assert Shipped(path).differences(document) == ()
+    document["webhooks"][0]["failurePolicy"] = "Fail"
+    assert Shipped(path).differences(document) == ("webhooks[0].failurePolicy",)
+
+
 def test_webhooks_that_are_gone_or_new_are_a_change(live: dict[str, Any]) -> None:
     more = {**live, "webhooks": [*live["webhooks"], deepcopy(live["webhooks"][0])]}
 

@@ -22,6 +22,7 @@ def covers(toleration: dict[str, Any], taint: Taint) -> bool:
 MIG = "nvidia.com/mig-1g.5gb"
 OURS = {"key": "nvidia.com/gpu-shared", "operator": "Exists"}
 RESOURCE = {"key": MIG, "operator": "Exists", "effect": "NoSchedule"}
+CUT = {"key": "cut", "operator": "Exists", "effect": "NoExecute"}
 EXPRESSION = expression("gpu-slice/pool", "In", "one")
 ABSENT = object()
 
@@ -82,7 +83,6 @@ class TestResources:
             pytest.param(
                 {"limits": {"nvidia.com/gpu": 0}},
                 [
-                    ("remove", "/limits/nvidia.com~1gpu"),
                     ("add", "/limits/nvidia.com~1mig-1g.5gb"),
                     ("add", "/requests"),
                 ],
@@ -107,7 +107,7 @@ class TestResources:
         found = patched(pod_of("1g.5gb", main))["spec"]["containers"][0]["resources"]
         for section in ("limits", "requests"):
             assert found[section].pop(MIG) in ("1", 1, "1000m")
-            assert not any(key.startswith("nvidia.com/") for key in found[section])
+            assert not any(count for key, count in found[section].items() if key.startswith("nvidia.com/"))
 
     def test_the_place_of_the_container_is_found(self) -> None:
         pod = pod_of("init=1g.5gb,b=1g.5gb", container("a"), container("b"), initContainers=[container("init")])
@@ -193,6 +193,37 @@ class TestTolerations:
         assert tolerations == [OURS, {**RESOURCE, "key": "nvidia.com/mig-1g.10gb"}]
         assert len(patched(pod_of("1g.5gb"), CORNERS)["spec"]["tolerations"]) == 3
 
+    @pytest.mark.parametrize(
+        ("there", "expected"),
+        [
+            pytest.param([{"key": "cut", "operator": "Exists"}], [], id="for good"),
+            pytest.param([{**CUT, "tolerationSeconds": None}], [], id="for good, in so many words"),
+            pytest.param([{**CUT, "tolerationSeconds": 9}], [("add", "/0")], id="for a while"),
+            pytest.param([{**CUT, "tolerationSeconds": 0}], [("add", "/0")], id="for no time"),
+            pytest.param(
+                [{"operator": "Exists", "tolerationSeconds": 9}], [("add", "/0")], id="everything, for a while"
+            ),
+            pytest.param([{**CUT, "tolerationSeconds": 9}, CUT], [("add", "/0")], id="the first decides, for a while"),
+            pytest.param([CUT, {**CUT, "tolerationSeconds": 9}], [], id="the first decides, for good"),
+            pytest.param(
+                [{"key": "other", "operator": "Exists", "tolerationSeconds": 9}], [("add", "/-")], id="another taint"
+            ),
+        ],
+    )
+    def test_a_toleration_that_ends_stands_behind_ours(self, there: list[Any], expected: list[tuple[str, str]]) -> None:
+        """The eviction controller goes by the first toleration that matches, and the pool's taint stays."""
+        rest = [{"key": "dedicated", "operator": "Exists"}, {**RESOURCE, "key": "nvidia.com/mig-2g.10gb"}]
+        pod = pod_of("2g.10gb", tolerations=[*there, *rest])
+        assert operations(pod, "/spec/tolerations", CORNERS) == expected
+        again = patched(pod, CORNERS)
+        assert operations(again, "/spec/tolerations", CORNERS) == []
+        if expected == [("add", "/0")]:
+            assert again["spec"]["tolerations"] == [CUT, *there, *rest]
+
+    def test_seconds_mean_nothing_to_a_taint_that_evicts_nobody(self) -> None:
+        there = [{"key": "dedicated", "operator": "Exists", "tolerationSeconds": 9}, CUT]
+        assert operations(pod_of("2g.10gb", tolerations=there), "/spec/tolerations", CORNERS) == [("add", "/-")]
+
     def test_an_untainted_pool_needs_none_but_that_of_the_resource(self) -> None:
         pod = pod_of(nodeSelector={"gpu-slice/pool": "bare"})
         assert patched(pod, CORNERS)["spec"]["tolerations"] == [RESOURCE]
@@ -222,17 +253,7 @@ NO_VALUE = Taint(key="k", value="", effect="NoSchedule")
         pytest.param({"key": "k", "value": "v"}, NO_VALUE, False, id="a value where the taint has none"),
         pytest.param({"key": "k", "value": "v", "effect": "NoExecute"}, NO_SCHEDULE, False, id="value, other effect"),
         pytest.param({"key": "k", "value": "v", "effect": None}, NO_SCHEDULE, True, id="effect null is any"),
-        pytest.param({"key": "k", "operator": "Exists", "tolerationSeconds": 9}, NO_EXECUTE, False, id="for a while"),
-        pytest.param({"key": "k", "operator": "Exists", "tolerationSeconds": 0}, NO_EXECUTE, False, id="for no time"),
-        pytest.param(
-            {"key": "k", "operator": "Exists", "tolerationSeconds": 9},
-            NO_SCHEDULE,
-            True,
-            id="seconds count for NoExecute alone",
-        ),
-        pytest.param(
-            {"key": "k", "operator": "Exists", "tolerationSeconds": None}, NO_EXECUTE, True, id="seconds null"
-        ),
+        pytest.param({"key": "k", "operator": "Exists", "tolerationSeconds": 9}, NO_EXECUTE, True, id="for a while"),
         pytest.param({"key": "k", "operator": "Gt", "value": "v"}, NO_SCHEDULE, False, id="an operator of the future"),
     ],
 )

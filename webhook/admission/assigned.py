@@ -26,7 +26,8 @@ FIELD = f"metadata.annotations[{ASSIGNED}]"
 LONGEST = 65_536
 """Characters of a record that is read: the annotation, and 16 containers with their slices."""
 
-_ENTRY = re.compile(r"([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)=([A-Za-z0-9./_-]{1,80}):([1-9][0-9]{0,5})\Z")
+_ENTRY = re.compile(r"(.*)=([A-Za-z0-9./_-]{1,80}):([1-9][0-9]{0,5})\Z", re.DOTALL)
+"""The name is any text: one that is no container's name is left for the API server to refuse, in its own words."""
 
 
 def record(asked: str, resolution: Resolution) -> str:
@@ -52,24 +53,28 @@ def recall(
     if left != value:
         raise stale(f"it was written for {quote(left)}, and the pod asks for {quote(value)}")
     remaining = {request.container: request for request in requests}
-    by_name = {place.name: place for place in places}
+    by_name: dict[str, list[Place]] = {}
+    for place in places:
+        by_name.setdefault(place.name, []).append(place)
     wanted = []
-    for entry in right.split(", "):
+    for entry in right.split(", ") if None not in remaining else [right]:
         parts = _ENTRY.match(entry)
         if parts is None:
             raise stale(f"{quote(entry)} was not written by gpu-slice")
         name, resource, count = parts[1], parts[2], int(parts[3])
-        place = by_name.get(name)
-        if place is None:
+        named = by_name.get(name, ())
+        if not named:
             raise stale(f"it names container {quote(name)}, which the pod does not have")
-        if place.asks.get(resource) != count or _limit(place, resource) != count:
+        # Of two with one name, which the API server refuses, it is the one that has the slice.
+        given = next((place for place in named if place.asks.get(resource) == count == _limit(place, resource)), None)
+        if given is None:
             raise stale(
-                f"it gives container '{name}' {count} of {quote(resource)}, but the container has no such limit"
+                f"it gives container {quote(name)} {count} of {quote(resource)}, but the container has no such limit"
             )
         request = remaining.pop(None if None in remaining else name, None)
         if request is None:
             raise stale(f"it names container '{name}', for which the pod asks for no slice")
-        wanted.append(Wanted(place, request, (resource, count)))
+        wanted.append(Wanted(given, request, (resource, count)))
     if remaining:
         raise stale(f"it lacks a slice for {quote(', '.join(map(str, remaining.values())))}")
     return wanted
@@ -85,16 +90,21 @@ def outdated(wanted: Iterable[Wanted], fleet: Fleet) -> Denial:
     given = [entry.given for entry in wanted if entry.given is not None]
     for resource, _ in given:
         if resource not in fleet.by_resource:
-            return stale(f"no pool of this cluster has {quote(resource)}")
+            return stale(f"no pool of this cluster has {quote(resource)}", _BY_FLEET)
     text = ", ".join(f"{count} of '{resource}'" for resource, count in given)
-    return stale(f"no pool that this pod may use gives {text[:200]} for its request")
+    return stale(f"no pool that this pod may use gives {text[:200]} for its request", _BY_FLEET)
 
 
-def stale(problem: str) -> Denial:
-    """A `Denial` for a record that does not match the pod."""
+_BY_WEBHOOK = "another webhook changed the pod"
+_BY_FLEET = f"the fleet has just changed, so create the pod again, or {_BY_WEBHOOK}"
+
+
+def stale(problem: str, otherwise: str = _BY_WEBHOOK) -> Denial:
+    """A `Denial` for a record that does not match the pod.  *otherwise*: what happened if nobody copied the record."""
     return Denial(
         problem,
         field=FIELD,
-        hint=f"Remove {ASSIGNED} and the slices that it names; if you wrote neither, another webhook changed the pod",
+        hint=f"Remove {ASSIGNED}, the slices that it names and the nodeSelector that came with them; "
+        f"if you wrote none of them, {otherwise}",
         reason="stale-assigned",
     )

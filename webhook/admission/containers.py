@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -12,10 +13,13 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU
-from webhook.slices.request import ANNOTATION, FIELD, SHARED, Choice, Request
+from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, SHARED, Choice, Request
 from webhook.slices.suggest import nearest
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+
+BY_OTHERS = "; if you did not write it, a LimitRange or a webhook did"
+"""The end of a hint about resources, which the API server itself may have written before it asks us."""
 
 MOST_SLICED = 16
 """Containers of one pod that may have a slice.  The cost of a search grows with them, and no known pod has more."""
@@ -48,7 +52,7 @@ def refuse_many_shares(requests: Iterable[Request]) -> None:
                 raise Denial(
                     f"the device plugin gives a container one share of a GPU, not {choice.count}",
                     field=FIELD,
-                    hint="Write 'shared'; for more, ask for a whole GPU or a larger slice",
+                    hint="For more than one share ask for a slice, or for a whole GPU without the annotation",
                     reason="conflict",
                     position=choice.position,
                 )
@@ -105,7 +109,8 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
                 raise Denial(
                     f"{quote(place.name)} asks for a whole GPU, and a node that is cut into slices has none",
                     field=f"{place.path}.resources.limits[{WHOLE_GPU}]",
-                    hint=f"Remove it, or give the container a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'",
+                    hint=f"Remove it, or give the container a slice too: {ANNOTATION}: 'NAME=…,{place.name}=…'"
+                    + BY_OTHERS,
                     reason="whole-gpu",
                 )
             result.append(Other(place, resource, count))
@@ -134,7 +139,7 @@ def refuse_forbidden(
                 f"{quote(other.place.name)} asks for {other.count} of '{other.resource}', which namespace "
                 f"{quote(namespace or 'default')} may not use",
                 field=f"{other.place.path}.resources.limits[{other.resource}]",
-                hint="Remove it, or ask the platform team",
+                hint=f"Remove it, or ask the platform team{BY_OTHERS}",
                 reason="namespace",
             )
 
@@ -154,7 +159,7 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 raise Denial(
                     f"{quote(place.name)} asks for {number} whole GPUs and for a slice",
                     field=field,
-                    hint=f"Remove it to get the slice, or the annotation '{ANNOTATION}' to get the GPUs",
+                    hint=f"Remove it to get the slice, or the annotation '{ANNOTATION}' to get the GPUs{BY_OTHERS}",
                     reason="whole-gpu",
                 )
             replaced = True
@@ -163,14 +168,30 @@ def settle(place: Place, choice: Choice, resource: str, count: int, *, visited: 
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count} of "
                 f"'{resource}'; one container sees one kind of slice",
                 field=field,
-                hint="Remove one of the two",
+                hint=f"Remove one of the two{BY_OTHERS}",
                 reason="conflict",
             )
         else:
             raise Denial(
                 f"{quote(place.name)} asks for {number} of '{requested}', and the annotation gives it {count}",
                 field=field,
-                hint=f"Write '{number}x{choice.slice}' in the annotation, or remove it from the container",
+                hint=f"Write the same count in both, or remove it from the container{BY_OTHERS}",
                 reason="conflict",
             )
     return replaced
+
+
+def refused_names(pod: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the API server will refuse about the names of containers in *pod*, a document: the field, and why.
+
+    The webhook leaves it to the API server, which says it better.
+    """
+    names: set[str] = set()
+    for section in ("initContainers", "containers"):
+        for index, container in enumerate(pod["spec"].get(section) or ()):
+            name = container["name"]
+            if not CONTAINER_NAME.match(name) or name in names:
+                why = "another container has it" if name in names else "it is not a DNS label, such as 'my-app'"
+                field = f"spec.{section}[{index}].name"
+                yield field, f"{field}: the API server will refuse {quote(name)}: {why}"
+            names.add(name)

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
-from webhook.admission.containers import Wanted
+from webhook.admission.containers import BY_OTHERS, Wanted
 from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expression_could_hold
+from webhook.admission.pod import Expression
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
-from webhook.admission.unoffered import MOST_LISTED, listed, permitted_offers, unknown
+from webhook.admission.unoffered import MOST_LISTED, hint, listed, permitted_offers, problem
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import NodeShape, Offer, Pool
 from webhook.slices.request import FIELD
+
+_SELECTED_BY_OTHERS = "; if you did not write it, the namespace (PodNodeSelector) or a webhook did"
 
 
 def explain(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
@@ -55,7 +59,7 @@ class _Explanation:
                     f"{quote(other.place.name)} asks for {other.count} of {quote(other.resource)}, which no pool that "
                     f"serves {self.asked()} has",
                     field=f"{other.place.path}.resources.limits[{other.resource}]",
-                    hint=f"Remove it, or ask for {listed(names, 'or')}",
+                    hint=f"Remove it, or ask for {listed(names, 'or')}{BY_OTHERS}",
                     reason="conflict",
                 )
         capacities = {pool: self.capacity(pool) for pool in pools}
@@ -95,34 +99,42 @@ class _Explanation:
                     yield index, offer
 
     def capacity(self, pool: Pool) -> Mapping[str, int] | None:
-        return largest_allowed(pool, self.demand, self.fleet, self.budget)
+        return largest_allowed(pool, self.demand, self.budget)
 
     def not_offered(self, wanted: Wanted) -> Denial:
         choice = wanted.request.choices[0]
-        problem, hint, reason = unknown(choice, self.fleet, self.demand, self.budget)
+        why, reason = problem(choice, self.fleet, self.budget)
         if len(wanted.request.choices) > 1:
-            problem += f", and no alternative of {quote(str(wanted.request))} is offered either"
-        return Denial(problem, field=FIELD, hint=hint, reason=reason, position=choice.position)
+            why += f", and no alternative of {quote(str(wanted.request))} is offered either"
+        instead = hint(wanted, self.demand, self.fleet, self.budget)
+        return Denial(why, field=FIELD, hint=instead, reason=reason, position=choice.position)
 
     def not_permitted(self, wanted: Wanted) -> Denial:
         pools_of: dict[str, list[str]] = {}
         for pool, offer in permitted_offers(self.demand, self.fleet):
             pools_of.setdefault(f"'{offer}'", []).append(pool.name)
         permitted = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
+        instead = "Ask the platform team: it may not use any slices"
+        if permitted:
+            instead = hint(wanted, self.demand, self.fleet, self.budget)
+            if not instead.startswith("Write "):
+                instead = f"It may use nothing as large, only {listed(permitted)}"
         return Denial(
             f"namespace {quote(self.namespace or 'default')} may not use {quote(_choices(wanted))}",
             field=FIELD,
-            hint=f"It may use {listed(permitted)}" if permitted else "Ask the platform team: it may not use any slices",
+            hint=instead,
             reason="namespace",
             position=wanted.request.choices[0].position,
         )
 
     def other_architecture(self, wanted: Wanted, pool: Pool) -> Denial:
+        named = listed([quote(name) for name in sorted(self.demand.rules.architectures)[:MOST_LISTED]])
         return Denial(
             f"pool {pool.name}, which has {quote(_choices(wanted))}, is {pool.architecture}, "
-            "and the pod names no architecture",
+            f"and the pod names {named or 'no architecture'}",
             field=FIELD,
-            hint=f"If the image runs on {pool.architecture}, add nodeSelector {ARCHITECTURES[0]}: {pool.architecture}",
+            hint=f"If the image runs on {pool.architecture}, {'write' if named else 'add'} nodeSelector "
+            f"{ARCHITECTURES[0]}: {pool.architecture}",
             reason="architecture",
             position=wanted.request.choices[0].position,
         )
@@ -141,20 +153,9 @@ class _Explanation:
 
     def no_node(self, pools: Sequence[Pool]) -> Denial:
         """A nodeSelector entry or node affinity excludes all of *pools*."""
-        rules, known = self.demand.rules, self.fleet.label_keys
+        rules = self.demand.rules
         shapes = [shape for pool in pools for shape in pool.shapes]
-        names = _pools([pool.name for pool in pools])
-        self.budget.spend(rules.cost * len(shapes))
-        for key, value in rules.selector.items():
-            if not any(shape.labels.get(key, None if key in known else value) == value for shape in shapes):
-                values = _values(key, shapes)
-                return Denial(
-                    f"{quote(value)} matches no node that serves {self.asked()} ({names}), "
-                    + (f"where the label is {values}" if values else "whose nodes do not have this label"),
-                    field=f"spec.nodeSelector[{key}]",
-                    hint=f"Write {values}, or remove it" if values else "Remove it",
-                    reason="node-selector",
-                )
+        self.budget.spend(2 * rules.cost * len(shapes))
         if rules.terms is not None and all(map(empty, rules.terms)):
             return Denial(
                 "a required node affinity without expressions matches no node",
@@ -162,21 +163,35 @@ class _Explanation:
                 hint="Give it an expression, or remove it",
                 reason="node-selector",
             )
-        for term in rules.terms or ():
-            for expression in term.match_expressions or ():
-                if not any(expression_could_hold(expression, shape.labels, known) for shape in shapes):
-                    values = _values(expression.key, shapes)
-                    return Denial(
-                        f"{expression.key} {expression.operator} {quote(expression.values or [])} matches no node "
-                        f"that serves {self.asked()} ({names})" + (f", where the label is {values}" if values else ""),
-                        field=AFFINITY,
-                        hint="Correct it, or remove it",
-                        reason="node-selector",
-                    )
+        selector = [Expression(key, "In", [value]) for key, value in sorted(rules.selector.items())]
+        terms = [term.match_expressions or [] for term in rules.terms or () if not empty(term)]
+        for expression in chain(selector, *terms):
+            if not _matching(expression, shapes):
+                return self.no_match(expression, expression in selector, pools, shapes)
+        # Each is possible by itself.  One of them is not, on the nodes that the others leave.
+        for expression in chain(selector, *terms[:1]):
+            left = _matching(expression, shapes)
+            if not left:
+                break
+            shapes = left
+        return self.no_match(
+            expression, expression in selector, pools, shapes, " and agrees with the pod's other rules"
+        )
+
+    def no_match(
+        self, expression: Expression, selector: bool, pools: Sequence[Pool], shapes: Iterable[NodeShape], more: str = ""
+    ) -> Denial:
+        """*expression*, of the nodeSelector or of node affinity, matches none of *shapes*."""
+        names = _pools([pool.name for pool in pools])
+        values = _values(expression.key, shapes)
+        rule = quote(expression.values[0]) if selector and expression.values else _written(expression)
         return Denial(
-            f"nodeSelector and required node affinity together match no node that serves {self.asked()} ({names})",
-            field="spec",
-            hint="Remove one of them",
+            f"{rule} matches no node that serves {self.asked()} ({names}){more}, "
+            + (f"where the label is {values}" if values else "whose nodes do not have this label"),
+            field=f"spec.nodeSelector[{expression.key}]" if selector else AFFINITY,
+            hint=(f"Write {values}, or remove it" if values else "Remove it") + _SELECTED_BY_OTHERS
+            if selector
+            else "Correct it, or remove it; if you did not write it, a webhook did",
             reason="node-selector",
         )
 
@@ -207,7 +222,7 @@ class _Explanation:
         return Denial(
             f"the pod asks for {needed[resource]} of '{resource}', and the largest node has {most[resource]}",
             field=FIELD,
-            hint=f"Ask for at most {most[resource]}, or make several pods",
+            hint=f"Make several pods, of at most {most[resource]} each",
             reason="capacity",
             position=wanted[0].request.choices[0].position,
         )
@@ -216,8 +231,18 @@ class _Explanation:
         return listed([quote(_choices(wanted)) for wanted in self.demand.wanted])
 
 
+def _matching(expression: Expression, shapes: Iterable[NodeShape]) -> list[NodeShape]:
+    return [shape for shape in shapes if expression_could_hold(expression, shape.labels)]
+
+
+def _written(expression: Expression) -> str:
+    values = f" {quote(expression.values)}" if expression.values else ""
+    return f"{quote(expression.key)[1:-1]} {expression.operator}{values}"
+
+
 def _values(key: str, shapes: Iterable[NodeShape]) -> str:
-    return listed(list(dict.fromkeys(f"'{shape.labels[key]}'" for shape in shapes if key in shape.labels)), "or")
+    values = dict.fromkeys(shape.labels.get(key) for shape in shapes)
+    return listed([f"'{value}'" for value in values if value is not None], "or")
 
 
 def _pools(names: list[str]) -> str:

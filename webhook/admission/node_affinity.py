@@ -1,6 +1,6 @@
 """Which nodes a pod allows: its nodeSelector and required node affinity, compared with nodes that may not exist yet.
 
-Not every label of a future node is known, such as its zone or the labels of GPU feature discovery.  So the question is
+Not every label of a future node is known, such as its name or the labels of GPU feature discovery.  So the question is
 whether a node *could* match: a label with an unknown value excludes no node.  Preferred affinity excludes none either.
 """
 
@@ -10,13 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from webhook.admission.pod import Expression, Spec, Term
+from webhook.admission.pod import Expression, Spec, System, Term
 from webhook.budget import Budget
 from webhook.errors import Denial
+from webhook.fleet.labels import WELL_KNOWN, Labels
 from webhook.fleet.pool import NodeShape, Pool
+from webhook.slices.request import ANNOTATION
 
 AFFINITY = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution"
 ARCHITECTURES = ("kubernetes.io/arch", "beta.kubernetes.io/arch")
+
+DEFAULT_ARCHITECTURE = "amd64"
+"""Images are usually built for this.  A pool with another serves only pods that name the architecture, or the GPU."""
 
 MOST_EXPRESSIONS = 1_000
 """Match expressions of a pod that asks for a slice."""
@@ -35,26 +40,49 @@ class NodeRules(Struct, frozen=True, gc=False):
     """The architectures that the pod names."""
     cost: int = 0
     """Steps that it takes to check one kind of node."""
+    spread: bool = False
+    """Whether the scheduler must spread it.  It then counts every node that the pod selects, also one without slices,
+    and leaves the pod waiting for those that it cannot use."""
 
     @property
     def anything(self) -> bool:
         """Whether any node will do."""
         return not self.selector and self.terms is None
 
-    def allows(self, shape: NodeShape, known: frozenset[str]) -> bool:
-        """Whether a node of *shape* could take the pod.  *known*: keys of labels whose values are all known."""
+    def allows(self, shape: NodeShape) -> bool:
+        """Whether a node of *shape* could take the pod."""
         labels = shape.labels
         for key, value in self.selector.items():
-            if labels.get(key, value if key not in known else None) != value:
+            if labels.get(key, value) != value:
                 return False
-        return self.terms is None or any(could_hold(term, labels, known) for term in self.terms)
+        return self.terms is None or any(could_hold(term, labels) for term in self.terms)
 
-    def allowed_shapes(self, pool: Pool, known: frozenset[str], budget: Budget) -> Sequence[NodeShape]:
+    def allowed_shapes(self, pool: Pool, budget: Budget) -> Sequence[NodeShape]:
         """The kinds of node of *pool* that could take the pod."""
         if self.anything:
             return pool.shapes
         budget.spend(self.cost * len(pool.shapes), AFFINITY if self.terms is not None else "spec.nodeSelector")
-        return [shape for shape in pool.shapes if self.allows(shape, known)]
+        return [shape for shape in pool.shapes if self.allows(shape)]
+
+    def keys(self) -> set[str]:
+        """The labels that it is about."""
+        return {*self.selector, *(part.key for term in self.terms or () for part in term.match_expressions or ())}
+
+    def unheard_of(self, labels: Labels) -> list[str]:
+        """The labels without which no node will do, and of which neither Karpenter nor *labels* know anything."""
+        keys = sorted(key for key in self.selector if key not in labels and key not in WELL_KNOWN)
+        by_term = (
+            [
+                part.key
+                for part in term.match_expressions or ()
+                if part.operator not in ("NotIn", "DoesNotExist")
+                and part.key not in labels
+                and part.key not in WELL_KNOWN
+            ]
+            for term in self.terms or ()
+            if could_hold(term, labels)
+        )
+        return list(dict.fromkeys(keys + min(by_term, key=len, default=[])))
 
 
 ANYWHERE = NodeRules()
@@ -65,8 +93,11 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
     """What *spec* demands.  Raises `Denial` if there are too many expressions."""
     terms = _required(spec)
     selector = spec.node_selector or {}
+    constraints = spec.topology_spread_constraints or ()
+    budget.spend(len(constraints), "spec.topologySpreadConstraints")
+    spread = any(constraint.when_unsatisfiable == "DoNotSchedule" for constraint in constraints)
     if not selector and terms is None:
-        return ANYWHERE
+        return NodeRules(spread=True) if spread else ANYWHERE
     budget.spend(len(selector), "spec.nodeSelector")
     named = {value for key, value in selector.items() if key in ARCHITECTURES}
     cost = len(selector)
@@ -74,9 +105,23 @@ def node_rules(spec: Spec, budget: Budget) -> NodeRules:
         cost += len(terms) + 2 * _count(terms, budget)
         for term in terms:
             for expression in term.match_expressions or ():
-                if expression.key in ARCHITECTURES and expression.operator == "In":
-                    named.update(expression.values or ())
-    return NodeRules(selector, terms, frozenset(named), cost)
+                if expression.key in ARCHITECTURES and expression.values:
+                    if expression.operator == "In":
+                        named.update(expression.values)
+                    elif expression.operator == "NotIn" and DEFAULT_ARCHITECTURE in expression.values:
+                        named.update({"arm64"}.difference(expression.values))
+    return NodeRules(selector, terms, frozenset(named), cost, spread)
+
+
+def refuse_other_systems(system: System) -> None:
+    """Raise `Denial` for a pod of Windows: the scheduler does not compare ``spec.os`` with nodes."""
+    if system.name == "windows":
+        raise Denial(
+            "the pod is for 'windows', and every node with slices runs 'linux'",
+            field="spec.os.name",
+            hint=f"Write 'linux', or remove the annotation '{ANNOTATION}'",
+            reason="node-selector",
+        )
 
 
 def _required(spec: Spec) -> Sequence[Term] | None:
@@ -107,18 +152,18 @@ def empty(term: Term) -> bool:
     return not term.match_expressions and not term.match_fields
 
 
-def could_hold(term: Term, labels: Mapping[str, str], known: frozenset[str]) -> bool:
+def could_hold(term: Term, labels: Labels) -> bool:
     """Whether *term* could match a node with *labels*.  Its matchFields name nodes, which are not known in advance."""
     return not empty(term) and all(
-        expression_could_hold(expression, labels, known) for expression in term.match_expressions or ()
+        expression_could_hold(expression, labels) for expression in term.match_expressions or ()
     )
 
 
-def expression_could_hold(expression: Expression, labels: Mapping[str, str], known: frozenset[str]) -> bool:
+def expression_could_hold(expression: Expression, labels: Labels) -> bool:
     """Whether one match expression could match."""
-    value, values = labels.get(expression.key), expression.values or ()
-    if value is None and expression.key not in known:
+    if expression.key not in labels:
         return True
+    value, values = labels[expression.key], expression.values or ()
     match expression.operator:
         case "In":
             return value in values

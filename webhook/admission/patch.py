@@ -69,11 +69,13 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
         patch.put(_POOLS, resolution.names, exists=POOLS in annotations)
     for assignment in resolution.assignments:
         _give(patch, assignment)
-    missing = missing_tolerations(spec, resolution.needs, budget)
-    if missing and not spec.tolerations:
-        patch.put("/spec/tolerations", missing, exists=spec.tolerations is not UNSET)
+    before, after = missing_tolerations(spec, resolution.needs, budget)
+    if after and not spec.tolerations:
+        patch.put("/spec/tolerations", after, exists=spec.tolerations is not UNSET)
     else:
-        for toleration in missing:
+        for toleration in before:
+            patch.put("/spec/tolerations/0", toleration, exists=False)
+        for toleration in after:
             patch.append("/spec/tolerations", toleration)
     if resolution.labels:
         _select(patch, spec, resolution.labels)
@@ -83,7 +85,10 @@ def write(pod: Pod, resolution: Resolution, record: str, budget: Budget) -> list
 
 
 def _give(patch: Patch, assignment: Assignment) -> None:
-    """Write a container's slice into limits and requests, and remove a whole GPU."""
+    """Write a container's slice into limits and requests, and remove a whole GPU.
+
+    A zero stays: a LimitRange with ``max: {nvidia.com/gpu: "0"}`` writes it, and refuses a pod that lacks it.
+    """
     place, resource, number = assignment.container, assignment.offer.resource, assignment.choice.count
     count, pointer = str(number), f"/spec/{place.section}/{place.index}/resources"
     resources = place.container.resources
@@ -96,7 +101,7 @@ def _give(patch: Patch, assignment: Assignment) -> None:
         if not section:
             patch.put(f"{pointer}/{name}", {resource: count}, exists=section is not UNSET)
             continue
-        if WHOLE_GPU in section and resource != WHOLE_GPU:
+        if WHOLE_GPU in section and WHOLE_GPU in place.asks and resource != WHOLE_GPU:
             patch.remove(f"{pointer}/{name}/{_WHOLE_GPU}")
         exists = resource in section
         if not exists or whole_number(section[resource], place.path) != number:

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.admission import assigned
-from webhook.admission.containers import DEFAULT_CONTAINER, choose, others, refuse_forbidden, refuse_many_shares, settle
+from webhook.admission.containers import (
+    DEFAULT_CONTAINER,
+    Wanted,
+    choose,
+    others,
+    refuse_forbidden,
+    refuse_many_shares,
+    settle,
+)
 from webhook.admission.denials import explain
-from webhook.admission.node_affinity import node_rules
-from webhook.admission.patch import Operation, write
-from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec, places
+from webhook.admission.node_affinity import NodeRules, node_rules, refuse_other_systems
+from webhook.admission.patch import Operation, missing_labels, write
+from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
-from webhook.admission.warnings import about_request, warnings
+from webhook.admission.warnings import PodWarning, about_replaced, about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -35,8 +44,8 @@ class Plan(Struct, frozen=True, gc=False):
 
     patch: tuple[Operation, ...] = ()
     """RFC 6902 operations."""
-    warnings: tuple[str, ...] = ()
-    """For the pod's author, at most 120 characters each."""
+    warnings: tuple[PodWarning, ...] = ()
+    """For the pod's author."""
     resolution: Resolution | None = None
     """None if the webhook does not handle the pod."""
     why: str = ""
@@ -78,8 +87,10 @@ def plan(
         )
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
+    if spec.os is not None:
+        refuse_other_systems(spec.os)
     known = plain.get(value) if plain is not None else None
-    requests = () if known is not None else request.parse(value, budget)
+    requests = () if known is not None else _read(value, pod, fleet, namespace, budget)
     containers = places(spec, budget)
     if known is not None and _is_plain(pod, spec, containers, fleet.policy(namespace)):
         resolution = known.given_to(containers[0])
@@ -87,13 +98,23 @@ def plan(
         return Plan(patch, warnings(pod, containers, resolution, controller, budget), resolution)
     requests = requests or request.parse(value, budget)
     refuse_many_shares(requests)
-    recalled = assigned.recall(value, annotations, requests, containers)
+    rules, policy = node_rules(spec, budget), fleet.policy(namespace)
+    try:
+        recalled = assigned.recall(value, annotations, requests, containers)
+    except Denial:
+        # Slices and node selection may be those of the record.
+        wanted = choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
+        request_alone = Demand(wanted, (), NodeRules(architectures=rules.architectures), policy)
+        _refuse_unserved(request_alone, fleet, namespace, budget)
+        raise
     wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
-    demand = Demand(wanted, others(wanted, containers), node_rules(spec, budget), fleet.policy(namespace))
+    demand = Demand(wanted, others(wanted, containers), rules, policy)
     refuse_forbidden(demand.others, demand.policy, fleet, namespace, budget)
     resolved = resolve(demand, fleet, budget)
     if resolved is None:
         if recalled is not None:
+            anew = [Wanted(entry.place, entry.request) for entry in recalled]
+            _refuse_unserved(Demand(anew, demand.others, rules, policy), fleet, namespace, budget)
             raise assigned.outdated(recalled, fleet)
         raise explain(demand, fleet, namespace, budget)
     replaced = [
@@ -102,12 +123,57 @@ def plan(
         if part.container.asks
         and settle(part.container, part.choice, part.resource, part.count, visited=recalled is not None)
     ]
+    if recalled is not None and missing_labels(spec, resolved.labels):
+        # Another webhook removed them, or the first visit was to a replica whose fleet calls them otherwise, as its
+        # nodes do.  The names of the pools are right for both.
+        names = tuple(pool.name for pool in resolved.pools)
+        resolved = replace(resolved, labels={}, one_of=names)
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, (), resolved, why)
+        return Plan(patch, tuple(about_replaced(replaced)), resolved, why)
     about = about_request(demand, resolved, replaced, fleet, budget)
     return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+
+
+def _refuse_unserved(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:
+    """Raise `Denial` if a pod would be refused without its record, too: that is what its author must read first."""
+    if resolve(demand, fleet, budget) is None:
+        raise explain(demand, fleet, namespace, budget) from None
+
+
+def _read(value: str, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Sequence[request.Request]:
+    """What the annotation asks for.  Where it is misspelt, what it most likely means has been tried on this pod."""
+    try:
+        return request.parse(value, budget)
+    except request.Misspelt as misspelt:
+        raise _tried(misspelt, pod, fleet, namespace, budget) from None
+
+
+def _tried(misspelt: request.Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
+    """*misspelt* with the first of its suggestions that this pod gets; else with what is wrong with them, too."""
+    first: tuple[str, Denial] | None = None
+    for choice, meant in misspelt.values:
+        annotations = {**pod.annotations, ANNOTATION: meant}
+        corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
+        try:
+            request.parse(meant, budget)
+            plan(corrected, fleet, namespace, budget=budget)
+        except Denial as problem:
+            if problem.reason in ("grammar", "too-large"):  # something else is misspelt, too, or it cannot be known
+                return misspelt
+            first = first or (choice, problem)
+        else:
+            if first is not None:
+                misspelt.hint = f"Write '{choice}'"
+            return misspelt
+    if first is not None:
+        choice, denial = first
+        if denial.field != FIELD:
+            misspelt.hint = f"Write '{choice}', and correct {denial.field}: {denial.problem}"
+        else:
+            misspelt.problem, misspelt.hint = f"{misspelt.problem}; {denial.problem}", denial.hint
+    return misspelt
 
 
 def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy) -> bool:
@@ -118,6 +184,7 @@ def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy)
         and policy is EVERYTHING
         and not spec.node_selector
         and not spec.affinity
+        and not spec.topology_spread_constraints
         and ASSIGNED not in pod.annotations
     )
 

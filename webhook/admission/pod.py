@@ -90,6 +90,14 @@ class Affinity(View, frozen=True):
     node_affinity: NodeAffinity | UnsetType | None = UNSET
 
 
+class TopologySpread(View, frozen=True):
+    when_unsatisfiable: str | None = None
+
+
+class System(View, frozen=True):
+    name: str | None = None
+
+
 class Spec(View, frozen=True):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -97,6 +105,9 @@ class Spec(View, frozen=True):
     node_selector: dict[str, str] | UnsetType | None = UNSET
     affinity: Affinity | UnsetType | None = UNSET
     node_name: str | None = None
+    topology_spread_constraints: list[TopologySpread] | None = None
+    os: System | None = None
+    resource_claims: list[Any] | None = None
 
 
 class Owner(View, frozen=True):
@@ -144,8 +155,16 @@ _EXPECTED = {
 def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
     """The *problem* that msgspec reports for *document*, a pod, as a `Denial` with the path and the value.
 
-    msgspec does not name the key of a mapping whose value is wrong, so the first such value is searched for.
+    msgspec stops at the first wrong field, so a mapping with several is read again in the order of its keys.  It does
+    not name the key of a mapping whose value is wrong, so the first such value is searched for.
     """
+    try:
+        document = msgspec.json.decode(msgspec.json.encode(document, order="sorted"))
+        msgspec.convert(document, Pod)
+    except msgspec.ValidationError as error:
+        problem = str(error)
+    except RecursionError:
+        pass  # it is nested without end, and its first mistake in any order will do
     parts = _PROBLEM.match(problem)
     reason, steps = (parts["reason"], _STEP.findall(parts["path"] or "")) if parts else (problem, [])
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
@@ -159,7 +178,7 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
             path, value = f"{path}.{name}", value.get(name) if isinstance(value, Mapping) else None
         elif index == "..." and isinstance(value, Mapping):
             wanted = str if expected == "a string" else (str, int, float, type(None))
-            key = next((key for key, inner in value.items() if not isinstance(inner, wanted)), "")
+            key = min((str(key) for key, inner in value.items() if not isinstance(inner, wanted)), default="")
             path, value = f"{path}[{key}]", value.get(key)
         elif isinstance(value, list) and index.isdigit():
             path, value = f"{path}[{index}]", value[int(index)]
@@ -239,19 +258,20 @@ def _asks(resources: Resources, section: str, index: int, budget: Budget) -> Map
         if not quantities:
             continue
         budget.spend(2 + len(quantities))
-        for name, quantity in quantities.items():
-            if name.startswith(NVIDIA) and is_gpu(name):
-                budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
-                field = f"spec.{section}[{index}].resources.{kind}[{name}]"
-                count = whole_number(quantity, field)
-                if asks.setdefault(name, count) != count:
-                    raise Denial(
-                        f"the limit is {asks[name]} and the request is {count}",
-                        field=field,
-                        hint="Write the same number in both, or the limit alone",
-                        reason="conflict",
-                    )
-    return {name: count for name, count in asks.items() if count} if asks else NOTHING
+        gpus = [name for name in quantities if name.startswith(NVIDIA) and is_gpu(name)]
+        for name in sorted(gpus) if gpus else ():  # in one order, and so is what a denial names first
+            quantity = quantities[name]
+            budget.spend(4 if isinstance(quantity, int) or len(str(quantity)) < 4 else 40)
+            field = f"spec.{section}[{index}].resources.{kind}[{name}]"
+            count = whole_number(quantity, field)
+            if asks.setdefault(name, count) != count:
+                raise Denial(
+                    f"the limit is {asks[name]} and the request is {count}",
+                    field=field,
+                    hint="Write the same number in both, or the limit alone",
+                    reason="conflict",
+                )
+    return {name: count for name, count in sorted(asks.items()) if count} if asks else NOTHING
 
 
 def is_gpu(resource: str) -> bool:

@@ -6,51 +6,110 @@ make of it, and not what we meant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jsonpatch
 import msgspec
 
+from webhook.admission.advice import Note
+from webhook.admission.containers import refused_names
+from webhook.admission.contents import Stray
 from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
-from webhook.admission.pod import convert
+from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.workloads import Document, Subject, subjects
-from webhook.errors import Denial
+from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
+from webhook.slices import request
+from webhook.slices.request import ANNOTATION, FIELD
 
 DEFAULT_NAMESPACE = "default"
+
+_PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
+"""Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
+_OF_HELM = re.compile(r"\{\{-? *[.$]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Preview:
-    """What would happen to one document."""
+    """What would happen to one pod, or why that is not known."""
 
     subject: Subject
     plan: Plan | None = None
     pod: Document | None = None
     """The resulting pod; None if there is no pod, or it is denied."""
     denial: Denial | None = None
+    value: str | None = None
+    """The annotation that is denied."""
+    problem: str = ""
+    """Why it could not be previewed, for a document that cannot be read or is not complete yet."""
 
     @property
     def outcome(self) -> str:
-        """See `webhook.admission.plan.outcome`."""
+        """See `webhook.admission.plan.outcome`; and ``unknown`` if it is not known whether there is a pod, ``unread``
+        if the document could not be read."""
+        if self.problem:
+            return "unread"
+        if self.denial is None and self.plan is None and not self.subject.makes_no_pods:
+            return "unknown"
         return outcome(self.plan, self.denial)
+
+    @property
+    def why(self) -> str:
+        """Why nothing is changed; empty if something is, or the pod is denied."""
+        return self.problem or ("" if self.denial else self.plan.why if self.plan else self.subject.why)
+
+
+def shown(value: Any) -> Any:
+    """A pod, or a part of one, as an API server shows it: without fields that are null."""
+    if isinstance(value, list):
+        return [shown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {key: shown(item) for key, item in value.items() if item is not None}
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """Preview *document*, or each item of a List.  *namespace* is used for those that name none."""
     for subject in subjects(document):
-        if subject.pod is None:
-            yield Preview(subject)
-            continue
-        try:
-            result = decide(subject, fleet, namespace)
-        except Denial as denial:
-            yield Preview(subject, denial=denial)
-        else:
-            yield Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
+        yield from previews(subject, fleet, namespace)
+
+
+def unread(problem: str) -> Preview:
+    """The preview of a document that cannot be read."""
+    return Preview(Subject("", "", None, None), problem=problem)
+
+
+def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
+    """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
+    wrong = [bad for stray in subject.strays if (bad := _judge(stray, subject, fleet, namespace))]
+    result = _preview(subject, fleet, namespace)
+    if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
+        wrong[0] = replace(wrong[0], subject=subject)
+    else:
+        yield result
+    yield from wrong
+
+
+def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
+    if subject.pod is None:
+        return Preview(subject, problem="" if subject.readable else subject.why)
+    metadata = subject.pod.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    value = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    if problem := _incomplete(value, FIELD):
+        return Preview(subject, problem=problem)
+    try:
+        result = decide(subject, fleet, namespace)
+    except Denial as denial:
+        return Preview(subject, denial=denial, value=value if isinstance(value, str) else None)
+    if result.resolution is not None:
+        notes = [Note("container-name", text, field) for field, text in refused_names(subject.pod)]
+        subject = replace(subject, advice=(*subject.advice, *notes))
+    return Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
 
 
 def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
@@ -59,9 +118,28 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
         return UNANNOTATED
     if is_too_large(msgspec.json.encode(subject.pod)):
         raise too_large()
-    return plan(
-        convert(subject.pod),
-        fleet,
-        subject.namespace or namespace,
-        controller=subject.kind if subject.template else None,
-    )
+    return plan(convert(subject.pod), fleet, subject.namespace or namespace, controller=subject.controller)
+
+
+def _judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str) -> Preview | None:
+    """What is wrong with a value for which there is no pod; None if a pod could have it."""
+    subject = replace(subject, pod=None, template="", advice=(), strays=())
+    if problem := _incomplete(stray.value, stray.field):
+        return Preview(subject, problem=problem)
+    try:
+        names = [each.container for each in request.parse(stray.value)] if isinstance(stray.value, str) else []
+        containers = [Container(name=name or "main") for name in names] or [Container(name="main")]
+        pod = Pod(Metadata({ANNOTATION: stray.value}), Spec(containers))
+        plan(pod, fleet, subject.namespace or namespace)
+    except Denial as denial:
+        denial.field = stray.field
+        return Preview(subject, denial=denial, value=stray.value if isinstance(stray.value, str) else None)
+    return None
+
+
+def _incomplete(value: Any, field: str) -> str:
+    """Why *value* cannot be checked yet; empty if it can."""
+    if not isinstance(value, str) or not _PLACEHOLDER.search(value):
+        return ""
+    hint = ". Preview what 'helm template' prints" if _OF_HELM.search(value) else ", so it is not checked"
+    return f"{field}: {quote(value)} is not filled in yet{hint}"

@@ -15,19 +15,17 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from webhook.admission.containers import Other, Wanted
-from webhook.admission.node_affinity import ANYWHERE, NodeRules
+from webhook.admission.node_affinity import ANYWHERE, DEFAULT_ARCHITECTURE, NodeRules
 from webhook.admission.pod import Container, Place, needed
 from webhook.admission.search import Option, first_fit
 from webhook.admission.tolerations import Need, needs_of
 from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet, PoolOffer
+from webhook.fleet.labels import widespread
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU, NodeShape, Offer, Pool
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import FIELD, Choice, Request
-
-DEFAULT_ARCHITECTURE = "amd64"
-"""Images are usually built for this.  A pool with another serves only pods that name the architecture, or the GPU."""
 
 
 class Demand(Struct, frozen=True, gc=False):
@@ -65,7 +63,7 @@ class Resolution(Struct, frozen=True, gc=False):
     labels: Mapping[str, str]
     """The labels that all of these pools share."""
     one_of: tuple[str, ...] = ()
-    """Names of the pools, if resource and labels also match other nodes."""
+    """Names of the pools, if resource and labels also match other nodes, or if it matters which nodes are counted."""
     names: str = ""
     """Names of all the pools, as the annotation records them."""
     needs: tuple[Need, ...] = ()
@@ -126,7 +124,7 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
     known_shapes: dict[object, list[int] | None] = {}
     serving = _Serving(demand, fleet, budget)
     for pool, options in _options(demand, serving, budget).items():
-        capacity = largest_allowed(pool, demand, fleet, budget)
+        capacity = largest_allowed(pool, demand, budget)
         if capacity is None:
             continue
         if len(options) == 1 and not demand.others:
@@ -155,11 +153,11 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
     return None if best is None else _widen(best[1], demand, serving)
 
 
-def largest_allowed(pool: Pool, demand: Demand, fleet: Fleet, budget: Budget) -> Mapping[str, int] | None:
+def largest_allowed(pool: Pool, demand: Demand, budget: Budget) -> Mapping[str, int] | None:
     """The slices of the largest node of *pool* that the pod's nodeSelector and affinity allow; None if none is."""
     if demand.rules.anything:
         return pool.largest.capacity
-    shapes = demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
+    shapes = demand.rules.allowed_shapes(pool, budget)
     return max(shapes, key=_gpus).capacity if shapes else None
 
 
@@ -256,7 +254,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     candidates = fleet.by_resource[chosen[0][1].resource]
     budget.spend(4 * len(candidates) * len(chosen))
     for pool in candidates:
-        capacity = largest_allowed(pool, demand, fleet, budget)
+        capacity = largest_allowed(pool, demand, budget)
         if capacity is None or any(capacity.get(resource, 0) < count for resource, count in counts.items()):
             continue
         (pools if all(pool in offers for offers in by_pool) else mistakable).append(pool)
@@ -264,11 +262,9 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     if len(pools) > 1:
         shared = set(labels.items()).intersection(*(pool.labels.items() for pool in pools[1:]))
         labels = {key: value for key, value in labels.items() if (key, value) in shared}
-    # Without a label, the pod could be scheduled to any node with a whole GPU.
-    mistaken = (not labels and any(offer.resource == WHOLE_GPU for _, offer in chosen)) or any(
-        labels.items() <= shape.labels.items()
-        for pool in mistakable
-        for shape in demand.rules.allowed_shapes(pool, fleet.label_keys, budget)
+    # Without a label of its own, the pod could be scheduled to any node with a whole GPU.
+    mistaken = (any(offer.resource == WHOLE_GPU for _, offer in chosen) and all(map(widespread, labels))) or any(
+        NodeRules(labels).allows(shape) for pool in mistakable for shape in demand.rules.allowed_shapes(pool, budget)
     )
     return Resolution(
         assignments=tuple(
@@ -277,7 +273,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
         ),
         pools=tuple(pools),
         labels=labels,
-        one_of=tuple(pool.name for pool in pools) if mistaken else (),
+        one_of=tuple(pool.name for pool in pools) if mistaken or demand.rules.spread else (),
         names=", ".join(pool.name for pool in pools),
         needs=needs_of(pools, (offer.resource for _, offer in chosen)),
         profile=str(chosen[0][1]) if len({str(offer) for _, offer in chosen}) == 1 else "",

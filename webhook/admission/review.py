@@ -166,7 +166,7 @@ def _admitted(request: _Envelope, plan: Plan) -> Answer:
     if plan.patch:
         response.patch, response.patch_type = _write(plan.patch), "JSONPatch"
     if plan.warnings:
-        response.warnings = plan.warnings
+        response.warnings = tuple(map(str, plan.warnings))
     return Answer(_write(_Answered(response)), request.uid, request.namespace, plan)
 
 
@@ -175,9 +175,9 @@ def _denied(request: _Envelope, denial: Denial) -> Answer:
     return Answer(_write(_Answered(response)), request.uid, request.namespace, denial=denial)
 
 
-def is_too_large(body: bytes | bytearray) -> bool:
-    """Whether *body*, a review or a pod as JSON, has more than `MOST_VALUES` values."""
-    return len(body) > LARGE and body.count(b",") + body.count(b"{") + body.count(b"[") > MOST_VALUES
+def is_too_large(body: bytes | bytearray, most: int = MOST_VALUES, large: int = LARGE) -> bool:
+    """Whether *body*, a review or an object as JSON, has more than *most* values.  Below *large* it is not asked."""
+    return len(body) > large and body.count(b",") + body.count(b"{") + body.count(b"[") > most
 
 
 def too_large() -> Denial:

@@ -45,7 +45,12 @@ def _json(toleration: Toleration) -> dict[str, Any]:
 
 
 def toleration_of(taint: Taint) -> Toleration:
-    """The toleration for *taint*: for our own key with any value, otherwise for exactly this taint."""
+    """The toleration for *taint*: for our own key with any value and effect, otherwise for exactly this taint.
+
+    Templates carry it for years, and may meet nodes that others tainted with this key in their own way.  The price: a
+    namespace's whitelist (PodTolerationRestriction) must name the key as widely, and a NoExecute taint of this key
+    evicts no sliced pod.  A pod that itself tolerates what its pools have gets no wider one.
+    """
     if taint.key == TAINT_KEY:
         return Toleration(taint.key, "Exists")
     if not taint.value:
@@ -53,29 +58,43 @@ def toleration_of(taint: Taint) -> Toleration:
     return Toleration(taint.key, "Equal", taint.value, taint.effect)
 
 
-def missing_tolerations(spec: Spec, needs: Sequence[Need], budget: Budget) -> list[dict[str, Any]]:
-    """Which of *needs* the pod does not have."""
+def missing_tolerations(
+    spec: Spec, needs: Sequence[Need], budget: Budget
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Which of *needs* the pod does not have: those to put before its tolerations, and those to add after them.
+
+    The first toleration that covers a taint decides how long the pod may stay, so one with tolerationSeconds would have
+    it evicted from a node whose taint stays.  Source: k8s.io/kubernetes ``pkg/apis/core/v1/helper/helpers.go``,
+    ``GetMatchingTolerations``, which the taint eviction controller uses.
+    """
     existing = spec.tolerations
     if not existing:
-        return [need.written for need in needs]
-    missing = []
+        return [], [need.written for need in needs]
+    before, after = [], []
     for need in needs:
         budget.spend((1 + 2 * len(existing)) * (1 + len(need.taints)), "spec.tolerations")
-        exists = all(_covered(taint, existing) for taint in need.taints) if need.taints else need.toleration in existing
-        if not exists:
-            missing.append(need.written)
-    return missing
-
-
-def _covered(taint: Taint, existing: Sequence[Toleration]) -> bool:
-    return any(toleration.key in (taint.key, None, "") and covers(toleration, taint) for toleration in existing)
+        if not need.taints:
+            if need.toleration not in existing:
+                after.append(need.written)
+            continue
+        missing = ends = False
+        for taint in need.taints:
+            for toleration in existing:
+                if toleration.key in (taint.key, None, "") and covers(toleration, taint):
+                    ends = ends or (taint.effect == "NoExecute" and toleration.toleration_seconds is not None)
+                    break
+            else:
+                missing = True
+        if ends:
+            before.append(need.written)
+        elif missing:
+            after.append(need.written)
+    return before, after
 
 
 def covers(toleration: Toleration, taint: Taint) -> bool:
-    """Whether *toleration* covers *taint*, with no time limit.  Source: component-helpers ``scheduling/corev1``."""
+    """Whether *toleration* covers *taint*.  Source: component-helpers ``scheduling/corev1``."""
     if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.toleration_seconds is not None and taint.effect == "NoExecute":
         return False
     operator, key = toleration.operator or "Equal", toleration.key or ""
     if operator == "Exists":

@@ -1,118 +1,226 @@
-"""Why no offer of a fleet satisfies a choice, and the nearest offer that does."""
+"""Why no offer of a fleet satisfies a choice, and what to write instead: what this pod gets, and never less."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from fractions import Fraction as Rational
 
-from webhook.admission.resolve import Demand
-from webhook.budget import Budget
-from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool
-from webhook.slices.profile import MigProfile
-from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Slice
+from msgspec.structs import replace
+
+from webhook.admission.containers import Wanted, settle
+from webhook.admission.resolve import Demand, resolve, satisfying
+from webhook.budget import Budget, OutOfSteps
+from webhook.codes import Reason
+from webhook.errors import Denial
+from webhook.fleet.fleet import Fleet, PoolOffer
+from webhook.fleet.policy import EVERYTHING
+from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool, SharedOffer
+from webhook.slices.profile import ATTRIBUTES, MigProfile
+from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Request, Slice
 from webhook.slices.suggest import distance, nearest
 
 MOST_LISTED = 8
 """Names in one message.  An event is truncated at 1,024 characters."""
 
+MOST_TRIED = 8
+"""Offers that are tried as a suggestion."""
 
-def unknown(choice: Choice, fleet: Fleet, demand: Demand, budget: Budget) -> tuple[str, str, str]:
-    """Why no offer of *fleet* satisfies *choice*: the problem, the hint, and the reason."""
-    catalogue, wanted = fleet.catalogue, choice.slice
-    budget.spend(8 * len(fleet.offers) + 8 * len(catalogue.gpus), FIELD)
-    permitted = permitted_offers(demand, fleet)
-    if choice.gpu is not None and choice.gpu not in catalogue.families():
-        names = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
-        suggestion = nearest(choice.gpu, names, budget)
-        return (
-            f"no GPU is called '{choice.gpu}'",
-            f"Write '{wanted}@{suggestion}'" if suggestion else f"This cluster has {listed(names)}",
-            "unknown-gpu",
-        )
+UNKNOWN = "`gpu-slice profiles` lists what is offered"
+"""The hint where finding one takes too many steps."""
+
+_ENOUGH = {
+    "-me": ATTRIBUTES,
+    "": ("", "+gfx", "+me", "+me.all"),
+    "+gfx": ("+gfx",),
+    "+me": ("+me", "+me.all"),
+    "+me.all": ("+me.all",),
+}
+"""The attributes of profiles that have at least the engines of an attribute.  A whole GPU has all media engines."""
+
+
+def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
+    """Why no offer of *fleet* satisfies *choice*, and the reason in a word."""
+    catalogue, wanted, gpu = fleet.catalogue, choice.slice, choice.gpu
+    budget.spend(16 * len(catalogue.gpus), FIELD)
+    if gpu is not None and gpu not in catalogue.families():
+        meant = catalogue.meant(gpu)
+        return f"no GPU is called '{gpu}'" + (f"; here it is {listed(meant, 'or')}" if meant else ""), "unknown-gpu"
     if wanted == SHARED:
-        model = f"{choice.gpu} " if choice.gpu else ""
-        shared = [offer for _, offer in permitted if not isinstance(offer, MigOffer)]
-        shares = list(dict.fromkeys(f"'shared@{offer.gpu.name}'" for offer in shared))
-        hint = f"Write {listed(shares, 'or')}" if shares else _offered(permitted)
-        return f"no pool of this cluster has shared {model}GPUs", hint, "not-offered"
-    called = [gpu for gpu in catalogue.gpus.values() if choice.gpu is None or gpu.called(choice.gpu)]
-    if not any(gpu.mig for gpu in called):
-        return f"{choice.gpu} has no MIG, so it has no '{wanted}'", f"Write 'shared@{choice.gpu}'", "no-mig"
+        return f"no pool of this cluster has shared {f'{gpu} ' if gpu else ''}GPUs", "not-offered"
+    if gpu is not None and not any(model.mig for model in catalogue.gpus.values() if model.called(gpu)):
+        return f"{gpu} has no MIG, so it has no '{wanted}'", "no-mig"
     if isinstance(wanted, MigProfile):
-        return _unknown_profile(wanted, choice.gpu, fleet, permitted)
-    mig = [(pool, offer) for pool, offer in permitted if isinstance(offer, MigOffer)]
-    of_gpu = [(pool, offer) for pool, offer in mig if offer.gpu in called]
-    of_model = f" of {choice.gpu}" if choice.gpu else ""
-    if isinstance(wanted, Memory) and wanted.unit == "Gi" and of_gpu:
-        unknown_memory = [offer for _, offer in of_gpu if offer.profile.memory_mib is None]
-        if len(unknown_memory) == len(of_gpu):
-            return (
-                f"the real memory of the slices{of_model} is not known, so they do not satisfy {wanted}",
-                f"Write '{unknown_memory[0].name.memory_gb}gb{of_model.replace(' of ', '@')}' for the profile's number",
-                "not-offered",
-            )
+        if wanted.compute_instance_slices:
+            inside = _gpu_instance(wanted)
+            why = f"is a compute instance inside '{inside}', which the device plugin does not advertise"
+            return f"'{wanted}' {why}", "unknown-profile"
+        having = [model for model in catalogue.having(wanted) if gpu is None or model.called(gpu)]
+        if not having:
+            return f"{gpu or 'no GPU'} has {'no' if gpu else 'a'} profile '{wanted}'", "unknown-profile"
+        where = gpu or listed(sorted(model.name for model in having))
+        return f"'{wanted}' ({where}) is not offered in this cluster", "not-offered"
     size = f"{wanted} of a GPU" if isinstance(wanted, Fraction) else str(wanted)
-    return f"no slice{of_model} in this cluster has {size}", _largest(wanted, of_gpu or mig, permitted), "not-offered"
+    known = "is known to have" if isinstance(wanted, Memory) and wanted.unit == "Gi" else "has"
+    return f"no slice{f' of {gpu}' if gpu else ''} in this cluster {known} {size}", "not-offered"
 
 
-def _unknown_profile(
-    wanted: MigProfile, gpu: str | None, fleet: Fleet, permitted: list[tuple[Pool, Offer]]
-) -> tuple[str, str, str]:
-    hint = _nearest_profile(wanted, permitted, gpu)
-    if wanted.compute_instance_slices:
-        gpu_instance = MigProfile(wanted.compute_slices, wanted.memory_gb, wanted.attribute)
-        return (
-            f"'{wanted}' is a compute instance inside '{gpu_instance}', which the device plugin does not advertise",
-            f"Write '{gpu_instance}'",
-            "unknown-profile",
-        )
-    having = list(fleet.catalogue.having(wanted))
-    if not having:
-        return f"no GPU has a profile '{wanted}'", hint, "unknown-profile"
-    if gpu is not None and not any(model.called(gpu) for model in having):
-        return f"{gpu} has no profile '{wanted}'", hint, "unknown-profile"
-    where = gpu or listed([model.name for model in having])
-    return f"'{wanted}' ({where}) is not offered in this cluster", hint, "not-offered"
+def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
+    """What to write instead of the first choice of *wanted*: the nearest offer that is at least as large, and that the
+    pod gets; else what there is."""
+    choice = wanted.request.choices[0]
+    if isinstance(choice.slice, MigProfile):
+        choice = replace(choice, slice=_gpu_instance(choice.slice))
+    if not budget.afford(16 * len(fleet.offers) + 8 * len(fleet.catalogue.gpus)):
+        return UNKNOWN
+    permitted = permitted_offers(demand, fleet)
+    gpu = _gpu(choice, fleet, budget)
+    named = {offer: pool for pool, offer in permitted if gpu is not None and offer.gpu.called(gpu)}
+    unknown = choice.gpu is not None and choice.gpu not in fleet.catalogue.families() and gpu is None
+    added = "; or the platform team adds the GPU to the fleet's catalogue" if unknown else ""
+    end, share = added, next((offer for offer in named if isinstance(offer, SharedOffer)), None)
+    if share is not None and choice.slice != SHARED:
+        end = f"; 'shared@{gpu}' is one of {share.per_gpu} shares of a GPU, without a size of its own"
+    real = _real_memory(choice, fleet)
+    large = [pair for pair in permitted if _at_least(pair[1], choice.slice, real)]
+    large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
+    tried: set[Choice] = set()
+    try:
+        for _, offer in large:
+            slice = offer.name if isinstance(offer, MigOffer) else SHARED
+            candidate = Choice(slice, choice.count, gpu if offer in named else None)
+            if candidate in tried or (choice.count > 1 and slice == SHARED):
+                continue
+            if len(tried) == MOST_TRIED:
+                break
+            tried.add(candidate)
+            if pool := _pool(candidate, wanted, demand, fleet, budget):
+                where = "that is offered" if demand.policy is EVERYTHING else "that this namespace may use"
+                return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {pool.gpu.name}){end}"
+    except OutOfSteps:
+        return UNKNOWN
+    if large:
+        return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
+    of_gpu = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
+    return _largest(choice, of_gpu or permitted) + added
 
 
-def _nearest_profile(wanted: MigProfile, offers: Iterable[tuple[Pool, Offer]], gpu: str | None) -> str:
-    """A hint with the nearest profile that is offered, and where."""
-    mig = [(pool, offer) for pool, offer in offers if isinstance(offer, MigOffer)]
-    of_gpu = [(pool, offer) for pool, offer in mig if gpu is None or offer.gpu.called(gpu)]
-    pool, offer = min(
-        of_gpu or mig, key=lambda pair: (distance(wanted, pair[1].name), pair[1].order), default=(None, None)
+def _gpu_instance(profile: MigProfile) -> MigProfile:
+    return MigProfile(profile.compute_slices, profile.memory_gb, profile.attribute)
+
+
+def _gpu(choice: Choice, fleet: Fleet, budget: Budget) -> str | None:
+    """The GPU that is meant: by its name, as NVIDIA prints it, or the one of this cluster that looks most like it."""
+    if choice.gpu is None or choice.gpu in fleet.catalogue.families():
+        return choice.gpu
+    meant = fleet.catalogue.meant(choice.gpu)
+    if meant:
+        return meant[0] if len(meant) == 1 else fleet.catalogue.gpus[meant[0]].family
+    names = sorted({name for pool in fleet.pools for name in (pool.gpu.name, pool.gpu.family)})
+    return nearest(choice.gpu.lower(), names, budget)
+
+
+def _real_memory(choice: Choice, fleet: Fleet) -> int:
+    """The least MiB that a slice of the profile of *choice* has; 0 if it is no profile, or not known."""
+    if not isinstance(choice.slice, MigProfile):
+        return 0
+    models = [gpu for gpu in fleet.catalogue.having(choice.slice) if choice.gpu is None or gpu.called(choice.gpu)]
+    return min(
+        (found.memory_mib for gpu in models if (found := gpu.profile(choice.slice)) and found.memory_mib), default=0
     )
-    if pool is None or offer is None:
-        return _offered(offers)
-    suffix = f"@{gpu}" if gpu is not None and offer.gpu.called(gpu) else ""
-    return f"Write '{offer}{suffix}', the nearest that is offered (pool {pool.name}, {offer.gpu.name})"
 
 
-def _largest(wanted: Slice, offers: Iterable[tuple[Pool, MigOffer]], permitted: Iterable[tuple[Pool, Offer]]) -> str:
-    """A hint with the largest slice that is offered, in the unit of the request."""
+def _at_least(offer: Offer, wanted: Slice, real: int) -> bool:
+    """Whether *offer* is certainly no less than *wanted*, which has *real* MiB, on whatever GPU.
 
-    def size(offer: MigOffer) -> Rational:
-        if isinstance(wanted, Fraction):
-            return Rational(offer.profile.compute_slices, offer.gpu.compute_slices)
-        if isinstance(wanted, Memory) and wanted.unit == "gb":
-            return Rational(offer.name.memory_gb)
-        return Rational((offer.profile.memory_mib or 0) // MIB_PER_GIB)
-
-    pool, offer = max(offers, key=lambda pair: (size(pair[1]), -pair[1].order), default=(None, None))
-    if pool is None or offer is None or not size(offer):
-        return _offered(permitted)
-    unit = wanted.unit if isinstance(wanted, Memory) else ""
-    amount = "1/1" if not unit and size(offer) == 1 else f"{size(offer)}{unit}"
-    return f"Write '{amount}' or less: '{offer}' is the largest that is offered (pool {pool.name}, {offer.gpu.name})"
-
-
-def _offered(offers: Iterable[tuple[Pool, Offer]]) -> str:
-    names = list(dict.fromkeys(f"'{offer}'" for _, offer in offers))
-    return f"Write {listed(names, 'or')}" if names else "Ask the platform team: nothing is offered to this namespace"
+    A share of a GPU is no slice: its memory is not its own.  A slice of unknown memory is not known to have any.
+    """
+    if wanted == SHARED or isinstance(offer, SharedOffer):
+        return wanted == SHARED
+    if not isinstance(wanted, MigProfile):
+        return offer.satisfies(Choice(wanted))
+    if offer.name.compute_slices < wanted.compute_slices or offer.name.memory_gb < wanted.memory_gb:
+        return False
+    if offer.profile.memory_mib is not None and offer.profile.memory_mib < real:
+        return False  # the same number, or a larger one, on a GPU whose driver rounds otherwise
+    whole = wanted.attribute.startswith("+me") and offer.profile.compute_slices == offer.gpu.compute_slices
+    return whole or offer.name.attribute in _ENOUGH[wanted.attribute]
 
 
-def permitted_offers(demand: Demand, fleet: Fleet) -> list[tuple[Pool, Offer]]:
+def _distance(choice: Choice, offer: Offer) -> tuple[object, ...]:
+    if isinstance(choice.slice, MigProfile) and isinstance(offer, MigOffer):
+        return distance(choice.slice, offer.name), offer.order
+    return offer.size, offer.order
+
+
+def _pool(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> Pool | None:
+    """Where the pod gets *candidate* in place of *wanted*, apart from containers that ask for nothing offered."""
+    parts = [
+        replace(part, request=Request((candidate,))) if part is wanted else part
+        for part in demand.wanted
+        if part is wanted or any(satisfying(choice, fleet, budget) for choice in part.request.choices)
+    ]
+    resolution = resolve(replace(demand, wanted=parts), fleet, budget)
+    if resolution is None:
+        return None
+    try:
+        for part in resolution.assignments:
+            settle(part.container, part.choice, part.resource, part.count, visited=False)
+    except Denial:
+        return None
+    return resolution.pools[0]
+
+
+def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:
+    """What there is, where nothing is as large as *choice*."""
+    mig = [(pool, offer) for pool, offer in offers if isinstance(offer, MigOffer)]
+    wanted = choice.slice
+    if not mig:
+        kinds = list(dict.fromkeys(f"'{offer}@{offer.gpu.name}'" for _, offer in offers))
+        if not kinds:
+            return "Ask the platform team: nothing is offered to this namespace"
+        return f"There are only shares of GPUs, without a size of their own: {listed(kinds)}"
+    known = [pair for pair in mig if pair[1].profile.memory_mib is not None]
+    of_known = ""
+    if isinstance(wanted, Memory) and wanted.unit == "Gi" and len(known) < len(mig):
+        unknown = [pair for pair in mig if pair[1].profile.memory_mib is None]
+        maybe = [pair for pair in unknown if pair[1].name.memory_gb > wanted.amount]
+        if maybe:
+            best = min(maybe, key=lambda pair: (pair[1].size, pair[1].order))
+            return (
+                f"{_where(best)} may have it, but its real memory is not known: ask for it by its name if it is enough"
+            )
+        if not known:
+            return (
+                f"The largest that is offered is {_where(max(unknown, key=_by_name))}, whose real memory is not known"
+            )
+        mig, of_known = known, " whose real memory is known"
+    largest = max(mig, key=lambda pair: (_size(wanted, pair[1]), -pair[1].order))
+    return f"Nothing that is offered has as much: the largest{of_known} is {_where(largest)}"
+
+
+def _by_name(pair: tuple[object, MigOffer]) -> tuple[int, int]:
+    return pair[1].name.memory_gb, -pair[1].order
+
+
+def _size(wanted: object, offer: MigOffer) -> tuple[Rational | int, ...]:
+    if isinstance(wanted, Fraction):
+        return (Rational(offer.profile.compute_slices, offer.gpu.compute_slices),)
+    if isinstance(wanted, Memory):
+        return (offer.name.memory_gb if wanted.unit == "gb" else offer.profile.memory_mib or 0,)
+    return offer.name.compute_slices, offer.name.memory_gb
+
+
+def _where(pair: PoolOffer) -> str:
+    pool, offer = pair
+    real = (
+        f", {offer.profile.memory_mib / MIB_PER_GIB:.4g}Gi"
+        if isinstance(offer, MigOffer) and offer.profile.memory_mib
+        else ""
+    )
+    return f"'{offer}' (pool {pool.name}, {offer.gpu.name}{real})"
+
+
+def permitted_offers(demand: Demand, fleet: Fleet) -> list[PoolOffer]:
     """What the pod's namespace may use."""
     return [(pool, offer) for pool, offer in fleet.offers if demand.policy.permits(pool, offer)]
 

@@ -7,15 +7,20 @@ asks for 120.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+
+from msgspec import Struct
 
 from webhook.admission.containers import Wanted
 from webhook.admission.patch import lacks_pool, missing_labels
-from webhook.admission.pod import EMPTY_SPEC, Place, Pod, Spec
+from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Place, Pod, Spec, is_gpu
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
-from webhook.admission.unoffered import unknown
+from webhook.admission.unoffered import problem
 from webhook.budget import Budget, OutOfSteps
+from webhook.codes import WarningCode
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import SELECTABLE, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer
 from webhook.slices.catalogue import GpuProfile
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS, SHARED, Choice, Fraction
@@ -28,12 +33,30 @@ MOST = 32
 
 DEVICES = "NVIDIA_VISIBLE_DEVICES"
 
+LONGEST_RESOURCE = 40
+"""Characters of a resource in a warning."""
+
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
 _NO_DEVICES = ("void", "none")
+_FRACTIONS = ("gpu-fraction", "gpu-memory", "gpu-sm-")
+"""Annotations of KAI Scheduler and Run:ai: KAI-Scheduler ``pkg/common/constants``."""
+
+CLAIMS = "the pod also has spec.resourceClaims: by default Karpenter launches no node for such a pod"
+"""Karpenter's ``settings.ignoreDRARequests``."""
 
 
-def warning(text: str, name: str = "") -> str:
+class PodWarning(Struct, frozen=True, gc=False):
+    """A warning, as the API server shows it, and its code, which it does not show."""
+
+    code: WarningCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def warning(code: WarningCode, text: str, name: str = "") -> PodWarning:
     """*text* as a warning: printable, with the prefix ``gpu-slice: ``, at most `LONGEST` characters.
 
     ``{name}`` stands for *name*.  If the warning is too long, the name is cut first: the rest says what to do.
@@ -44,7 +67,7 @@ def warning(text: str, name: str = "") -> str:
         line = _PREFIX + text.replace("{name}", f"'{name[:kept]}…'")
     if not line.isprintable():
         line = "".join(character if character.isprintable() else "?" for character in line)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return PodWarning(code, line if len(line) <= LONGEST else line[: LONGEST - 1] + "…")
 
 
 def warnings(
@@ -53,63 +76,78 @@ def warnings(
     resolution: Resolution,
     controller: str | None,
     budget: Budget,
-    about: Iterable[str] = (),
-) -> tuple[str, ...]:
+    about: Iterable[PodWarning] = (),
+) -> tuple[PodWarning, ...]:
     """The warnings about *pod* and its *resolution*, at most `MOST`; those of *about* first.
 
     *controller*: the kind of workload that creates the pod; by default it is read from the ownerReferences.
     """
-    result: list[str] = []
+    result: list[PodWarning] = []
     more = False
     try:
-        for line in about:
-            result.append(line)
+        for entry in about:
+            result.append(entry)
             if len(result) > MOST:
                 break
         result += about_pod(pod, places, resolution, controller, budget)
     except OutOfSteps:  # the decision is made: a pod is not refused because of its warnings
         more = True
     if more or len(result) > MOST:
-        result[MOST - 1 :] = [warning("there are more warnings about this pod than are shown")]
+        result[MOST - 1 :] = [warning("more-warnings", "there are more warnings about this pod than are shown")]
     return tuple(result)
 
 
 def about_request(
     demand: Demand, resolution: Resolution, replaced: Sequence[Assignment], fleet: Fleet, budget: Budget
-) -> Iterator[str]:
+) -> Iterator[PodWarning]:
     """Warnings about what was asked for.  *replaced*: the assignments that replace a whole GPU."""
     for wanted in demand.wanted:
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
-            yield warning(text, wanted.place.name)
-    for assignment in replaced:
-        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
-        yield warning(text, assignment.container.name)
+            yield warning("first-container", text, wanted.place.name)
+    yield from about_replaced(replaced)
+    yield from _about_labels(demand, resolution, budget)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
 
 
+def about_replaced(replaced: Iterable[Assignment]) -> Iterator[PodWarning]:
+    """Warnings about whole GPUs that a slice replaces."""
+    for assignment in replaced:
+        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
+        yield warning("whole-gpu-replaced", text, assignment.container.name)
+
+
 def about_pod(
     pod: Pod, places: Sequence[Place], resolution: Resolution, controller: str | None, budget: Budget
-) -> list[str]:
+) -> list[PodWarning]:
     """Warnings about what else is in the pod."""
     result = []
     spec = pod.spec or EMPTY_SPEC
+    if spec.resource_claims:
+        result.append(warning("resource-claims", CLAIMS))
     if spec.node_name:
-        result.append(warning("spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails"))
+        result.append(
+            warning("node-name", "spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
+        )
     for place in places:
         if len(result) > MOST:
             return result
         container = place.container
+        if container.resources and container.resources.limits:
+            for name in container.resources.limits:
+                if "/" in name:
+                    result += _about_resources(place, container.resources.limits)
+                    break
         if container.security_context is not None and container.security_context.privileged:
-            result.append(warning("{name} is privileged, so it sees every GPU of the node", place.name))
+            result.append(warning("privileged", "{name} is privileged, so it sees every GPU of the node", place.name))
         if container.env:
             budget.spend(len(container.env))
             for variable in container.env:
                 if variable.name == DEVICES and variable.value not in _NO_DEVICES:
                     text = f"{{name}} sets {DEVICES}, so it may see slices that are not its own"
-                    result.append(warning(text, place.name))
+                    result.append(warning("visible-devices", text, place.name))
                     break
     if (controller or _controller(pod)) == "DaemonSet":
         result += _about_daemon_set(spec, resolution, budget)
@@ -117,34 +155,38 @@ def about_pod(
     if len(annotations) > 1:
         budget.spend(len(annotations))
         for key in annotations:
-            if key.startswith(ANNOTATION) and key not in _OURS:
-                result.append(warning("annotation {name} is not read: correct it, or remove it", key))
+            if key.startswith("gpu-") and key not in _OURS:
+                result += _about_annotation(key)
                 if len(result) > MOST:
                     break
     return result
 
 
-def _passed_over(wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _passed_over(
+    wanted: Wanted, assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget
+) -> Iterator[PodWarning]:
     """Alternatives that can never be served.  They are most likely misspelt."""
     for choice in wanted.request.choices:
         if choice is assignment.choice or not budget.afford(4 * len(fleet.offers)):
             return
         if not fleet.satisfying(choice):
-            problem, _, reason = unknown(choice, fleet, demand, budget)
+            why, reason = problem(choice, fleet, budget)
             if reason in ("unknown-gpu", "unknown-profile", "no-mig"):
-                yield warning(f"{problem}; '{assignment.choice}' is used")
+                yield warning("impossible-alternative", f"{why}; '{assignment.choice}' is used")
 
 
-def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _about(assignment: Assignment, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[PodWarning]:
     choice, offer = assignment.choice, assignment.offer
     if choice.count > 1 and choice.slice != SHARED:
         text = f"a process in {{name}} sees one of its {choice.count} slices: CUDA uses one MIG device"
-        yield warning(text, assignment.container.name)
+        yield warning("several-slices", text, assignment.container.name)
     if isinstance(choice.slice, Fraction) and isinstance(offer, MigOffer):
         yield from _about_fraction(choice.slice, offer, demand, fleet, budget)
 
 
-def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget) -> Iterator[str]:
+def _about_fraction(
+    share: Fraction, offer: MigOffer, demand: Demand, fleet: Fleet, budget: Budget
+) -> Iterator[PodWarning]:
     """A fraction that is not a whole number of slices, or that takes a larger share of the GPU than it says."""
     gpu, profile = offer.gpu, offer.profile
     exact = share.numerator * gpu.compute_slices == share.denominator * profile.compute_slices
@@ -153,7 +195,7 @@ def _about_fraction(share: Fraction, offer: MigOffer, demand: Demand, fleet: Fle
     text = f"{share} of a GPU is {offer}: one {gpu.name} has room for {profile.most}"
     if budget.afford(len(fleet.offers)) and (smaller := _next_smaller(offer, demand, fleet)):
         text += f", or for {smaller.most} of {smaller}"
-    yield warning(text)
+    yield warning("costly-fraction", text)
 
 
 def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile | None:
@@ -178,23 +220,95 @@ def _next_smaller(offer: MigOffer, demand: Demand, fleet: Fleet) -> GpuProfile |
     )
 
 
+def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
+    """Labels for which Karpenter launches no node: the pod waits unless a running one has them."""
+    rules = demand.rules
+    odd = rules.keys().difference(WELL_KNOWN)
+    fewest: list[str] = []
+    launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"] if odd else []
+    for pool in launched:
+        if odd <= pool.shapes[0].labels.keys():  # what is known of one kind of node is known of all
+            return
+        for shape in rules.allowed_shapes(pool, budget):
+            budget.spend(rules.cost)
+            unheard_of = rules.unheard_of(shape.labels)
+            if not unheard_of:
+                return
+            fewest = min(fewest or unheard_of, unheard_of, key=len)
+    known = [
+        *dict.fromkeys(key for pool in launched for key in (*pool.labels, *pool.entry.node_labels, POOL_LABEL)),
+        *SELECTABLE,
+    ]
+    for key in fewest:
+        budget.spend(4 * len(known))
+        yield _about_label(key, known)
+
+
+def _about_label(key: str, known: Iterable[str]) -> PodWarning:
+    """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
+    end = key.rpartition("/")[2]
+    first, *more = sorted(known, key=lambda other: other.rpartition("/")[2] != end)
+    text = f"no new node has label {{name}}; these can match: {first}"
+    for other in more:
+        if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
+            break
+        text += f", {other}"
+    return warning("unheard-of-label", f"{text}, …", key)
+
+
+def _about_resources(place: Place, limits: Iterable[str]) -> list[PodWarning]:
+    text = "{{name}} also asks for {}, which no pool of the fleet offers"
+    others = sorted(filter(is_anothers, limits))
+    return [
+        warning("other-sharing", text.format(name[:LONGEST_RESOURCE]), place.name) for name in islice(others, MOST + 1)
+    ]
+
+
+def is_anothers(resource: str) -> bool:
+    """Whether another way to share or to pass through GPUs serves it, as far as its name tells.
+
+    Such as ``nvidia.com/gpumem`` and ``/priority`` (HAMi), ``volcano.sh/vgpu-number``, ``aliyun.com/gpu-mem``,
+    ``koordinator.sh/gpu-core``, ``tencent.com/vcuda-core``, ``nvidia.com/gpu-10gb`` (nos), ``nvidia.com/pgpu`` and
+    ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).
+    """
+    return (
+        "/" in resource
+        and not is_gpu(resource)
+        and (
+            "gpu" in resource.lower()
+            or resource.startswith("tencent.com/vcuda-")
+            or resource == "nvidia.com/priority"
+            or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
+        )
+    )
+
+
+def _about_annotation(key: str) -> Iterator[PodWarning]:
+    if key.startswith(ANNOTATION):
+        yield warning("unknown-annotation", "annotation {name} is not read: correct it, or remove it", key)
+    elif key.startswith(_FRACTIONS):
+        text = "annotation {name} asks another scheduler for a part of a GPU, beside the slice"
+        yield warning("other-sharing", text, key)
+
+
 def _controller(pod: Pod) -> str | None:
     owners = pod.metadata.owner_references if pod.metadata is not None else None
     return next((owner.kind for owner in owners or () if owner.controller), None)
 
 
-def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[str]:
+def _about_daemon_set(spec: Spec, resolution: Resolution, budget: Budget) -> Iterator[PodWarning]:
     """The controller chooses the nodes by the template, before a webhook sees a pod."""
     add = "a DaemonSet is placed by its template: add the {} to it"
-    for toleration in missing_tolerations(spec, [need for need in resolution.needs if need.taints], budget):
+    hard = [need for need in resolution.needs if any(taint.effect != "PreferNoSchedule" for taint in need.taints)]
+    for toleration in chain(*missing_tolerations(spec, hard, budget)):
         value = f"={toleration['value']}" if "value" in toleration else ""
         effect = f":{toleration['effect']}" if "effect" in toleration else ""
-        yield warning(add.format(f"toleration {toleration['key']}{value}{effect}"))
+        yield warning("daemon-set-template", add.format(f"toleration {toleration['key']}{value}{effect}"))
     for key, value in missing_labels(spec, resolution.labels).items():
-        yield warning(add.format(f"nodeSelector {key}: {value}"))
+        yield warning("daemon-set-template", add.format(f"nodeSelector {key}: {value}"))
     names = resolution.one_of
     if names and lacks_pool(spec, names):
         selection = (
             f"nodeSelector {POOL_LABEL}: {names[0]}" if len(names) == 1 else f"affinity {POOL_LABEL} In {list(names)}"
         )
-        yield warning(add.format(selection))
+        yield warning("daemon-set-template", add.format(selection))

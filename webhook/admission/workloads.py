@@ -1,4 +1,4 @@
-"""Workloads: the pod that a template describes, and advice about an annotation in the wrong place.
+"""Workloads: the pods that an object creates, and advice about an annotation in the wrong place.
 
 The webhook never changes a workload, only its pods.  So a preview of a Deployment is a preview of its pod.  An
 annotation on the Deployment itself has no effect, and only this advice says so.
@@ -6,110 +6,258 @@ annotation on the Deployment itself has no effect, and only this advice says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
 
-from webhook.errors import quote
+from webhook.admission.advice import MOST_TARGETS, Note, advise
+from webhook.admission.contents import (
+    Contents,
+    Object,
+    Path,
+    Stray,
+    Template,
+    annotations_of,
+    last,
+    mapping,
+    search,
+    write_path,
+)
+from webhook.errors import kind_of
 from webhook.slices.request import ANNOTATION
 
 Document: TypeAlias = dict[str, Any]
 """A pod or another object, as read from a file."""
 
+_NULL = {"annotations": "", "labels": "", "nodeSelector": "", "limits": "0", "requests": "0"}
+"""What null means to an API server in a mapping of strings, or of quantities.  Elsewhere the field is absent."""
+
 DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
+
+NO_KIND = "an object without a kind"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """A document to preview: a pod, or an object that creates pods."""
+    """What is previewed: a pod, one of the pods that an object creates, or an object of which no pod is known."""
 
     kind: str
     name: str
     namespace: str | None
     pod: Document | None
-    """The pod, or the one that the object creates; None if it creates none."""
+    """The pod, or the one that the object creates; None if none is known."""
     template: str = ""
-    """The path of the pod template, as in ``spec.template``; empty for a pod."""
-    advice: tuple[str, ...] = ()
+    """The path of the pod template, as in ``spec.template``; empty for a pod, and for an object without one."""
+    advice: tuple[Note, ...] = ()
+    strays: tuple[Stray, ...] = ()
+    """Where else the annotation stands, with no pod to preview for it."""
+    controller: str | None = None
+    """The kind that creates the pod; None for a pod that stands alone."""
+    why: str = ""
+    """Why there is no pod."""
+    makes_no_pods: bool = False
+    """Whether that is known."""
+    source: Any = None
+    """The object that was looked at."""
+    readable: bool = True
+    """Whether it was looked at."""
 
     @property
     def title(self) -> str:
-        """As in ``Pod team-a/notebook``, or ``Deployment notebook, its pod``."""
+        """As in ``Pod team-a/notebook``, or ``Deployment notebook, spec.template``."""
         where = f"{self.namespace}/" if self.namespace else ""
-        return f"{self.kind} {where}{self.name}".strip() + (", its pod" if self.template else "")
+        return f"{self.kind} {where}{self.name}".strip() + (f", {self.template}" if self.template else "")
 
 
-def subjects(document: Any, depth: int = 0) -> Iterator[Subject]:
-    """The subjects in *document*: itself, or the items of a List."""
+def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[Subject]:
+    """The subjects in *document*: the pods that it makes, or itself if none is known; for a List those of its items.
+
+    *texts*: whether to read the texts in it that mention the annotation, which takes much longer than all the rest.
+    """
     if not isinstance(document, dict):
-        yield Subject(kind=quote(document), name="", namespace=None, pod=None)
-        return
-    items = document.get("items")
-    if str(document.get("kind", "")).endswith("List") and isinstance(items, list) and depth < DEEPEST_LIST:
-        for item in items:
-            yield from subjects(item, depth + 1)
-        return
-    yield _subject(document)
-
-
-def _subject(document: Mapping[str, Any]) -> Subject:
-    metadata = _mapping(document, "metadata")
-    kind = str(document.get("kind") or "an object without a kind")
-    name = str(metadata.get("name") or metadata.get("generateName") or "")
-    namespace = metadata.get("namespace") if isinstance(metadata.get("namespace"), str) else None
-    if kind == "Pod":
-        advice = (*_indent_advice(document, "metadata"), *_label_advice(metadata, "metadata"))
-        return Subject(kind, name, namespace, dict(document), advice=advice)
-    where, template = _template(document)
-    if template is None:
-        return Subject(kind, name, namespace, None)
-    inner = _mapping(template, "metadata")
-    pod: Document = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {}), **inner},
-        "spec": template.get("spec"),
-    }
-    path = f"{where}.metadata"
-    advice = (
-        *_place_advice(kind, metadata, inner, where),
-        *_indent_advice(template, path),
-        *_label_advice(inner, path),
-    )
-    return Subject(kind, name, namespace, pod, where, advice)
-
-
-def _template(document: Mapping[str, Any]) -> tuple[str, Mapping[str, Any] | None]:
-    """The pod template of a workload, and its path."""
-    for where in ("spec.template", "spec.jobTemplate.spec.template", "template"):
-        template: Mapping[str, Any] = document
-        for step in where.split("."):
-            template = _mapping(template, step)
-        if isinstance(template.get("spec"), dict) and "containers" in template["spec"]:
-            return where, template
-    return "", None
-
-
-def _place_advice(kind: str, metadata: Mapping[str, Any], inner: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _mapping(metadata, "annotations") and ANNOTATION not in _mapping(inner, "annotations"):
-        yield (
-            f"the annotation '{ANNOTATION}' is on the {kind} itself, where it has no effect: "
-            f"move it to {where}.metadata.annotations"
+        yield Subject(
+            "a document that is no object",
+            "",
+            None,
+            None,
+            why=f"{kind_of(document)}. Write one object, or a List",
+            readable=False,
         )
+        return
+    kind = document.get("kind")
+    if isinstance(kind, str) and kind.endswith("List") and _has_objects(document, kind):
+        if depth == DEEPEST_LIST:
+            yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
+            return
+        for item in document["items"] or ():
+            yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
+        return
+    yield from _subjects(search(document, texts=texts), document)
 
 
-def _indent_advice(template: Mapping[str, Any], where: str) -> Iterator[str]:
-    """The annotation one level too high: beside ``metadata``, or in it beside ``annotations``."""
-    if ANNOTATION in _mapping(template, "annotations") or ANNOTATION in _mapping(template, "metadata"):
-        yield f"'{ANNOTATION}' is one level too high, where it has no effect: move it to {where}.annotations"
+def _has_objects(document: Mapping[str, Any], kind: str) -> bool:
+    """Whether the items of a List are objects; a kind of somebody's own may be called AllowList."""
+    items = document.get("items", 0)
+    return items is None or (
+        isinstance(items, list) and (kind == "List" or all(isinstance(item, dict) for item in items))
+    )
 
 
-def _label_advice(metadata: Mapping[str, Any], where: str) -> Iterator[str]:
-    if ANNOTATION in _mapping(metadata, "labels") and ANNOTATION not in _mapping(metadata, "annotations"):
-        yield f"'{ANNOTATION}' is a label, which has no effect: move it to {where}.annotations"
+def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
+    """An item of a typed list, such as a PodList, which an API server sends without its kind."""
+    if not kind or not isinstance(item, dict) or "kind" in item:
+        return item
+    return {"apiVersion": around.get("apiVersion"), "kind": kind, **item}
 
 
-def _mapping(parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = parent.get(key)
-    return value if isinstance(value, dict) else {}
+def _subjects(contents: Contents, source: Document) -> list[Subject]:
+    root, templates = contents.object, contents.templates
+    found = [_of(template, root) for template in templates] or [
+        Subject(root.kind or NO_KIND, root.name, root.namespace, None, why=_why(root), makes_no_pods=root.makes_no_pods)
+    ]
+    advice: list[list[Note]] = [[] for _ in found]
+    strays: list[list[Stray]] = [[] for _ in found]
+    numbers = {id(template): number for number, template in enumerate(templates)}
+    under = _under(templates)
+    given = {annotations_of(each) for each in templates if each.object.known and each.object.known.ignored}
+    for stray in contents.strays:
+        meant = _meant(stray, under)
+        if stray.key == ANNOTATION and stray.place in given:
+            continue  # a controller gives it to the pods of a template that has none of its own
+        covered = bool(meant.templates) and not meant.lacking
+        if covered and (stray.key != ANNOTATION or last(stray.place) == "labels"):
+            continue
+        index = numbers[id((meant.lacking or meant.templates)[0])] if meant.templates else 0
+        strays[index].append(stray)
+        if not covered:
+            advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
+    advice[0] += [
+        Note(
+            "not-previewed",
+            f"the text at {write_path(path)} mentions '{ANNOTATION}' and cannot be read: it is not checked",
+        )
+        for path in contents.unread
+    ]
+    if contents.more:
+        advice[0].append(Note("not-previewed", f"'{ANNOTATION}' stands in more places than a preview looks at"))
+    return [
+        replace(subject, advice=(*subject.advice, *notes), strays=tuple(others), source=source)
+        for subject, notes, others in zip(found, advice, strays, strict=True)
+    ]
+
+
+class _Meant(NamedTuple):
+    """The templates for which an annotation somewhere in a document is most likely meant."""
+
+    templates: list[Template]
+    lacking: list[Template]
+    """Those without an annotation."""
+
+
+def _under(templates: Sequence[Template]) -> dict[int, _Meant]:
+    """The templates under each mapping and list that holds one, by the identity of its path."""
+    under: dict[int, _Meant] = {}
+    for template in templates:
+        annotated = _annotated(template)
+        path: Path = (template.path, "")
+        while path is not None:
+            path = path[0]
+            meant = under.setdefault(id(path), _Meant([], []))
+            meant.templates.append(template)
+            if not annotated:
+                meant.lacking.append(template)
+    return under
+
+
+def _meant(stray: Stray, under: Mapping[int, _Meant]) -> _Meant:
+    """The template around *stray*, or those in the smallest part of its object around it."""
+    if stray.template is not None:
+        return _Meant([stray.template], [] if _annotated(stray.template) else [stray.template])
+    place = stray.place
+    while id(place) not in under and place is not stray.object.path and place is not None:
+        place = place[0]
+    return under.get(id(place), _Meant([], []))
+
+
+def _annotated(template: Template) -> bool:
+    known = template.object.known
+    metadata = template.object.metadata if known and known.ignored else mapping(template.value, "metadata")
+    return ANNOTATION in mapping(metadata, "annotations")
+
+
+def _why(root: Object) -> str:
+    if root.makes_no_pods:
+        return "it makes no pods"
+    if not root.kind:
+        return "nothing is known of its pods"
+    if root.known is not None and root.known.templates:
+        return "it has no pod template"
+    if root.known is not None and root.known.printed_by:
+        return f"it stands for what {root.known.printed_by} prints: preview that"
+    return "a preview does not know how this kind makes pods"
+
+
+def _of(template: Template, root: Object) -> Subject:
+    """The subject of *template*, which stands in the object *root*."""
+    around = template.object
+    kind, name, namespace = around.kind or root.kind or NO_KIND, around.name or root.name, around.namespace
+    advice: tuple[Note, ...] = ()
+    if kind == "Pod":
+        pod = _stored(template.value)
+    else:
+        metadata = {"generateName": f"{name}-", **({"namespace": namespace} if namespace else {})}
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {**metadata, **_stored(_metadata(template))},
+            "spec": _stored(_spec(template)),
+        }
+        if template.path is around.path:
+            text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
+            advice = (Note("not-previewed", text),)
+    controller = None if kind == "Pod" else kind
+    return Subject(
+        root.kind or NO_KIND, root.name, namespace, pod, write_path(template.path), advice, controller=controller
+    )
+
+
+def _metadata(template: Template) -> Mapping[str, Any]:
+    known, metadata = template.object.known, template.object.metadata
+    if known is None or not known.ignored:
+        return mapping(template.value, "metadata")
+    annotations = {
+        key: value
+        for key, value in mapping(metadata, "annotations").items()
+        if not any(part in key for part in known.dropped)
+    }
+    labels = mapping(metadata, "labels")
+    return {"annotations": annotations, **({"labels": labels} if labels else {})}
+
+
+def _spec(template: Template) -> Mapping[str, Any]:
+    """The pod's spec, with the names that the controller gives to containers."""
+    spec: Mapping[str, Any] = template.value["spec"]
+    known, containers = template.object.known, spec["containers"]
+    if known is None or not containers or not all(isinstance(container, dict) for container in containers):
+        return spec
+    if known.first_container:
+        return {**spec, "containers": [{**containers[0], "name": template.object.name}, *containers[1:]]}
+    if not known.only_container:
+        return spec
+    names = [known.only_container + (f"-{index}" if len(containers) > 1 else "") for index in range(len(containers))]
+    named = [
+        container if container.get("name") else {**container, "name": name}
+        for name, container in zip(names, containers, strict=True)
+    ]
+    return {**spec, "containers": named}
+
+
+def _stored(value: Any, field: str = "") -> Any:
+    """*value*, at *field*, as an API server understands the nulls in it."""
+    if isinstance(value, list):
+        return [_stored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    null = _NULL.get(field)
+    return {key: null if item is None else _stored(item, key) for key, item in value.items()}

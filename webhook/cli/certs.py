@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.terminal import PORT, echo
+from webhook.cli.terminal import PORT, CouldNotLook, echo
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -78,7 +78,16 @@ def init(directory: Path, service: str, namespace: str, names: tuple[str, ...], 
     type=click.Path(path_type=Path),
     help="The manifest of the webhook configuration.  A metric tells when the one in the cluster differs from it.",
 )
-def keep(service: str, namespace: str, interval: float, port: int, host: str, configuration: Path | None) -> None:
+@click.option("--advice", type=click.Path(path_type=Path), help="Likewise, that of the configuration of advice.")
+def keep(
+    service: str,
+    namespace: str,
+    interval: float,
+    port: int,
+    host: str,
+    configuration: Path | None,
+    advice: Path | None,
+) -> None:
     """Make, publish and renew the certificates of a cluster until stopped.
 
     A new CA is added to caBundle of the webhook configuration a day before it is used, and removed when the last
@@ -95,8 +104,14 @@ def keep(service: str, namespace: str, interval: float, port: int, host: str, co
         # Stops at once, even in the middle of a request: the keeper may be killed between any two writes.
         signal.signal(number, lambda *_: sys.exit(0))
     metrics = KeeperMetrics()
-    shipped = Shipped(configuration) if configuration else None
-    keeper = Keeper(_cluster(namespace), metrics, service=service, interval=interval, shipped=shipped)
+    keeper = Keeper(
+        _cluster(namespace),
+        metrics,
+        service=service,
+        interval=interval,
+        shipped=Shipped(configuration) if configuration else None,
+        advice=Shipped(advice) if advice else None,
+    )
     try:
         server = serve(metrics, host, port, interval)
     except OSError as error:
@@ -204,7 +219,7 @@ def rotate(namespace: str, compromised: bool) -> None:
         except Conflict:
             continue
         except Unreachable as error:
-            raise click.ClickException(str(error)) from None
+            raise CouldNotLook(str(error)) from None
     else:
         raise click.ClickException("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
@@ -248,7 +263,7 @@ def _cluster(namespace: str) -> Cluster:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, YAMLError, OSError) as error:
         problem = " ".join(str(error).split()).rstrip(".")
-        raise click.UsageError(f"no cluster in {paths}: {problem}. Set KUBECONFIG, or run this in a pod") from None
+        raise CouldNotLook(f"no cluster in {paths}: {problem}. Set KUBECONFIG, or run this in a pod") from None
     return Cluster(client.ApiClient(settings), Names(namespace=namespace))
 
 
@@ -259,4 +274,4 @@ def _read(cluster: Cluster) -> Any:
     try:
         return cluster.read()
     except (Unreachable, BadRecords) as error:
-        raise click.ClickException(str(error)) from None
+        raise CouldNotLook(str(error)) from None

@@ -6,20 +6,28 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from functools import cache
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from webhook import documents
 from webhook.cli.terminal import echo
+from webhook.documents import Document
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
-from webhook.slices.catalogue import Catalogue, CatalogueFile
+from webhook.slices.catalogue import Catalogue
+from webhook.slices.entries import CatalogueFile
 
 SUFFIXES = (".yaml", ".yml", ".json")
+
+PIECE = 64 * 1024
+"""Bytes of a line that are read at once."""
 
 
 @cache
@@ -54,36 +62,64 @@ def fleet_at(path: Path | None) -> Fleet:
 def read(path: Path) -> bytes:
     """The bytes of a file, or of standard input for ``-``: at most one more than a document may have."""
     try:
-        if str(path) == "-":
-            return sys.stdin.buffer.read(documents.MOST_BYTES + 1)
-        # Without blocking: opening a pipe without a writer would wait for ever.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise click.UsageError(f"{path}: is not a regular file. To read from a pipe, use - instead")
+        with _open(path) as file:
             return file.read(documents.MOST_BYTES + 1)
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
-def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, object]]:
-    """All documents in *paths*, with their files.  A folder stands for its YAML and JSON files."""
-    for path in paths:
-        for file in _files_in(path) if path.is_dir() else [path]:
-            try:
-                contents = documents.read(read(file), name=str(file) if str(file) != "-" else "stdin")
-            except BadDocument as error:
-                raise click.UsageError(str(error)) from None
-            for document in contents:
-                yield file, document.value
+def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Document | BadDocument]]:
+    """All documents in *paths*, one after the other, with their files.
+
+    A folder stands for the YAML and JSON files in it and in its folders.  What cannot be read there is a problem among
+    the documents; a path that cannot be read at all is a usage error, before anything is read.
+    """
+    for path in list(chain.from_iterable(map(_files, paths))):
+        try:
+            with _open(path) as file:
+                name = str(path) if str(path) != "-" else "stdin"
+                for found in documents.stream(iter(partial(file.readline, PIECE), b""), name=name):
+                    yield path, found
+        except OSError as error:
+            yield path, BadDocument(f"{path}: {error.strerror}")
+        except click.UsageError as error:
+            yield path, BadDocument(error.message)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    """Its regular files by their suffix, and its links, which are refused later if they point to something else."""
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Standard input, or a file, without blocking: opening a pipe without a writer would wait for ever."""
+    if str(path) == "-":
+        return nullcontext(sys.stdin.buffer)
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise click.UsageError(f"{path}: is not a regular file. To read from a pipe, use - instead")
+    return file
+
+
+def _files(path: Path) -> list[Path]:
+    """*path*, or for a folder what is in it: see `_in_folder`."""
     try:
-        candidates = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
+        if not path.is_dir():
+            with _open(path):
+                return [path]
+        next(path.iterdir(), None)
     except OSError as error:
-        raise click.UsageError(f"{folder}: {error.strerror}") from None
-    regular = [path for path in candidates if path.is_file() or path.is_symlink()]
-    if not regular:
-        raise click.UsageError(f"{folder}: contains no {', '.join(SUFFIXES)} file")
-    return regular
+        raise click.UsageError(f"{path}: {error.strerror}") from None
+    if not (found := list(_in_folder(path))):
+        raise click.UsageError(f"{path}: contains no {', '.join(SUFFIXES)} file")
+    return found
+
+
+def _in_folder(path: Path) -> Iterator[Path]:
+    """The regular files in a folder and its folders, by their suffix, without folders whose names begin with a dot.
+
+    Links are among them, which may point to something else, and folders that cannot be read: those are refused later.
+    """
+    refused: list[Path] = []
+    for folder, folders, names in os.walk(path, onerror=lambda error: refused.append(Path(error.filename))):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for file in (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES)):
+            if file.is_file() or file.is_symlink():
+                yield file
+    yield from refused

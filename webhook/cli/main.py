@@ -1,7 +1,7 @@
 """The command line, ``gpu-slice``.
 
-Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 wrong usage.  The docstring of a
-command is its help text.
+Results go to stdout, remarks to stderr.  Exit codes: 0 yes, 1 no, 2 called wrongly, 3 could not look.  The
+docstring of a command is its help text.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 import click
 
-from webhook import __version__, documents
+from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.terminal import PORT, Group, echo
-from webhook.errors import BadFleet
+from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_weights
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
@@ -47,43 +47,28 @@ def main() -> None:
 @main.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=_PATH)
 @click.option(
-    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json"]), default="diff", show_default=True,
-    help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON.",
+    "-o", "--output", type=click.Choice(["diff", "patch", "yaml", "json", "sarif", "github"]), default="diff",
+    show_default=True, help="What to print: a diff, the JSON patch, the resulting pod as YAML, or all results as JSON; "
+    "or only denials, warnings and notes, as SARIF or as annotations of GitHub Actions.",
+)  # fmt: skip
+@click.option(
+    "--help-uri", default="docs/messages.md", show_default=True, metavar="URI",
+    help="Where you publish docs/messages.md, for the links in SARIF.",
 )  # fmt: skip
 @_FLEET
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
-def preview(paths: tuple[Path, ...], output: str, fleet_path: Path | None, namespace: str) -> None:
+def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str) -> None:
     """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
-    FILE is YAML or JSON, a folder of such files, or - for stdin.  It may hold pods, objects with a pod template, and
-    Lists of them.  The resulting pods go to stdout, the remarks and reasons to stderr.  Exit code 1: a pod is denied.
-    """
-    from webhook.admission.preview import preview as preview_document
-    from webhook.cli import show
-    from webhook.server.api.views import view
+    FILE is YAML or JSON of any size, a folder of such files and folders, or - for stdin.  Pods and pod templates are
+    found at any depth.  The resulting pods go to stdout, the remarks and reasons to stderr.
 
-    fleet = files.fleet_at(fleet_path)
-    results = [
-        result for _, document in files.read_all(paths) for result in preview_document(document, fleet, namespace)
-    ]
-    if not results:
-        raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
-    for index, result in enumerate(results):
-        if output == "diff" and result.outcome == "sliced":
-            for line in show.diff(result.subject.pod or {}, result.pod or {}, result.subject.title):
-                echo(line)
-        elif output == "patch" and result.plan is not None:
-            echo(json.dumps(result.plan.patch, indent=2))
-        elif output == "yaml" and result.pod is not None:
-            echo(("---\n" if index else "") + documents.write(result.pod), nl=False)
-        sys.stdout.flush()
-        if output != "json":
-            for line in show.remarks(result):
-                echo(line, err=True)
-    if output == "json":
-        echo(json.dumps([view(result).model_dump() for result in results], indent=2))
-    if any(result.denial is not None for result in results):
-        raise click.exceptions.Exit(1)
+    Exit codes, the same for every output: 1, a pod is denied, or the annotation is misspelt; 2, called wrongly; 3, a
+    document cannot be read.
+    """
+    from webhook.cli import preview
+
+    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri))
 
 
 @main.command()
@@ -173,6 +158,8 @@ def render_fleet(
         if not re.fullmatch(CLUSTER, cluster):
             raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
         fleet = replace(fleet, cluster=cluster)
+    if remark := render.nothing(fleet, only):
+        echo(remark, err=True)
     if output_dir is None:
         echo(render.text(fleet, only), nl=False)
     elif check:
@@ -305,5 +292,9 @@ def demo(paths: tuple[Path, ...], fleet_path: Path | None) -> None:
     """
     from webhook.cli.demo import run
 
-    examples = list(files.read_all(paths))
+    examples = []
+    for path, found in files.read_all(paths):
+        if isinstance(found, BadDocument):
+            raise click.UsageError(str(found))
+        examples.append((path, found.value))
     raise click.exceptions.Exit(run(examples, fleet_path, files.fleet_at(fleet_path)))

@@ -10,7 +10,9 @@ import click
 
 from webhook.documents import write as write_yaml
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL
 from webhook.render import SUBJECTS, BootFiles, render
+from webhook.render.manifest import made_by_karpenter
 
 NAMES = tuple(dict.fromkeys(name for subject in SUBJECTS for name in (subject.folder, subject.name)))
 """The values of ``--only``."""
@@ -28,14 +30,27 @@ def text(fleet: Fleet, only: tuple[str, ...]) -> str:
     return "---\n".join(content for _, content in render(fleet, boot_files(), only) if content)
 
 
-def tree(fleet: Fleet, only: tuple[str, ...]) -> dict[Path, str | None]:
-    """The text of each file by its path; None if this fleet does not need the file."""
+def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:
+    """What is asked for and not rendered, and why; empty if there is no such thing."""
+    outputs = list(render(fleet, boot_files(), only))
+    for_nodes = any(subject.folder in ("device-plugin", "karpenter") for subject, _ in outputs)
+    if for_nodes and not made_by_karpenter(fleet.pools):
+        return (
+            "nothing to render for the nodes: all pools have 'nodes: existing'. Whoever makes the nodes cuts the GPUs, "
+            f"runs the device plugin, and labels them {POOL_LABEL} with the name of their pool"
+        )
+    return "" if any(content for _, content in outputs) else f"nothing to render: the fleet needs no {', '.join(only)}"
+
+
+def tree(fleet: Fleet, only: tuple[str, ...], directory: Path) -> dict[Path, str | None]:
+    """The text of each file by its path in *directory*; None if this fleet does not need the file."""
     contents: dict[Path, str | None] = {}
-    folders: dict[str, list[str]] = {}
     for subject, content in render(fleet, boot_files(), only):
         contents[Path(subject.folder, f"{subject.name}.yaml")] = content or None
-        folders.setdefault(subject.folder, []).extend([f"{subject.name}.yaml"] if content else [])
-    for folder, names in folders.items():
+    for folder in dict.fromkeys(str(path.parent) for path in contents):
+        # A file that was rendered earlier, and is not asked for now, stays.
+        files = [Path(folder, f"{subject.name}.yaml") for subject in SUBJECTS if subject.folder == folder]
+        names = [file.name for file in files if contents.get(file, (directory / file).is_file())]
         head = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": names}
         contents[Path(folder, KUSTOMIZATION)] = write_yaml(head) if names else None
     return contents
@@ -43,7 +58,7 @@ def tree(fleet: Fleet, only: tuple[str, ...]) -> dict[Path, str | None]:
 
 def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
     """Write the files, and remove rendered files that this fleet does not need."""
-    for path, content in tree(fleet, only).items():
+    for path, content in tree(fleet, only, directory).items():
         target = directory / path
         if content is None:
             target.unlink(missing_ok=True)
@@ -54,7 +69,7 @@ def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
 
 def differences(fleet: Fleet, only: tuple[str, ...], directory: Path) -> Iterator[str]:
     """One line for each file that differs from what this fleet renders to."""
-    for path, content in tree(fleet, only).items():
+    for path, content in tree(fleet, only, directory).items():
         target = directory / path
         existing = target.read_text() if target.is_file() else None
         if existing == content:

@@ -32,8 +32,12 @@ def remarks(preview: Preview) -> Iterator[Line]:
     if preview.denial is not None:
         yield line(f"{title}: ", line("denied", fg="red", bold=True), f": {preview.denial}")
         yield from pointer(preview)
+    elif preview.problem and not title:
+        yield line(line("not read", fg="red", bold=True), f": {preview.problem}")
+    elif preview.problem:
+        yield line(f"{title}: ", line("not read", fg="red", bold=True), f": {preview.problem}")
     elif preview.plan is None:
-        yield line(f"{title}: makes no pods")
+        yield line(f"{title}: {preview.why.removeprefix('it ')}")
     elif preview.plan.resolution is None or not preview.plan.patch:
         yield line(f"{title}: nothing changes: {preview.plan.why}")
     else:
@@ -55,10 +59,9 @@ def given(plan: Plan) -> str:
 
 def pointer(preview: Preview) -> Iterator[Line]:
     """The annotation with a caret under the character that does not fit."""
-    denial = preview.denial
-    if denial is None or denial.position is None or preview.subject.pod is None:
+    denial, value = preview.denial, preview.value
+    if denial is None or denial.position is None or value is None:
         return
-    value = preview.subject.pod["metadata"]["annotations"][ANNOTATION]
     if value.isprintable() and len(value) <= 100:
         yield line(f"  {ANNOTATION}: {value}")
         yield line(" " * (len(ANNOTATION) + 4 + denial.position), line("^", fg="red", bold=True))

@@ -49,6 +49,12 @@ class Group(click.Group):
             return super().invoke(ctx)
 
 
+class CouldNotLook(click.ClickException):
+    """There is no answer, neither yes nor no: a document or a cluster cannot be read."""
+
+    exit_code = 3
+
+
 @contextmanager
 def _printable_errors() -> Iterator[None]:
     try:

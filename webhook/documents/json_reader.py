@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
 import msgspec
 
-from webhook.documents.document import DEEPEST, Document, duplicate, line_of, too_deep
+from webhook.documents.document import DEEPEST, Document, Problem, duplicate, line_of, number, too_deep
 
 _TOKEN = re.compile(r'(?P<string>"(?:[^"\\]++|\\.)*+"?)(?P<key>\s*+:)?|(?P<open>[\[{])|[\]}]', re.DOTALL)
 """Possessive, and it also matches a string that does not end, so that it takes linear time for any text."""
 _SPACE = " \t\r\n"
+
+
+def _real(digits: str) -> int | float:
+    if math.isinf(real := float(digits)):
+        raise msgspec.DecodeError("a number is out of range")
+    return number(real)
+
+
+_decode = msgspec.json.Decoder(float_hook=_real).decode
 
 
 def read_json(text: str) -> Iterator[Document]:
@@ -19,12 +29,31 @@ def read_json(text: str) -> Iterator[Document]:
     start, line = 0, 1
     for end in _ends(text):
         begin = end - len(text[start:end].lstrip(_SPACE))
-        value = msgspec.json.decode(text[begin:end])
+        value = _decode(text[begin:end])
         _refuse_duplicates(text, begin, end)
         line += text.count("\n", start, begin)
         if value is not None:
             yield Document(value, line)
         start, line = end, line + text.count("\n", begin, end)
+
+
+def each_json(text: bytes) -> Iterator[Document | Problem]:
+    """The same for a text of which only a part is JSON; nothing if it is another kind of text."""
+    characters = text.decode(errors="replace")
+    if not characters.lstrip(_SPACE).startswith(("{", "[")):
+        return
+    start = 0
+    for end in _ends(characters):
+        before = line_of(characters, start) - 1
+        try:
+            for document in read_json(characters[start:end]):
+                yield document.after(before)
+        except Problem as problem:
+            yield problem.after(before)
+        except (msgspec.DecodeError, RecursionError) as error:
+            begin = end - len(characters[start:end].lstrip(_SPACE))
+            yield Problem(line_of(characters, begin), f"not JSON: {error}", "Correct it")
+        start = end
 
 
 def _ends(text: str) -> Iterator[int]:

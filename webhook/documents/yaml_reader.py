@@ -14,7 +14,18 @@ from typing import Any
 
 import yaml
 
-from webhook.documents.document import DEEPEST, MOST_COPIES, Document, Problem, duplicate, line_of, too_deep
+from webhook.documents.document import (
+    DEEPEST,
+    MOST_COPIES,
+    OTHER,
+    Document,
+    KeyLines,
+    Problem,
+    duplicate,
+    line_of,
+    number,
+    too_deep,
+)
 from webhook.errors import quote
 
 _NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -49,12 +60,13 @@ def read_yaml(text: str) -> Iterator[Document]:
     except yaml.MarkedYAMLError as bad:
         index = mark.index if (mark := bad.problem_mark or bad.context_mark) else 0
         problem = f"not YAML: {bad.problem}"
-        if bad.context and bad.context_mark:
-            problem += f" {bad.context} that begins on line {bad.context_mark.line + 1}"
+        begins = bad.context_mark.line + 1 if bad.context and bad.context_mark else 0
+        if begins:
+            problem += f" {bad.context} that begins on line {OTHER}"
         hints = ["Indent with spaces, not with tabs"] if text[index : index + 1] == "\t" else []
         hints += [hint for part, hint in _HINTS.items() if part in problem]
         hint = [*hints, "Correct it there or in the lines before"][0].format(quote(text[index : index + 1]))
-        raise Problem(line_of(text.rstrip("\n"), index), problem, hint) from None
+        raise Problem(line_of(text.rstrip("\n"), index), problem, hint, begins) from None
 
 
 class _Builder:
@@ -64,6 +76,7 @@ class _Builder:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
         self._anchors: dict[str | None, Any] = {}
         self._copies = 0
+        self._keys: KeyLines = {}
         self._open: list[Any] = []
         """The lists and mappings that are still being read, the outermost first."""
 
@@ -73,9 +86,10 @@ class _Builder:
                 if event.version not in (None, (1, 1)):
                     raise Problem(_line(event), "Kubernetes reads only YAML 1.1", "Remove the line with %YAML")
                 self._anchors.clear()
+                self._keys = {}
                 event = next(self._events)
                 if (value := _in_json(self._value(event), event)) is not None:
-                    yield Document(value, _line(event))
+                    yield Document(value, _line(event), self._keys)
 
     def _value(self, event: Any) -> Any:
         """The value that begins with *event*."""
@@ -99,6 +113,7 @@ class _Builder:
 
     def _fill(self, mapping: dict[str, Any]) -> None:
         lines: dict[str, int] = {}
+        self._keys[id(mapping)] = mapping, lines
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if _is_merge(event):
                 for source in self._merged(next(self._events)):
@@ -165,7 +180,7 @@ def _resolve(plain: str) -> bool | int | float | str | None:
             if -(2**63) <= (integer := int(text, base)) < (2**63 if digits[0] in "+-" else 2**64):
                 return integer
             break
-    return number if _FLOAT.fullmatch(digits) and not math.isinf(number := float(digits)) else plain
+    return real if _FLOAT.fullmatch(digits) and not math.isinf(real := float(digits)) else plain
 
 
 def _key(value: Any, event: yaml.Event) -> str:
@@ -183,12 +198,12 @@ def _key(value: Any, event: yaml.Event) -> str:
 
 
 def _in_json(value: Any, event: yaml.Event) -> Any:
-    """*value* as it is after conversion to JSON, which has no infinity and writes 1.0 as 1."""
+    """*value* as it is after conversion to JSON, which has no infinity."""
     if not isinstance(value, float):
         return value
     if not math.isfinite(value):
         raise Problem(_line(event), "JSON has no infinity and no NaN", "Put it in quotes, or write a number")
-    return int(value) if value.is_integer() and -(2**63) <= value < 2**63 else value
+    return number(value)
 
 
 def _is_merge(event: Any) -> bool:

@@ -8,60 +8,47 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic.alias_generators import to_camel
-
 from webhook.errors import FleetProblem, quote
-from webhook.fleet.file import DevicePlugin, PoolEntry, path
-from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.fleet.check_nodes import check_nodes, given_of
+from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
+from webhook.fleet.file import DevicePlugin, PoolEntry
+from webhook.fleet.pool import Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
-from webhook.slices.layout import fits
+from webhook.slices.layout import engines_missing, fits
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import nearest
-
-RESERVED_LABELS = (
-    "karpenter.sh/",
-    "karpenter.k8s.aws/",
-    "gpu-slice/",
-    "kubernetes.io/",
-    "beta.kubernetes.io/",
-    "topology.kubernetes.io/",
-    "node.kubernetes.io/",
-)
-"""Prefixes of labels that Karpenter, the cloud or gpu-slice set themselves (Karpenter ``pkg/apis/v1/labels.go``)."""
-
-KARPENTER_ONLY = {
-    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
-    "node_role", "disk", "ami",
-}  # fmt: skip
-"""Fields of a pool that say how Karpenter launches its nodes."""
 
 LONGEST_RESOURCE = 63
 """Characters of a resource name, prefix included: k8s-device-plugin ``api/config/v1/resources.go``."""
 
 
+MOST_MPS = 48
+"""Clients of one MPS server: k8s-device-plugin v0.20.0 ``cmd/mps-control-daemon/mps/device.go``, ``maxClients``.  CUDA
+13.1 allows 60, the daemon does not."""
+
 OLDEST_PLUGIN = (0, 20)
 """k8s-device-plugin 0dfdfb979."""
-
-LONGEST_AMI = 30
-"""Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
 
 BOTTLEROCKET_GPUS = ("a100.40gb", "a100.80gb", "h100.80gb", "h200.141gb", "b200.180gb")
 """GPUs that Bottlerocket cuts.  It ignores an unknown name, and then cuts every GPU into one 7g."""
 
 
-def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue) -> Iterator[FleetProblem]:
-    """Everything wrong with one pool."""
+def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: bool = False) -> Iterator[FleetProblem]:
+    """Everything wrong with one pool.  *partial*: fields that could not be read have their defaults."""
     where = f"pools[{index}]"
     gpu = catalogue.gpus.get(entry.gpu)
     if gpu is None:
-        family = [candidate.name for candidate in catalogue.gpus.values() if candidate.family == entry.gpu]
-        like = " or ".join(f"'{name}'" for name in family) or nearest(entry.gpu, catalogue.gpus)
-        hint = f"Write {like}" if like else "`gpu-slice profiles --all` lists them"
-        yield FleetProblem(f"{where}.gpu", f"{quote(entry.gpu)} is not a GPU of the catalogue", hint)
+        names = catalogue.meant(entry.gpu) or filter(None, [nearest(entry.gpu, catalogue.gpus)])
+        like = " or ".join(f"'{name}'" for name in names)
+        hint = f"Write {like}, or add it" if like else "`gpu-slice profiles --all` lists them; add it"
+        problem = f"{quote(entry.gpu)} is not a GPU of the catalogue"
+        yield FleetProblem(f"{where}.gpu", problem, f"{hint} under catalogue.gpus")
     else:
         yield from _check_partition(where, entry, gpu)
     yield from _check_instance_types(where, entry, gpu, catalogue)
-    yield from _check_settings(where, entry)
+    if not partial:
+        fits_a_gpu = gpu is None or next(_check_partition(where, entry, gpu), None) is None
+        yield from check_nodes(where, entry, catalogue, cut=fits_a_gpu)
 
 
 def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
@@ -70,11 +57,24 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
     if len(given) != 1:
         yield FleetProblem(
             f"{where}.partition",
-            f"{_given(given)} given",
-            "Give one of mig, timeSlicing and mps",
+            f"{given_of(given)} given",
+            f"Give one of mig, timeSlicing and mps: {ALIKE}" + (", so make two pools" if given else ""),
         )
         return
+    if partition.mps is not None and partition.mps.replicas > MOST_MPS:
+        yield FleetProblem(
+            f"{where}.partition.mps.replicas",
+            f"NVIDIA's MPS daemon exits with more than {MOST_MPS} replicas, not {partition.mps.replicas}",
+            f"Write at most {MOST_MPS}, or timeSlicing",
+        )
     if partition.mig is None:
+        sharing = partition.time_slicing or partition.mps
+        if sharing is not None and not sharing.renamed and entry.nodes != "existing":
+            yield FleetProblem(
+                f"{where}.partition.{given[0]}.renamed",
+                "the device plugin that is rendered for these nodes renames the shares",
+                "Remove it, or write 'nodes: existing'",
+            )
         if entry.strategy == "single":
             yield FleetProblem(f"{where}.strategy", "'single' is for MIG, and this pool has none", "Remove strategy")
         return
@@ -91,11 +91,14 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
 
 def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
     layout: dict[GpuProfile, int] = {}
-    for text, count in (entry.partition.mig or {}).items():
+    for text, count in sorted((entry.partition.mig or {}).items()):
         location = f"{where}[{text}]"
         try:
             name = MigProfile.parse(text)
         except BadProfile as error:
+            if WHOLE.search(text):
+                yield FleetProblem(location, f"{quote(text)} is not a MIG profile, and {ALIKE}", ONE_LAYOUT)
+                continue
             yield FleetProblem(
                 location, f"{quote(text)} is not a MIG profile: expected {error.expected}", "Write it as in '1g.5gb'"
             )
@@ -123,13 +126,25 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
         layout[profile] = count
     if len(layout) != len(entry.partition.mig or {}):
         return
-    if not fits(gpu, layout):
+    if not all(profile.starts for profile in layout):
+        yield FleetProblem(
+            where,
+            f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
+            f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
+        )
+    elif engines := engines_missing(gpu, layout):
+        yield FleetProblem(
+            where,
+            f"{_spell(layout)} does not fit on one {gpu.name}: it takes {engines}",
+            "Beside '+me.all' only profiles with '-me' fit, and one slice may have '+me'",
+        )
+    elif not fits(gpu, layout):
         most = ", ".join(f"{profile}: {profile.most}" for profile in layout)
         yield FleetProblem(
             where,
             f"{_spell(layout)} does not fit on one {gpu.name}, "
             f"which has {gpu.compute_slices} compute and {gpu.memory_slices} memory slices",
-            f"The largest counts of one profile alone are {most}; combine fewer",
+            f"The largest counts of one profile alone are {most}; combine fewer: it is the layout of one GPU",
         )
     if entry.strategy == "single" and len(layout) > 1:
         yield FleetProblem(
@@ -137,7 +152,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             "with the strategy 'single' the device plugin needs one profile, and exits if there are several",
             "Give one profile, or write 'strategy: mixed'",
         )
-    if entry.ami.startswith("bottlerocket"):
+    if entry.bottlerocket:
         yield from _check_bottlerocket(where, entry, gpu, layout)
 
 
@@ -169,10 +184,6 @@ def _check_bottlerocket(
             )
 
 
-def _given(names: list[str]) -> str:
-    return f"{' and '.join(names)} are" if len(names) > 1 else "nothing is"
-
-
 def _spell(layout: Mapping[GpuProfile, int]) -> str:
     return " + ".join(f"{count} x {profile}" for profile, count in layout.items())
 
@@ -182,7 +193,7 @@ def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
     serving: dict[tuple[object, ...], list[int]] = {}
     for index, pool in enumerate(pools):
         for offer in pool.offers if pool.entry.nodes == "karpenter" else ():
-            key = (str(offer), offer.resource, pool.architecture, pool.entry.weight)
+            key = (str(offer), offer.resource, pool.architecture, pool.entry.node_pool.get("weight", pool.entry.weight))
             serving.setdefault(key, []).append(index)
     slices: dict[tuple[int, ...], list[str]] = {}
     for (name, *_), found in serving.items():
@@ -237,70 +248,6 @@ def _check_instance_types(
         )
 
 
-def _check_settings(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
-    for key in entry.labels or {}:
-        if key.startswith(RESERVED_LABELS):
-            yield FleetProblem(
-                path((*_steps(where), "labels", key)),
-                "this label is set by Karpenter, the cloud or gpu-slice",
-                f"Choose another key; {POOL_LABEL} is set to the pool's name",
-            )
-    for index, taint in enumerate(entry.taints):
-        if any((earlier.key, earlier.effect) == (taint.key, taint.effect) for earlier in entry.taints[:index]):
-            yield FleetProblem(
-                f"{where}.taints[{index}]",
-                f"the pool has another taint '{taint.key}' with the effect {taint.effect}",
-                "Kubernetes allows only one: remove the other",
-            )
-    for index, bought in enumerate(entry.capacity_types):
-        if bought in entry.capacity_types[:index]:
-            yield FleetProblem(f"{where}.capacityTypes[{index}]", f"'{bought}' is given twice", "Give it once")
-    if len(entry.ami) > LONGEST_AMI:
-        yield FleetProblem(
-            f"{where}.ami",
-            f"'{entry.ami}' is longer than {LONGEST_AMI} characters, which Karpenter refuses",
-            "Write one such as 'al2023@v20260724'",
-        )
-    if entry.nodes == "existing":
-        for name in sorted(entry.model_fields_set & KARPENTER_ONLY):
-            yield FleetProblem(
-                f"{where}.{to_camel(name)}",
-                "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
-                "Remove it, or 'nodes: existing'",
-            )
-    if not entry.taints and not entry.untainted:
-        yield FleetProblem(
-            f"{where}.taints",
-            "without a taint any pod may be scheduled to these nodes",
-            "Remove 'taints' for the default, or add 'untainted: true'",
-        )
-    if entry.taints and entry.untainted and "taints" in entry.model_fields_set:
-        yield FleetProblem(f"{where}.untainted", "the pool has taints", "Write 'taints: []', or remove it")
-    if entry.untainted and "taints" not in entry.model_fields_set:
-        yield FleetProblem(f"{where}.untainted", "the pool has the default taint", "Write 'taints: []' beside it")
-    given = [name for name, value in entry.limit.model_dump().items() if value is not None]
-    if len(given) != 1:
-        yield FleetProblem(f"{where}.limit", f"{_given(given)} given", "Give slices or nodes")
-    reserved = "reserved" in entry.capacity_types
-    if reserved and not entry.capacity_reservations:
-        yield FleetProblem(
-            f"{where}.capacityTypes",
-            "'reserved' needs a capacity reservation",
-            "Add 'capacityReservations: [{id: cr-…}]'",
-        )
-    if entry.capacity_reservations and not reserved:
-        yield FleetProblem(
-            f"{where}.capacityReservations",
-            "the pool does not use them",
-            "Add 'reserved' to capacityTypes, or remove them",
-        )
-    for index, reservation in enumerate(entry.capacity_reservations):
-        if (reservation.id is None) == (reservation.tags is None):
-            yield FleetProblem(
-                f"{where}.capacityReservations[{index}]", "it needs either id or tags", "Give exactly one"
-            )
-
-
 def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:
     """What is wrong with the device plugin's image: an old version of NVIDIA's own, as far as its tag tells."""
     version = re.search(r"/k8s-device-plugin:v(\d+)\.(\d+)", plugin.image)
@@ -310,8 +257,3 @@ def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:
             f"'{plugin.image}' is older than v{'.'.join(map(str, OLDEST_PLUGIN))}, and counts 1g.5gb+me as 1g.5gb",
             "Write a newer one, or remove it",
         )
-
-
-def _steps(where: str) -> tuple[int | str, ...]:
-    name, _, index = where.partition("[")
-    return (name, int(index.rstrip("]")))

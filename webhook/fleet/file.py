@@ -6,14 +6,15 @@ field.  `schema` gives the same schema to editors.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, get_args
+import re
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
-from webhook.errors import BadFleet, FleetProblem, kind_of, quote
-from webhook.slices.catalogue import GPU_NAME, CatalogueFile
-from webhook.slices.suggest import nearest
+from webhook.errors import quote
+from webhook.slices.entries import CatalogueFile
 
 API_VERSION = "gpu-slice/v1"
 
@@ -27,9 +28,11 @@ LABEL_KEY = r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.
 LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 DURATION = r"^([0-9]+(s|m|h))+$"
 CLUSTER = r"^[A-Za-z0-9][-A-Za-z0-9_]{0,99}$"
+ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
-DISK = r"^[1-9][0-9]*(Gi|Ti)$"
+DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
@@ -52,6 +55,8 @@ class Replicas(Model):
 
     replicas: Annotated[int, Field(ge=2)]
     """Shares of one GPU.  The device plugin refuses 1."""
+    renamed: bool = True
+    """Whether a share is nvidia.com/gpu.shared.  On existing nodes it may be nvidia.com/gpu, the plugin's default."""
 
 
 class Partition(Model):
@@ -88,6 +93,23 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
+def _alias_or_terms(value: Any) -> Any:
+    if isinstance(value, str) and not re.match(AMI, value):
+        raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
+    if isinstance(value, list) and not (value and all(isinstance(term, dict) for term in value)):
+        raise PydanticCustomError("terms_type", "")
+    if not isinstance(value, str | list):
+        raise PydanticCustomError("string_type", "")
+    return value
+
+
+Object = dict[str, Any]
+"""A part of a Karpenter object, which Karpenter's own schema checks."""
+
+Terms = Annotated[list[Object], Field(min_length=1)]
+"""Karpenter's selector terms: what matches one of them is selected."""
+
+
 class DevicePlugin(Model):
     """Where the nodes pull NVIDIA's device plugin from."""
 
@@ -107,18 +129,29 @@ class PoolEntry(Model):
     partition: Partition
     instance_types: Annotated[list[str], Field(min_length=1)]
     """EC2 instance types that carry this GPU, all of one architecture."""
+    zones: Annotated[list[Annotated[str, Field(pattern=ZONE)]], Field(min_length=1)] | None = None
+    """Availability zones of the nodes, such as us-east-1a.  By default Karpenter takes those of its subnets."""
     strategy: Literal["mixed", "single"] = "mixed"
     """The device plugin's MIG strategy.  mixed: nvidia.com/mig-<profile>; single: nvidia.com/gpu, one profile."""
+    partitioned_by: Literal["boot", "gpu-operator"] = "boot"
+    """Who cuts the GPUs of a MIG pool that Karpenter launches: our script at boot, or the GPU Operator's MIG manager,
+    whose device plugin then serves the slices."""
     allocation: Literal["packed", "distributed"] | None = None
     """Which GPU of a node the device plugin takes next: one that is in use, or the one that is used least.
     Default: packed for MIG, as slices do not slow each other; distributed where pods share a GPU."""
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
+    node_labels: dict[LabelKey, LabelValue] = {}
+    """More labels of the nodes.  The webhook does not write them into pods."""
+    startup_taints: list[Taint] = []
+    """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
-    """Confirms `taints: []`: any pod may then be scheduled to the pool's nodes."""
+    """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
-    """existing: node groups or the GPU Operator create the nodes and label them gpu-slice/pool."""
+    """existing: node groups or NodePools of your own create the nodes and label them gpu-slice/pool."""
+    node_pools: Annotated[list[DnsLabel], Field(min_length=1)] | None = None
+    """With existing: the names of the Karpenter NodePools that create these nodes.  They get a NodeOverlay."""
     capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
     """spot is cheaper, but AWS may reclaim it at two minutes' notice, so it is not the default."""
     capacity_reservations: list[CapacityReservation] = []
@@ -127,16 +160,50 @@ class PoolEntry(Model):
     """How long an empty node is kept."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
+    budgets: Annotated[list[Object], Field(min_length=1)] | None = None
+    """Karpenter's disruption budgets: how many nodes may be replaced at a time, and when."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
+    termination_grace_period: Annotated[str, Field(pattern=DURATION)] | None = None
+    """How long a node may drain.  After that its pods are ended, also those that forbid it."""
     limit: Limit = Limit(nodes=10)
     """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Of several pools that serve a slice, Karpenter launches the largest weight; of equal ones, the last by name."""
-    ami: Annotated[str, Field(pattern=AMI)] = "al2023@v20260724"
-    """Pinned, so that a new image is a deliberate change."""
-    node_role: str | None = None
-    """IAM role of the nodes.  Default: KarpenterNodeRole-<cluster>."""
+    ami: Annotated[str | Terms, BeforeValidator(_alias_or_terms)] = "al2023@v20260724"
+    """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
+    are built on AL2023 and have NVIDIA's driver."""
+    node_role: Annotated[str, Field(pattern=ROLE)] | None = None
+    """Name of the IAM role of the nodes, not its ARN.  Default: KarpenterNodeRole-<cluster>."""
     disk: Annotated[str, Field(pattern=DISK)] = "200Gi"
+    """Size of a gp3 volume, from 20Gi to 58Ti."""
+    tags: dict[str, str] = {}
+    """Of the instances and their disks."""
+    subnets: Terms | None = None
+    """Karpenter's subnetSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    security_groups: Terms | None = None
+    """Karpenter's securityGroupSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
+    node_class: Object = {}
+    """Merged over the EC2NodeClass' spec that is rendered (RFC 7396).  `userData` is run before our own part."""
+    node_pool: Object = {}
+    """Merged over the NodePool's spec that is rendered (RFC 7396)."""
+
+    @property
+    def by_operator(self) -> bool:
+        """Whether the GPU Operator cuts the GPUs, and brings the device plugin."""
+        return self.partitioned_by == "gpu-operator"
+
+    @property
+    def bottlerocket(self) -> bool:
+        """Whether the nodes run Bottlerocket, and not AL2023."""
+        return isinstance(self.ami, str) and self.ami.startswith("bottlerocket")
+
+
+KARPENTER_ONLY = {
+    "capacity_types", "capacity_reservations", "empty_for", "consolidation", "expire_after", "limit", "weight",
+    "node_role", "disk", "ami", "startup_taints", "budgets", "termination_grace_period", "tags", "subnets",
+    "security_groups", "node_class", "node_pool", "partitioned_by",
+}  # fmt: skip
+"""Fields of a pool that say how Karpenter launches its nodes."""
 
 
 class NamespaceEntry(Model):
@@ -159,6 +226,8 @@ class FleetFile(Model):
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
+    defaults: Object = {}
+    """Fields of a pool that hold for every pool that does not give them itself."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
@@ -168,25 +237,13 @@ class FleetFile(Model):
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
 
-def read(data: Any) -> FleetFile:
-    """Validate *data*, a decoded fleet file.  Raises `BadFleet` with every problem."""
-    if not isinstance(data, dict):
-        raise BadFleet(
-            [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
-        )
-    try:
-        return FleetFile.model_validate(data)
-    except ValidationError as error:
-        raise BadFleet([_problem(detail, data) for detail in error.errors()]) from None
-
-
 def schema() -> dict[str, Any]:
     """The JSON Schema of the fleet file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gpu-slice fleet",
-        **FleetFile.model_json_schema(by_alias=True),
-    }
+    whole = FleetFile.model_json_schema(by_alias=True)
+    pool = whole["$defs"]["PoolEntry"]
+    whole["$defs"]["Defaults"] = {key: value for key, value in pool.items() if key != "required"}
+    whole["properties"]["defaults"] = {"$ref": "#/$defs/Defaults", "default": {}}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "gpu-slice fleet", **whole}
 
 
 def path(location: tuple[int | str, ...]) -> str:
@@ -200,81 +257,3 @@ def path(location: tuple[int | str, ...]) -> str:
         plain = isinstance(step, str) and step.replace("-", "").replace("_", "").isalnum()
         text += (f".{step}" if text else str(step)) if plain else f"[{step}]"
     return text or "fleet"
-
-
-_HINTS = {
-    DNS_LABEL: "Use lower-case letters, digits and '-', at most 63 characters",
-    NAMESPACE: "Write a namespace's name, in lower-case letters, digits and '-', or '*' for all others",
-    GPU_NAME: "Use lower-case letters, digits, '-' and '.', at most 63 characters",
-    LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
-    LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
-    DURATION: "Write a duration such as '300s', '15m' or '720h'",
-    DURATION_OR_NEVER: "Write a duration such as '720h', or 'Never'",
-    CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
-    AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
-    DISK: "Write a size such as '200Gi'",
-    RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
-    IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
-}
-_WANTED = {
-    "string_type": "a string: put it in quotes",
-    "int_type": "a whole number, without quotes",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
-    "model_attributes_type": "a mapping",
-}
-
-
-def _problem(error: Any, data: Any) -> FleetProblem:
-    # pydantic appends '[key]' where the key of a mapping is wrong.
-    location = tuple(step for step in error["loc"] if step != "[key]")
-    where, value, kind, context = path(location), error["input"], error["type"], error.get("ctx", {})
-    if kind == "missing":
-        return FleetProblem(where, "is missing", "Add it")
-    if kind == "extra_forbidden":
-        known = _known(location)
-        suggestion = nearest(str(location[-1]), known)
-        return FleetProblem(
-            where,
-            "is not a known field",
-            f"Write '{suggestion}'" if suggestion else f"The known fields are {', '.join(known)}",
-        )
-    if kind == "value_error":
-        return FleetProblem(where, str(context["error"]), f"Write 'apiVersion: {API_VERSION}', or upgrade")
-    if kind == "literal_error":
-        return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
-    if kind == "string_pattern_mismatch":
-        return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[context["pattern"]])
-    if kind == "too_short":
-        return FleetProblem(where, "is empty", "Add at least one entry")
-    if kind in ("greater_than_equal", "less_than_equal"):
-        bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
-        return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
-    wanted = _WANTED[kind]
-    return FleetProblem(where, kind_of(value), f"Write {wanted}")
-
-
-def _known(location: tuple[int | str, ...]) -> list[str]:
-    """The fields of the object that contains *location*."""
-    owner: type[BaseModel] = FleetFile
-    key_is_next = False
-    for step in location[:-1]:
-        if isinstance(step, int) or key_is_next:
-            key_is_next = False
-            continue
-        field = next((info for info in owner.model_fields.values() if info.alias == step), None)
-        inner = None if field is None else _model_in(field.annotation)
-        if field is None or inner is None:
-            break
-        key_is_next = "dict[" in str(field.annotation)
-        owner = inner
-    return [field.alias or name for name, field in owner.model_fields.items()]
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds: directly, or in a list or a mapping."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)

@@ -6,17 +6,19 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from webhook.documents import read as read_documents
-from webhook.errors import BadDocument, BadFleet, FleetProblem
-from webhook.fleet import file
+from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
+from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool
-from webhook.fleet.file import FleetFile
+from webhook.fleet.draft import Draft
+from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
-from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
@@ -33,8 +35,6 @@ class Fleet:
     pools: tuple[Pool, ...]
     policies: Mapping[str, Policy]
     catalogue: Catalogue
-    label_keys: frozenset[str]
-    """Every label key that any pool sets.  A node of another pool does not have it."""
     file: FleetFile
     offers: tuple[PoolOffer, ...]
     """Every kind of slice with its pool, in fleet order."""
@@ -66,28 +66,44 @@ def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fle
         raise BadFleet([FleetProblem(name, "cannot be read", str(error).rstrip("."))]) from error
     if len(documents) != 1:
         raise BadFleet([FleetProblem(name, f"has {len(documents)} documents", "Write one document with one fleet")])
-    return build(file.read(documents[0].value), catalogue)
+    return build(draft.read(documents[0].value), catalogue)
 
 
-def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
-    """Check *fleet_file* against the catalogue, its own additions included.  Raises `BadFleet`."""
+def build(read: Draft, built_in: Catalogue) -> Fleet:
+    """Check *read* against the catalogue, its own additions included.  Raises `BadFleet` with every problem."""
+    problems, own, catalogue = list(read.problems), read.catalogue, built_in
     try:
-        catalogue = Catalogue.build(catalogue.file, fleet_file.catalogue)
+        if own is not None:
+            own = own.model_copy(update={"gpus": dict(sorted(own.gpus.items()))})  # messages list them in this order
+            catalogue = Catalogue.build(built_in.file, own)
     except BadCatalogue as bad:
-        raise BadFleet([FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint)]) from bad
-    problems = list(_check_names(fleet_file))
-    for index, entry in enumerate(fleet_file.pools):
-        problems += check_pool(index, entry, catalogue)
-    problems += check_pools(fleet_file)
-    problems += check_device_plugin(fleet_file.device_plugin)
-    if problems:
-        raise BadFleet(problems)
+        problems.append(FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint))
+        own = None
+    problems += _check_names(read.names)
+    for index, entry in read.pools.items():
+        # What a catalogue that cannot be read would have added is not known.
+        if own is not None or (
+            entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
+        ):
+            checked = check_pool(index, entry, catalogue, partial=index in read.partial)
+            problems += (_where_written(problem, read.inherited.get(index, ())) for problem in checked)
+    problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
+    problems += check_pools(read)
+    problems += _check_operator(read.pools)
+    if read.device_plugin is not None:
+        problems += check_device_plugin(read.device_plugin)
+    fleet_file = read.file
+    if problems or fleet_file is None:
+        raise BadFleet([*problems, *check_slices(read.namespaces, None)])
     pools: list[Pool] = []
+    keys = {
+        key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
+    }
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
-        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order))
-    if problems := list(check_slices(fleet_file, pools)):
+        pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
+    if problems := list(check_slices(read.namespaces, pools)):
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
@@ -96,7 +112,6 @@ def build(fleet_file: FleetFile, catalogue: Catalogue) -> Fleet:
         pools=tuple(pools),
         policies=read_policies(fleet_file),
         catalogue=catalogue,
-        label_keys=frozenset(key for pool in pools for key in pool.labels),
         file=fleet_file,
         offers=offers,
         by_profile={
@@ -114,9 +129,30 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
 
 
-def _check_names(fleet_file: FleetFile) -> Iterator[FleetProblem]:
+def _where_written(problem: FleetProblem, inherited: Container[str]) -> FleetProblem:
+    """*problem* of a pool, as one of `defaults` if its field is *inherited* from there."""
+    _, _, rest = problem.path.partition("].")
+    field = re.match(r"[A-Za-z]*", rest)
+    if field is not None and field[0] in inherited:
+        return replace(problem, path=f"defaults.{rest}")
+    return problem
+
+
+def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
+    by_operator = [(index, entry.strategy) for index, entry in pools.items() if entry.by_operator]
+    for index, strategy in by_operator:
+        if strategy != by_operator[0][1]:
+            yield FleetProblem(
+                f"pools[{index}].strategy",
+                f"the GPU Operator has one strategy for the whole cluster, and pools[{by_operator[0][0]}] has another",
+                f"Write '{by_operator[0][1]}', or 'partitionedBy: boot'",
+            )
+
+
+def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:
     seen: set[str] = set()
-    for index, entry in enumerate(fleet_file.pools):
-        if entry.name in seen:
-            yield FleetProblem(f"pools[{index}].name", f"'{entry.name}' is the name of two pools", "Rename one")
-        seen.add(entry.name)
+    for index, name in enumerate(names):
+        if name in seen:
+            yield FleetProblem(f"pools[{index}].name", f"{quote(name)} is the name of two pools", "Rename one")
+        elif name is not None:
+            seen.add(name)

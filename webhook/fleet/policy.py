@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from webhook.errors import FleetProblem, quote
-from webhook.fleet.file import FleetFile, path
+from webhook.fleet.draft import Draft
+from webhook.fleet.file import FleetFile, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice
@@ -43,10 +44,12 @@ def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
     }
 
 
-def check_pools(fleet_file: FleetFile) -> Iterator[FleetProblem]:
+def check_pools(draft: Draft) -> Iterator[FleetProblem]:
     """Pools that a namespace names and the file does not have."""
-    names = [pool.name for pool in fleet_file.pools]
-    for namespace, entry in fleet_file.namespaces.items():
+    names = [name for name in draft.names if name is not None]
+    if len(names) < len(draft.names) or not names:
+        return  # it may be the one whose name cannot be read
+    for namespace, entry in draft.namespaces.items():
         for index, name in enumerate(entry.pools or []):
             if name not in names:
                 suggestion = nearest(name, names)
@@ -57,19 +60,19 @@ def check_pools(fleet_file: FleetFile) -> Iterator[FleetProblem]:
                 )
 
 
-def check_slices(fleet_file: FleetFile, pools: list[Pool]) -> Iterator[FleetProblem]:
-    """Slices that a namespace names and none of *pools* has."""
-    offers = [offer for pool in pools for offer in pool.offers]
-    known = list(dict.fromkeys(map(str, offers)))
-    for namespace, entry in fleet_file.namespaces.items():
+def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | None) -> Iterator[FleetProblem]:
+    """Slices that a namespace names and none of *pools* has.  None: the pools are not known, and may have any slice."""
+    offers = [offer for pool in pools or () for offer in pool.offers]
+    known = ", ".join(dict.fromkeys(map(str, offers)))
+    for namespace, entry in namespaces.items():
         for index, text in enumerate(entry.slices or []):
             choice = _choice(text)
-            if choice and any(offer.satisfies(choice) for offer in offers):
+            if choice and (pools is None or any(offer.satisfies(choice) for offer in offers)):
                 continue
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
                 f"{quote(text)} is not a slice of this fleet",
-                f"The slices are {', '.join(known)}",
+                f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'",
             )
 
 

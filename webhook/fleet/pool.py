@@ -7,21 +7,23 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, TypeAlias
 
 from webhook.fleet.file import PoolEntry
+from webhook.fleet.labels import Labels, node_labels
 from webhook.slices.catalogue import Gpu, GpuProfile, InstanceType
-from webhook.slices.profile import MigProfile
+from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import SHARED, Choice, Fraction, Memory
 
 POOL_LABEL = "gpu-slice/pool"
 WHOLE_GPU = "nvidia.com/gpu"
-"""The extended resource of a whole GPU, and of a slice under the device plugin's ``single`` strategy."""
+"""The extended resource of a whole GPU, of a slice under the device plugin's ``single`` strategy, and of a share where
+the plugin does not rename them."""
 SHARED_GPU = "nvidia.com/gpu.shared"
 """The extended resource of a share of a GPU, with the device plugin's ``renameByDefault``."""
 
 MIB_PER_GIB = 1024
 
 
-Size: TypeAlias = tuple[int, int, bool]
-"""Compute slices, memory by the profile's number, media engines: the smallest that satisfies a choice is taken."""
+Size: TypeAlias = tuple[int, int, int]
+"""Compute slices, memory by the profile's number, attribute: the smallest that satisfies a choice is taken."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ class SharedOffer:
     order: int
     """Its position among all offers of the fleet."""
 
-    size: ClassVar[Size] = (0, 0, False)
+    size: ClassVar[Size] = (0, 0, 0)
 
     def __str__(self) -> str:
         return str(SHARED)
@@ -96,11 +98,11 @@ class Taint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class NodeShape:
-    """One kind of node that a pool may have: an instance type with a capacity type."""
+    """One kind of node that a pool may have: an instance type with a capacity type and a zone."""
 
     instance_type: InstanceType
-    labels: Mapping[str, str]
-    """The labels that are known before the node exists."""
+    labels: Labels
+    """What is known of its labels before the node exists: see `webhook.fleet.labels`."""
     capacity: Mapping[str, int]
     """Slices by resource."""
 
@@ -122,19 +124,24 @@ class Pool:
     """Its entry in the fleet file."""
 
 
-def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int) -> Pool:
-    """The pool that *entry* describes.  The entry has been checked."""
-    labels = {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
+def labels_of(entry: PoolEntry, gpu: Gpu) -> dict[str, str]:
+    """The labels that select the pool's nodes."""
+    return {WHOLE_GPU: gpu.family} if entry.labels is None else dict(entry.labels)
+
+
+def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order: int, others: Iterable[str]) -> Pool:
+    """The pool that *entry* describes.  The entry has been checked.  *others*: keys of labels of all pools."""
+    labels = labels_of(entry, gpu)
     offers = tuple(_offers(entry, gpu, first_order))
     types = tuple(types)
     shapes = tuple(
         NodeShape(
             instance_type=instance_type,
-            labels=_node_labels(entry, labels, instance_type) | capacity_type,
+            labels=known,
             capacity={offer.resource: offer.per_gpu * instance_type.gpus for offer in offers},
         )
         for instance_type in types
-        for capacity_type in _capacity_types(entry)
+        for known in node_labels(entry, instance_type, {POOL_LABEL: entry.name} | labels | entry.node_labels, others)
     )
     return Pool(
         name=entry.name,
@@ -154,46 +161,17 @@ def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     if partition.mig is None:
         sharing = partition.time_slicing or partition.mps
         if sharing is not None:
-            yield SharedOffer(gpu, SHARED_GPU, sharing.replicas, order)
+            yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return
-    for index, (text, count) in enumerate(partition.mig.items()):
-        name = MigProfile.parse(text)
+    counts = {MigProfile.parse(text): count for text, count in partition.mig.items()}
+    # Largest first, whatever the order of the file.
+    for index, name in enumerate(sorted(counts, key=_size, reverse=True)):
         profile = gpu.profile(name)
         if profile is None:
             raise ValueError(f"{gpu.name} has no profile {name}")  # `webhook.fleet.check` has refused it
         resource = WHOLE_GPU if entry.strategy == "single" else name.resource
-        size = (profile.compute_slices, name.memory_gb, name.media_extensions)
-        yield MigOffer(gpu, resource, count, order + index, name, profile, size)
+        yield MigOffer(gpu, resource, counts[name], order + index, name, profile, _size(name))
 
 
-def _capacity_types(entry: PoolEntry) -> list[dict[str, str]]:
-    if entry.nodes != "karpenter":
-        return [{}]
-    return [{"karpenter.sh/capacity-type": name} for name in entry.capacity_types]
-
-
-def _node_labels(entry: PoolEntry, labels: Mapping[str, str], instance_type: InstanceType) -> dict[str, str]:
-    """Source: Karpenter's well-known labels (karpenter-provider-aws ``pkg/apis/v1/labels.go``)."""
-    family, _, size = instance_type.name.partition(".")
-    result = {
-        POOL_LABEL: entry.name,
-        "node.kubernetes.io/instance-type": instance_type.name,
-        "beta.kubernetes.io/instance-type": instance_type.name,
-        "kubernetes.io/arch": instance_type.architecture,
-        "beta.kubernetes.io/arch": instance_type.architecture,
-        "kubernetes.io/os": "linux",
-        "beta.kubernetes.io/os": "linux",
-    }
-    if entry.nodes == "karpenter":
-        result |= {
-            "karpenter.sh/nodepool": entry.name,
-            "karpenter.k8s.aws/instance-family": family,
-            "karpenter.k8s.aws/instance-size": size,
-            "karpenter.k8s.aws/instance-gpu-count": str(instance_type.gpus),
-            "karpenter.k8s.aws/instance-gpu-manufacturer": "nvidia",
-        }
-        if instance_type.gpu_name is not None:
-            result["karpenter.k8s.aws/instance-gpu-name"] = instance_type.gpu_name
-        if instance_type.gpu_memory is not None:
-            result["karpenter.k8s.aws/instance-gpu-memory"] = str(instance_type.gpu_memory)
-    return result | dict(labels)
+def _size(name: MigProfile) -> Size:
+    return name.compute_slices, name.memory_gb, ATTRIBUTES.index(name.attribute)

@@ -5,11 +5,15 @@ cloud-init runs the parts of ``userData`` once in an instance's life and blocks 
 the kubelet.  The part installs a systemd unit that does the same on every later boot.  Source: awslabs
 amazon-eks-ami ``templates/al2023/runtime/rootfs/etc/systemd/system/nodeadm-run.service``.
 
+A node is replaced when its ``userData`` changes.  So the script and the unit are sent without their comments, and a
+test holds what is sent to the byte.
+
 Bottlerocket cuts its GPUs itself, and time-sliced GPUs are not cut.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from webhook.fleet.check import bottlerocket_key
@@ -42,12 +46,10 @@ _MIME = """\
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary="{boundary}"
 
---{boundary}
-Content-Type: text/x-shellscript; charset="us-ascii"
-
-{part}
---{boundary}--
+{parts}--{boundary}--
 """
+_COMMENT = re.compile(r"^[ ]*#(?!!).*\n|[ ]{4}#.*$", re.MULTILINE)
+"""A line of its own, but for the first one's ``#!``, or four blanks after what it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,26 @@ class BootFiles:
 
 
 def user_data(pool: Pool, files: BootFiles) -> str | None:
-    """The ``userData`` of the nodes of *pool*; None if their image needs none."""
-    if pool.entry.ami.startswith("bottlerocket"):
-        return _bottlerocket(pool)
-    if pool.entry.partition.mig is None:
-        return None
+    """The ``userData`` of the nodes of *pool*; None if there is none.
+
+    What the fleet adds comes first: a node whose GPUs cannot be cut runs nothing after our own part.
+    """
+    added: str | None = pool.entry.node_class.get("userData")
+    if pool.entry.bottlerocket:
+        return _bottlerocket(pool) + (f"\n{added}" if added else "")
+    if pool.entry.partition.mig is None or pool.entry.by_operator:
+        return added
     part = _PART.format(layout=",".join(layout(pool)), script=files.script, unit=files.unit)
-    return _MIME.format(boundary=BOUNDARY, part=part)
+    parts = [_COMMENT.sub("", part)]
+    if added:
+        parts.insert(0, added)
+    return _MIME.format(boundary=BOUNDARY, parts="".join(map(_mime_part, parts)))
+
+
+def _mime_part(text: str) -> str:
+    """A part by what it begins with: a script, or a NodeConfig of nodeadm."""
+    kind = "text/x-shellscript" if text.startswith("#!") else "application/node.eks.aws"
+    return f'--{BOUNDARY}\nContent-Type: {kind}; charset="us-ascii"\n\n{text}\n'
 
 
 def layout(pool: Pool) -> list[str]:

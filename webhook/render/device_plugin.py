@@ -49,11 +49,11 @@ def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
     """Pools by the name of the configuration that their nodes' device plugin needs.
 
     Pools with existing nodes are left out, because a plugin already runs on those nodes.  So is Bottlerocket, which has
-    its own plugin.
+    its own plugin, and what the GPU Operator cuts.
     """
     result: dict[str, list[Pool]] = {}
     for pool in made_by_karpenter(fleet.pools):
-        if not pool.entry.ami.startswith("bottlerocket"):
+        if not pool.entry.bottlerocket and not pool.entry.by_operator:
             result.setdefault(_name(pool), []).append(pool)
     return result
 

@@ -21,16 +21,14 @@ DISABLED = "all-disabled"
 
 _HEAD = """\
 For the GPU Operator: migManager.config.name: {name}, mig.strategy: {strategies}.
-A node's label nvidia.com/mig.config selects its layout: set it to the name of the pool.
-For nodes that Karpenter launches, put that label under the NodePool's spec.template.metadata.labels.  Remove the
-userData from the EC2NodeClass: if two programs cut one GPU, the second deletes the slices of the first.  Do not apply
-our device plugin either, because the operator brings its own.
+A node's label nvidia.com/mig.config selects its layout: the name of the pool.  NodePools of pools with
+'partitionedBy: gpu-operator' have it.  Label existing nodes yourself.
 On AL2023, nodes have stayed NotReady after the MIG manager restarted the kubelet (NVIDIA/gpu-operator issue 2415)."""
 
 
 def mig_configs(fleet: Fleet) -> Iterator[Commented]:
     """One ConfigMap with a configuration for each pool with MIG, by the pool's name."""
-    pools = [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.ami.startswith("bottlerocket")]
+    pools = [pool for pool in fleet.pools if pool.entry.partition.mig and not pool.entry.bottlerocket]
     if not pools:
         return
     disabled: Manifest = {DISABLED: [{"devices": "all", "mig-enabled": False}]}

@@ -4,8 +4,8 @@ Without them a pod that asks for ``nvidia.com/mig-1g.5gb`` waits for ever: "no i
 resources".  An overlay changes what Karpenter expects, not what a node has: the boot script and the device
 plugin provide the slices.
 
-Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.13.0 or later.  Before
-that, one NodePool whose instance types cannot be listed keeps all overlays from being evaluated (karpenter#3002).
+Alpha, and off by default: ``settings.featureGates.nodeOverlay: true`` in Karpenter's chart, v1.13.0 or later:
+before that, one NodePool whose instance types cannot be listed made Karpenter drop all overlays (karpenter#3002).
 Source of the rules: Karpenter v1.15.0 ``pkg/apis/v1alpha1/nodeoverlay_validation.go`` and
 ``pkg/controllers/nodeoverlay/store.go``.
 """
@@ -17,13 +17,15 @@ from itertools import count
 
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
-from webhook.render.manifest import Commented, labels, made_by_karpenter
+from webhook.render.manifest import Commented, labels
 
 
 def node_overlays(fleet: Fleet) -> Iterator[Commented]:
-    """One for each pool and number of GPUs on a node."""
+    """One for each pool of Karpenter's nodes and number of GPUs on a node."""
     weights = count(1)
-    for pool in made_by_karpenter(fleet.pools):
+    for pool in fleet.pools:
+        if pool.entry.nodes == "existing" and pool.entry.node_pools is None:
+            continue
         for gpus, types in _by_gpus(pool).items():
             yield _overlay(pool, gpus, types, next(weights))
 
@@ -50,7 +52,7 @@ def _overlay(pool: Pool, gpus: int, types: list[str], weight: int) -> Commented:
         "spec": {
             "weight": weight,
             "requirements": [
-                {"key": "karpenter.sh/nodepool", "operator": "In", "values": [pool.name]},
+                {"key": "karpenter.sh/nodepool", "operator": "In", "values": pool.entry.node_pools or [pool.name]},
                 {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": types},
             ],
             "capacity": capacity,

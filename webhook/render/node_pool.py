@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import ZONE, for_operator
 from webhook.fleet.pool import POOL_LABEL, Pool
-from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter
+from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
@@ -20,29 +21,38 @@ def node_pools(fleet: Fleet) -> Iterator[Commented]:
 
 def _node_pool(pool: Pool) -> Manifest:
     entry = pool.entry
+    grace, startup = entry.termination_grace_period, [taint.model_dump() for taint in entry.startup_taints]
+    spec: Manifest = {
+        "weight": entry.weight,
+        "limits": _limits(pool),
+        "disruption": {
+            "consolidationPolicy": entry.consolidation,
+            "consolidateAfter": entry.empty_for,
+            **({"budgets": entry.budgets} if entry.budgets is not None else {}),
+        },
+        "template": {
+            "metadata": {"labels": {POOL_LABEL: pool.name, **for_operator(entry), **pool.labels, **entry.node_labels}},
+            "spec": {
+                "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
+                "expireAfter": entry.expire_after,
+                **({"terminationGracePeriod": grace} if grace is not None else {}),
+                **({"taints": [_taint(taint._asdict()) for taint in pool.taints]} if pool.taints else {}),
+                **({"startupTaints": [_taint(taint) for taint in startup]} if startup else {}),
+                "requirements": [
+                    _one_of("node.kubernetes.io/instance-type", entry.instance_types),
+                    _one_of("kubernetes.io/arch", [pool.architecture]),
+                    _one_of("kubernetes.io/os", ["linux"]),
+                    _one_of("karpenter.sh/capacity-type", entry.capacity_types),
+                    *([_one_of(ZONE, entry.zones)] if entry.zones else []),
+                ],
+            },
+        },
+    }
     return {
         "apiVersion": "karpenter.sh/v1",
         "kind": "NodePool",
         "metadata": {"name": pool.name, "labels": labels("karpenter")},
-        "spec": {
-            "weight": entry.weight,
-            "limits": _limits(pool),
-            "disruption": {"consolidationPolicy": entry.consolidation, "consolidateAfter": entry.empty_for},
-            "template": {
-                "metadata": {"labels": {POOL_LABEL: pool.name} | dict(pool.labels)},
-                "spec": {
-                    "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": pool.name},
-                    "expireAfter": entry.expire_after,
-                    **({"taints": [_taint(taint._asdict()) for taint in pool.taints]} if pool.taints else {}),
-                    "requirements": [
-                        _one_of("node.kubernetes.io/instance-type", entry.instance_types),
-                        _one_of("kubernetes.io/arch", [pool.architecture]),
-                        _one_of("kubernetes.io/os", ["linux"]),
-                        _one_of("karpenter.sh/capacity-type", entry.capacity_types),
-                    ],
-                },
-            },
-        },
+        "spec": merge(spec, entry.node_pool),
     }
 
 
@@ -67,6 +77,11 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
         notes["spec", "disruption"] = (
             "Consolidation moves running pods to fewer nodes: only for work that survives that."
         )
+    notes["spec", "template", "metadata", "labels", next(iter(for_operator(pool.entry)))] = (
+        "The layout in the ConfigMap of the GPU Operator's MIG manager."
+        if pool.entry.by_operator
+        else "Keeps the GPU Operator's plugin and MIG manager off these nodes, where there is one."
+    )
     if pool.taints:
         notes[*spec, "taints"] = "Not startupTaints: Karpenter waits until those are removed, and nothing removes them."
     return notes

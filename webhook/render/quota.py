@@ -51,6 +51,6 @@ def _notes(namespace: str, allowed: list[str], forbidden: list[str]) -> dict[Key
     }
     if WHOLE_GPU in forbidden:
         notes["spec", "hard", f"requests.{WHOLE_GPU}"] = (
-            "Under the strategy `single` a slice has the same name as a whole GPU elsewhere: this forbids both."
+            "A slice has the same name as a whole GPU elsewhere (`single`, or not renamed): this forbids both."
         )
     return notes

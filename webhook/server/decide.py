@@ -1,4 +1,4 @@
-"""A review's bytes in, the answer's bytes out: what the HTTPS port calls for ``POST /mutate``."""
+"""A review's bytes in, the answer's bytes out: what the HTTPS port calls for ``/mutate`` and ``/advise``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from time import perf_counter
 
+from webhook.admission.advise import advise
 from webhook.admission.plan import Plan, plan
 from webhook.admission.pod import Pod
 from webhook.admission.resolve import Plain, prepare
@@ -54,6 +55,15 @@ class Decide:
         if _log.isEnabledFor(logging.DEBUG):
             _log_decision(answered, took)
         return answered.body
+
+    def advise(self, body: bytes | bytearray) -> bytes:
+        """The answer to the review of a workload in *body*.  Raises as a decision does."""
+        fleet = self.fleet()
+        if fleet is None:
+            raise NoFleet
+        advice = advise(body, fleet)
+        self.metrics.advice.labels(advice.outcome).inc()
+        return advice.body
 
 
 def _log_decision(answered: Answer, took: float) -> None:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from webhook.admission.resolve import prepare
 from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
 from webhook.server.metrics import Metrics
@@ -36,7 +37,8 @@ class FleetWatch:
         if text == self._seen:
             return
         try:
-            self.current = self.load(text)
+            fleet = self.load(text)
+            prepare(fleet)  # what fails here would fail for every review
         except BadFleet as error:
             self._seen = text
             self._refuse("; ".join(map(str, error.problems)))
@@ -46,11 +48,11 @@ class FleetWatch:
             self._seen = None
             self.metrics.fleet_loaded.set(0)
             raise
-        self._seen = text
+        self.current, self._seen = fleet, text
         self.metrics.fleet_loaded.set(1)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()
-        _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in self.current.pools]}})
+        _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in fleet.pools]}})
 
     def _refuse(self, problem: str) -> None:
         self.metrics.fleet_loaded.set(0)

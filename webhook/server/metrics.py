@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from webhook.admission.review import Answer
+from webhook.codes import DENIALS, WARNINGS
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds.  The API server's own histogram begins at 5 ms."""
@@ -36,6 +37,14 @@ class _Admissions(Collector):
         for labels, count in list(self.metrics.admissions.items()):
             counted.add_metric(labels, count)
         yield counted
+        for name, what, codes in (
+            ("denials", "Pods that were denied, by reason", self.metrics.denials),
+            ("warnings", "Warnings to authors of admitted pods, by reason", self.metrics.warnings),
+        ):
+            family = CounterMetricFamily(f"gpu_slice_{name}", what, labels=["reason"])
+            for code, count in codes.items():
+                family.add_metric([code], count)
+            yield family
         sums = accumulate(self.metrics.took)
         buckets = list(zip([*map(str, BUCKETS), "+Inf"], sums, strict=True))
         duration = HistogramMetricFamily("gpu_slice_admission_duration_seconds", "From the whole body to the answer")
@@ -54,12 +63,19 @@ class Metrics:
         PlatformCollector(registry=self.registry)
         self.admissions: dict[tuple[str, str, str], int] = {}
         """Answered reviews by outcome, profile and pool."""
+        self.denials = dict.fromkeys(DENIALS, 0)
+        """Denied pods by the code of the denial: every code is there from the start."""
+        self.warnings = dict.fromkeys(WARNINGS, 0)
+        """Warnings by their code."""
         self.took = [0] * (len(BUCKETS) + 1)
         """Answered reviews by the bucket of their duration."""
         self.took_in_all = 0.0
         self.registry.register(_Admissions(self))
-        self.denials = Counter(
-            "gpu_slice_denials", "Pods that were denied, by reason", ["reason"], registry=self.registry
+        self.advice = Counter(
+            "gpu_slice_advice",
+            "Workloads that were looked at, by what was said: denied (their pods would be), warned or silent",
+            ["outcome"],
+            registry=self.registry,
         )
         self.refused = Counter(
             "gpu_slice_refused_requests",
@@ -116,14 +132,18 @@ class Metrics:
         self.took[bisect_left(BUCKETS, seconds)] += 1
         self.took_in_all += seconds
         profile = pool = ""
-        resolution = answer.plan.resolution if answer.plan is not None else None
-        if resolution is not None:
+        plan = answer.plan
+        if plan is None:
+            if answer.denial is not None:
+                self.denials[answer.denial.reason] += 1
+        elif (resolution := plan.resolution) is not None:
             profile = resolution.profile or SEVERAL
             pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
+            if plan.warnings:
+                for warning in plan.warnings:
+                    self.warnings[warning.code] += 1
         key = answer.outcome, profile, pool
         self.admissions[key] = self.admissions.get(key, 0) + 1
-        if answer.denial is not None:
-            self.denials.labels(answer.denial.reason).inc()
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

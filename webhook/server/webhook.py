@@ -1,4 +1,4 @@
-"""What is on the HTTPS port: ``POST /mutate``, and health for those who can only reach this port."""
+"""What is on the HTTPS port: ``POST /mutate`` and ``/advise``, and health for those who can only reach this port."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from time import monotonic
 from urllib.parse import parse_qsl
 
 from webhook.errors import BadReview
-from webhook.server.decide import NoFleet
+from webhook.server.decide import Decide, NoFleet
 from webhook.server.http import AGAIN, JSON, Refusal, Request, Response, require_json, wrong_method
 from webhook.server.settings import MOST_BODY
 
 MUTATE = "/mutate"
+ADVISE = "/advise"
 HEALTH = ("/healthz", "/readyz")
 
 _READING = (b"GET", b"HEAD")
 _MUTATE = MUTATE.encode()
+_ADVISE = ADVISE.encode()
 _HEALTH = tuple(path.encode() for path in HEALTH)
 
 
@@ -24,15 +26,14 @@ class Webhook:
 
     most_body = MOST_BODY
 
-    def __init__(self, decide: Callable[[bytes | bytearray], bytes], unready: Callable[[], str]) -> None:
+    def __init__(self, decide: Decide, unready: Callable[[], str]) -> None:
         self.decide = decide
-        """From a review to its answer.  Raises `BadReview` or `NoFleet`."""
         self.unready = unready
         """Why nothing more should be sent here; empty while all is well."""
 
     def check(self, request: Request) -> None:
         """See `Site.check`."""
-        if request.path == _MUTATE:
+        if request.path in (_MUTATE, _ADVISE):
             if request.method != b"POST":
                 raise wrong_method(b"POST")
             require_json(request)
@@ -45,10 +46,14 @@ class Webhook:
 
     def answer(self, request: Request) -> Response:
         """See `Site.answer`."""
-        if request.path != _MUTATE:
+        if request.path == _MUTATE:
+            decide: Callable[[bytes | bytearray], bytes] = self.decide
+        elif request.path == _ADVISE:
+            decide = self.decide.advise
+        else:
             return health(request.path, self.unready())
         try:
-            answer = self.decide(request.body)
+            answer = decide(request.body)
         except BadReview as error:
             raise Refusal(400, str(error)) from None
         except NoFleet:

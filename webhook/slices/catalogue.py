@@ -7,16 +7,14 @@ one of four on an A100-40GB.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from webhook.slices.entries import Architecture, CatalogueFile, Engines, GeometryEntry, ProfileEntry, RoleEntry
+from webhook.slices.profile import ATTRIBUTES, BadProfile, MigProfile
 
-from webhook.slices.profile import BadProfile, MigProfile
-
-Architecture = Literal["amd64", "arm64"]
+NO_ENGINES = Engines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +27,13 @@ class GpuProfile:
     most: int
     """Most instances on one GPU."""
     starts: tuple[int, ...]
-    """Memory slices at which an instance may start."""
+    """Memory slices at which an instance may start; empty where nobody has seen it."""
     size: int
     """Memory slices that an instance takes."""
     memory_mib: int | None
     """Memory of one instance in MiB, where it is verified on hardware."""
+    engines: Engines = NO_ENGINES
+    """Media engines that an instance takes."""
 
     def __str__(self) -> str:
         return str(self.profile)
@@ -57,6 +57,10 @@ class Gpu:
     profiles: tuple[GpuProfile, ...] = ()
     aliases: Mapping[MigProfile, MigProfile] = field(default_factory=dict)
     """Names that other drivers print for a profile, to the name in `profiles`."""
+    engines: Engines = NO_ENGINES
+    """Media engines in all."""
+    geometry: str = ""
+    """The name of its geometry in the catalogue."""
     unverified: str = ""
     """What of this entry is not verified on hardware."""
 
@@ -91,71 +95,8 @@ class InstanceType:
     """The node label ``karpenter.k8s.aws/instance-gpu-memory``, in MiB."""
 
 
-GPU_NAME = r"^[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?$"
-"""What may follow an ``@``, and be the value of a node label."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, strict=True)
-
-
-class RoleEntry(_Model):
-    """How an instance of one kind lies on a GPU."""
-
-    compute_slices: Annotated[int, Field(ge=1)]
-    most: Annotated[int, Field(ge=1)]
-    starts: list[Annotated[int, Field(ge=0)]]
-    size: Annotated[int, Field(ge=1)]
-
-
-class GeometryEntry(_Model):
-    """How a family of GPUs can be cut, whatever the memory."""
-
-    source: str
-    compute_slices: Annotated[int, Field(ge=1)]
-    memory_slices: Annotated[int, Field(ge=1)]
-    roles: dict[str, RoleEntry]
-    unverified: str = ""
-
-
-class ProfileEntry(_Model):
-    """The name and the memory of a role on one GPU."""
-
-    name: str
-    memory_mib: Annotated[Annotated[int, Field(ge=1)] | None, Field(alias="memoryMiB")] = None
-
-
-class GpuEntry(_Model):
-    """A GPU; what is not given comes from the one that ``like`` names."""
-
-    like: str | None = None
-    family: str | None = None
-    product: str | None = None
-    memory: str | None = None
-    geometry: str | None = None
-    source: str
-    unverified: str | None = None
-    device_ids: list[str] | None = None
-    aliases: dict[str, str] | None = None
-    profiles: dict[str, ProfileEntry] | None = None
-
-
-class InstanceTypeEntry(_Model):
-    """An instance type; the two Karpenter labels go together."""
-
-    gpu: str
-    gpus: Annotated[int, Field(ge=0)]
-    architecture: Architecture = "amd64"
-    gpu_name: str | None = None
-    gpu_memory: Annotated[int, Field(ge=1)] | None = None
-
-
-class CatalogueFile(_Model):
-    """The shape of ``gpus.yaml``, and of a fleet's own ``catalogue``."""
-
-    geometries: dict[str, GeometryEntry] = {}
-    gpus: dict[Annotated[str, Field(pattern=GPU_NAME)], GpuEntry] = {}
-    instance_types: dict[str, InstanceTypeEntry] = {}
+_DECORATION = re.compile(r"^(nvidia|tesla)-|-mig-.*|-shared$")
+"""What a product's name carries before and after the GPU: ``NVIDIA-A100-SXM4-40GB-MIG-1g.5gb``."""
 
 
 class BadCatalogue(ValueError):
@@ -172,6 +113,8 @@ class Catalogue:
 
     gpus: Mapping[str, Gpu]
     instance_types: Mapping[str, InstanceType]
+    products: Mapping[str, str]
+    """GPUs by name and by every name that NVIDIA prints for them, in lower case with dashes."""
     file: CatalogueFile
 
     @classmethod
@@ -182,11 +125,13 @@ class Catalogue:
             gpus={k: v for file in files for k, v in file.gpus.items()},
             instance_types={k: v for file in files for k, v in file.instance_types.items()},
         )
-        for name, geometry in merged.geometries.items():
+        # In one order, so that the first problem is the same whatever the order of the file.
+        for name, geometry in sorted(merged.geometries.items()):
             _check_geometry(f"geometries.{name}", geometry)
-        gpus = {name: _gpu(name, merged) for name in merged.gpus}
+        checked = {name: _gpu(name, merged) for name in sorted(merged.gpus)}
+        gpus = {name: checked[name] for name in merged.gpus}
         types = {}
-        for name, entry in merged.instance_types.items():
+        for name, entry in sorted(merged.instance_types.items()):
             if entry.gpu not in gpus:
                 raise BadCatalogue(
                     f"instanceTypes.{name}.gpu",
@@ -198,19 +143,35 @@ class Catalogue:
                     f"instanceTypes.{name}", "gpuName and gpuMemory go together", "Give both, or neither"
                 )
             types[name] = InstanceType(name, **entry.model_dump())
-        return cls(gpus, types, merged)
+        products: dict[str, str] = {}
+        for name, gpu_entry in merged.gpus.items():
+            for printed in (*(gpu_entry.printed or ()), gpus[name].product):
+                products.setdefault(_plain(printed), name)  # a copy may have the product of its model
+        products |= {name: name for name in gpus}
+        return cls(gpus, {name: types[name] for name in merged.instance_types}, products, merged)
 
     def families(self) -> set[str]:
         """Every name that may follow an ``@``."""
         return {gpu.name for gpu in self.gpus.values()} | {gpu.family for gpu in self.gpus.values()}
+
+    def meant(self, text: str) -> list[str]:
+        """The names of the GPUs that *text* means: a name, a product as NVIDIA prints it, or a family, in any case."""
+        word = _plain(text)
+        if word in self.products:
+            return [self.products[word]]
+        return sorted(gpu.name for gpu in self.gpus.values() if gpu.family == word)
 
     def having(self, profile: MigProfile) -> Iterable[Gpu]:
         """The GPUs that have *profile*, in the order of the catalogue."""
         return (gpu for gpu in self.gpus.values() if gpu.profile(profile))
 
 
+def _plain(name: str) -> str:
+    return _DECORATION.sub("", re.sub(r"[ _]+", "-", name.strip().lower()))
+
+
 def _check_geometry(path: str, geometry: GeometryEntry) -> None:
-    for name, role in geometry.roles.items():
+    for name, role in sorted(geometry.roles.items()):
         if any(start + role.size > geometry.memory_slices for start in role.starts):
             raise BadCatalogue(
                 f"{path}.roles.{name}",
@@ -230,7 +191,7 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
                 f"'{entry.like}' is not a GPU with an entry of its own",
                 "Name one that has no 'like'",
             )
-        entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles"}))
+        entry = base.model_copy(update=entry.model_dump(exclude_none=True, exclude={"profiles", "printed"}))
         if file.gpus[name].profiles is not None:
             entry = entry.model_copy(update={"profiles": file.gpus[name].profiles})
     gpu = Gpu(
@@ -250,16 +211,19 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         raise BadCatalogue(
             f"{path}.geometry",
             f"'{entry.geometry}' is not a geometry",
-            f"Write one of {', '.join(file.geometries)}",
+            f"Write one of {', '.join(sorted(file.geometries))}",
         )
     if geometry.unverified:
         gpu = replace(gpu, unverified="; ".join(filter(None, (gpu.unverified, geometry.unverified))))
-    profiles = tuple(
+    found = [
         _profile(f"{path}.profiles.{role}", profile, geometry.roles.get(role))
-        for role, profile in (entry.profiles or {}).items()
+        for role, profile in sorted((entry.profiles or {}).items())
+    ]
+    profiles = tuple(
+        sorted(found, key=lambda each: (each.compute_slices, each.size, ATTRIBUTES.index(each.profile.attribute)))
     )
     aliases = {}
-    for alias, text in (entry.aliases or {}).items():
+    for alias, text in sorted((entry.aliases or {}).items()):
         canonical = _name(f"{path}.aliases.{alias}", text)
         if canonical not in [profile.profile for profile in profiles]:
             raise BadCatalogue(f"{path}.aliases.{alias}", f"'{name}' has no profile '{text}'", "Name one that it has")
@@ -270,19 +234,23 @@ def _gpu(name: str, file: CatalogueFile) -> Gpu:
         memory_slices=geometry.memory_slices,
         profiles=profiles,
         aliases=aliases,
+        engines=geometry.engines or Engines(ofa=1),
+        geometry=entry.geometry,
     )
 
 
 def _profile(path: str, entry: ProfileEntry, role: RoleEntry | None) -> GpuProfile:
     if role is None:
         raise BadCatalogue(path, "the geometry has no such role", "Name a role of the geometry")
+    name = _name(f"{path}.name", entry.name)
     return GpuProfile(
-        profile=_name(f"{path}.name", entry.name),
+        profile=name,
         compute_slices=role.compute_slices,
         most=role.most,
         starts=tuple(role.starts),
         size=role.size,
         memory_mib=entry.memory_mib,
+        engines=role.engines or Engines(ofa=int(name.media_extensions)),
     )
 
 

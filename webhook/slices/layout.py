@@ -2,7 +2,7 @@
 
 Sizes do not add up: an instance must start at one of its profile's *placements*, counted in memory slices,
 so ``4g + 4g`` is impossible on a GPU where two would have room.  The search below places one instance after
-the other on the GPU's memory slices, within its compute slices, and tries every start.
+the other on the GPU's memory slices, within its compute slices and media engines, and tries every start.
 
 Source: NVIDIA MIG User Guide; the placements themselves are the catalogue's (see ``gpus.yaml``).
 """
@@ -14,18 +14,29 @@ from itertools import combinations_with_replacement
 
 from webhook.slices.catalogue import Gpu, GpuProfile
 
+_ENGINES = {"decoders": "decoders", "encoders": "encoders", "jpeg": "JPEG engines", "ofa": "optical flow accelerators"}
+
 
 def fits(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> bool:
     """Whether *gpu* can be cut into *layout*, a count for each profile of that GPU."""
     if any(count > profile.most for profile, count in layout.items()):
         return False
-    if sum(count for profile, count in layout.items() if profile.profile.media_extensions) > 1:
-        return False  # the media engines go to one instance
+    if engines_missing(gpu, layout):
+        return False
     if sum(profile.compute_slices * count for profile, count in layout.items()) > gpu.compute_slices:
         return False
     # Large ones first: they have the fewest placements, so a dead end shows early.
     wanted = sorted((profile for profile, count in layout.items() for _ in range(count)), key=lambda p: -p.size)
     return _place(wanted, 0, 0)
+
+
+def engines_missing(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> str:
+    """Which media engines *layout* takes more of than *gpu* has, in words; empty if there are enough of each."""
+    for kind, words in _ENGINES.items():
+        taken = sum(getattr(profile.engines, kind) * count for profile, count in layout.items())
+        if taken > (most := getattr(gpu.engines, kind)):
+            return f"{taken} {words}, of which it has {most}"
+    return ""
 
 
 def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:

@@ -18,6 +18,9 @@ from msgspec import Struct
 
 RESOURCE_PREFIX = "nvidia.com/mig-"
 
+ATTRIBUTES = ("", "-me", "+gfx", "+me", "+me.all")
+"""Among equal profiles, in the order in which they are given to a pod that did not ask for an attribute."""
+
 _NUMBER = r"[1-9][0-9]{0,3}"
 _ATTRIBUTE = r"[+.](?:me\.all|me|gfx)|-me"
 _PROFILE = re.compile(rf"(?:({_NUMBER})c\.)?({_NUMBER})g\.({_NUMBER})gb({_ATTRIBUTE})?\Z")

@@ -15,7 +15,7 @@ knows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -42,8 +42,10 @@ _HOWTO = f"Write {EXAMPLES}"
 _SPACES = re.compile(" *")
 _SEPARATORS = frozenset(",|=@")
 _WORD = re.compile(r"[^\s,|=@]+")
-_CONTAINER = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
-_GPU = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,61}[a-z0-9])?\Z")
+CONTAINER_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
+_GPU = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9 ]{0,61}[A-Za-z0-9])?\Z")  # a catalogue says what it means
+_PRODUCT = re.compile(r"(?:nvidia|tesla) [-._a-z0-9 ]*[a-z0-9]", re.IGNORECASE)
+_OF_GPU = re.compile(r" *@ *([^,|=@]*[^,|=@ ])")
 _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
 _SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
@@ -132,6 +134,21 @@ def bad(problem: str, position: int, hint: str) -> Denial:
     return Denial(problem, field=FIELD, hint=hint, reason="grammar", position=position)
 
 
+class Misspelt(Denial):
+    """An annotation that cannot be read, where what it means is likely."""
+
+    def __init__(self, problem: str, position: int, slices: Sequence[tuple[str, str]]) -> None:
+        super().__init__(problem, field=FIELD, hint="", reason="grammar", position=position)
+        self.slices = slices
+        self.values: list[tuple[str, str]] = []
+        """What may be meant, the likeliest first: as a choice, and as the complete annotation."""
+
+    def within(self, before: str, gpu: str, after: str) -> None:
+        """Say what to write: a slice of *gpu*, between the rest of the annotation."""
+        self.hint = "Write " + ", or ".join(f"'{slice}{gpu}'{what}" for slice, what in self.slices)
+        self.values = [(slice + gpu, before + slice + gpu + after) for slice, _ in self.slices]
+
+
 class _Parser:
     """Reads from left to right; each method is a rule of the grammar and moves `position` past it."""
 
@@ -180,18 +197,12 @@ class _Parser:
         if self.peek() == "=":
             raise bad(f"{quote(self.text)} names no container before '='", start, "Write 'container=slice'")
         name = self.word("a container name", "Write 'container=slice'")
-        if not _CONTAINER.match(name):
-            raise bad(
-                f"{quote(name)} cannot be a container's name",
-                start,
-                "Write 'container=slice' with a name from spec.containers",
-            )
+        if not CONTAINER_NAME.match(name):
+            hint = "Write 'container=slice' with a name from spec.containers"
+            raise bad(f"{quote(name)} cannot be a container's name", start, hint)
         if self.peek() != "=":
-            raise bad(
-                f"{quote(self.text)} names a container in one place and none at {quote(name)}",
-                start,
-                "Write 'container=slice' for each container",
-            )
+            problem = f"{quote(self.text)} names a container in one place and none at {quote(name)}"
+            raise bad(problem, start, "Write 'container=slice' for each container")
         self.separator()
         return self.request(name, start)
 
@@ -209,27 +220,32 @@ class _Parser:
         start = self.skip()
         word = self.word("a slice")
         spaced = _SPACED_COUNT.match(self.text, start)
-        if spaced and _readable(spaced[2]):
-            raise bad(
-                f"{quote(spaced[0])} has a space next to its count",
-                start + len(spaced[1]),
-                f"Write '{spaced[1]}x{spaced[2]}'",
-            )
-        count = _COUNT.match(word)
-        offset = count.end() if count else 0
-        kind = _slice(self.text, start + offset, word[offset:])
+        try:
+            if spaced and _readable(spaced[2]):
+                self.position, meant = spaced.end(), [(f"{spaced[1]}x{spaced[2]}", "")]
+                raise Misspelt(f"{quote(spaced[0])} has a space next to its count", start + len(spaced[1]), meant)
+            count = _COUNT.match(word)
+            offset = count.end() if count else 0
+            kind = _slice(start + offset, word[offset:], int(count[1]) if count else 1)
+        except Misspelt as error:
+            of_gpu = _OF_GPU.match(self.text, self.position)
+            after = self.text[of_gpu.end() if of_gpu else self.position :]
+            error.within(self.text[:start], f"@{of_gpu[1]}" if of_gpu else "", after)
+            raise
         gpu = None
         if self.peek() == "@":
             self.separator()
             position = self.skip()
-            gpu = self.word("a GPU after '@'", "Name one, as in '1g.5gb@a100', or remove the '@'")
+            hint = "Name one, as in '1g.5gb@a100', or remove the '@'"
+            gpu = self.word("a GPU after '@'", hint)
+            if product := _PRODUCT.match(self.text, position):
+                gpu, self.position = product[0], product.end()
             if not _GPU.match(gpu):
-                suggestion = gpu.lower() if _GPU.match(gpu.lower()) else "a100-40gb"
-                raise bad(f"{quote(gpu)} cannot be a GPU's name", position, f"Write '{word}@{suggestion}'")
+                raise bad(f"{quote(gpu)} cannot be a GPU's name", position, hint)
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
 
     def skip(self) -> int:
-        """Move past the spaces that may follow a separator.  The value must not begin with a space."""
+        """Move past spaces after a separator.  The value must not begin with one."""
         if self.position:
             self.position = self.after_spaces()
         return self.position
@@ -288,32 +304,46 @@ class _Parser:
         return quote(self.text[self.position :]) if self.position < len(self.text) else "the end"
 
 
-def _slice(value: str, start: int, word: str) -> Slice:
+def _slice(start: int, word: str, count: int = 1) -> Slice:
     if word == "shared":
         return SHARED
     if fraction := _FRACTION.match(word):
         share = Fraction(int(fraction[1]), int(fraction[2]))
         if share.numerator > share.denominator:
-            raise bad(f"'{word}' is more than a whole GPU", start, "Write at most '1/1', or a count such as '2x1/2'")
+            meant = [
+                (_times(count * share.numerator, f"1/{share.denominator}", start), " for as much in several slices")
+            ]
+            raise Misspelt(f"'{word}' is more than a whole GPU", start, meant)
         return share
     if memory := _MEMORY.match(word):
         return Memory(int(memory[1]), memory[2])
     try:
         return MigProfile.parse(word)
     except BadProfile as error:
-        rest = quote(word[error.position :]) if word[error.position :] else "the end"
-        hint = likely(word, _readable)
+        slices, hint = likely(word, _readable)
+        problem = f"{quote(word)} is not a slice"
         if LIKE_A_PROFILE.match(word):
-            raise bad(
-                f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}",
-                start + error.position,
-                hint or "Write it as in '1g.5gb' or '1g.10gb+me'",
-            ) from None
-        raise bad(f"{quote(word)} is not a slice", start, hint or _HOWTO) from None
+            rest = quote(word[error.position :]) if word[error.position :] else "the end"
+            problem = f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}"
+            start += error.position
+            hint = hint or "Write it as in '1g.5gb' or '1g.10gb+me'"
+        if slices:
+            meant = [(_times(count, slice, start), what) for slice, what in slices]
+            raise Misspelt(problem, start, meant) from None
+        raise bad(problem, start, hint or _HOWTO) from None
+
+
+def _times(count: int, slice: str, position: int) -> str:
+    """*slice*, which may have a count of its own, *count* times."""
+    own = _COUNT.match(slice)
+    total = count * (int(own[1]) if own else 1)
+    if total > 9_999:
+        raise bad(f"{total} slices are too many", position, "Write a count from 1 to 9999 before the 'x'")
+    return f"{total}x{slice[own.end() if own else 0 :]}" if total > 1 else slice
 
 
 def _readable(word: str) -> bool:
     try:
-        return bool(_slice(word, 0, word))
+        return bool(_slice(0, word))
     except Denial:
         return False

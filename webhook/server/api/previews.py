@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain
 from time import monotonic
 from typing import Any
 
 from fastapi import HTTPException
 
-from webhook.admission.preview import preview
-from webhook.admission.workloads import subjects
+from webhook.admission.preview import previews
+from webhook.admission.workloads import Subject, subjects
 from webhook.fleet.fleet import Fleet
 from webhook.server import settings
 from webhook.server.api.views import view
@@ -50,15 +50,22 @@ class Previews:
         if not waiting:
             return b""
         document, most = waiting.pop(), settings.MOST_PREVIEWED
-        if sum(1 for _ in islice(subjects(document), most + 1)) > most:
-            raise HTTPException(413, f"there are more than {most} documents. gpu-slice preview takes any number")
         end = monotonic() + settings.PREVIEW
+        found: list[Subject] = []
+        for subject in subjects(document):
+            if len(found) == most:
+                raise HTTPException(413, f"there are more than {most} pods. gpu-slice preview takes any number")
+            self._end_by(end)
+            found.append(subject)
         parts = []
-        for each in preview(document, fleet, namespace):
+        for each in chain.from_iterable(previews(subject, fleet, namespace) for subject in found):
             try:
                 parts.append(view(each).model_dump_json().encode())
             except ValueError as error:  # pydantic writes no lone surrogates
                 raise HTTPException(400, "the document has half a character, a lone surrogate") from error
-            if self.ended or monotonic() > end:
-                raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")
+            self._end_by(end)
         return b"[" + b",".join(parts) + b"]"
+
+    def _end_by(self, end: float) -> None:
+        if self.ended or monotonic() > end:
+            raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from webhook.admission.preview import Preview
+from webhook.admission.preview import Preview, shown
+from webhook.codes import NoteCode, Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
 
@@ -27,8 +28,19 @@ class DenialView(_View):
     """What to write instead."""
     position: int | None
     """Index of the first bad character of the annotation, where there is one."""
-    reason: str
-    """A stable word."""
+    code: Reason
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    reason: Reason
+    """The code, by the name that it has in metrics and logs."""
+
+
+class MessageView(_View):
+    """A warning about an admitted pod, or advice about what stands around it."""
+
+    code: WarningCode | NoteCode
+    """Its code; ``docs/messages.md`` has a paragraph for each."""
+    message: str
+    """One line."""
 
 
 class PreviewView(_View):
@@ -39,15 +51,15 @@ class PreviewView(_View):
     namespace: str | None
     template: str
     """Where the pod template stands; empty for a pod."""
-    outcome: Literal["sliced", "unchanged", "untouched", "denied"]
+    outcome: Literal["sliced", "unchanged", "untouched", "denied", "unknown", "unread"]
     why: str
-    """Where nothing changes, why."""
+    """Where nothing changes or nothing is known, why."""
     patch: list[dict[str, Any]]
     """RFC 6902 operations on the pod."""
     pod: dict[str, Any] | None
     """The pod as it would become."""
-    warnings: list[str]
-    advice: list[str]
+    warnings: list[MessageView]
+    advice: list[MessageView]
     """What stands in the wrong place around the pod."""
     denial: DenialView | None
 
@@ -69,11 +81,13 @@ def view(each: Preview) -> PreviewView:
         namespace=each.subject.namespace,
         template=each.subject.template,
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
-        why=each.plan.why if each.plan else "" if denial else "it makes no pods",
+        why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
-        pod=each.pod,
-        warnings=list(each.plan.warnings) if each.plan else [],
-        advice=list(each.subject.advice),
+        pod=shown(each.pod),
+        warnings=[MessageView(code=warning.code, message=warning.text) for warning in each.plan.warnings]
+        if each.plan
+        else [],
+        advice=[MessageView(code=note.code, message=str(note)) for note in each.subject.advice],
         denial=None
         if denial is None
         else DenialView(
@@ -82,6 +96,7 @@ def view(each: Preview) -> PreviewView:
             problem=denial.problem,
             hint=denial.hint,
             position=denial.position,
+            code=denial.reason,
             reason=denial.reason,
         ),
     )

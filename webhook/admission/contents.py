@@ -1,0 +1,245 @@
+"""Contents: what a document holds at any depth: pod templates, and keys that look like the annotation.
+
+An object may hold other objects (an AppWrapper, an OpenShift Template), and text that holds objects (a ConfigMap, the
+values of an Argo CD Application).  A document may be hostile, so the search takes time that is linear in its size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, TypeAlias
+
+from webhook import documents
+from webhook.admission.kinds import Kind, find, makes_no_pods
+from webhook.errors import BadDocument, quote
+from webhook.slices.request import ANNOTATION
+
+MOST_STRAYS = 100
+"""Keys that look like the annotation, of one document.  The others are counted."""
+
+MOST_TEXTS = 8
+"""Texts inside one document that are read as documents of their own."""
+
+LONGEST_KEY = 63
+"""Characters of a key that a path repeats."""
+
+_LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?", re.DOTALL)
+_MENTIONED = re.compile(r"gpu[-_]?[sS]lices?[\"']?\s*(?::|$)", re.MULTILINE)
+_POINTED_AT = re.compile(rf"[aA]nnotations[./]{ANNOTATION}\Z")
+"""The end of a parameter of a Helm chart, or of a path of a JSON patch, with a value beside it."""
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+_NOT_ANNOTATIONS = {"nodeSelector", "matchLabels", "selector"}
+"""Mappings in which such a key selects something else."""
+Path: TypeAlias = "tuple[Path, str | int] | None"
+"""The path of the parent, and a key; None for the document."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Object:
+    """An object of a document: the document itself, or one inside it."""
+
+    path: Path
+    kind: str
+    """Empty if it names none."""
+    name: str
+    namespace: str | None
+    metadata: Mapping[str, Any]
+    known: Kind | None
+    makes_no_pods: bool
+
+    @classmethod
+    def of(cls, value: Any, path: Path, namespace: str | None = None) -> Object:
+        """The object that *value* is; *namespace* is that of the object around it."""
+        metadata = mapping(value, "metadata")
+        api_version, kind = (value.get("apiVersion"), value.get("kind")) if isinstance(value, dict) else (None, None)
+        own = metadata.get("namespace")
+        return cls(
+            path,
+            _word(kind),
+            _word(metadata.get("name") or metadata.get("generateName")),
+            own if isinstance(own, str) and own else namespace,
+            metadata,
+            None if makes_no_pods(api_version, kind) else find(api_version, kind),
+            makes_no_pods(api_version, kind),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """A pod template, or a pod."""
+
+    path: Path
+    value: Mapping[str, Any]
+    object: Object
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stray:
+    """A key that looks like the annotation, where it is none of a template."""
+
+    place: Path
+    """The mapping in which it stands."""
+    key: str
+    value: Any
+    object: Object
+    template: Template | None
+    """The template around it."""
+
+    @property
+    def field(self) -> str:
+        """As in ``spec.annotations[gpu-slice]``."""
+        return f"{write_path(self.place)}[{self.key[:LONGEST_KEY]}]"
+
+
+@dataclass(slots=True)
+class Contents:
+    """What was found, in the order of the document."""
+
+    object: Object
+    templates: list[Template] = field(default_factory=list)
+    strays: list[Stray] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    """Texts that mention the annotation and could not be read."""
+    more: bool = False
+    """Whether there are more strays or texts than were looked at."""
+    texts: int = 0
+
+
+def search(document: Any, *, texts: bool = True) -> Contents:
+    """The contents of *document*, without those of its templates' own fields.  *texts*: whether to read texts in it."""
+    contents = Contents(Object.of(document, None))
+    stack: list[tuple[Any, Path, Object, Template | None, int]] = [(document, None, contents.object, None, 0)]
+    while stack:
+        value, path, around, template, depth = stack.pop()
+        inner: list[tuple[Any, Path, Object, Template | None]]
+        if isinstance(value, str):
+            inner = [(each, place, Object.of(each, place), None) for each, place in _read(value, path, contents)]
+        elif isinstance(value, list):
+            inner = [(each, (path, index), around, template) for index, each in enumerate(value)]
+        else:
+            if path is not None and template is None and _is_object(value):
+                around = Object.of(value, path, around.namespace)
+            if template is None and _is_template(value, path, around):
+                template = Template(path, value, around)
+                contents.templates.append(template)
+            _collect(value, path, around, template, contents)
+            inner = [
+                (each, (path, key), around, template)
+                for key, each in value.items()
+                if key != "managedFields" and not (key == "status" and path is around.path)
+            ]
+        if depth < documents.DEEPEST:
+            for each, place, owner, enclosing in reversed(inner):
+                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing)
+                if is_text or isinstance(each, dict | list):
+                    stack.append((each, place, owner, enclosing, depth + 1))
+    return contents
+
+
+def _is_text(value: str, path: Path, template: Template | None) -> bool:
+    """Whether it is to be read as a document: not where tools keep copies of the object, and not in a pod."""
+    if template is not None or "lice" not in value or last(path) == "annotations":
+        return False
+    return _MENTIONED.search(value) is not None
+
+
+def _is_object(value: Mapping[str, Any]) -> bool:
+    """Whether it is an object, and not a reference to one, which has no metadata."""
+    return "metadata" in value and isinstance(value.get("apiVersion"), str) and isinstance(value.get("kind"), str)
+
+
+def _is_template(value: Mapping[str, Any], path: Path, around: Object) -> bool:
+    if around.kind == "Pod":
+        return path is around.path
+    spec = value.get("spec")
+    if not isinstance(spec, dict) or "containers" not in spec or not isinstance(spec["containers"], list | None):
+        return False
+    return not around.makes_no_pods and (around.known is None or bool(around.known.templates))
+
+
+def _collect(
+    value: Mapping[str, Any], path: Path, around: Object, template: Template | None, contents: Contents
+) -> None:
+    """Add the strays among the keys of *value*."""
+    if last(path) in _NOT_ANNOTATIONS:
+        return
+    if isinstance(value.get("value"), str):
+        pointer = value.get("name", value.get("path"))
+        if isinstance(pointer, str) and _POINTED_AT.search(pointer):
+            value = {ANNOTATION: value["value"]}
+    for key, each in value.items():
+        if isinstance(each, dict | list) or not _looks_like_it(key, path):
+            continue
+        if key != ANNOTATION and not isinstance(each, str):
+            continue  # a switch or a number of somebody else's
+        if key == ANNOTATION and template is not None and path == annotations_of(template):
+            continue
+        if len(contents.strays) == MOST_STRAYS:
+            contents.more = True
+            return
+        contents.strays.append(Stray(path, key, each, around, template))
+
+
+def _looks_like_it(key: str, path: Path) -> bool:
+    if "lice" in key and _LIKE_THE_ANNOTATION.fullmatch(key):
+        return True
+    name = key.rpartition("/")[2].lower()
+    misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2
+    return misspelt and bool(get_close_matches(name, [ANNOTATION], cutoff=0.85))
+
+
+def annotations_of(template: Template) -> Path:
+    """Where the annotations of its pods stand."""
+    known = template.object.known
+    path = template.object.path if known is not None and known.ignored else template.path
+    return ((path, "metadata"), "annotations")
+
+
+def _read(text: str, path: Path, contents: Contents) -> Iterator[tuple[Any, Path]]:
+    """The documents in *text*, a text that mentions the annotation."""
+    if contents.texts == MOST_TEXTS:
+        contents.more = True
+        return
+    contents.texts += 1
+    try:
+        found = documents.read(text)
+    except BadDocument:
+        contents.unread.append(path)
+        return
+    for number, document in enumerate(found):
+        if isinstance(document.value, dict | list):
+            yield document.value, (path, number) if len(found) > 1 else path
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else quote(value) if value else ""
+
+
+def write_path(path: Path) -> str:
+    """As in ``spec.tasks[0].template``."""
+    keys: list[str | int] = []
+    while path is not None:
+        path, key = path
+        keys.append(key)
+    text = ""
+    for key in reversed(keys):
+        if isinstance(key, str) and _PLAIN_KEY.fullmatch(key) and len(key) <= LONGEST_KEY:
+            text += f".{key}" if text else key
+        else:
+            text += f"[{str(key)[:LONGEST_KEY]}]"
+    return text
+
+
+def last(path: Path) -> str | int | None:
+    """The last key of a path; None for the document."""
+    return path[1] if path is not None else None
+
+
+def mapping(parent: Any, key: str) -> Mapping[str, Any]:
+    """The mapping at *key*; empty if there is none."""
+    value = parent.get(key) if isinstance(parent, dict) else None
+    return value if isinstance(value, dict) else {}
