@@ -1023,6 +1023,13 @@ REFUSED = [
         id="the operator and two strategies",
     ),
     pytest.param(
+        text(pool_text(strategy="single", taints="[{key: nvidia.com/gpu}]")),
+        "pools[0].taints",
+        "every pod that asks for nvidia.com/gpu tolerates this taint, and so is a slice of this pool called",
+        "Remove 'taints' for the default",
+        id="single behind the taint of whole GPUs",
+    ),
+    pytest.param(
         text(pool_text(nodePools="[a]")),
         "pools[0].nodePools",
         "this pool has a NodePool of its own",

@@ -14,9 +14,9 @@ from typing import Any
 import jsonpatch
 import msgspec
 
-from webhook.admission.advice import Note
 from webhook.admission.containers import refused_names
 from webhook.admission.contents import Stray
+from webhook.admission.notes import Note
 from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large

@@ -124,7 +124,7 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
     known_shapes: dict[object, list[int] | None] = {}
     serving = _Serving(demand, fleet, budget)
     for pool, options in _options(demand, serving, budget).items():
-        capacity = largest_allowed(pool, demand, budget)
+        capacity = serving.largest(pool)
         if capacity is None:
             continue
         if len(options) == 1 and not demand.others:
@@ -173,6 +173,15 @@ class _Serving:
         self.fleet = fleet
         self.budget = budget
         self._offers: dict[object, list[PoolOffer]] = {}
+        self._largest: dict[Pool, Mapping[str, int] | None] = {}
+
+    def largest(self, pool: Pool) -> Mapping[str, int] | None:
+        """See `largest_allowed`."""
+        if self.demand.rules.anything:
+            return pool.largest.capacity
+        if pool not in self._largest:
+            self._largest[pool] = largest_allowed(pool, self.demand, self.budget)
+        return self._largest[pool]
 
     def offers(self, choice: Choice) -> list[PoolOffer]:
         """The offers in fleet order, regardless of nodes and counts."""
@@ -254,7 +263,7 @@ def _widen(chosen: list[Option], demand: Demand, serving: _Serving) -> Resolutio
     candidates = fleet.by_resource[chosen[0][1].resource]
     budget.spend(4 * len(candidates) * len(chosen))
     for pool in candidates:
-        capacity = largest_allowed(pool, demand, budget)
+        capacity = serving.largest(pool)
         if capacity is None or any(capacity.get(resource, 0) < count for resource, count in counts.items()):
             continue
         (pools if all(pool in offers for offers in by_pool) else mistakable).append(pool)

@@ -244,12 +244,15 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
         yield _about_label(key, known)
 
 
-def _about_label(key: str, known: Iterable[str]) -> PodWarning:
+def _about_label(key: str, known: Sequence[str]) -> PodWarning:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
-    end = key.rpartition("/")[2]
-    first, *more = sorted(known, key=lambda other: other.rpartition("/")[2] != end)
+    end = f"/{key.rpartition('/')[2]}"
+    alike = [other for other in known if other.endswith(end)]
+    first, *more = chain(alike, known)
     text = f"no new node has label {{name}}; these can match: {first}"
     for other in more:
+        if other in alike and other in text:
+            continue
         if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
             break
         text += f", {other}"

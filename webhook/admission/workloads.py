@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
-from webhook.admission.advice import MOST_TARGETS, Note, advise
 from webhook.admission.contents import (
     Contents,
     Object,
@@ -23,6 +22,7 @@ from webhook.admission.contents import (
     search,
     write_path,
 )
+from webhook.admission.notes import MOST_TARGETS, Note, note_on
 from webhook.errors import kind_of
 from webhook.slices.request import ANNOTATION
 
@@ -131,7 +131,7 @@ def _subjects(contents: Contents, source: Document) -> list[Subject]:
         index = numbers[id((meant.lacking or meant.templates)[0])] if meant.templates else 0
         strays[index].append(stray)
         if not covered:
-            advice[index].append(advise(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
+            advice[index].append(note_on(stray, meant.lacking[:MOST_TARGETS], only=len(meant.templates) == 1))
     advice[0] += [
         Note(
             "not-previewed",

@@ -11,7 +11,7 @@ from webhook.errors import FleetProblem
 from webhook.fleet.file import KARPENTER_ONLY, PoolEntry, path
 from webhook.fleet.karpenter import check_karpenter
 from webhook.fleet.labels import RESERVED_LABELS, ZONE, of_type
-from webhook.fleet.pool import POOL_LABEL
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue, InstanceType
 
 LONGEST_AMI = 30
@@ -57,6 +57,14 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
                 "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
                 "Remove it, or 'nodes: existing'",
             )
+    sharing = entry.partition.time_slicing or entry.partition.mps
+    called_whole = entry.strategy == "single" or (sharing is not None and not sharing.renamed)
+    if called_whole and entry.taints and all(taint.key == WHOLE_GPU for taint in entry.taints):
+        yield FleetProblem(
+            f"{where}.taints",
+            f"on EKS every pod that asks for {WHOLE_GPU} tolerates this taint, and so is a slice of this pool called",
+            "Remove 'taints' for the default",
+        )
     if entry.node_pools is not None and entry.nodes != "existing":
         yield FleetProblem(
             f"{where}.nodePools", "this pool has a NodePool of its own", "Remove it, or write 'nodes: existing'"

@@ -1,4 +1,4 @@
-"""Advice: where an annotation that stands in the wrong place, or is misspelt, belongs."""
+"""Notes: where an annotation that stands in the wrong place, or is misspelt, belongs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from webhook.errors import quote
 from webhook.slices.request import ANNOTATION
 
 MOST_TARGETS = 3
-"""Places that one piece of advice names."""
+"""Places that one note names."""
 
 
 class Note(str):
-    """One piece of advice, as a preview prints it."""
+    """What a preview says beside its result."""
 
     code: NoteCode
     field: str
@@ -26,7 +26,7 @@ class Note(str):
         return self
 
 
-def advise(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
+def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     """Where *stray* stands, whether it has an effect there, and where it belongs.
 
     *templates*: some of those without the annotation for which it may be meant; *only*: whether there is one such
