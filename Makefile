@@ -55,4 +55,4 @@ lock:            ## resolve the dependencies anew (needs uv on the PATH)
 	  --no-header --no-emit-index-url --no-emit-find-links -q -o requirements-dev.lock
 
 clean:           ## remove what was installed and built
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .playground

@@ -47,7 +47,7 @@ WarningCode: TypeAlias = Literal[
 """What the author of an admitted pod is warned of."""
 
 NoteCode: TypeAlias = Literal["container-name", "misplaced-annotation", "not-previewed", "unread"]
-"""What only a preview says: the webhook sees nothing but pods, and these as they are created."""
+"""What is said about a document beside its pods, by previews and by advice on workloads."""
 
 Code: TypeAlias = Reason | WarningCode | NoteCode
 

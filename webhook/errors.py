@@ -6,7 +6,8 @@
   + BadFleet         the fleet file cannot be used: read by the platform team
   + BadDocument      a YAML or JSON document cannot be read: read by its author
 
-Any other exception is our own bug and is allowed to crash.
+What a module raises for its own callers alone, such as `Refusal` or `BadCertificate`, is defined there.  Any other
+exception is our own bug and is allowed to crash.
 """
 
 from __future__ import annotations

@@ -221,6 +221,18 @@ class TestPieces:
         assert "".join(lines).replace("…gpu-slice: …", "") == DENIED.format("spec.template") + str(denied.value)
 
 
+def test_a_wrong_value_in_the_wrong_place_is_told_both() -> None:
+    document = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "web", "annotations": {"gpu-slice": "1g5gb"}},
+        "spec": {"template": {"spec": {"containers": [{"name": "main"}]}}},
+    }
+    told = " ".join(warnings_on(document))
+    assert "move it to spec.template.metadata.annotations" in told
+    assert "Write '1g.5gb'" in told
+
+
 class TestBounds:
     @pytest.mark.parametrize(
         ("count", "large"),

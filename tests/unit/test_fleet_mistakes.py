@@ -59,7 +59,7 @@ class TestFieldsOfKarpenter:
             ("role: r", "Write 'nodeRole'."),
             ("disruption: {consolidateAfter: 5m}", "Write 'emptyFor', 'consolidation' and 'budgets'."),
             ("limits: {nvidia.com/gpu: 8}", "Write 'limit', as in 'limit: {nodes: 10}'."),
-            ("requirements: []", "Write 'instanceTypes' and 'capacityTypes'."),
+            ("requirements: []", "Write 'instanceTypes', 'capacityTypes' and 'zones'."),
             ("amiSelectorTerms: [{id: ami-1}]", "Write 'ami', as in 'al2023@v20260724', or as in '[{id: ami-…}]'."),
             ("blockDeviceMappings: []", "Write it in the pool's 'nodeClass', as it stands in the EC2NodeClass."),
             ("kmsKeyID: key", "Write it under blockDeviceMappings in the pool's 'nodeClass'."),

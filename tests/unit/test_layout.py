@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import combinations, combinations_with_replacement, pairwise, permutations
 
@@ -15,7 +15,7 @@ from tests.oracle import LAYOUTS, slices_fit
 from webhook.cli import files
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.entries import CatalogueFile, Engines
-from webhook.slices.layout import engines_missing, fits, maximal_layouts
+from webhook.slices.layout import engines_missing, fits
 from webhook.slices.profile import MigProfile
 
 SEVEN = {"1g": "1g.5gb", "d": "1g.10gb", "2g": "2g.10gb", "3g": "3g.20gb", "4g": "4g.20gb", "7g": "7g.40gb"}
@@ -34,6 +34,33 @@ WITH_DOUBLE = """
 GPUS = files.catalogue().gpus
 CUT = [gpu for gpu in GPUS.values() if gpu.mig and gpu.profiles[0].starts]
 """Parameters are made before any fixture is."""
+
+
+def maximal_layouts(gpu: Gpu) -> list[dict[GpuProfile, int]]:
+    """Every layout of *gpu* to which no further instance can be added, of its profiles without attributes.
+
+    Every smaller set of instances is part of one of these.
+    """
+    plain = [profile for profile in gpu.profiles if not profile.profile.attribute]
+    valid = {frozenset(layout.items()): layout for layout in _layouts(gpu, plain)}
+    return [layout for layout in valid.values() if not any(_grown(layout, p, valid) for p in plain)]
+
+
+def _layouts(gpu: Gpu, profiles: list[GpuProfile]) -> Iterator[dict[GpuProfile, int]]:
+    for instances in range(1, gpu.compute_slices + 1):
+        for chosen in combinations_with_replacement(profiles, instances):
+            layout = {profile: chosen.count(profile) for profile in profiles if profile in chosen}
+            if fits(gpu, layout):
+                yield layout
+
+
+def _grown(
+    layout: dict[GpuProfile, int],
+    profile: GpuProfile,
+    valid: Mapping[frozenset[tuple[GpuProfile, int]], object],
+) -> bool:
+    return frozenset({**layout, profile: layout.get(profile, 0) + 1}.items()) in valid
+
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -17,6 +17,7 @@ from msgspec import Meta, Raw, Struct
 
 from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
+from webhook.admission.preview import judge
 from webhook.admission.review import API_VERSION, KIND, annotated, is_too_large
 from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
@@ -40,6 +41,9 @@ decision may.  Those that people write have some hundreds."""
 
 MOST_TEMPLATES = 100
 """Pod templates of such a workload.  Each takes some 20 µs more."""
+
+MOST_JUDGED = 8
+"""Values outside a template whose spelling is checked.  People write one."""
 
 Outcome: TypeAlias = Literal["denied", "warned", "silent"]
 """In one word: ``denied`` if pods of the workload would be."""
@@ -128,6 +132,10 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
         left = budget.left
         for note in subject.advice:
             yield from ((piece, False) for piece in pieces(note, LONGEST))
+        for stray in subject.strays[:MOST_JUDGED]:
+            wrong = judge(stray, subject, fleet, request.namespace or "default", budget)
+            if wrong is not None and wrong.denial is not None and not isinstance(wrong.denial, OutOfSteps):
+                yield from ((piece, False) for piece in pieces(str(wrong.denial), LONGEST_PIECE))
         try:
             if subject.pod is not None and annotated(subject.pod):
                 result = plan(

@@ -21,6 +21,7 @@ from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.workloads import Document, Subject, subjects
+from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.slices import request
@@ -85,7 +86,7 @@ def unread(problem: str) -> Preview:
 
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
-    wrong = [bad for stray in subject.strays if (bad := _judge(stray, subject, fleet, namespace))]
+    wrong = [bad for stray in subject.strays if (bad := judge(stray, subject, fleet, namespace))]
     result = _preview(subject, fleet, namespace)
     if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
@@ -121,7 +122,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
     return plan(convert(subject.pod), fleet, subject.namespace or namespace, controller=subject.controller)
 
 
-def _judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str) -> Preview | None:
+def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
     subject = replace(subject, pod=None, template="", advice=(), strays=())
     if problem := _incomplete(stray.value, stray.field):
@@ -130,7 +131,7 @@ def _judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str) -> Prev
         names = [each.container for each in request.parse(stray.value)] if isinstance(stray.value, str) else []
         containers = [Container(name=name or "main") for name in names] or [Container(name="main")]
         pod = Pod(Metadata({ANNOTATION: stray.value}), Spec(containers))
-        plan(pod, fleet, subject.namespace or namespace)
+        plan(pod, fleet, subject.namespace or namespace, budget=budget)
     except Denial as denial:
         denial.field = stray.field
         return Preview(subject, denial=denial, value=stray.value if isinstance(stray.value, str) else None)

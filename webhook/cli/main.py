@@ -188,7 +188,11 @@ def check(path: Path) -> None:
     for problem in check_weights(fleet.pools):
         echo(f"warning: {problem}", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})
-    echo(f"{path}: valid: {len(fleet.pools)} pools, {slices} kinds of slice", err=True)
+    echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @fleet.command("schema")
@@ -215,7 +219,7 @@ def default() -> None:
     default=Settings.port,
     show_default=True,
     type=PORT,
-    help="HTTPS port: POST /mutate and health.",
+    help="HTTPS port: POST /mutate, POST /advise and health.",
 )
 @click.option(
     "--ops-port",

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from webhook.errors import FleetProblem
 from webhook.fleet.file import KARPENTER_ONLY, PoolEntry, path
 from webhook.fleet.karpenter import check_karpenter
-from webhook.fleet.labels import RESERVED_LABELS, ZONE, of_type
+from webhook.fleet.labels import ZONES, is_set_by_others, of_type
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue, InstanceType
 
@@ -110,12 +110,12 @@ def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -
     labels = [("labels", key, value) for key, value in (entry.labels or {}).items()]
     for field, key, value in labels + [("nodeLabels", key, value) for key, value in entry.node_labels.items()]:
         location = f"{where}.{path((field, key))}"
-        if key.startswith("gpu-slice/") or (entry.nodes == "karpenter" and key.startswith(RESERVED_LABELS)):
+        if key.startswith("gpu-slice/") or (entry.nodes == "karpenter" and is_set_by_others(key)):
             yield FleetProblem(
                 location,
                 "this label is set by Karpenter, the cloud or gpu-slice",
                 "Write 'zones: [NAME]'"
-                if key == ZONE
+                if key in ZONES
                 else f"Choose another key; {POOL_LABEL} is set to the pool's name",
             )
             continue

@@ -31,15 +31,15 @@ OWN_NODE_POOL: dict[str, Any] = {
         "metadata": {"labels": "nodeLabels"},
         "spec": {
             "expireAfter": "expireAfter",
-            "nodeClassRef": "nodeClass",
-            "requirements": "instanceTypes, capacityTypes or zones",
+            "nodeClassRef": "Remove it: an EC2NodeClass is rendered for each pool",
+            "requirements": "Write 'instanceTypes', 'capacityTypes' or 'zones' of the pool",
             "startupTaints": "startupTaints",
             "taints": "taints",
             "terminationGracePeriod": "terminationGracePeriod",
         },
     },
 }
-"""The same of a NodePool."""
+"""The same of a NodePool; or what else to do."""
 
 
 FOREIGN_TAGS = (
@@ -68,7 +68,8 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
 def _own(where: str, steps: tuple[str, ...], given: Any, own: Mapping[str, Any] | str) -> Iterator[FleetProblem]:
     """The parts of *given*, at *steps* of the pool, for which the pool has fields of its *own*."""
     if isinstance(own, str):
-        yield FleetProblem(f"{where}.{path(steps)}", "the pool has a field for this", f"Write it as the pool's '{own}'")
+        problem, hint = "the pool has a field for this", f"Write it as the pool's '{own}'"
+        yield FleetProblem(f"{where}.{path(steps)}", problem, own if " " in own else hint)
     elif isinstance(given, Mapping):
         for key in own:
             if key in given:

@@ -92,6 +92,17 @@ _OF_A_GROUP = (
 )
 
 
+ZONES = (ZONE, *_ALIASES[ZONE])
+"""The names of the zone's label."""
+
+_OPERATOR = ("nvidia.com/mig.config", "nvidia.com/gpu.deploy.operands")
+
+
+def is_set_by_others(key: str) -> bool:
+    """Whether Karpenter, the cloud or gpu-slice sets the label *key* on nodes that Karpenter launches."""
+    return key.startswith(RESERVED_LABELS) or key in WELL_KNOWN or key in _OPERATOR
+
+
 def widespread(key: str) -> bool:
     """Whether nodes that have nothing to do with each other may have the same value of the label *key*."""
     return key.startswith(SET_ELSEWHERE) and key not in _OF_A_GROUP
@@ -127,7 +138,8 @@ def for_operator(entry: PoolEntry) -> dict[str, str]:
 
     Source: NVIDIA/gpu-operator ``controllers/state_manager.go``.
     """
-    return {"nvidia.com/mig.config": entry.name} if entry.by_operator else {"nvidia.com/gpu.deploy.operands": "false"}
+    layout, away = _OPERATOR
+    return {layout: entry.name} if entry.by_operator else {away: "false"}
 
 
 def of_type(instance_type: InstanceType) -> Labels:

@@ -41,7 +41,7 @@ _PLACES = (
         "disruption": "Write 'emptyFor', 'consolidation' and 'budgets'",
         "limits": "Write 'limit', as in 'limit: {nodes: 10}'",
         "nodeClassRef": "Remove it: an EC2NodeClass is rendered for each pool",
-        "requirements": "Write 'instanceTypes' and 'capacityTypes'",
+        "requirements": "Write 'instanceTypes', 'capacityTypes' and 'zones'",
         "template": "Write its labels, taints and expireAfter in the pool itself, and what else it has in 'nodePool'",
     }),
     ("Provisioner", "", {

@@ -9,8 +9,7 @@ Source: NVIDIA MIG User Guide; the placements themselves are the catalogue's (se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import combinations_with_replacement
+from collections.abc import Mapping
 
 from webhook.slices.catalogue import Gpu, GpuProfile
 
@@ -49,29 +48,3 @@ def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:
         if not taken & mask and _place(wanted, index + 1, taken | mask):
             return True
     return False
-
-
-def maximal_layouts(gpu: Gpu) -> list[dict[GpuProfile, int]]:
-    """Every layout of *gpu* to which no further instance can be added, of its profiles without attributes.
-
-    Every smaller set of instances is part of one of these.
-    """
-    plain = [profile for profile in gpu.profiles if not profile.profile.attribute]
-    valid = {frozenset(layout.items()): layout for layout in _layouts(gpu, plain)}
-    return [layout for layout in valid.values() if not any(_grown(layout, p, valid) for p in plain)]
-
-
-def _layouts(gpu: Gpu, profiles: list[GpuProfile]) -> Iterator[dict[GpuProfile, int]]:
-    for instances in range(1, gpu.compute_slices + 1):
-        for chosen in combinations_with_replacement(profiles, instances):
-            layout = {profile: chosen.count(profile) for profile in profiles if profile in chosen}
-            if fits(gpu, layout):
-                yield layout
-
-
-def _grown(
-    layout: dict[GpuProfile, int],
-    profile: GpuProfile,
-    valid: Mapping[frozenset[tuple[GpuProfile, int]], object],
-) -> bool:
-    return frozenset({**layout, profile: layout.get(profile, 0) + 1}.items()) in valid
