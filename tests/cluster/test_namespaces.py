@@ -74,27 +74,28 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "notebooks",
             "1g.5gb",
-            "namespace 'notebooks' may not use '1g.5gb'. It may use 'shared' (pool a10g-shared).",
+            "namespace 'notebooks' may not use '1g.5gb'. "
+            "It may use nothing as large, only 'shared' (pool a10g-shared).",
             id="a slice of a pool that is not its own",
         ),
         pytest.param(
             "research",
             "shared",
-            "namespace 'research' may not use 'shared'. It may use '3g.20gb' (pool several), "
-            "'2g.10gb' (pool several) and '1g.5gb' (pool several).",
+            "namespace 'research' may not use 'shared'. Write '1g.5gb', the nearest that this namespace may use "
+            "(pool several, a100-40gb).",
             id="another pool",
         ),
         pytest.param(
             "team-a",
             "3g.20gb",
-            "namespace 'team-a' may not use '3g.20gb'. It may use '1g.5gb' (pools small and several) and "
+            "namespace 'team-a' may not use '3g.20gb'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'2g.10gb' (pool several).",
             id="a slice that is not its own",
         ),
         pytest.param(
             "team-a",
             "3g.20gb|shared",
-            "namespace 'team-a' may not use '3g.20gb|shared'. It may use '1g.5gb' (pools small and several) and "
+            "namespace 'team-a' may not use '3g.20gb|shared'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'2g.10gb' (pool several).",
             id="no alternative",
         ),
@@ -107,7 +108,7 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "default",
             "2g.10gb",
-            "namespace 'default' may not use '2g.10gb'. It may use '1g.5gb' (pools small and several) and "
+            "namespace 'default' may not use '2g.10gb'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'shared' (pool a10g-shared).",
             id="the rest has no more than * has",
         ),
@@ -208,12 +209,13 @@ def used(cluster: Cluster, namespace: str) -> str | None:
     [
         pytest.param(
             {},
-            "namespace 'notebooks' may not use '1g.5gb'. It may use 'shared' (pool a10g-shared).",
+            "namespace 'notebooks' may not use '1g.5gb'. "
+            "It may use nothing as large, only 'shared' (pool a10g-shared).",
             id="as it is",
         ),
         pytest.param(
             {"gpu-slice": "2g.10gb"},
-            "namespace 'notebooks' may not use '2g.10gb'. It may use 'shared' (pool a10g-shared).",
+            "namespace 'notebooks' may not use '2g.10gb'. It may use nothing as large, only 'shared' (pool a10g-shared).",
             id="with another request",
         ),
     ],
