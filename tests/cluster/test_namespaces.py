@@ -88,14 +88,16 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "team-a",
             "3g.20gb",
-            "namespace 'team-a' may not use '3g.20gb'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
+            "namespace 'team-a' may not use '3g.20gb'. "
+            "It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'2g.10gb' (pool several).",
             id="a slice that is not its own",
         ),
         pytest.param(
             "team-a",
             "3g.20gb|shared",
-            "namespace 'team-a' may not use '3g.20gb|shared'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
+            "namespace 'team-a' may not use '3g.20gb|shared'. "
+            "It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'2g.10gb' (pool several).",
             id="no alternative",
         ),
@@ -108,7 +110,8 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "default",
             "2g.10gb",
-            "namespace 'default' may not use '2g.10gb'. It may use nothing as large, only '1g.5gb' (pools small and several) and "
+            "namespace 'default' may not use '2g.10gb'. "
+            "It may use nothing as large, only '1g.5gb' (pools small and several) and "
             "'shared' (pool a10g-shared).",
             id="the rest has no more than * has",
         ),
@@ -215,7 +218,8 @@ def used(cluster: Cluster, namespace: str) -> str | None:
         ),
         pytest.param(
             {"gpu-slice": "2g.10gb"},
-            "namespace 'notebooks' may not use '2g.10gb'. It may use nothing as large, only 'shared' (pool a10g-shared).",
+            "namespace 'notebooks' may not use '2g.10gb'. "
+            "It may use nothing as large, only 'shared' (pool a10g-shared).",
             id="with another request",
         ),
     ],
