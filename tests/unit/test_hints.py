@@ -257,6 +257,24 @@ def test_a_hint_names_a_pool_that_this_pod_may_run_in() -> None:
     assert denial.hint == "Write '1g.5gb', the nearest that is offered (pool several, a100-40gb)"
 
 
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        pytest.param("mian=1g.5gb", "Write 'main=1g.5gb'", id="alone"),
+        pytest.param("side=shared|1g.5gb, mian=2x1g.5gb", "Write 'side=shared|1g.5gb,main=2x1g.5gb'", id="one of two"),
+        pytest.param("main=1g.5gb,mainn=shared", "Write 'main=1g.5gb,main2=shared'", id="none that is named already"),
+        pytest.param("zzz=1g.5gb", "The pod has 'main', 'main2', 'side'", id="none that is similar"),
+        pytest.param("mian=" + "|".join(["1g.5gb"] * 32) + ",side=" + "|".join(["1g.5gb"] * 16),
+                     "Write 'main' in its place", id="a long value"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_container_is_told_the_whole_value(asked: str, hint: str) -> None:
+    containers = [container("main"), container("main2"), container("side")]
+    denial = refused(pod_of(asked, *containers), fleet_of("built-in"))
+    assert denial is not None
+    assert denial.hint == hint
+
+
 def turned(value: Any) -> Any:
     """*value* with every mapping in the other order."""
     if isinstance(value, dict):
