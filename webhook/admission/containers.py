@@ -14,16 +14,13 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU
-from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, SHARED, Choice, Request, text
+from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, LONGEST_HINT, SHARED, Choice, Request, text
 from webhook.slices.suggest import nearest
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 BY_OTHERS = "; if you did not write it, a LimitRange or a webhook did"
 """The end of a hint about resources, which the API server itself may have written before it asks us."""
-
-LONGEST_HINT = 256
-"""Characters of an annotation that a hint repeats."""
 
 MOST_SLICED = 16
 """Containers of one pod that may have a slice.  The cost of a search grows with them, and no known pod has more."""

@@ -249,6 +249,28 @@ def _where(pair: PoolOffer) -> str:
     return f"'{offer}' (pool {pool.name}, {offer.gpu.name}{real})"
 
 
+def exactly(word: str, at_gpu: str, fleet: Fleet, budget: Budget) -> list[tuple[str, str]]:
+    """The profiles that have the memory that *word* says, as this program prints it, in the order of preference."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3}x)?([0-9]{1,8}(?:\.[0-9]{1,4})?)([mg])ib?", word.lower())
+    if match is None or not budget.afford(16 * len(fleet.offers)):
+        return []
+    mib = Rational(match[2]) * (MIB_PER_GIB if match[3] == "g" else 1)
+    having = [
+        offer
+        for _, offer in fleet.offers
+        if isinstance(offer, MigOffer)
+        and offer.profile.memory_mib
+        and (not at_gpu or offer.gpu.called(at_gpu.removeprefix("@")))
+    ]
+    found: dict[str, str] = {}
+    for offer in sorted(having, key=lambda offer: (offer.size, offer.order)):
+        real = offer.profile.memory_mib or 0
+        if real == mib or (match[3] == "g" and f"{real / MIB_PER_GIB:.4g}" == match[2]):
+            less = any(other.name == offer.name and (other.profile.memory_mib or 0) < real for other in having)
+            found[f"{match[1] or ''}{offer}{f'@{offer.gpu.name}' if less else ''}"] = ", which has exactly this memory"
+    return list(found.items())[:3]
+
+
 def permitted_offers(demand: Demand, fleet: Fleet) -> list[PoolOffer]:
     """What the pod's namespace may use."""
     return [(pool, offer) for pool, offer in fleet.offers if demand.policy.permits(pool, offer)]
