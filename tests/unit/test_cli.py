@@ -130,6 +130,14 @@ spec: {template: {spec: {containers: [{name: main}]}}}
     assert "it has no effect: move it to spec.template.metadata.annotations" in result.stderr
 
 
+@pytest.mark.parametrize("output", ["diff", "json", "sarif"])
+def test_what_is_misplaced_is_a_no_if_asked_to_be_strict(output: str) -> None:
+    misspelt = POD.replace("gpu-slice:", "gpu_slice:")
+    codes = [run("preview", "-", *flag, "-o", output, text=misspelt).exit_code for flag in ([], ["--strict"])]
+    assert codes == [0, 1]
+    assert run("preview", "-", "--strict", "-o", output, text=POD).exit_code == 0
+
+
 def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
     result = run("preview", "-", text=POD.replace("annotations", "labels"))
     assert "'gpu-slice' is a label, which has no effect" in result.stderr

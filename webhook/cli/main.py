@@ -57,18 +57,22 @@ def main() -> None:
 )  # fmt: skip
 @_FLEET
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
-def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 also where the annotation is misspelt or misplaced.")
+def preview(
+    paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str, strict: bool
+) -> None:
     """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
     FILE is YAML or JSON of any size, a folder of such files and folders, or - for stdin.  Pods and pod templates are
     found at any depth.  The resulting pods go to stdout, the remarks and reasons to stderr.
 
-    Exit codes, the same for every output: 1, a pod is denied, or the annotation is misspelt; 2, called wrongly; 3, a
-    document cannot be read.
+    Exit codes, the same for every output: 1, a pod is denied, or a value of the annotation is wrong; with --strict also
+    where the annotation itself is misspelt or in the wrong place; 2, called wrongly; 3, a document cannot be read.
     """
     from webhook.cli import preview
 
-    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri))
+    fleet = files.fleet_at(fleet_path)
+    raise click.exceptions.Exit(preview.run(paths, output, fleet, namespace, help_uri, strict=strict))
 
 
 @main.command()
