@@ -166,7 +166,9 @@ def test_an_annotation_one_level_too_high_is_pointed_out(text: str) -> None:
         pytest.param(b"\xff\xfea\x00", "the text is UTF-16", id="not UTF-8"),
         pytest.param("x" * (3 << 20), "the object has 3,145,730 bytes", id="too large"),
         pytest.param("name: {{ .Release.Name }}", "it is a template, and no manifest yet", id="a template"),
-        pytest.param("- 1", "[1] is a list", id="no object"),
+        pytest.param("- {kind: Pod, metadata: {annotations: {gpu-slice: x}}}", "is a list", id="objects in no List"),
+        pytest.param("kind Pod gpu-slice", "is a string", id="a colon forgotten"),
+        pytest.param("{kind: List, items: [7]}", "7 is a number", id="an item that is no object"),
         pytest.param(POD.replace("1g.5gb", "'{{ .Values.slice }}'"), "is not filled in yet", id="not filled in"),
     ],
 )
@@ -186,6 +188,23 @@ def test_json_says_where_each_document_begins(tmp_path: Path) -> None:
     path.write_text(f"{POD}---\n{BAD}")
     results = json.loads(run("preview", str(path), "-o", "json").stdout)
     assert [(each["file"], each["line"]) for each in results] == [(str(path), 1), (str(path), 6)]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n---\n", "null\n"])
+@pytest.mark.parametrize("output", ["diff", "json", "sarif", "github"])
+def test_an_empty_file_is_no_mistake(tmp_path: Path, text: str, output: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    result = run("preview", str(tmp_path), "-o", output)
+    assert (result.exit_code, result.stderr) == (0, f"{tmp_path}: contains no objects\n")
+    assert output != "json" or json.loads(result.stdout) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["- {op: replace, path: /spec/replicas, value: 2}", "[]", "- {kind: Role}", "7", "text"]
+)
+def test_what_is_no_object_and_does_not_mention_the_annotation_is_none_of_our_business(text: str) -> None:
+    result = run("preview", "-", "--strict", text=text)
+    assert (result.exit_code, result.stderr) == (0, "a document that is no object: there is no pod in it\n")
 
 
 def test_an_empty_list_is_no_mistake() -> None:

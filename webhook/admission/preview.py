@@ -32,6 +32,10 @@ DEFAULT_NAMESPACE = "default"
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
 _OF_HELM = re.compile(r"\{\{-? *[.$]")
+_OF_ARGO = re.compile(
+    r"\{\{(?:=| *(?:inputs|outputs|workflow|item|steps|tasks|pod|node|retries|lastRetry|cronworkflow)\b)[^{}]*\}\}"
+)
+"""Source: https://argo-workflows.readthedocs.io/en/latest/variables/."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +91,8 @@ def unread(problem: str) -> Preview:
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
     wrong = [bad for stray in subject.strays if (bad := judge(stray, subject, fleet, namespace))]
+    later = [_later(stray.value, stray.field) for stray in subject.strays if _is_argos(stray.value, subject)]
+    subject = replace(subject, advice=(*subject.advice, *later))
     result = _preview(subject, fleet, namespace)
     if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
@@ -101,6 +107,9 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     metadata = subject.pod.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     value = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    if _is_argos(value, subject):
+        advice = (*subject.advice, _later(value, FIELD))
+        return Preview(replace(subject, pod=None, advice=advice, why="what its pods get is known when it runs"))
     if problem := _incomplete(value, FIELD):
         return Preview(subject, problem=problem)
     try:
@@ -125,6 +134,8 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
     subject = replace(subject, pod=None, template="", advice=(), strays=())
+    if _is_argos(stray.value, subject):
+        return None
     if problem := _incomplete(stray.value, stray.field):
         return Preview(subject, problem=problem)
     try:
@@ -136,6 +147,19 @@ def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: 
         denial.field = stray.field
         return Preview(subject, denial=denial, value=stray.value if isinstance(stray.value, str) else None)
     return None
+
+
+def _is_argos(value: Any, subject: Subject) -> bool:
+    """Whether Argo alone fills in what *value* lacks, when it runs the object."""
+    source = subject.source if isinstance(subject.source, dict) else {}
+    if not isinstance(value, str) or not str(source.get("apiVersion")).startswith("argoproj.io/"):
+        return False
+    rest = _OF_ARGO.sub("", value)
+    return rest != value and not _PLACEHOLDER.search(rest)
+
+
+def _later(value: object, field: str) -> Note:
+    return Note("not-previewed", f"{field}: Argo fills in {quote(value)} when it runs, so it is not checked", field)
 
 
 def _incomplete(value: Any, field: str) -> str:

@@ -68,7 +68,10 @@ class Run:
                 for line in show.remarks(each) if self.remarks else ():
                     echo(line, err=True)
         if not self.documents:
-            raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
+            nothing = f"{', '.join(map(str, paths))}: contains no objects"
+            if Path("-") in paths:  # the program before it most likely failed
+                raise click.UsageError(nothing)
+            echo(nothing, err=True)
 
 
 def as_diff(results: Iterator[Result]) -> Iterator[str]:
