@@ -35,8 +35,6 @@ class Kind:
     """A command that prints the objects that it stands for."""
     only_container: str = ""
     """The name that its controller gives to the only container if it has none."""
-    first_container: bool = False
-    """Whether its controller gives the object's own name to the first container."""
 
     @property
     def annotations(self) -> tuple[str, ...]:
@@ -98,8 +96,8 @@ KINDS = (
     Kind("kubeflow.org", "PaddleJob", f"{_TRAINING}/paddlepaddle_types.go", ("spec.paddleReplicaSpecs.*.template",)),
     Kind("kubeflow.org", "JAXJob", f"{_TRAINING}/jax_types.go", ("spec.jaxReplicaSpecs.*.template",)),
     Kind("kubeflow.org", "Notebook",
-         "https://github.com/kubeflow/kubeflow/blob/master/components/notebook-controller/controllers/"
-         "notebook_controller.go", _TEMPLATE, (METADATA,), ("kubectl", "notebook"), ignored=True, first_container=True),
+         "https://github.com/kubeflow/notebooks/blob/v1.11.0/components/notebook-controller/controllers/"
+         "notebook_controller.go", _TEMPLATE, (METADATA,), ("kubectl", "notebook"), ignored=True),
     Kind("trainer.kubeflow.org", "TrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",
          (f"spec.template.{_JOB_SET}",)),
     Kind("trainer.kubeflow.org", "ClusterTrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",

@@ -252,8 +252,6 @@ def _spec(template: Template) -> Mapping[str, Any]:
     known, containers = template.object.known, spec["containers"]
     if known is None or not containers or not all(isinstance(container, dict) for container in containers):
         return spec
-    if known.first_container:
-        return {**spec, "containers": [{**containers[0], "name": template.object.name}, *containers[1:]]}
     if not known.only_container:
         return spec
     names = [known.only_container + (f"-{index}" if len(containers) > 1 else "") for index in range(len(containers))]
