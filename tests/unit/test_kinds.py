@@ -24,7 +24,7 @@ def made(kind: Kind, **parts: Any) -> dict[str, Any]:
         *steps, last = path.split(".")
         for step, following in pairwise([*steps, last]):
             if step == "*":
-                here.append({}) if not here else None
+                here.append([] if following == "*" else {}) if not here else None
                 here = here[0]
             else:
                 here = here.setdefault(step, [] if following == "*" else {})

@@ -64,7 +64,13 @@ def _ray(prefix: str) -> tuple[str, ...]:
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
-    return f"{spec}.templates.*.{METADATA}", f"{spec}.podMetadata.annotations"
+    return (
+        f"{spec}.templates.*.{METADATA}",
+        f"{spec}.podMetadata.annotations",
+        f"{spec}.templateDefaults.{METADATA}",
+        f"{spec}.templates.*.steps.*.*.inline.{METADATA}",
+        f"{spec}.templates.*.dag.tasks.*.inline.{METADATA}",
+    )
 
 
 KINDS = (
@@ -78,7 +84,10 @@ KINDS = (
     Kind("batch", "CronJob", f"{_API}/batch/v1/types.go", ("spec.jobTemplate.spec.template",)),
     Kind("apps.openshift.io", "DeploymentConfig", "https://github.com/openshift/api/blob/master/apps/v1/types.go",
          _TEMPLATE),
-    Kind("argoproj.io", "Rollout", "https://argo-rollouts.readthedocs.io/en/stable/features/specification/", _TEMPLATE),
+    Kind("argoproj.io", "Rollout", "https://argo-rollouts.readthedocs.io/en/stable/features/ephemeral-metadata/",
+         _TEMPLATE, tuple(f"spec.strategy.{metadata}.annotations" for metadata in (
+             "canary.canaryMetadata", "canary.stableMetadata", "blueGreen.previewMetadata", "blueGreen.activeMetadata",
+         ))),
     Kind("argoproj.io", "Workflow", _ARGO, passed_on=_workflow("spec")),
     Kind("argoproj.io", "WorkflowTemplate", _ARGO, passed_on=_workflow("spec")),
     Kind("argoproj.io", "ClusterWorkflowTemplate", _ARGO, passed_on=_workflow("spec")),
@@ -103,8 +112,9 @@ KINDS = (
     Kind("trainer.kubeflow.org", "ClusterTrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",
          (f"spec.template.{_JOB_SET}",)),
     Kind("trainer.kubeflow.org", "TrainJob",
-         "https://kubeflow.org/docs/components/trainer/operator-guides/podtemplate-overrides",
-         passed_on=(f"spec.podTemplateOverrides.*.{METADATA}",), complete=False),
+         "https://kubeflow.org/docs/components/trainer/operator-guides/runtime-patches/", complete=False,
+         passed_on=(f"spec.runtimePatches.*.trainingRuntimeSpec.template.{_JOB_SET}.{METADATA}",
+                    f"spec.podTemplateOverrides.*.{METADATA}")),  # the first since Trainer 2.2, the second before it
     Kind("batch.volcano.sh", "Job", "https://volcano.sh/en/docs/vcjob/", ("spec.tasks.*.template",)),
     Kind("apps.kruise.io", "CloneSet", f"{_KRUISE}/v1alpha1/cloneset_types.go", _TEMPLATE),
     Kind("apps.kruise.io", "StatefulSet", f"{_KRUISE}/v1beta1/statefulset_types.go", _TEMPLATE),
