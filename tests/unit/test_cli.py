@@ -138,6 +138,25 @@ def test_what_is_misplaced_is_a_no_if_asked_to_be_strict(output: str) -> None:
     assert run("preview", "-", "--strict", "-o", output, text=POD).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("singleuser: {extraAnnotations: {gpu-slice: 1g.5gb}}", id="values of a chart"),
+        pytest.param("kind: X\nspec: {values: {podAnnotations: {gpu-slice: 1g.5gb}}}", id="a kind that nobody knows"),
+        pytest.param("- {op: add, path: /metadata/annotations/gpu-slice, value: 1g.5gb}", id="a patch"),
+        pytest.param(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: {a: {gpu-slice: 1g.5gb}}}",
+            id="values in an object",
+        ),
+    ],
+)
+def test_where_a_preview_does_not_know_being_strict_is_no_reason_to_refuse(text: str) -> None:
+    result = run("preview", "-", "--strict", "-o", "json", text=text)
+    (found,) = json.loads(result.stdout)
+    assert [each["code"] for each in found["advice"]] == ["not-previewed"]
+    assert result.exit_code == 0
+
+
 def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
     result = run("preview", "-", text=POD.replace("annotations", "labels"))
     assert "'gpu-slice' is a label, which has no effect" in result.stderr

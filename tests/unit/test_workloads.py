@@ -200,6 +200,24 @@ class TestAdvice:
         (found,) = preview({"apiVersion": "x.io/v1", "kind": "X", "spec": spec}, fleet_of(MIXED))
         assert found.outcome == "denied"
 
+    @pytest.mark.parametrize(
+        "value", ["{{item}}", "{{ steps.a.outputs.result }}", "a={{=tasks.x}},b={{workflow.name}}"]
+    )
+    def test_what_argo_fills_in_when_it_runs_is_not_judged_and_no_problem(self, value: str) -> None:
+        spec = {"podMetadata": {"annotations": {"gpu-slice": value}}}
+        (found,) = preview({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert (found.outcome, found.denial) == ("unknown", None)
+        assert {note.code for note in found.subject.advice} == {"not-previewed"}
+        assert value in found.subject.advice[-1]
+
+    @pytest.mark.parametrize("value", ["{{ .Values.a }}", "{{item}}{{ .Values.a }}", "{{ include `a` . }}", "${A}"])
+    def test_but_what_something_else_fills_in_first_is(self, value: str) -> None:
+        spec = {"podMetadata": {"annotations": {"gpu-slice": value}}}
+        (found,) = preview({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert found.outcome == "unread"
+        (found,) = preview({"apiVersion": "x.io/v1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert found.outcome == "unread"
+
     @pytest.mark.parametrize("value", ["{{ .Values.slice }}", "${SLICE}", "main=$(params.slice)"])
     def test_what_is_filled_in_later_is_not_judged(self, value: str) -> None:
         document = {"kind": "X", "metadata": {"annotations": {"gpu-slice": value}}}

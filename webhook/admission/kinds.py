@@ -165,7 +165,8 @@ _NO_PODS = {
 _GROUPS_WITHOUT_PODS = {
     "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io",
     "authorization.k8s.io", "autoscaling", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io",
-    "events.k8s.io", "flowcontrol.apiserver.k8s.io", "karpenter.k8s.aws", "karpenter.sh", "metrics.k8s.io",
+    "events.k8s.io", "flowcontrol.apiserver.k8s.io", "karpenter.k8s.aws", "karpenter.sh", "kueue.x-k8s.io",
+    "metrics.k8s.io",
     "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io",
     "snapshot.storage.k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
 }  # fmt: skip
