@@ -349,8 +349,8 @@ def test_fleet_check_does_not_warn_of_pools_between_which_karpenter_need_not_cho
         ),
         (
             "defaults: {terminationGracePeriod: 2h}\n",
-            "terminationGracePeriod: is missing in pools mixed, all, whose nodes expire: a pod that forbids its eviction "
-            "holds such a node for ever. Add it, or 'expireAfter: Never'.",
+            "terminationGracePeriod: is missing in pools mixed, all, whose nodes expire: a pod that forbids its "
+            "eviction holds such a node for ever. Add it, or 'expireAfter: Never'.",
         ),
     ],
 )
