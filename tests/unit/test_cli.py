@@ -346,6 +346,8 @@ def test_fleet_check_says_everything_that_is_wrong_and_exits_with_1(tmp_path: Pa
 
 EQUAL = """
 apiVersion: gpu-slice/v1
+cluster: west
+defaults: {terminationGracePeriod: 2h}
 pools:
 - {name: mixed, gpu: a100-40gb, partition: {mig: {2g.10gb: 1, 1g.5gb: 5}}, instanceTypes: [p4d.24xlarge]}
 - {name: all, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
@@ -382,6 +384,29 @@ def test_fleet_check_does_not_warn_of_pools_between_which_karpenter_need_not_cho
     path.write_text(EQUAL.replace(old, new))
 
     assert "warning" not in run("fleet", "check", str(path)).stderr
+
+
+@pytest.mark.parametrize(
+    ("left_out", "warning"),
+    [
+        (
+            "cluster: west\n",
+            "cluster: is missing, so the nodes are those of 'my-cluster'. Add it, or render with --cluster.",
+        ),
+        (
+            "defaults: {terminationGracePeriod: 2h}\n",
+            "terminationGracePeriod: is missing in pools mixed, all, whose nodes expire: a pod that forbids its "
+            "eviction holds such a node for ever. Add it, or 'expireAfter: Never'.",
+        ),
+    ],
+)
+def test_fleet_check_warns_of_what_karpenter_will_do_unasked(left_out: str, warning: str, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(EQUAL.replace("1g.5gb: 7", "3g.20gb: 2").replace(left_out, ""))
+    result = run("fleet", "check", str(path))
+    assert result.exit_code == 0
+    assert f"warning: {warning}\n" in result.stderr
+    assert result.stderr.count("warning") == 1
 
 
 def test_the_schema_is_one_for_editors() -> None:

@@ -19,7 +19,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
-from webhook.fleet.check import check_weights
+from webhook.fleet.check import check_made, check_weights
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
@@ -189,7 +189,7 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in check_weights(fleet.pools):
+    for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
