@@ -235,14 +235,14 @@ def _about_labels(demand: Demand, resolution: Resolution, budget: Budget) -> Ite
     fewest: list[str] = []
     launched = [pool for pool in resolution.pools if pool.entry.nodes == "karpenter"] if odd else []
     for pool in launched:
-        if odd <= pool.shapes[0].labels.keys():  # what is known of one kind of node is known of all
+        budget.spend(rules.cost * (1 + len(pool.shapes)))
+        # What is known of one kind of node is known of all.
+        shape = next((shape for shape in pool.shapes if rules.allows(shape)), pool.shapes[0])
+        unheard_of = [] if odd <= shape.labels.keys() else rules.unheard_of(shape.labels)
+        if not unheard_of:
             return
-        for shape in rules.allowed_shapes(pool, budget):
-            budget.spend(rules.cost)
-            unheard_of = rules.unheard_of(shape.labels)
-            if not unheard_of:
-                return
-            fewest = min(fewest or unheard_of, unheard_of, key=len)
+        if not fewest or len(unheard_of) < len(fewest):
+            fewest = unheard_of
     known = [
         *dict.fromkeys(key for pool in launched for key in (*pool.labels, *pool.entry.node_labels, POOL_LABEL)),
         *SELECTABLE,
@@ -256,15 +256,16 @@ def _about_label(key: str, known: Sequence[str]) -> PodWarning:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
     end = f"/{key.rpartition('/')[2]}"
     alike = [other for other in known if other.endswith(end)]
-    first, *more = chain(alike, known)
-    text = f"no new node has label {{name}}; these can match: {first}"
-    for other in more:
-        if other in alike and other in text:
-            continue
-        if len(f"{_PREFIX}{text}{key}, {other}, …") - len("{name}") + len("''") > LONGEST:
-            break
-        text += f", {other}"
-    return warning("unheard-of-label", f"{text}, …", key)
+    text = "no new node has label {name}; these can match: "
+    room = LONGEST - len(f"{_PREFIX}{text}{key}…") + len("{name}") - len("''")
+    shown: list[str] = []
+    for other in chain(alike, known):
+        if other not in shown:
+            room -= len(other) + len(", ")
+            if room < 0 and shown:
+                break
+            shown.append(other)
+    return warning("unheard-of-label", f"{text}{', '.join(shown)}, …", key)
 
 
 def _about_resources(place: Place, limits: Iterable[str]) -> list[PodWarning]:
