@@ -1,35 +1,135 @@
-"""Previews on the second port: what waits for its turn."""
+"""Previews on the second port: what is refused, and what waits for its turn."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import weakref
+from functools import cache
 from threading import Event
+from typing import Any
 
 import pytest
 from fastapi import HTTPException
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.pods import fleet_of, pod_of
+from tests.pods import broken, cases, fleet_of, pod_of
 from webhook.admission.contents import MOST_STRAYS
 from webhook.server import settings
+from webhook.server.api.app import application, open_doors
+from webhook.server.api.asgi import Asgi
 from webhook.server.api.previews import Previews
+from webhook.server.http import Request, Response
+from webhook.server.metrics import Metrics
 
 
-class Document(dict):
-    """A document that can be watched."""
+class Body(bytearray):
+    """A body that can be watched."""
 
 
-def test_a_caller_that_hangs_up_leaves_no_document_in_the_queue() -> None:
+def body_of(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+@cache
+def door() -> Asgi:
+    """The second port's application, without a network."""
+    app = application(lambda: "", Metrics())
+    open_doors(app, lambda: fleet_of("built-in"), Previews())
+    return Asgi(app, settings.MOST_PREVIEW_BODY)
+
+
+def post(body: bytes, kind: bytes = b"application/json", query: bytes = b"") -> Response:
+    """The answer to a preview; an exception is our own fault, a 500."""
+    request = Request(0)
+    request.method, request.path, request.query, request.body = b"POST", b"/preview", query, body
+    request.headers = [(b"Content-Type", kind)]
+    return asyncio.run(door().answer(request))
+
+
+ANNOTATED = '{"kind": "Pod", "metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [%s]}}'
+
+
+@pytest.mark.parametrize("kind", [b"application/json", b"text/plain", b"application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"NaN",
+        b"[NaN]",
+        b'["\\ud800"]',
+        b"\xff\xfe",
+        b'{"a":' * 100_000,
+        (ANNOTATED % r'{"name": "main", "x": "\ud800"}').encode(),
+        (ANNOTATED % r'{"name": "main", "\udc00": 1}').encode(),
+        (ANNOTATED % '{"name": "main", "x": "\ud800"}').encode(errors="surrogatepass"),
+        (ANNOTATED % '{"name": "main", "x": NaN}').encode(),
+        (ANNOTATED % '{"name": "main", "x": -Infinity}').encode(),
+        (ANNOTATED % '{"name": "main", "x": 1e999}').encode(),
+        (ANNOTATED % '{"name": "main", "name": "other"}').encode(),
+    ],
+)
+def test_what_is_no_json_object_is_refused_in_plain_text(body: bytes, kind: bytes) -> None:
+    answer = post(body, kind)
+    assert answer.status in (400, 422)
+    assert answer.kind.startswith(b"text/plain")
+    assert len(answer.body) < 500
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_json_is_previewed_or_refused(value: object) -> None:
+    assert post(body_of(value)).status in (200, 400, 413, 422)
+
+
+@given(cases(), st.data())
+def test_any_pod_with_something_odd_in_it_is_previewed_or_refused(case: tuple[dict, str], data: st.DataObject) -> None:
+    assert post(body_of(data.draw(broken({"kind": "Pod", **case[0]})))).status in (200, 400, 413, 422)
+
+
+def test_a_number_beyond_64_bits_is_previewed() -> None:
+    assert post((ANNOTATED % f'{{"name": "main", "x": {10**30}}}').encode()).status == 200
+
+
+def test_a_refusal_does_not_repeat_what_was_sent() -> None:
+    answer = post(body_of(pod_of()), query=b"namespace=Canary%1b")
+    assert (answer.status, answer.kind) == (422, b"text/plain; charset=utf-8")
+    assert answer.body.startswith(b"namespace: String should match pattern")
+    assert b"anary" not in answer.body
+
+
+def test_where_too_many_wait_a_body_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "MOST_PREVIEWS", 0)
+    assert post(b"{").status == 503
+
+
+def test_the_description_of_the_doors_is_ready_before_anybody_asks() -> None:
+    app = application(lambda: "", Metrics())
+    open_doors(app, lambda: None, Previews())
+    assert app.openapi_schema is not None
+    assert app.openapi_schema["paths"]["/preview"]["post"]["requestBody"]["required"]
+    assert application(lambda: "", Metrics()).openapi_schema is None
+
+
+def test_a_caller_that_hangs_up_leaves_no_body_in_the_queue() -> None:
     """P16."""
 
     async def run() -> None:
         previews, busy = Previews(), Event()
         previews.threads.submit(busy.wait)
-        document = Document(pod_of())
-        watched = weakref.ref(document)
-        asking = asyncio.create_task(previews.of(document, fleet_of("built-in"), "default"))
-        del document
+        body = Body(body_of(pod_of()))
+        watched = weakref.ref(body)
+        asking = asyncio.create_task(previews.of(body, fleet_of("built-in"), "default"))
+        del body
         await asyncio.sleep(0)
         assert watched() is not None
         asking.cancel()
@@ -48,21 +148,22 @@ def test_a_document_with_many_pod_templates_is_refused() -> None:
     document = {"kind": "Whatever", "spec": [{"spec": {"containers": []}}] * 5_000}
     previews = Previews()
     with pytest.raises(HTTPException, match="413"):
-        asyncio.run(previews.of(document, fleet_of("built-in"), "default"))
+        asyncio.run(previews.of(body_of(document), fleet_of("built-in"), "default"))
     previews.end()
 
 
 def test_of_many_wrong_values_some_are_told() -> None:
     document = {"kind": "Whatever", "spec": [{"gpu-slice": "1g5gb"}] * 5_000}
     previews = Previews()
-    body = asyncio.run(previews.of(document, fleet_of("built-in"), "default"))
-    assert body.count(b'"outcome":"denied"') == MOST_STRAYS
+    body = asyncio.run(previews.of(body_of(document), fleet_of("built-in"), "default"))
+    assert body.count(b'"outcome": "denied"') == MOST_STRAYS
     previews.end()
 
 
 def test_a_search_that_takes_too_long_ends_between_documents(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "PREVIEW", -1)
     previews = Previews()
+    document = {"kind": "List", "items": [pod_of(), pod_of()]}
     with pytest.raises(HTTPException, match="503"):
-        asyncio.run(previews.of({"kind": "List", "items": [pod_of(), pod_of()]}, fleet_of("built-in"), "default"))
+        asyncio.run(previews.of(body_of(document), fleet_of("built-in"), "default"))
     previews.end()
