@@ -152,6 +152,41 @@ def test_a_document_with_many_pod_templates_is_refused() -> None:
     previews.end()
 
 
+def test_previews_that_are_too_large_together_are_refused() -> None:
+    """P16."""
+    pod = {"kind": "Pod", "spec": {"containers": [], "x": "x" * 5_000_000}}
+    assert post(body_of(pod)).status == 413
+    assert post(body_of({"kind": "List", "items": [pod_of(), pod_of()]})).status == 200
+
+
+@pytest.mark.parametrize("kind", ["x" * 50_000, "List" * 10_000])
+def test_however_long_names_are_an_answer_is_short(kind: str) -> None:
+    """P16."""
+    templates = [{"spec": {"containers": []}}] * 50
+    metadata = {"name": "n" * 50_000, "namespace": "s" * 50_000}
+    document: Any = {"kind": kind, "metadata": metadata, "spec": templates, "items": [{"metadata": metadata}] * 50}
+    for _ in range(8):
+        assert len(post(body_of(document)).body) < 200_000
+        document = {"kind": "List", "items": [document]}
+
+
+def test_the_annotations_of_a_notebook_are_not_multiplied() -> None:
+    """P16: its controller gives them to the pods of its one template."""
+    annotations = {f"a{number}": "" for number in range(20_000)}
+    template = {"spec": {"containers": [{}]}}
+    notebook = {"apiVersion": "kubeflow.org/v1", "kind": "Notebook", "metadata": {"annotations": annotations}}
+    body = body_of(notebook | {"spec": {"template": template}, "x": [template] * 5_000})
+    assert [each["template"] for each in json.loads(post(body).body)] == ["spec.template"]
+
+
+def test_texts_in_a_document_have_no_more_aliases_than_one() -> None:
+    """P16."""
+    lists = f"l: &b [{', '.join(['*a'] * 99)}]\nm: [{', '.join(['*b'] * 200)}]"
+    text = f"apiVersion: v1\nkind: Foo\nmetadata: {{gpu-slice: 1g.5gb}}\nk: &a {{x: 1}}\n{lists}"
+    [result] = json.loads(post(body_of({"kind": "ConfigMap", "data": {"a": text}})).body)
+    assert "cannot be read" in result["advice"][0]["message"]
+
+
 def test_of_many_wrong_values_some_are_told() -> None:
     document = {"kind": "Whatever", "spec": [{"gpu-slice": "1g5gb"}] * 5_000}
     previews = Previews()

@@ -34,13 +34,13 @@ __all__ = [
 ]
 
 
-def read(text: str | bytes, *, name: str = "input") -> list[Document]:
+def read(text: str | bytes, *, name: str = "input", copies: int = MOST_COPIES) -> list[Document]:
     """The documents of *text*, without empty ones and ``null``, which kubectl skips too.
 
-    *name* is for messages.  Raises `BadDocument`.
+    *name* is for messages.  *copies*: see `MOST_COPIES`.  Raises `BadDocument`.
     """
     try:
-        return list(read_text(text, MOST_BYTES))
+        return list(read_text(text, MOST_BYTES, copies))
     except Problem as problem:
         raise problem.told(name) from None
 

@@ -99,6 +99,9 @@ MOST_PREVIEW_BODY = 512 * KIB
 """Of a request on the second port.  Decoding it holds the event loop, for 5 ms; larger files are for the command
 line."""
 
+MOST_PREVIEWS_BYTES = 4 * MIB
+"""Of the previews that answer one request.  Each shows a whole pod."""
+
 MOST_HEADER_BYTES = 16 * KIB
 """Of a request's line and headers."""
 

@@ -61,9 +61,12 @@ class Previews:
                 raise HTTPException(413, f"there are more than {most} pods. gpu-slice preview takes any number")
             self._end_by(end)
             found.append(subject)
-        parts = []
+        parts, size = [], 0
         for each in chain.from_iterable(previews(subject, fleet, namespace) for subject in found):
             parts.append(json.dumps(view(each).model_dump()).encode())
+            size += len(parts[-1])
+            if size > settings.MOST_PREVIEWS_BYTES:
+                raise HTTPException(413, "the previews are too large. gpu-slice preview has no limit")
             self._end_by(end)
         return b"[" + b",".join(parts) + b"]"
 
