@@ -18,7 +18,7 @@ import click
 from webhook import documents
 from webhook.cli.terminal import echo
 from webhook.documents import Document
-from webhook.errors import BadDocument, BadFleet
+from webhook.errors import BadDocument, BadFleet, printable
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
 from webhook.slices.catalogue import Catalogue
@@ -81,9 +81,9 @@ def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Document | BadDocu
                 for found in documents.stream(iter(partial(file.readline, PIECE), b""), name=name):
                     yield path, found
         except OSError as error:
-            yield path, BadDocument(f"{path}: {error.strerror}")
+            yield path, BadDocument(printable(f"{path}: {error.strerror}"))
         except click.UsageError as error:
-            yield path, BadDocument(error.message)
+            yield path, BadDocument(printable(error.message))
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
