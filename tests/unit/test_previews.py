@@ -107,6 +107,12 @@ def test_a_refusal_does_not_repeat_what_was_sent() -> None:
     assert b"anary" not in answer.body
 
 
+def test_an_answer_steers_no_terminal() -> None:
+    answer = post(body_of({"kind": "Pod", "metadata": {"name": "\x7f\x9b\u2028\u202eé"}, "spec": {"containers": []}}))
+    assert answer.body.decode("ascii").isprintable()
+    assert json.loads(answer.body)[0]["name"] == "\x7f\x9b\u2028\u202eé"
+
+
 def test_where_too_many_wait_a_body_is_not_even_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "MOST_PREVIEWS", 0)
     assert post(b"{").status == 503
@@ -191,7 +197,7 @@ def test_of_many_wrong_values_some_are_told() -> None:
     document = {"kind": "Whatever", "spec": [{"gpu-slice": "1g5gb"}] * 5_000}
     previews = Previews()
     body = asyncio.run(previews.of(body_of(document), fleet_of("built-in"), "default"))
-    assert body.count(b'"outcome": "denied"') == MOST_STRAYS
+    assert body.count(b'"outcome":"denied"') == MOST_STRAYS
     previews.end()
 
 

@@ -63,7 +63,7 @@ class Previews:
             found.append(subject)
         parts, size = [], 0
         for each in chain.from_iterable(previews(subject, fleet, namespace) for subject in found):
-            parts.append(json.dumps(view(each).model_dump()).encode())
+            parts.append(json.dumps(view(each).model_dump(), separators=(",", ":")).encode())
             size += len(parts[-1])
             if size > settings.MOST_PREVIEWS_BYTES:
                 raise HTTPException(413, "the previews are too large. gpu-slice preview has no limit")
