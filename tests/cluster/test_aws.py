@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.cluster import programs
 from tests.cluster.aws.cloud import Call, Cloud, cloud, tags, values
@@ -197,6 +198,8 @@ class Launch:
         pytest.param(("3g.71gb", "more-taints"), id="with the fleet's own taints"),
         pytest.param(("1g.5gb", "more-brocket"), id="Bottlerocket, MIG"),
         pytest.param(("shared@a10g", "more-brocket-turns"), id="Bottlerocket, time-sliced"),
+        pytest.param(("2g.10gb", "more-company"), id="with all that a company demands"),
+        pytest.param(("3g.20gb", "more-operator"), id="cut by the GPU Operator"),
     ],
 )
 def _launch(request: pytest.FixtureRequest, running: World) -> Launch:
@@ -227,6 +230,7 @@ def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
     for resource in ("instance", "fleet"):
         assert tags(asked, resource)["karpenter.sh/nodepool"] == launch.pool.name
         assert tags(asked, resource)["eks:eks-cluster-name"] == launch.world.fleet.cluster
+        assert entry.tags.items() <= tags(asked, resource).items()
 
     image = launch.instance["image"]
     assert "nvidia" in image
@@ -247,8 +251,21 @@ def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) ->
         return
     kinds = [kind for kind, _ in parts(arrived)]
     scripts = [content for kind, content in parts(arrived) if kind == SCRIPT]
-    assert kinds == [SCRIPT, NODE_CONFIG] if rendered else [NODE_CONFIG]
+    assert kinds == [*(kind for kind, _ in (parts(rendered) if rendered else [])), NODE_CONFIG]
     assert scripts == ([content for _, content in parts(rendered)] if rendered else [])
+
+
+def test_what_is_merged_over_the_node_class_reaches_ec2_and_the_kubelet(launch: Launch) -> None:
+    merged = launch.pool.entry.node_class
+    options = {key: value for key, value in launch.template.items() if "MetadataOptions" in key}
+    assert options["LaunchTemplateData.MetadataOptions.HttpTokens"] == "required"
+    if not merged:
+        return
+    assert options["LaunchTemplateData.MetadataOptions.HttpPutResponseHopLimit"] == "1"
+    assert launch.template["LaunchTemplateData.BlockDeviceMapping.1.Ebs.Iops"] == "6000"
+    (config,) = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
+    kubelet = config["spec"]["kubelet"]["config"]
+    assert (kubelet["maxPods"], kubelet["systemReserved"]) == (58, {"memory": "1Gi"})
 
 
 def test_nodeadm_accepts_the_user_data(launch: Launch) -> None:
@@ -266,7 +283,8 @@ def test_nodeadm_accepts_the_user_data(launch: Launch) -> None:
 def test_the_kubelet_registers_with_the_labels_and_taints_of_the_pool(launch: Launch) -> None:
     labels, taints = labels_and_taints(launch.instance["userData"])
 
-    assert dict(launch.pool.labels).items() <= labels.items()
+    assert (dict(launch.pool.labels) | launch.pool.entry.node_labels).items() <= labels.items()
+    assert labels.get("nvidia.com/mig.config") == (launch.pool.name if launch.pool.entry.by_operator else None)
     assert labels["gpu-slice/pool"] == labels["karpenter.sh/nodepool"] == launch.pool.name
     assert "nvidia.com/gpu.present" not in labels
     ours = [{key: value for key, value in taint._asdict().items() if value} for taint in launch.pool.taints]

@@ -366,6 +366,16 @@ def test_an_answer_that_nobody_reads_is_not_kept(hasty, tls: Path, monkeypatch) 
         wait_for("it is cut off", lambda: not port.connections)
 
 
+def test_a_uid_that_no_api_server_sends_is_not_repeated(server, tls: Path) -> None:
+    """P16."""
+    long = REVIEW.replace(b'"a-uid"', b'"%s"' % (b"u" * 129))
+    answered = ask(
+        server.port, tls / "ca.crt", HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(long) + long
+    )
+    assert answered.startswith(b"HTTP/1.1 400 ")
+    assert len(answered) < 1_000
+
+
 def test_an_answer_that_is_read_slowly_comes_whole(tls: Path) -> None:
     with serving(tls, site=Wordy()) as (number, _), connect(number, tls / "ca.crt") as connection:
         for _ in range(2):

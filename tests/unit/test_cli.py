@@ -130,6 +130,33 @@ spec: {template: {spec: {containers: [{name: main}]}}}
     assert "it has no effect: move it to spec.template.metadata.annotations" in result.stderr
 
 
+@pytest.mark.parametrize("output", ["diff", "json", "sarif"])
+def test_what_is_misplaced_is_a_no_if_asked_to_be_strict(output: str) -> None:
+    misspelt = POD.replace("gpu-slice:", "gpu_slice:")
+    codes = [run("preview", "-", *flag, "-o", output, text=misspelt).exit_code for flag in ([], ["--strict"])]
+    assert codes == [0, 1]
+    assert run("preview", "-", "--strict", "-o", output, text=POD).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("singleuser: {extraAnnotations: {gpu-slice: 1g.5gb}}", id="values of a chart"),
+        pytest.param("kind: X\nspec: {values: {podAnnotations: {gpu-slice: 1g.5gb}}}", id="a kind that nobody knows"),
+        pytest.param("- {op: add, path: /metadata/annotations/gpu-slice, value: 1g.5gb}", id="a patch"),
+        pytest.param(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {values: {a: {gpu-slice: 1g.5gb}}}",
+            id="values in an object",
+        ),
+    ],
+)
+def test_where_a_preview_does_not_know_being_strict_is_no_reason_to_refuse(text: str) -> None:
+    result = run("preview", "-", "--strict", "-o", "json", text=text)
+    (found,) = json.loads(result.stdout)
+    assert [each["code"] for each in found["advice"]] == ["not-previewed"]
+    assert result.exit_code == 0
+
+
 def test_a_label_in_the_place_of_the_annotation_is_pointed_out() -> None:
     result = run("preview", "-", text=POD.replace("annotations", "labels"))
     assert "'gpu-slice' is a label, which has no effect" in result.stderr
@@ -158,7 +185,9 @@ def test_an_annotation_one_level_too_high_is_pointed_out(text: str) -> None:
         pytest.param(b"\xff\xfea\x00", "the text is UTF-16", id="not UTF-8"),
         pytest.param("x" * (3 << 20), "the object has 3,145,730 bytes", id="too large"),
         pytest.param("name: {{ .Release.Name }}", "it is a template, and no manifest yet", id="a template"),
-        pytest.param("- 1", "[1] is a list", id="no object"),
+        pytest.param("- {kind: Pod, metadata: {annotations: {gpu-slice: x}}}", "is a list", id="objects in no List"),
+        pytest.param("kind Pod gpu-slice", "is a string", id="a colon forgotten"),
+        pytest.param("{kind: List, items: [7]}", "7 is a number", id="an item that is no object"),
         pytest.param(POD.replace("1g.5gb", "'{{ .Values.slice }}'"), "is not filled in yet", id="not filled in"),
     ],
 )
@@ -178,6 +207,23 @@ def test_json_says_where_each_document_begins(tmp_path: Path) -> None:
     path.write_text(f"{POD}---\n{BAD}")
     results = json.loads(run("preview", str(path), "-o", "json").stdout)
     assert [(each["file"], each["line"]) for each in results] == [(str(path), 1), (str(path), 6)]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "---\n---\n", "null\n"])
+@pytest.mark.parametrize("output", ["diff", "json", "sarif", "github"])
+def test_an_empty_file_is_no_mistake(tmp_path: Path, text: str, output: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    result = run("preview", str(tmp_path), "-o", output)
+    assert (result.exit_code, result.stderr) == (0, f"{tmp_path}: contains no objects\n")
+    assert output != "json" or json.loads(result.stdout) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["- {op: replace, path: /spec/replicas, value: 2}", "[]", "- {kind: Role}", "7", "text"]
+)
+def test_what_is_no_object_and_does_not_mention_the_annotation_is_none_of_our_business(text: str) -> None:
+    result = run("preview", "-", "--strict", text=text)
+    assert (result.exit_code, result.stderr) == (0, "a document that is no object: there is no pod in it\n")
 
 
 def test_an_empty_list_is_no_mistake() -> None:
@@ -339,6 +385,8 @@ def test_fleet_check_says_everything_that_is_wrong_and_exits_with_1(tmp_path: Pa
 
 EQUAL = """
 apiVersion: gpu-slice/v1
+cluster: west
+defaults: {terminationGracePeriod: 2h}
 pools:
 - {name: mixed, gpu: a100-40gb, partition: {mig: {2g.10gb: 1, 1g.5gb: 5}}, instanceTypes: [p4d.24xlarge]}
 - {name: all, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
@@ -375,6 +423,29 @@ def test_fleet_check_does_not_warn_of_pools_between_which_karpenter_need_not_cho
     path.write_text(EQUAL.replace(old, new))
 
     assert "warning" not in run("fleet", "check", str(path)).stderr
+
+
+@pytest.mark.parametrize(
+    ("left_out", "warning"),
+    [
+        (
+            "cluster: west\n",
+            "cluster: is missing, so the nodes are those of 'my-cluster'. Add it, or render with --cluster.",
+        ),
+        (
+            "defaults: {terminationGracePeriod: 2h}\n",
+            "terminationGracePeriod: is missing in pools mixed, all, whose nodes expire: a pod that forbids its "
+            "eviction holds such a node for ever. Add it, or 'expireAfter: Never'.",
+        ),
+    ],
+)
+def test_fleet_check_warns_of_what_karpenter_will_do_unasked(left_out: str, warning: str, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(EQUAL.replace("1g.5gb: 7", "3g.20gb: 2").replace(left_out, ""))
+    result = run("fleet", "check", str(path))
+    assert result.exit_code == 0
+    assert f"warning: {warning}\n" in result.stderr
+    assert result.stderr.count("warning") == 1
 
 
 def test_the_schema_is_one_for_editors() -> None:

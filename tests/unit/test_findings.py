@@ -252,8 +252,19 @@ class TestHook:
         assert problems(hooks, DATA / "pre-commit-hooks.json") == []
         assert hook["id"] == "gpu-slice"
 
-    @pytest.mark.parametrize(("text", "code"), [(POD, 0), (BAD, 1), (SERVICE, 0)])
-    def test_it_refuses_what_the_webhook_would_deny(self, text: str, code: int) -> None:
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [
+            pytest.param(POD, 0, id="sliced"),
+            pytest.param(BAD, 1, id="denied"),
+            pytest.param(SERVICE, 0, id="no pods"),
+            pytest.param(POD.replace("gpu-slice:", "gpu_slice:"), 1, id="a misspelt key"),
+            pytest.param(POD.replace("gpu-slice:", "gpu-sclice:"), 1, id="two letters changed"),
+            pytest.param(POD.replace("annotations", "labels"), 1, id="a label"),
+            pytest.param(POD.replace("  annotations", "  anotations"), 1, id="a wrong level"),
+        ],
+    )
+    def test_it_refuses_what_the_webhook_would_deny_or_not_see(self, text: str, code: int) -> None:
         (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
         program, *arguments = shlex.split(hook["entry"])
         Path("a.yaml").write_text(text)

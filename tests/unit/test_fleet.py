@@ -914,18 +914,18 @@ REFUSED = [
         id="two limits",
     ),
     pytest.param(
-        text(pool_text(limit="{nodes: 0}")),
+        text(pool_text(limit="{nodes: -1}")),
         "pools[0].limit.nodes",
-        "0 is out of range",
-        "Write at least 1",
-        id="a limit of nothing",
+        "-1 is out of range",
+        "Write at least 0",
+        id="a limit below nothing",
     ),
     pytest.param(text(pool_text(limit="10")), "pools[0].limit", "10 is a number", "Write a mapping", id="of what"),
     pytest.param(
         text(pool_text(emptyFor="5 minutes")),
         "pools[0].emptyFor",
         "'5 minutes' is not well formed",
-        "Write a duration such as '300s', '15m' or '720h'",
+        "Write a duration such as '300s' or '720h', or 'Never'",
         id="minutes",
     ),
     pytest.param(
@@ -939,7 +939,7 @@ REFUSED = [
         text(pool_text(expireAfter="30d")),
         "pools[0].expireAfter",
         "'30d' is not well formed",
-        "Write a duration such as '720h', or 'Never'",
+        "Write a duration such as '300s' or '720h', or 'Never'",
         id="days",
     ),
     pytest.param(
@@ -1056,6 +1056,75 @@ REFUSED = [
         "the pool has a field for this",
         "Remove it: an EC2NodeClass is rendered for each pool",
         id="another class",
+    ),
+    *[
+        pytest.param(text(pool_text(**{field: value})), f"pools[0].{where}", problem, hint, id=f"{field}: {value}")
+        for field, value, where, problem, hint in [
+            ("budgets", "[{nodes: 1}]", "budgets[0].nodes", "is a number", "put it in quotes"),
+            ("budgets", "[{nodes: '150%'}]", "budgets[0].nodes", "is not well formed", "such as '1' or '10%'"),
+            ("budgets", "[{nodes: '0', schedule: 0 9 * * *}]", "budgets[0]", "belong together", "Give both"),
+            ("budgets", "[{nodes: '0', duration: 1d}]", "budgets[0].duration", "is not well formed", "'8h' or '90m'"),
+            ("budgets", "[{nodes: '0', reasons: [drifted]}]", "budgets[0].reasons[0]", "is not known", "'Drifted'"),
+            ("budgets", "[{nodes: '0', schedule: 0 25 * * *, duration: 8h}]", "budgets[0].schedule", "no", "in UTC"),
+            (
+                "budgets",
+                "[{nodes: '0', schedule: TZ=A/B 0 9 * * *, duration: 8h}]",
+                "budgets[0].schedule",
+                "not",
+                "UTC",
+            ),
+            ("subnets", "[{ids: [subnet-1]}]", "subnets[0].ids", "is not a known field", "Write 'id'"),
+            ("subnets", "[{id: 'arn:aws:ec2:x'}]", "subnets[0].id", "is not well formed", "'subnet-0123456789abcdef0'"),
+            ("subnets", "[{id: subnet-1, tags: {a: b}}]", "subnets[0]", "id and tags are given", "Give one of them"),
+            ("securityGroups", "[{name: a, tags: {a: b}}]", "securityGroups[0]", "name and tags are given", "Give one"),
+            ("ami", "[{}]", "ami[0]", "nothing is given", "Give one of them"),
+            ("ami", "[{alias: al2023@latest}]", "ami[0].alias", "is not a known field", "The known fields are"),
+            ("ami", "[{id: ami-1, name: a}]", "ami[0]", "id and name are given", "Give one of them"),
+            (
+                "nodeClass",
+                "{blockDeviceMappings: [{deviceName: /dev/sda1}]}",
+                "nodeClass.blockDeviceMappings",
+                "none is '/dev/xvda'",
+                "Add '{deviceName: /dev/xvda",
+            ),
+        ]
+    ],
+    pytest.param(
+        text(pool_text(disk="100Gi", nodeClass="{blockDeviceMappings: [{deviceName: /dev/xvda}]}")),
+        "pools[0].disk",
+        "nodeClass has blockDeviceMappings, which replace it",
+        "Give one of the two",
+        id="two sizes of a disk",
+    ),
+    pytest.param(
+        text(pool_text(strategy="single", ami="bottlerocket@1.57.0", nodeClass='{userData: "#!/bin/bash\\necho a"}')),
+        "pools[0].nodeClass.userData",
+        "Bottlerocket reads TOML, and this is none",
+        "[settings.kubernetes]",
+        id="a script for Bottlerocket",
+    ),
+    pytest.param(
+        text(
+            pool_text(nodes="existing", nodePools="[gpu]"), pool_text(name="q", nodes="existing", nodePools="[m, gpu]")
+        ),
+        "pools[1].nodePools[1]",
+        "NodePool 'gpu' belongs to pools[0]",
+        "Name another NodePool",
+        id="two pools of one NodePool",
+    ),
+    pytest.param(
+        text(pool_text(), pool_text(name="q", nodes="existing", nodePools="[p]")),
+        "pools[1].nodePools[0]",
+        "NodePool 'p' belongs to pools[0]",
+        "Name another NodePool",
+        id="the NodePool of another pool",
+    ),
+    pytest.param(
+        text(pool_text(name="all-disabled", partitionedBy="gpu-operator")),
+        "pools[0].name",
+        "'all-disabled' is a layout of the GPU Operator's own",
+        "Choose another name",
+        id="a name that the operator has taken",
     ),
     pytest.param(
         text(pool_text(nodePools="[a]")),

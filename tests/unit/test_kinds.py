@@ -24,7 +24,7 @@ def made(kind: Kind, **parts: Any) -> dict[str, Any]:
         *steps, last = path.split(".")
         for step, following in pairwise([*steps, last]):
             if step == "*":
-                here.append({}) if not here else None
+                here.append([] if following == "*" else {}) if not here else None
                 here = here[0]
             else:
                 here = here.setdefault(step, [] if following == "*" else {})
@@ -72,6 +72,7 @@ def test_each_row_names_a_source_and_is_found_in_its_group_alone(kind: Kind) -> 
         pytest.param("v1", "ConfigMap", True, id="of the core"),
         pytest.param("rbac.authorization.k8s.io/v1", "Role", True, id="of a group without pods"),
         pytest.param("karpenter.sh/v1", "NodePool", True, id="makes nodes"),
+        pytest.param("kueue.x-k8s.io/v1beta2", "Workload", True, id="holds pods back"),
         pytest.param(None, "Service", True, id="of the core, without a group"),
         pytest.param("serving.knative.dev/v1", "Service", False, id="another kind of that name"),
         pytest.param("example.com/v1", "ConfigMap", False, id="somebody's own kind of that name"),

@@ -56,6 +56,24 @@ SMALL: dict[str, Any] = {
         "metadata": {"name": "llm", "annotations": {"gpu-slice": "1g.5gb"}},
         "spec": {"predictor": {"model": {"modelFormat": {"name": "huggingface"}}}},
     },
+    "elsewhere": {"singleuser": {"extraAnnotations": {"gpu-slice": "1g.5gb"}}},
+    "partial": {
+        "kind": "Deployment",
+        "metadata": {"name": "web"},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": {"gpu-slice": "app=1g.5gb"}},
+                "spec": {"containers": [{"name": "sidecar"}]},
+            }
+        },
+    },
+    "filled in later": {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": "train"},
+        "spec": {"podMetadata": {"annotations": {"gpu-slice": "{{workflow.parameters.slice}}"}}},
+    },
+    "in kube-system": pod_of() | {"metadata": {"namespace": "kube-system", "annotations": {"gpu-slice": "1g.5gb"}}},
     "not filled in": pod_of("{{ .Values.slice }}"),
     "not YAML": "kind: Pod\nmetadata:\n\tname: notebook\n",
 }

@@ -77,14 +77,14 @@ def test_what_makes_no_pod_has_none(document: Any) -> None:
     assert subject(document).pod is None
 
 
-def test_a_notebooks_pod_has_the_annotations_and_the_name_that_its_controller_gives_it() -> None:
+def test_a_notebooks_pod_has_the_annotations_of_its_object_and_its_containers_as_they_are() -> None:
     """Source: notebook_controller.go, generateStatefulSet."""
     template = {"metadata": {"annotations": {"lost": "x"}}, "spec": {"containers": [{"name": "any"}, {"name": "side"}]}}
     notebook = workload("Notebook", {"template": template}, annotations={**SLICE, "notebooks.kubeflow.org/x": "1"})
     pod = subject({"apiVersion": "kubeflow.org/v1", **notebook}).pod
     assert pod is not None
     assert pod["metadata"]["annotations"] == SLICE
-    assert [each["name"] for each in pod["spec"]["containers"]] == ["notebook", "side"]
+    assert pod["spec"] == template["spec"]
 
 
 def test_the_namespace_of_a_workload_is_its_pods() -> None:
@@ -199,6 +199,24 @@ class TestAdvice:
     def test_a_value_beside_the_path_of_the_annotation_is_checked(self, spec: dict[str, Any]) -> None:
         (found,) = preview({"apiVersion": "x.io/v1", "kind": "X", "spec": spec}, fleet_of(MIXED))
         assert found.outcome == "denied"
+
+    @pytest.mark.parametrize(
+        "value", ["{{item}}", "{{ steps.a.outputs.result }}", "a={{=tasks.x}},b={{workflow.name}}"]
+    )
+    def test_what_argo_fills_in_when_it_runs_is_not_judged_and_no_problem(self, value: str) -> None:
+        spec = {"podMetadata": {"annotations": {"gpu-slice": value}}}
+        (found,) = preview({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert (found.outcome, found.denial) == ("unknown", None)
+        assert {note.code for note in found.subject.advice} == {"not-previewed"}
+        assert value in found.subject.advice[-1]
+
+    @pytest.mark.parametrize("value", ["{{ .Values.a }}", "{{item}}{{ .Values.a }}", "{{ include `a` . }}", "${A}"])
+    def test_but_what_something_else_fills_in_first_is(self, value: str) -> None:
+        spec = {"podMetadata": {"annotations": {"gpu-slice": value}}}
+        (found,) = preview({"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert found.outcome == "unread"
+        (found,) = preview({"apiVersion": "x.io/v1", "kind": "Workflow", "spec": spec}, fleet_of(MIXED))
+        assert found.outcome == "unread"
 
     @pytest.mark.parametrize("value", ["{{ .Values.slice }}", "${SLICE}", "main=$(params.slice)"])
     def test_what_is_filled_in_later_is_not_judged(self, value: str) -> None:

@@ -18,7 +18,7 @@ from msgspec import Meta, Raw, Struct
 from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.preview import judge
-from webhook.admission.review import API_VERSION, KIND, annotated, is_too_large
+from webhook.admission.review import API_VERSION, KIND, LONGEST_NAMESPACE, LONGEST_UID, annotated, is_too_large
 from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
 from webhook.budget import MOST_STEPS, Budget, OutOfSteps
@@ -54,8 +54,8 @@ _TOO_LARGE = f"{_PREFIX}the workload is too large to say what will become of its
 
 
 class _Request(Struct, gc=False, rename="camel"):
-    uid: Annotated[str, Meta(min_length=1)]
-    namespace: str | None = None
+    uid: Annotated[str, Meta(min_length=1, max_length=LONGEST_UID)]
+    namespace: Annotated[str, Meta(max_length=LONGEST_NAMESPACE)] | None = None
     operation: str | None = "CREATE"
     sub_resource: str | None = None
     object: Raw = Raw(b"null")

@@ -115,8 +115,10 @@ def others(wanted: Sequence[Wanted], places: Iterable[Place]) -> list[Other]:
                 )
             result.append(Other(place, resource, count))
     if len(wanted) + len(result) > MOST_SLICED:
+        places = [part.place for part in wanted] + [part.place for part in result]
+        asking = len({(place.init, place.index) for place in places})
         raise Denial(
-            f"{len(wanted) + len(result)} containers ask for slices",
+            f"{asking} containers ask for slices" + (", some for several kinds" if asking <= MOST_SLICED else ""),
             field=FIELD,
             hint=f"Ask for slices in at most {MOST_SLICED} containers",
             reason="capacity",

@@ -35,8 +35,6 @@ class Kind:
     """A command that prints the objects that it stands for."""
     only_container: str = ""
     """The name that its controller gives to the only container if it has none."""
-    first_container: bool = False
-    """Whether its controller gives the object's own name to the first container."""
 
     @property
     def annotations(self) -> tuple[str, ...]:
@@ -66,7 +64,13 @@ def _ray(prefix: str) -> tuple[str, ...]:
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
-    return f"{spec}.templates.*.{METADATA}", f"{spec}.podMetadata.annotations"
+    return (
+        f"{spec}.templates.*.{METADATA}",
+        f"{spec}.podMetadata.annotations",
+        f"{spec}.templateDefaults.{METADATA}",
+        f"{spec}.templates.*.steps.*.*.inline.{METADATA}",
+        f"{spec}.templates.*.dag.tasks.*.inline.{METADATA}",
+    )
 
 
 KINDS = (
@@ -80,7 +84,10 @@ KINDS = (
     Kind("batch", "CronJob", f"{_API}/batch/v1/types.go", ("spec.jobTemplate.spec.template",)),
     Kind("apps.openshift.io", "DeploymentConfig", "https://github.com/openshift/api/blob/master/apps/v1/types.go",
          _TEMPLATE),
-    Kind("argoproj.io", "Rollout", "https://argo-rollouts.readthedocs.io/en/stable/features/specification/", _TEMPLATE),
+    Kind("argoproj.io", "Rollout", "https://argo-rollouts.readthedocs.io/en/stable/features/ephemeral-metadata/",
+         _TEMPLATE, tuple(f"spec.strategy.{metadata}.annotations" for metadata in (
+             "canary.canaryMetadata", "canary.stableMetadata", "blueGreen.previewMetadata", "blueGreen.activeMetadata",
+         ))),
     Kind("argoproj.io", "Workflow", _ARGO, passed_on=_workflow("spec")),
     Kind("argoproj.io", "WorkflowTemplate", _ARGO, passed_on=_workflow("spec")),
     Kind("argoproj.io", "ClusterWorkflowTemplate", _ARGO, passed_on=_workflow("spec")),
@@ -98,15 +105,16 @@ KINDS = (
     Kind("kubeflow.org", "PaddleJob", f"{_TRAINING}/paddlepaddle_types.go", ("spec.paddleReplicaSpecs.*.template",)),
     Kind("kubeflow.org", "JAXJob", f"{_TRAINING}/jax_types.go", ("spec.jaxReplicaSpecs.*.template",)),
     Kind("kubeflow.org", "Notebook",
-         "https://github.com/kubeflow/kubeflow/blob/master/components/notebook-controller/controllers/"
-         "notebook_controller.go", _TEMPLATE, (METADATA,), ("kubectl", "notebook"), ignored=True, first_container=True),
+         "https://github.com/kubeflow/notebooks/blob/v1.11.0/components/notebook-controller/controllers/"
+         "notebook_controller.go", _TEMPLATE, (METADATA,), ("kubectl", "notebook"), ignored=True),
     Kind("trainer.kubeflow.org", "TrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",
          (f"spec.template.{_JOB_SET}",)),
     Kind("trainer.kubeflow.org", "ClusterTrainingRuntime", f"{_TRAINER}/trainingruntime_types.go",
          (f"spec.template.{_JOB_SET}",)),
     Kind("trainer.kubeflow.org", "TrainJob",
-         "https://kubeflow.org/docs/components/trainer/operator-guides/podtemplate-overrides",
-         passed_on=(f"spec.podTemplateOverrides.*.{METADATA}",), complete=False),
+         "https://kubeflow.org/docs/components/trainer/operator-guides/runtime-patches/", complete=False,
+         passed_on=(f"spec.runtimePatches.*.trainingRuntimeSpec.template.{_JOB_SET}.{METADATA}",
+                    f"spec.podTemplateOverrides.*.{METADATA}")),  # the first since Trainer 2.2, the second before it
     Kind("batch.volcano.sh", "Job", "https://volcano.sh/en/docs/vcjob/", ("spec.tasks.*.template",)),
     Kind("apps.kruise.io", "CloneSet", f"{_KRUISE}/v1alpha1/cloneset_types.go", _TEMPLATE),
     Kind("apps.kruise.io", "StatefulSet", f"{_KRUISE}/v1beta1/statefulset_types.go", _TEMPLATE),
@@ -157,7 +165,8 @@ _NO_PODS = {
 _GROUPS_WITHOUT_PODS = {
     "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "authentication.k8s.io",
     "authorization.k8s.io", "autoscaling", "certificates.k8s.io", "coordination.k8s.io", "discovery.k8s.io",
-    "events.k8s.io", "flowcontrol.apiserver.k8s.io", "karpenter.k8s.aws", "karpenter.sh", "metrics.k8s.io",
+    "events.k8s.io", "flowcontrol.apiserver.k8s.io", "karpenter.k8s.aws", "karpenter.sh", "kueue.x-k8s.io",
+    "metrics.k8s.io",
     "networking.k8s.io", "node.k8s.io", "policy", "rbac.authorization.k8s.io", "resource.k8s.io", "scheduling.k8s.io",
     "snapshot.storage.k8s.io", "storage.k8s.io", "storagemigration.k8s.io",
 }  # fmt: skip

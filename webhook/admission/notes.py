@@ -66,8 +66,10 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     targets = " or ".join(places[:MOST_TARGETS])
     if stray.template is None and (known is None or not known.complete):
         belongs = f"; it does in {targets}" if known else f"; its pod template would have it in {targets}"
-        return misplaced(
-            f"{what}. A preview does not know whether it reaches a pod from there{belongs if targets else ''}"
+        return Note(
+            "not-previewed",
+            f"{what}. A preview does not know whether it reaches a pod from there{belongs if targets else ''}",
+            stray.field,
         )
     if len(places) == 1 and (only or not templates):
         return misplaced(

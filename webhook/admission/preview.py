@@ -15,9 +15,10 @@ import jsonpatch
 import msgspec
 
 from webhook.admission.containers import refused_names
-from webhook.admission.contents import Stray
+from webhook.admission.contents import Stray, mapping
+from webhook.admission.kinds import find
 from webhook.admission.notes import Note
-from webhook.admission.plan import UNANNOTATED, Plan, outcome, plan
+from webhook.admission.plan import UNANNOTATED, UNTOUCHED_NAMESPACES, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.workloads import Document, Subject, subjects
@@ -32,6 +33,10 @@ DEFAULT_NAMESPACE = "default"
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
 _OF_HELM = re.compile(r"\{\{-? *[.$]")
+_OF_ARGO = re.compile(
+    r"\{\{(?:=| *(?:inputs|outputs|workflow|item|steps|tasks|pod|node|retries|lastRetry|cronworkflow)\b)[^{}]*\}\}"
+)
+"""Source: https://argo-workflows.readthedocs.io/en/latest/variables/."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +92,8 @@ def unread(problem: str) -> Preview:
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
     wrong = [bad for stray in subject.strays if (bad := judge(stray, subject, fleet, namespace))]
+    later = [_later(stray.value, stray.field) for stray in subject.strays if _is_argos(stray.value, subject)]
+    subject = replace(subject, advice=(*subject.advice, *later))
     result = _preview(subject, fleet, namespace)
     if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
@@ -101,16 +108,48 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     metadata = subject.pod.get("metadata")
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     value = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    if _is_argos(value, subject):
+        advice = (*subject.advice, _later(value, _inside(subject)))
+        return Preview(replace(subject, pod=None, advice=advice, why="what its pods get is known when it runs"))
     if problem := _incomplete(value, FIELD):
         return Preview(subject, problem=problem)
     try:
         result = decide(subject, fleet, namespace)
     except Denial as denial:
+        if _is_partial(subject, denial):
+            return _of_partial(value, subject, fleet, namespace)
         return Preview(subject, denial=denial, value=value if isinstance(value, str) else None)
+    notes: list[Note] = []
     if result.resolution is not None:
         notes = [Note("container-name", text, field) for field, text in refused_names(subject.pod)]
-        subject = replace(subject, advice=(*subject.advice, *notes))
+    elif value is not None and (where := subject.namespace or namespace) in UNTOUCHED_NAMESPACES:
+        notes = [Note("misplaced-annotation", f"'{ANNOTATION}' has no effect in namespace '{where}'", _inside(subject))]
+    subject = replace(subject, advice=(*subject.advice, *notes))
     return Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
+
+
+def _is_partial(subject: Subject, denial: Denial) -> bool:
+    """Whether *denial* is about containers that something else adds: an operator, or what a patch is for."""
+    containers = mapping(subject.pod, "spec").get("containers")
+    if not subject.template or not isinstance(containers, list | None):
+        return False  # a pod of its own is complete
+    if not containers:
+        return denial.field in ("spec.containers", FIELD) and find(None, subject.controller) is None
+    return denial.reason == "no-such-container" and not any("image" in each for each in containers)
+
+
+def _of_partial(value: Any, subject: Subject, fleet: Fleet, namespace: str) -> Preview:
+    """The preview of a template that lacks containers, with an annotation."""
+    if wrong := _of_value(value, FIELD, subject, fleet, namespace):
+        return replace(wrong, subject=subject)
+    text = f"the template is partial, so nothing but the value of '{ANNOTATION}' is checked"
+    advice = (*subject.advice, Note("not-previewed", text, _inside(subject)))
+    return Preview(replace(subject, pod=None, advice=advice, why="it lacks containers"))
+
+
+def _inside(subject: Subject) -> str:
+    """The field of the annotation in the object around the pod."""
+    return f"{subject.template}.{FIELD}" if subject.template else FIELD
 
 
 def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
@@ -124,18 +163,40 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
+    if _is_argos(stray.value, subject):
+        return None
     subject = replace(subject, pod=None, template="", advice=(), strays=())
-    if problem := _incomplete(stray.value, stray.field):
+    return _of_value(stray.value, stray.field, subject, fleet, namespace, budget)
+
+
+def _of_value(
+    value: Any, field: str, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None
+) -> Preview | None:
+    """What is wrong with *value*, at *field*; None if a pod could have it."""
+    if problem := _incomplete(value, field):
         return Preview(subject, problem=problem)
     try:
-        names = [each.container for each in request.parse(stray.value)] if isinstance(stray.value, str) else []
+        names = [each.container for each in request.parse(value)] if isinstance(value, str) else []
         containers = [Container(name=name or "main") for name in names] or [Container(name="main")]
-        pod = Pod(Metadata({ANNOTATION: stray.value}), Spec(containers))
+        pod = Pod(Metadata({ANNOTATION: value}), Spec(containers))
         plan(pod, fleet, subject.namespace or namespace, budget=budget)
     except Denial as denial:
-        denial.field = stray.field
-        return Preview(subject, denial=denial, value=stray.value if isinstance(stray.value, str) else None)
+        denial.field = field
+        return Preview(subject, denial=denial, value=value if isinstance(value, str) else None)
     return None
+
+
+def _is_argos(value: Any, subject: Subject) -> bool:
+    """Whether Argo alone fills in what *value* lacks, when it runs the object."""
+    source = subject.source if isinstance(subject.source, dict) else {}
+    if not isinstance(value, str) or not str(source.get("apiVersion")).startswith("argoproj.io/"):
+        return False
+    rest = _OF_ARGO.sub("", value)
+    return rest != value and not _PLACEHOLDER.search(rest)
+
+
+def _later(value: object, field: str) -> Note:
+    return Note("not-previewed", f"{field}: Argo fills in {quote(value)} when it runs, so it is not checked", field)
 
 
 def _incomplete(value: Any, field: str) -> str:

@@ -28,9 +28,15 @@ DENIED = 422
 LARGE = 64 * 1024
 """Bytes above which the values of a review are counted before it is decoded.  Most reviews have a tenth of this."""
 
-MOST_VALUES = 200_000
-"""Commas and brackets in a review, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB.  A pod that
-people write has some hundreds."""
+MOST_VALUES = 50_000
+"""Commas and brackets in a review, as a measure of its values: 7 MiB of ``{},{},…`` would become 150 MB, and to
+decode 50,000 labels takes 15 ms.  A pod that people write has some hundreds."""
+
+LONGEST_UID = 128
+"""Characters.  The answer repeats it; an API server's has 36."""
+
+LONGEST_NAMESPACE = 253
+"""Characters.  Kubernetes allows 63."""
 
 Planner: TypeAlias = Callable[[Pod, str | None], Plan]
 """Takes a pod and its namespace, and returns a plan."""
@@ -48,8 +54,8 @@ class _Kind(_Wire):
 class _Envelope(_Wire):
     """A request without its object."""
 
-    uid: Annotated[str, Meta(min_length=1)]
-    namespace: str | None = None
+    uid: Annotated[str, Meta(min_length=1, max_length=LONGEST_UID)]
+    namespace: Annotated[str, Meta(max_length=LONGEST_NAMESPACE)] | None = None
     operation: str | None = "CREATE"
     sub_resource: str | None = None
     kind: _Kind | None = None

@@ -37,6 +37,7 @@ DEEPEST_LIST = 8
 """Levels of Lists inside Lists.  Two are already unusual."""
 
 NO_KIND = "an object without a kind"
+NO_OBJECT = "a document that is no object"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,14 +78,7 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
     *texts*: whether to read the texts in it that mention the annotation, which takes much longer than all the rest.
     """
     if not isinstance(document, dict):
-        yield Subject(
-            "a document that is no object",
-            "",
-            None,
-            None,
-            why=f"{kind_of(document)}. Write one object, or a List",
-            readable=False,
-        )
+        yield from _of_no_object(document, depth, texts)
         return
     kind = document.get("kind")
     if isinstance(kind, str) and kind.endswith("List") and _has_objects(document, kind):
@@ -97,6 +91,23 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
         return
     yield from _subjects(search(document, texts=texts), document)
+
+
+def _of_no_object(document: Any, depth: int, texts: bool) -> Iterator[Subject]:
+    """The subjects in a list, such as a patch; or a problem where an object was meant."""
+    if depth or (ANNOTATION in repr(document) and not _is_patch(document)):
+        why = f"{kind_of(document)}. Write one object, or a List"
+        yield Subject(NO_OBJECT, "", None, None, why=why, readable=False)
+    elif isinstance(document, list):
+        for subject in _subjects(search(document, texts=texts), document):
+            yield replace(subject, kind=NO_OBJECT, why="there is no pod in it")
+    else:
+        yield Subject(NO_OBJECT, "", None, None, why="there is no pod in it", makes_no_pods=True, source=document)
+
+
+def _is_patch(document: Any) -> bool:
+    """Whether it is a list of something else than objects, such as the operations of a JSON patch."""
+    return isinstance(document, list) and not any(isinstance(each, dict) and "kind" in each for each in document)
 
 
 def _has_objects(document: Mapping[str, Any], kind: str) -> bool:
@@ -114,7 +125,7 @@ def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
     return {"apiVersion": around.get("apiVersion"), "kind": kind, **item}
 
 
-def _subjects(contents: Contents, source: Document) -> list[Subject]:
+def _subjects(contents: Contents, source: Any) -> list[Subject]:
     root, templates = contents.object, contents.templates
     found = [_of(template, root) for template in templates] or [
         Subject(root.kind or NO_KIND, root.name, root.namespace, None, why=_why(root), makes_no_pods=root.makes_no_pods)
@@ -244,8 +255,6 @@ def _spec(template: Template) -> Mapping[str, Any]:
     known, containers = template.object.known, spec["containers"]
     if known is None or not containers or not all(isinstance(container, dict) for container in containers):
         return spec
-    if known.first_container:
-        return {**spec, "containers": [{**containers[0], "name": template.object.name}, *containers[1:]]}
     if not known.only_container:
         return spec
     names = [known.only_container + (f"-{index}" if len(containers) > 1 else "") for index in range(len(containers))]

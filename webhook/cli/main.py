@@ -19,7 +19,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
-from webhook.fleet.check import check_weights
+from webhook.fleet.check import check_made, check_weights
 from webhook.fleet.file import CLUSTER, schema
 from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
@@ -57,18 +57,22 @@ def main() -> None:
 )  # fmt: skip
 @_FLEET
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
-def preview(paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 also where the annotation is misspelt or misplaced.")
+def preview(
+    paths: tuple[Path, ...], output: str, help_uri: str, fleet_path: Path | None, namespace: str, strict: bool
+) -> None:
     """Show what the webhook would do to pods.  It needs no cluster and changes nothing.
 
     FILE is YAML or JSON of any size, a folder of such files and folders, or - for stdin.  Pods and pod templates are
     found at any depth.  The resulting pods go to stdout, the remarks and reasons to stderr.
 
-    Exit codes, the same for every output: 1, a pod is denied, or the annotation is misspelt; 2, called wrongly; 3, a
-    document cannot be read.
+    Exit codes, the same for every output: 1, a pod is denied, or a value of the annotation is wrong; with --strict also
+    where the annotation itself is misspelt or in the wrong place; 2, called wrongly; 3, a document cannot be read.
     """
     from webhook.cli import preview
 
-    raise click.exceptions.Exit(preview.run(paths, output, files.fleet_at(fleet_path), namespace, help_uri))
+    fleet = files.fleet_at(fleet_path)
+    raise click.exceptions.Exit(preview.run(paths, output, fleet, namespace, help_uri, strict=strict))
 
 
 @main.command()
@@ -185,7 +189,7 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in check_weights(fleet.pools):
+    for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)

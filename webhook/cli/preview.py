@@ -47,6 +47,8 @@ class Run:
 
     remarks: bool
     """Whether what is to be said about a result goes to stderr, after it."""
+    strict: bool = False
+    """Whether an annotation in the wrong place is a no."""
     code: int = YES
     documents: int = 0
 
@@ -59,13 +61,17 @@ class Run:
             else:
                 document, previews = found, preview(found.value, fleet, namespace)
             for each in previews:
-                self.code = max(self.code, UNREAD if each.problem else NO if each.denial else YES)
+                no = each.denial or (self.strict and any(n.code == "misplaced-annotation" for n in each.subject.advice))
+                self.code = max(self.code, UNREAD if each.problem else NO if no else YES)
                 yield Result(path, found.line, each, document)
                 sys.stdout.flush()
                 for line in show.remarks(each) if self.remarks else ():
                     echo(line, err=True)
         if not self.documents:
-            raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
+            nothing = f"{', '.join(map(str, paths))}: contains no objects"
+            if Path("-") in paths:  # the program before it most likely failed
+                raise click.UsageError(nothing)
+            echo(nothing, err=True)
 
 
 def as_diff(results: Iterator[Result]) -> Iterator[str]:
@@ -121,10 +127,12 @@ COMPLETE = ("json", "sarif", "github")
 """Outputs that say everything, so that there are no remarks on stderr."""
 
 
-def run(paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str, help_uri: str) -> int:
+def run(
+    paths: tuple[Path, ...], output: str, fleet: Fleet, namespace: str, help_uri: str, *, strict: bool = False
+) -> int:
     """Print the previews of everything in *paths*, and return the exit code.  *help_uri*: where docs/messages.md is."""
     outputs: dict[str, Output] = {**OUTPUTS, "sarif": partial(as_sarif, help_uri=help_uri)}
-    run = Run(remarks=output not in COMPLETE)
+    run = Run(remarks=output not in COMPLETE, strict=strict)
     for text in outputs[output](run.results(paths, fleet, namespace)):
         echo(text, nl=False)
     return run.code

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.check_nodes import check_nodes, given_of
 from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
-from webhook.fleet.file import DevicePlugin, PoolEntry
+from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry
 from webhook.fleet.pool import Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import engines_missing, fits
@@ -208,6 +208,25 @@ def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
                 f"launches '{max(names)}', the last by name",
                 "Give the pool that you want to be launched first a larger weight",
             )
+
+
+def check_made(fleet_file: FleetFile) -> Iterator[FleetProblem]:
+    """What Karpenter will do that may not be what was meant, though nothing is wrong."""
+    made = [entry for entry in fleet_file.pools if entry.nodes == "karpenter"]
+    if made and "cluster" not in fleet_file.model_fields_set:
+        yield FleetProblem(
+            "cluster",
+            f"is missing, so the nodes are those of '{fleet_file.cluster}'",
+            "Add it, or render with --cluster",
+        )
+    held = [entry for entry in made if entry.expire_after != "Never" and entry.termination_grace_period is None]
+    if held:
+        pools = f"pool{'s' if len(held) > 1 else ''} {', '.join(entry.name for entry in held)}"
+        yield FleetProblem(
+            "terminationGracePeriod",
+            f"is missing in {pools}, whose nodes expire: a pod that forbids its eviction holds such a node for ever",
+            "Add it, or 'expireAfter: Never'",
+        )
 
 
 def _check_instance_types(

@@ -14,6 +14,9 @@ from webhook.fleet.labels import ZONES, is_set_by_others, of_type
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue, InstanceType
 
+DISABLED = "all-disabled"
+"""The operator's ``migManager.config.default`` names this layout, so it must exist."""
+
 LONGEST_AMI = 30
 """Characters of an alias: karpenter-provider-aws ``karpenter.k8s.aws_ec2nodeclasses.yaml``, ``maxLength``."""
 
@@ -129,6 +132,10 @@ def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -
 
 def _check_operator(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     location = f"{where}.partitionedBy"
+    if entry.name == DISABLED:
+        yield FleetProblem(
+            f"{where}.name", f"'{DISABLED}' is a layout of the GPU Operator's own", "Choose another name"
+        )
     if entry.partition.mig is None:
         yield FleetProblem(location, "the GPUs of this pool are not cut", "Remove it")
     if entry.bottlerocket:

@@ -21,6 +21,7 @@ from webhook.fleet.file import (
     PoolEntry,
     path,
 )
+from webhook.fleet.karpenter import MERGED, merge
 from webhook.fleet.misplaced import unknown_field
 from webhook.slices.entries import GPU_NAME, CatalogueFile
 
@@ -77,7 +78,9 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     for_existing = {key: value for key, value in defaults.items() if key not in map(to_camel, KARPENTER_ONLY)}
 
     def full(pool: dict[str, Any]) -> dict[str, Any]:
-        return (for_existing if (defaults | pool).get("nodes") == "existing" else defaults) | pool
+        lower = for_existing if (defaults | pool).get("nodes") == "existing" else defaults
+        both = {name: merge(lower[name], pool[name]) for name in MERGED if name in lower and name in pool}
+        return lower | pool | both
 
     return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
 
@@ -137,12 +140,17 @@ _HINTS = {
     file.LABEL_KEY: "Write a label key, such as 'nvidia.com/gpu'",
     file.LABEL_VALUE: "Use letters, digits, '-', '_' and '.', at most 63 characters, and quote numbers",
     file.DURATION: "Write a duration such as '300s', '15m' or '720h'",
-    file.DURATION_OR_NEVER: "Write a duration such as '720h', or 'Never'",
+    file.DURATION_OR_NEVER: "Write a duration such as '300s' or '720h', or 'Never'",
     file.CLUSTER: "Use letters, digits, '-' and '_', at most 100 characters",
     file.AMI: "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
     file.DISK: "Write a size such as '200Gi'",
     file.ROLE: "Write the name of an IAM role, not an ARN or a path: letters, digits and '_+=,.@-', at most 64",
     file.ZONE: "Write the name of a zone, such as 'us-east-1a', and not a region or the id of a zone",
+    file.SUBNET: "Write an id such as 'subnet-0123456789abcdef0'",
+    file.SECURITY_GROUP: "Write an id such as 'sg-0123456789abcdef0'",
+    file.IMAGE_ID: "Write an id such as 'ami-0123456789abcdef0'",
+    file.SHARE: "Write a number or a percentage in quotes, such as '1' or '10%'",
+    file.HOURS: "Write hours and minutes, such as '8h' or '90m'",
     file.RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
     file.IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
@@ -182,7 +190,8 @@ _WANTED = {
 
 def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     # pydantic appends '[key]' where the key of a mapping is wrong.
-    location = tuple(step for step in error["loc"] if step != "[key]")
+    # It also names the alternative of `ami`.
+    location = tuple(step for step in error["loc"] if step not in ("[key]", "(alias)", "(terms)"))
     where = path(_written(location, inherited))
     value, kind, context = error["input"], error["type"], error.get("ctx", {})
     if kind == "missing":

@@ -6,12 +6,10 @@ field.  `schema` gives the same schema to editors.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
 from pydantic.alias_generators import to_camel
-from pydantic_core import PydanticCustomError
 
 from webhook.errors import quote
 from webhook.slices.entries import CatalogueFile
@@ -32,6 +30,9 @@ ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+SUBNET, SECURITY_GROUP, IMAGE_ID = r"^subnet-[0-9a-z]+$", r"^sg-[0-9a-z]+$", r"^ami-[0-9a-z]+$"
+SHARE = r"^((100|[0-9]{1,2})%|[0-9]+)$"
+HOURS = r"^([0-9]+h)?([0-9]+m)?$"
 ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
@@ -83,7 +84,8 @@ class Limit(Model):
 
     slices: Positive | None = None
     """Number of slices in the whole pool."""
-    nodes: Positive | None = None
+    nodes: Annotated[int, Field(ge=0)] | None = None
+    """0 launches nothing more."""
 
 
 class CapacityReservation(Model):
@@ -93,21 +95,46 @@ class CapacityReservation(Model):
     tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
 
 
-def _alias_or_terms(value: Any) -> Any:
-    if isinstance(value, str) and not re.match(AMI, value):
-        raise PydanticCustomError("string_pattern_mismatch", "", {"pattern": AMI})
-    if isinstance(value, list) and not (value and all(isinstance(term, dict) for term in value)):
-        raise PydanticCustomError("terms_type", "")
-    if not isinstance(value, str | list):
-        raise PydanticCustomError("string_type", "")
-    return value
-
-
 Object = dict[str, Any]
 """A part of a Karpenter object, which Karpenter's own schema checks."""
 
-Terms = Annotated[list[Object], Field(min_length=1)]
-"""Karpenter's selector terms: what matches one of them is selected."""
+Tags = Annotated[dict[str, str], Field(min_length=1)]
+
+
+class SubnetTerm(Model):
+    """Subnets: exactly one of the two.  A tag's value may be `"*"`."""
+
+    id: Annotated[str, Field(pattern=SUBNET)] | None = None
+    tags: Tags | None = None
+
+
+class SecurityGroupTerm(Model):
+    """Security groups: exactly one of the three.  A tag's value may be `"*"`."""
+
+    id: Annotated[str, Field(pattern=SECURITY_GROUP)] | None = None
+    name: str | None = None
+    tags: Tags | None = None
+
+
+class ImageTerm(Model):
+    """Images: an id, an ssmParameter, or names and tags of an owner."""
+
+    id: Annotated[str, Field(pattern=IMAGE_ID)] | None = None
+    ssm_parameter: str | None = None
+    name: str | None = None
+    owner: str | None = None
+    tags: Tags | None = None
+
+
+class Budget(Model):
+    """How many nodes Karpenter may replace at a time of its own accord.  It does not hold up `expireAfter`."""
+
+    nodes: Annotated[str, Field(pattern=SHARE)]
+    """A number or a percentage, as a string: "1", "10%"."""
+    schedule: str | None = None
+    """When it begins to hold, as cron does, in UTC.  With `duration`."""
+    duration: Annotated[str, Field(pattern=HOURS)] | None = None
+    reasons: list[Literal["Underutilized", "Empty", "Drifted"]] | None = None
 
 
 class DevicePlugin(Model):
@@ -156,12 +183,12 @@ class PoolEntry(Model):
     """spot is cheaper, but AWS may reclaim it at two minutes' notice, so it is not the default."""
     capacity_reservations: list[CapacityReservation] = []
     """Which reservations `reserved` may use."""
-    empty_for: Annotated[str, Field(pattern=DURATION)] = "300s"
-    """How long an empty node is kept."""
+    empty_for: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "300s"
+    """How long an empty node is kept.  Never keeps it."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
-    budgets: Annotated[list[Object], Field(min_length=1)] | None = None
-    """Karpenter's disruption budgets: how many nodes may be replaced at a time, and when."""
+    budgets: Annotated[list[Budget], Field(min_length=1)] | None = None
+    """Karpenter's disruption budgets: how many nodes it may replace at a time, and when."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
     termination_grace_period: Annotated[str, Field(pattern=DURATION)] | None = None
     """How long a node may drain.  After that its pods are ended, also those that forbid it."""
@@ -169,7 +196,11 @@ class PoolEntry(Model):
     """A p4d costs about $30 an hour, so a default limit bounds the cost of a mistake."""
     weight: Annotated[int, Field(ge=1, le=100)] = 10
     """Of several pools that serve a slice, Karpenter launches the largest weight; of equal ones, the last by name."""
-    ami: Annotated[str | Terms, BeforeValidator(_alias_or_terms)] = "al2023@v20260724"
+    ami: Annotated[
+        Annotated[str, Field(pattern=AMI), Tag("(alias)")]
+        | Annotated[list[ImageTerm], Field(min_length=1), Tag("(terms)")],
+        Discriminator(lambda value: "(terms)" if isinstance(value, list) else "(alias)"),
+    ] = "al2023@v20260724"
     """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
     are built on AL2023 and have NVIDIA's driver."""
     node_role: Annotated[str, Field(pattern=ROLE)] | None = None
@@ -178,9 +209,9 @@ class PoolEntry(Model):
     """Size of a gp3 volume, from 20Gi to 58Ti."""
     tags: dict[str, str] = {}
     """Of the instances and their disks."""
-    subnets: Terms | None = None
+    subnets: Annotated[list[SubnetTerm], Field(min_length=1)] | None = None
     """Karpenter's subnetSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
-    security_groups: Terms | None = None
+    security_groups: Annotated[list[SecurityGroupTerm], Field(min_length=1)] | None = None
     """Karpenter's securityGroupSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
     node_class: Object = {}
     """Merged over the EC2NodeClass' spec that is rendered (RFC 7396).  `userData` is run before our own part."""

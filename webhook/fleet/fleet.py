@@ -90,6 +90,7 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
     problems += check_pools(read)
     problems += _check_operator(read.pools)
+    problems += _check_node_pools(read.pools)
     if read.device_plugin is not None:
         problems += check_device_plugin(read.device_plugin)
     fleet_file = read.file
@@ -147,6 +148,19 @@ def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
                 f"the GPU Operator has one strategy for the whole cluster, and pools[{by_operator[0][0]}] has another",
                 f"Write '{by_operator[0][1]}', or 'partitionedBy: boot'",
             )
+
+
+def _check_node_pools(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:
+    """All nodes of a NodePool are cut alike, so it belongs to one pool."""
+    owners = {entry.name: index for index, entry in pools.items() if entry.nodes == "karpenter"}
+    for index, entry in pools.items():
+        for place, name in enumerate(entry.node_pools or ()):
+            if name in owners:
+                where = f"pools[{index}].nodePools[{place}]"
+                yield FleetProblem(
+                    where, f"NodePool '{name}' belongs to pools[{owners[name]}]", "Name another NodePool"
+                )
+            owners.setdefault(name, index)
 
 
 def _check_names(names: Sequence[str | None]) -> Iterator[FleetProblem]:

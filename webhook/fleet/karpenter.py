@@ -6,11 +6,13 @@ there: the webhook decides by it.  Source: Karpenter v1.15.0 ``pkg/apis/crds``, 
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from webhook.errors import FleetProblem, kind_of, quote
-from webhook.fleet.file import PoolEntry, path
+from webhook.fleet.file import Budget, PoolEntry, path
 
 OWN_NODE_CLASS = {
     "amiFamily": "ami",
@@ -49,6 +51,23 @@ FOREIGN_TAGS = (
 """Beginnings of tags that EC2 or an EC2NodeClass refuses."""
 
 
+MERGED = ("nodeClass", "nodePool")
+"""Fields of which a pool's value is merged over that in `defaults`.  Every other one replaces it as a whole."""
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """*target* with *patch* merged over it: an RFC 7396 merge patch, in which null removes."""
+    if not isinstance(patch, Mapping):
+        return patch
+    result = dict(target) if isinstance(target, Mapping) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
 def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     """What is wrong with `nodeClass`, `nodePool` and what belongs to them."""
     yield from _own(where, ("nodeClass",), entry.node_class, OWN_NODE_CLASS)
@@ -57,6 +76,11 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield FleetProblem(f"{where}.nodeRole", "nodeClass has an instanceProfile", "Give one of the two")
     if "userData" in entry.node_class:
         yield from _check_user_data(f"{where}.nodeClass.userData", entry)
+    yield from _check_terms(where, entry)
+    for index, budget in enumerate(entry.budgets or ()):
+        yield from _check_budget(f"{where}.budgets[{index}]", budget)
+    if "blockDeviceMappings" in entry.node_class:
+        yield from _check_disks(where, entry)
     for key in entry.tags:
         if not key or key.startswith(FOREIGN_TAGS):
             yield FleetProblem(f"{where}.{path(('tags', key))}", "AWS or Karpenter sets this tag", "Choose another key")
@@ -78,6 +102,58 @@ def _own(where: str, steps: tuple[str, ...], given: Any, own: Mapping[str, Any] 
         yield FleetProblem(f"{where}.{path(steps)}", kind_of(given), "Write a mapping")
 
 
+def _check_terms(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
+    fields = ("subnets", entry.subnets), ("securityGroups", entry.security_groups), ("ami", entry.ami)
+    for field, terms in fields:
+        for index, term in enumerate(terms if isinstance(terms, list) else ()):
+            given = [name for name, value in term.model_dump(by_alias=True).items() if value is not None]
+            together = field == "ami" and set(given) <= {"name", "owner", "tags"}
+            if not given or (len(given) > 1 and not together):
+                problem = f"{' and '.join(given)} are given" if given else "nothing is given"
+                yield FleetProblem(f"{where}.{field}[{index}]", problem, "Give one of them, as Karpenter demands")
+
+
+_CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+"""Least and most of a schedule's five fields."""
+
+
+def _check_budget(where: str, budget: Budget) -> Iterator[FleetProblem]:
+    if (budget.schedule is None) != (budget.duration is None):
+        yield FleetProblem(where, "schedule and duration belong together", "Give both, or none")
+    schedule = budget.schedule or "@daily"
+    fields = schedule.split()
+    numbers = [[int(number) for number in re.findall(r"(?<!/)\b\d+", field)] for field in fields]
+    good = len(fields) == len(_CRON) and all(
+        re.fullmatch(r"[0-9A-Za-z*/,-]+", field) and all(least <= number <= most for number in given)
+        for field, given, (least, most) in zip(fields, numbers, _CRON, strict=False)
+    )
+    if not good and not re.fullmatch("@(annually|yearly|monthly|weekly|daily|midnight|hourly)", schedule):
+        # Karpenter takes most of them, and then replaces no node at all.
+        hint = "Write minute, hour, day, month and weekday in UTC, such as '0 9 * * mon-fri'"
+        yield FleetProblem(f"{where}.schedule", f"{quote(schedule)} is not a schedule", hint)
+
+
+def _check_disks(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
+    mappings = entry.node_class["blockDeviceMappings"]
+    device = data_device(entry)
+    names = [each.get("deviceName") for each in mappings if isinstance(each, Mapping)] if mappings else []
+    if "disk" in entry.model_fields_set:
+        yield FleetProblem(
+            f"{where}.disk", "nodeClass has blockDeviceMappings, which replace it", "Give one of the two"
+        )
+    if device not in names:
+        yield FleetProblem(
+            f"{where}.nodeClass.blockDeviceMappings",
+            f"none is '{device}', on which these nodes keep images and containers",
+            f"Add '{{deviceName: {device}, ebs: {{…}}}}'",
+        )
+
+
+def data_device(entry: PoolEntry) -> str:
+    """The disk for images and containers.  Bottlerocket keeps its system on another one."""
+    return "/dev/xvdb" if entry.bottlerocket else "/dev/xvda"
+
+
 LONGEST_USER_DATA = 8 * 1024
 """Bytes.  EC2 takes 16 KiB; our own part has 3, and Karpenter adds a NodeConfig of about 3."""
 
@@ -93,7 +169,13 @@ def _check_user_data(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield FleetProblem(where, f"has {len(text):,} bytes, and there is room for {LONGEST_USER_DATA:,}", "Shorten it")
     elif "\n--gpu-slice" in text:
         yield FleetProblem(where, "has a line that begins with '--gpu-slice', which ends a part", "Remove the line")
-    elif not entry.bottlerocket and not text.startswith(KINDS):
+    elif entry.bottlerocket:
+        try:
+            tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            problem = f"Bottlerocket reads TOML, and this is none: {error}"
+            yield FleetProblem(where, problem, "Write settings, such as '[settings.kubernetes]'")
+    elif not text.startswith(KINDS):
         first = quote(text.partition("\n")[0])
         yield FleetProblem(
             where,

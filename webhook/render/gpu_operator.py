@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from webhook.fleet.check_nodes import DISABLED
 from webhook.fleet.fleet import Fleet
 from webhook.render import mig_parted
 from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
@@ -27,7 +28,7 @@ def values(fleet: Fleet) -> Iterator[Commented]:
         "toolkit": {"enabled": False},
         "mig": {"strategy": pools[0].entry.strategy},
         "migManager": {
-            "config": {"name": mig_parted.NAME, "default": mig_parted.DISABLED},
+            "config": {"name": mig_parted.NAME, "default": DISABLED},
             "env": [{"name": "WITH_REBOOT", "value": "true"}],
         },
         "daemonsets": {"tolerations": tolerations},

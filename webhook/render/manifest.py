@@ -56,16 +56,3 @@ def on_nodes_of(pools: Iterable[Pool]) -> Manifest:
         },
         "tolerations": [{"key": key, "operator": "Exists", "effect": effect} for key, effect in taints],
     }
-
-
-def merge(target: Any, patch: Any) -> Any:
-    """*target* with *patch* merged over it: an RFC 7396 merge patch, in which null removes."""
-    if not isinstance(patch, Mapping):
-        return patch
-    result = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result

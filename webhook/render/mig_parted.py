@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from webhook.documents import write as write_yaml
+from webhook.fleet.check_nodes import DISABLED
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 from webhook.render.manifest import Commented, Manifest, labels
@@ -16,8 +17,6 @@ NAME = "gpu-slice-mig-parted"
 NAMESPACE = "gpu-operator"
 CONFIG = "config.yaml"
 """The key that the operator reads."""
-DISABLED = "all-disabled"
-"""The operator's ``migManager.config.default`` names this configuration, so it must exist."""
 
 _HEAD = """\
 For the GPU Operator: migManager.config.name: {name}, mig.strategy: {strategies}.

@@ -5,12 +5,15 @@ Source of the fields: karpenter-provider-aws v1.15.0 ``pkg/apis/crds/karpenter.k
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+from pydantic import BaseModel
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.karpenter import data_device, merge
 from webhook.fleet.pool import Pool
 from webhook.render.boot import BootFiles, user_data
-from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_by_karpenter, merge
+from webhook.render.manifest import Commented, KeyPath, Manifest, labels, made_by_karpenter
 
 
 def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
@@ -26,25 +29,22 @@ def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
     entry = pool.entry
     discovered = [{"tags": {"karpenter.sh/discovery": fleet.cluster}}]
     reservations = [reservation.model_dump(exclude_none=True) for reservation in entry.capacity_reservations]
-    own_images = isinstance(entry.ami, list)
-    # Bottlerocket keeps its system on another disk than images and containers.
-    device = "/dev/xvdb" if entry.bottlerocket else "/dev/xvda"
     spec: Manifest = {
-        **({"amiFamily": "AL2023"} if own_images else {}),
-        "amiSelectorTerms": entry.ami if own_images else [{"alias": entry.ami}],
+        **({"amiFamily": "AL2023"} if isinstance(entry.ami, list) else {}),
+        "amiSelectorTerms": _terms(entry.ami) if isinstance(entry.ami, list) else [{"alias": entry.ami}],
         **(
             {}
             if "instanceProfile" in entry.node_class
             else {"role": entry.node_role or f"KarpenterNodeRole-{fleet.cluster}"}
         ),
-        "subnetSelectorTerms": entry.subnets or discovered,
-        "securityGroupSelectorTerms": entry.security_groups or [dict(term) for term in discovered],
+        "subnetSelectorTerms": _terms(entry.subnets) or discovered,
+        "securityGroupSelectorTerms": _terms(entry.security_groups) or [dict(term) for term in discovered],
         **({"capacityReservationSelectorTerms": reservations} if reservations else {}),
         **({"tags": entry.tags} if entry.tags else {}),
         "instanceStorePolicy": "RAID0",
         "blockDeviceMappings": [
             {
-                "deviceName": device,
+                "deviceName": data_device(entry),
                 "ebs": {"volumeSize": entry.disk, "volumeType": "gp3", "encrypted": True, "deleteOnTermination": True},
             }
         ],
@@ -59,12 +59,18 @@ def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
     }
 
 
+def _terms(terms: Sequence[BaseModel] | None) -> list[Manifest]:
+    return [term.model_dump(by_alias=True, exclude_none=True) for term in terms or ()]
+
+
 def _notes(pool: Pool) -> dict[KeyPath, str]:
     notes: dict[KeyPath, str] = {
         (
             "spec",
             "amiSelectorTerms",
-        ): "Of an alias, Karpenter takes the image with NVIDIA's driver, because the instance types have GPUs.",
+        ): "Images of your own, built on AL2023 with NVIDIA's driver."
+        if isinstance(pool.entry.ami, list)
+        else "Karpenter uses the image of this family with NVIDIA's driver, because the instance types have GPUs.",
         ("spec", "instanceStorePolicy"): "If the type has local NVMe disks, images and containers are stored there.",
     }
     if pool.entry.bottlerocket:

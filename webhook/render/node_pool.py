@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.karpenter import merge
 from webhook.fleet.labels import ZONE, for_operator
 from webhook.fleet.pool import POOL_LABEL, Pool
-from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter, merge
+from webhook.render.manifest import Commented, Manifest, labels, made_by_karpenter
 
 
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
@@ -28,7 +29,7 @@ def _node_pool(pool: Pool) -> Manifest:
         "disruption": {
             "consolidationPolicy": entry.consolidation,
             "consolidateAfter": entry.empty_for,
-            **({"budgets": entry.budgets} if entry.budgets is not None else {}),
+            **({"budgets": [each.model_dump(exclude_none=True) for each in entry.budgets]} if entry.budgets else {}),
         },
         "template": {
             "metadata": {"labels": {POOL_LABEL: pool.name, **for_operator(entry), **pool.labels, **entry.node_labels}},

@@ -45,13 +45,10 @@ class Connection(asyncio.Protocol):
         self.tls = None if port.tls is None else Session(port.tls)
         self.task: asyncio.Task[Response] | None = None
         self.held = 0
-        """Bytes of a body that are accounted for."""
-        self.hello = b""
-        """What came, and waits for the handshake to have its turn."""
-        self.answered = False
-        """Its ClientHello was answered."""
-        self.empty = 0
-        """Bytes that came for the handshake, or since the last answer in records with little text."""
+        """Bytes of a body, or of a large answer, that are accounted for."""
+        self.hello = b""  # what came, and waits for the handshake to have its turn
+        self.answered = False  # its ClientHello
+        self.empty = 0  # bytes that came for the handshake, or since the last answer in records with little text
         self.close_at = self.loop.time() + settings.OLDEST * random.uniform(1, 1.5)  # noqa: S311  # no secret
         self.enter(IDLE if self.tls is None else HANDSHAKE)
 
@@ -136,6 +133,8 @@ class Connection(asyncio.Protocol):
         if phase is IDLE and self.transport.get_write_buffer_size():
             self.abort()  # it asks again without having read the last answer
             return
+        if phase is IDLE and self.held:
+            self.release()
         try:
             request = self.parser.feed(text, self.loop.time())
         except Refusal as refusal:
@@ -231,16 +230,19 @@ class Connection(asyncio.Protocol):
         """Send the answer, and begin to wait for the next request."""
         now = self.loop.time()
         close = response.close or not request.keep_alive or self.port.leaving or now > self.close_at
-        self.write(response.encode(close=close, head=request.method == b"HEAD"))
+        text = response.encode(close=close, head=request.method == b"HEAD")
+        self.write(text)
         if close:
             self.hang_up()
-            return
-        if self.held:
-            self.release()
-        self.parser.request = None
-        self.empty = 0
-        self.phase = IDLE
-        self.deadline = now + ALLOWED[IDLE]
+        else:
+            if self.held:
+                self.release()
+            self.parser.request = None
+            self.empty = 0
+            self.phase = IDLE
+            self.deadline = now + ALLOWED[IDLE]
+        if len(text) > PIECE:
+            self.hold(len(text))  # until the next request: it may never be read
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer in the place of the site, and hang up."""
@@ -320,15 +322,13 @@ class Connection(asyncio.Protocol):
             self.refuse(Refusal(408, f"the {name} took too long"))
         elif phase is DECIDING:
             self.refuse(Refusal(503, "no answer was found in time", headers=AGAIN))
-        elif phase is HANDSHAKE:
-            self.port.refused_connection("handshake")
-            self.abort()
         else:
+            if phase is HANDSHAKE:
+                self.port.refused_connection("handshake")
             self.abort()
 
     @property
-    def is_silent(self) -> bool:
-        """Whether no whole ClientHello has come."""
+    def is_silent(self) -> bool:  # no whole ClientHello has come
         return self.phase is HANDSHAKE and not self.hello and not self.answered
 
     @property

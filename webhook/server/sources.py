@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from webhook.server.http import AGAIN, Refusal
-from webhook.server.phase import HANDSHAKE, IDLE, SLOW
+from webhook.server.phase import CLOSING, HANDSHAKE, IDLE, SLOW
 from webhook.server.settings import GREEDY, MEMORY_OF_COST, SILENT
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ class Sources:
         while count > 0 and self.held > self.limits.held:
             greediest = max(self.all.values(), key=lambda each: each.held)
             largest = max(greediest.connections, key=lambda each: each.held)
-            largest.refuse(Refusal(503, "too much is on its way to this replica", headers=AGAIN))
+            if largest.phase in (IDLE, CLOSING):
+                largest.abort()  # its last answer is not read
+            else:
+                largest.refuse(Refusal(503, "too much is on its way to this replica", headers=AGAIN))
 
     def _give_up_silent(self, source: Source) -> bool:
         """Give up the oldest connection of *source* that has not begun its handshake for a while.

@@ -36,6 +36,31 @@ pools:
   partition: {{timeSlicing: {{replicas: 4}}}}
   instanceTypes: [g5.xlarge]
   ami: bottlerocket@v{BOTTLEROCKET}
+- name: company
+  gpu: a100-40gb
+  partition: {{mig: {{2g.10gb: 3}}}}
+  instanceTypes: [p4d.24xlarge]
+  ami: [{{name: "amazon-eks-node-al2023-x86_64-nvidia-*"}}]
+  subnets: [{{tags: {{karpenter.sh/discovery: "*"}}}}]
+  securityGroups: [{{tags: {{karpenter.sh/discovery: "*"}}}}]
+  tags: {{team: ml, cost-center: "42"}}
+  nodeLabels: {{example.com/team: ml}}
+  budgets: [{{nodes: "1"}}, {{nodes: "0", schedule: "0 9 * * mon-fri", duration: 8h}}]
+  terminationGracePeriod: 2h
+  nodePool: {{template: {{metadata: {{annotations: {{example.com/owner: ml}}}}}}}}
+  nodeClass:
+    metadataOptions: {{httpTokens: required, httpPutResponseHopLimit: 1}}
+    kubelet: {{maxPods: 58, systemReserved: {{memory: 1Gi}}}}
+    blockDeviceMappings:
+    - {{deviceName: /dev/xvda, ebs: {{volumeSize: 200Gi, volumeType: gp3, encrypted: true, iops: 6000}}}}
+    userData: |
+      #!/bin/bash
+      echo 'HTTPS_PROXY=http://proxy.example.com:3128' >>/etc/environment
+- name: operator
+  gpu: a100-40gb
+  partition: {{mig: {{3g.20gb: 2}}}}
+  instanceTypes: [p4d.24xlarge]
+  partitionedBy: gpu-operator
 """
 
 
