@@ -64,7 +64,7 @@ ANNOTATED = '{"kind": "Pod", "metadata": {"annotations": {"gpu-slice": "1g.5gb"}
         b"[NaN]",
         b'["\\ud800"]',
         b"\xff\xfe",
-        b'{"a":' * 100_000,
+        b'{"a":' * 40_000,
         (ANNOTATED % r'{"name": "main", "x": "\ud800"}').encode(),
         (ANNOTATED % r'{"name": "main", "\udc00": 1}').encode(),
         (ANNOTATED % '{"name": "main", "x": "\ud800"}').encode(errors="surrogatepass"),
@@ -156,6 +156,12 @@ def test_a_document_with_many_pod_templates_is_refused() -> None:
     with pytest.raises(HTTPException, match="413"):
         asyncio.run(previews.of(body_of(document), fleet_of("built-in"), "default"))
     previews.end()
+
+
+@pytest.mark.parametrize("inner", ["[" * 300 + "]" * 300, "[]", "{}", "1.5"])
+def test_a_body_of_very_many_values_is_not_even_decoded(inner: str) -> None:
+    """P16."""
+    assert post(f'{{"kind": "Pod", "x": [{",".join([inner] * 60_000)}]'.encode()).status == 413
 
 
 def test_previews_that_are_too_large_together_are_refused() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import HTTPException
 
 from webhook.admission.preview import previews
+from webhook.admission.review import is_too_large
 from webhook.admission.workloads import Subject, subjects
 from webhook.documents import read_json
 from webhook.errors import BadDocument
@@ -76,6 +77,8 @@ class Previews:
 
 
 def _read(body: bytes) -> dict[str, Any]:
+    if is_too_large(body, settings.MOST_PREVIEW_VALUES, 0):
+        raise HTTPException(413, "the body has too many values. gpu-slice preview takes any number")
     try:
         document: dict[str, Any] = read_json(body, name="the body")
     except BadDocument as error:
