@@ -186,7 +186,19 @@ def test_a_slice_of_unknown_memory_is_unknown_and_not_zero(asked: str, hint: str
     ("fleet", "asked", "hint"),
     [
         pytest.param("built-in", "1/7@t4", "Write '1g.5gb', the nearest", id="of a GPU that cannot be cut"),
-        pytest.param("built-in", "4.75Gi", "Write '5Gi' for real memory", id="a memory size that is no whole number"),
+        pytest.param("built-in", "a10g", "Write 'shared@a10g'", id="a GPU without MIG, and no slice"),
+        pytest.param("built-in", "NVIDIA A10G", "Write 'shared@a10g'", id="as nvidia-smi prints it"),
+        pytest.param("built-in", "v100", "Write '1g.5gb', the nearest", id="a GPU of which there is nothing"),
+        pytest.param("built-in", "h100", "Write '1/7@h100' for a slice of this GPU", id="a GPU of which there is"),
+        pytest.param("built-in", "NVIDIA H100 80GB HBM3", "Write '1g.10gb@h100-80gb'", id="in NVIDIA's words"),
+        pytest.param(SHARES, "Tesla T4", "Write 'shared@t4'", id="where there are only shares, in NVIDIA's words"),
+        pytest.param("built-in", "69.75Gi", "Write '3g.71gb', which has exactly this memory", id="as it is printed"),
+        pytest.param("built-in", "4864Mi", "Write '1g.5gb', which has exactly this memory", id="in MiB"),
+        pytest.param("built-in", "19.5Gi@a100", "Write '2g.20gb@a100', which has", id="of a family"),
+        pytest.param("built-in", "2x 4864 MiB", "Write '2x1g.5gb', which has", id="twice, with spaces"),
+        pytest.param("built-in", "9984Mi", "Write '1g.10gb@h100-80gb', which has", id="more than another of the name"),
+        pytest.param("built-in", "9984Mi@a100", "Write '10Gi@a100' for real memory", id="not what another GPU has"),
+        pytest.param("built-in", "4.7Gi", "Write '5Gi' for real memory", id="a memory size that is no whole number"),
         pytest.param(SHARES, "1/7@t4", "There are only shares of GPUs", id="where there are only shares"),
         pytest.param("built-in", "1g.7gb", "Write '1g.10gb'", id="no smaller profile, however near"),
         pytest.param("built-in", "8g.80gb", "Nothing that is offered has as much", id="too large"),
@@ -197,6 +209,19 @@ def test_a_slice_of_unknown_memory_is_unknown_and_not_zero(asked: str, hint: str
         pytest.param("built-in", "100x1g.5gb@mi300x", "is as large, but the pod's count", id="a count of no node"),
         pytest.param(SHARES, "10gb@t4", "There are only shares of GPUs, without a size", id="a share is no size"),
         pytest.param("built-in", "shared@NVIDIA-A10G-SHARED", "Write 'shared@a10g'", id="the label of a share"),
+        pytest.param("built-in", "1/7@b200", "Write '3g.71gb'", id="a fraction of a GPU with more memory"),
+        pytest.param("built-in", "14%@b200", "Write '3g.71gb'", id="as a percentage"),
+        pytest.param("built-in", "1/7@NVIDIA B200", "Write '3g.71gb'", id="as NVIDIA prints its name"),
+        pytest.param("built-in", "2/7@b200", "Write '3g.71gb'", id="two sevenths of it"),
+        pytest.param("built-in", "2/7@h100", "Write '3g.71gb'", id="20096 MiB, not the 19968 of a 2g.20gb here"),
+        pytest.param("built-in", "3/7@a100-80gb", "Write '3g.71gb'", id="a fraction of the larger of a family"),
+        pytest.param("built-in", "3/7@h100", "Write '3g.71gb'", id="three sevenths"),
+        pytest.param("built-in", "1/7@a800-80gb", "Write '1g.10gb'", id="as much memory, and no more"),
+        pytest.param("built-in", "1/4@l40s", "Write '2g.20gb'", id="12 GB of a GPU that cannot be cut"),
+        pytest.param("built-in", "1g.10gb+me", "No slice with media engines is offered", id="no media engines"),
+        pytest.param("built-in", "1g.24gb+me.all", "No slice with all media engines is offered", id="nor all"),
+        pytest.param("built-in", "1g.24gb+gfx", "No slice with graphics is offered", id="no graphics"),
+        pytest.param(RTX, "4g.96gb+me", "the largest is '1g.24gb+me.all'", id="the largest with media engines"),
         pytest.param("built-in", "1g.5gb@mi300x", "adds the GPU to the fleet's catalogue", id="unknown"),
     ],
 )  # fmt: skip
@@ -204,6 +229,29 @@ def test_what_the_hint_is(fleet: str, asked: str, hint: str) -> None:
     denial = refused(pod_of(asked), fleet_of(fleet))
     assert denial is not None
     assert hint in denial.hint
+
+
+ALMOST = """
+    a10g;t4;v100;h100;A100;l4;NVIDIA A10G;NVIDIA-A100-SXM4-40GB;Tesla T4;RTX PRO 4500;A100 40GB;2xh100;gpu1;h100@1g.10gb
+    500m;250m;143m@a100;2x500m;1000m;1 / 7;1/ 2@a100
+    2 x 1 / 7;'1g.5gb';"1/7@a100";'shared';`10Gi`;2×1g.5gb;2× 10Gi;2x 10Gi
+    MIG 1g.5gb;mig 10gb;nvidia.com/gpu.shared;timeslicing;time sliced;69.75Gi;4864Mi;19.5Gi;9.75Gi;9.625Gi;2x4.75Gi@a100
+    22.8125Gi;23.12Gi;10 GB;10 gib;1g. 5gb;1 1g.5gb;a100 1g.10gb;2xh100@1g.10gb;h100 of all
+"""
+
+
+@pytest.mark.parametrize("name", NAMES, ids=[*FLEETS, "built-in", "unmeasured", "rtx", "shares"])
+@pytest.mark.parametrize("asked", [word.strip() for word in re.split("[;\n]", ALMOST) if word.strip()])
+def test_each_value_that_a_hint_says_to_write_for_what_is_no_slice_is_accepted_as_it_stands(
+    name: str, asked: str
+) -> None:
+    fleet = fleet_of(name)
+    denial = refused(pod_of(asked), fleet)
+    assert denial is not None
+    said = re.match(r"Write ('[^']+'(?:,? [^';(]+)?)+", denial.hint.replace("profile's", "profile"))
+    values = re.findall(r"'([^']+)'", said[0]) if said and "and correct spec." not in denial.hint else []
+    for value in values:
+        assert refused(pod_of(value), fleet) is None, f"{denial}: {value}"
 
 
 def test_the_same_number_may_be_less_on_another_gpu() -> None:
@@ -242,6 +290,24 @@ def test_a_hint_names_a_pool_that_this_pod_may_run_in() -> None:
     denial = refused(pod_of("1g.4gb", nodeSelector={"gpu-slice/pool": "several"}), fleet_of("mixed"))
     assert denial is not None
     assert denial.hint == "Write '1g.5gb', the nearest that is offered (pool several, a100-40gb)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [
+        pytest.param("mian=1g.5gb", "Write 'main=1g.5gb'", id="alone"),
+        pytest.param("side=shared|1g.5gb, mian=2x1g.5gb", "Write 'side=shared|1g.5gb,main=2x1g.5gb'", id="one of two"),
+        pytest.param("main=1g.5gb,mainn=shared", "Write 'main=1g.5gb,main2=shared'", id="none that is named already"),
+        pytest.param("zzz=1g.5gb", "The pod has 'main', 'main2', 'side'", id="none that is similar"),
+        pytest.param("mian=" + "|".join(["1g.5gb"] * 32) + ",side=" + "|".join(["1g.5gb"] * 16),
+                     "Write 'main' in its place", id="a long value"),
+    ],
+)  # fmt: skip
+def test_a_misspelt_container_is_told_the_whole_value(asked: str, hint: str) -> None:
+    containers = [container("main"), container("main2"), container("side")]
+    denial = refused(pod_of(asked, *containers), fleet_of("built-in"))
+    assert denial is not None
+    assert denial.hint == hint
 
 
 def turned(value: Any) -> Any:

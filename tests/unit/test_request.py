@@ -140,14 +140,45 @@ REFUSED = [
     pytest.param("1g.5gb ", 6, "'1g.5gb ' ends with white space", "Remove it", id="a space behind it"),
     pytest.param("1g.5gb\n", 6, r"'1g.5gb\n' ends with white space", "Remove it", id="a line break of a YAML block"),
     pytest.param("1g.5gb\xa0", 6, r"\xa0' ends with white space", "Remove it", id="a space that cannot be broken"),
+    pytest.param("2x 1g.5gb", 0, "'2x 1g.5gb' has a space in it", "Write '2x1g.5gb'", id="a space behind the count"),
+    pytest.param("2 x1g.5gb", 0, "'2 x1g.5gb' has a space in it", "Write '2x1g.5gb'", id="a space before the x"),
+    pytest.param("1 /7", 0, "'1 /7' has a space in it", "Write '1/7'", id="a space in a fraction"),
     pytest.param(
-        "2x 1g.5gb", 1, "'2x 1g.5gb' has a space next to its count", "Write '2x1g.5gb'", id="a space behind the count"
+        "main= 2x1 / 7 @a100", 6, "'2x1 / 7' has a space", "Write '2x1/7@a100'", id="spaces in one of several"
+    ),
+    pytest.param("2x 10Gi", 0, "'2x 10Gi' has a space in it", "Write '2x10Gi'", id="a space before a size"),
+    pytest.param("2 × 10 Gi", 0, "'2 × 10 Gi' is not a slice", "Write '2x10Gi'", id="a sign of multiplication"),
+    pytest.param("2×1g.5gb", 0, "'2×1g.5gb' is not a slice", "Write '2x1g.5gb'", id="the same without spaces"),
+    pytest.param("2 1g.5gb", 0, "'2' is not a slice", ANY, id="two numbers are not joined"),
+    pytest.param("500m", 0, "'500m' is not a slice", "Write '1/2'", id="thousandths, as Kubernetes writes them"),
+    pytest.param("250m@a30", 0, "'250m' is not a slice", "Write '1/4@a30'", id="of a GPU"),
+    pytest.param("1000m", 0, "'1000m' is not a slice", "For a whole GPU remove the annotation", id="all thousandths"),
+    pytest.param("1500m", 0, "'1500m' is not a slice", "For a whole GPU remove the annotation", id="more than all"),
+    pytest.param("0m", 0, "'0m' is not a slice", ANY, id="none of them"),
+    pytest.param("main='1/7@a100'", 5, '"\'1/7" is not a slice', "Write '1/7@a100'", id="quotes of one of several"),
+    pytest.param("'main=1g.5gb|shared'", 0, "has quotes of its own", "Write 'main=1g.5gb|shared'", id="of all"),
+    pytest.param("'1 / 7'", 0, "is not a slice", "Write '1/7'", id="quotes and spaces"),
+    pytest.param("'" * 9, 0, "is not a slice", ANY, id="nothing but quotes"),
+    pytest.param("2x'" * 16 + "1g.5gb", 2, "is not a slice", "Write one count", id="counts and quotes"),
+    pytest.param("timeslicing", 0, "is not a slice", "Write 'shared'", id="in one word"),
+    pytest.param("time slicing", 0, "is not a slice", "Write 'shared'", id="in two"),
+    pytest.param("MIG-1/7", 0, "'MIG-1/7' is not a slice", "Write '1/7'", id="a fraction, with MIG before it"),
+    pytest.param("T4", 0, "'T4' is not a slice", "or 'shared@t4'", id="a GPU that may have no MIG"),
+    pytest.param("2xh100", 2, "'h100' is not a slice", "Write '2x1/7@h100'", id="a count of a GPU"),
+    pytest.param("h100@1g.10gb", 0, "'h100' is not a slice", "Write '1g.10gb@h100'", id="a GPU before its slice"),
+    pytest.param("2xh100 1g.10gb", 2, "'h100' is not a slice", "Write '2x1g.10gb@h100'", id="with a space"),
+    pytest.param("h100 (any)", 0, "'h100' is not a slice", "Name the slice before the GPU", id="a GPU and words"),
+    pytest.param(
+        "NVIDIA H100 80GB HBM3",
+        0,
+        "'NVIDIA H100 80GB HBM3' is not a slice",
+        "1/7@nvidia-h100-80gb-hbm3",
+        id="a product",
     ),
     pytest.param(
-        "2 x1g.5gb", 1, "'2 x1g.5gb' has a space next to its count", "Write '2x1g.5gb'", id="a space before the x"
+        "RTX PRO 6000", 0, "'RTX PRO 6000' is not a slice", "1/7@rtx-pro-6000", id="a product without its maker"
     ),
-    pytest.param("1 /7", 0, "'1' is not a slice", "ask for nvidia.com/gpu", id="a space in a fraction"),
-    pytest.param("1/ 7", 0, "'1/' is not a slice", ANY, id="a space behind the /"),
+    pytest.param("1/ 7", 0, "'1/ 7' has a space in it", "Write '1/7'", id="a space behind the /"),
     pytest.param(
         "a" + "1" * 64 + "!",
         0,
@@ -155,12 +186,12 @@ REFUSED = [
         ANY,
         id="a word too long to be one",
     ),
-    pytest.param("10 gb", 0, "'10' is not a slice", ANY, id="a space before the unit"),
+    pytest.param("10 gb", 0, "'10 gb' has a space in it", "Write '10gb'", id="a space before the unit"),
     pytest.param(
         "1g. 5gb",
-        3,
-        "'1g.' is not a MIG profile: expected memory such as '5gb', found the end",
-        PROFILE_HINT,
+        0,
+        "'1g. 5gb' has a space in it",
+        "Write '1g.5gb'",
         id="a space inside a profile",
     ),
     pytest.param(
@@ -234,8 +265,8 @@ REFUSED = [
     pytest.param(
         "mig-1g.10gb.me", 0, "'mig-1g.10gb.me' is not a slice", "Write '1g.10gb.me'", id="half the resource's name"
     ),
-    pytest.param("MIG 1g.5gb", 0, "'MIG' is not a slice", ANY, id="as nvidia-smi prints it"),
-    pytest.param('"1g.5gb"', 0, "'\"1g.5gb\"' is not a slice", ANY, id="quoted twice"),
+    pytest.param("MIG 1g.5gb", 0, "'MIG 1g.5gb' is not a slice", "Write '1g.5gb'", id="as nvidia-smi prints it"),
+    pytest.param('"1g.5gb"', 0, "'\"1g.5gb\"' has quotes of its own", "Write '1g.5gb'", id="quoted twice"),
     pytest.param('{"slice": "1g.5gb"}', 0, "'{\"slice\":' is not a slice", ANY, id="JSON"),
     pytest.param("١g.5gb", 0, "'١g.5gb' is not a slice", ANY, id="a digit of another script"),
     # fractions
@@ -277,7 +308,11 @@ REFUSED = [
     pytest.param("time-sliced", 0, "'time-sliced' is not a slice", "Write 'shared'", id="how it is shared"),
     pytest.param("mps", 0, "'mps' is not a slice", "Write 'shared'", id="the other way to share"),
     pytest.param(
-        "nvidia.com/gpu.shared", 0, "'nvidia.com/gpu.shared' is not a slice", ANY, id="the resource of a share"
+        "nvidia.com/gpu.shared",
+        0,
+        "'nvidia.com/gpu.shared' is not a slice",
+        "Write 'shared'",
+        id="the resource of a share",
     ),
     pytest.param("1", 0, "'1' is not a slice", "ask for nvidia.com/gpu", id="one whole GPU"),
     pytest.param("full", 0, "'full' is not a slice", "ask for nvidia.com/gpu", id="a whole GPU"),

@@ -178,13 +178,17 @@ def test_an_annotation_of_another_way_to_share(key: str, expected: bool) -> None
                 "aliyun.com/gpu-core.percentage", "koordinator.sh/gpu-core", "tencent.com/vcuda-memory",
                 "tke.cloud.tencent.com/qgpu-core", "vke.volcengine.com/mgpu-core", "elasticgpu.io/gpu-memory",
                 "k8s.amazonaws.com/vgpu", "run.ai/gpu.memory", "amd.com/gpu",
+                "aws.amazon.com/neuron", "aws.amazon.com/neuroncore", "aws.amazon.com/neurondevice", "google.com/tpu",
+                "cloud-tpus.google.com/v3", "huawei.com/Ascend910A", "huawei.com/Ascend310P-memory", "habana.ai/gaudi",
+                "cambricon.com/vmlu", "cambricon.com/mlu370.smlu.vcore", "hygon.com/dcunum", "hygon.com/dcumem",
+                "kunlunxin.com/vxpu", "vastaitech.com/va", "enflame.com/vgcu", "iluvatar.ai/BI-V150.vCore",
             )
         ),
         *(
             pytest.param(resource, False, id=resource)
             for resource in (
                 "cpu", "memory", "hugepages-2Mi", "vpc.amazonaws.com/efa", "rdma/hca", "nvidia.com/hostdev",
-                "nvidia.com/mlnxnics", "example.com/fpga",
+                "nvidia.com/mlnxnics", "example.com/fpga", "google.com/nic", "aws.amazon.com/efa",
             )
         ),
     ],

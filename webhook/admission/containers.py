@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.admission.pod import Place
 from webhook.budget import Budget
@@ -13,7 +14,7 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.fleet.pool import WHOLE_GPU
-from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, SHARED, Choice, Request
+from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, LONGEST_HINT, SHARED, Choice, Request, text
 from webhook.slices.suggest import nearest
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -68,8 +69,12 @@ def choose(requests: Sequence[Request], places: Sequence[Place], default: object
     for request in requests:
         named = by_name.get(request.container or "")
         if named is None:
-            suggestion = nearest(request.container or "", by_name, budget)
-            hint = f"Write '{suggestion}'" if suggestion else f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
+            free = by_name.keys() - {other.container for other in requests}
+            meant = nearest(request.container or "", sorted(free), budget)
+            value = text(replace(other, container=meant) if other is request else other for other in requests)
+            hint = f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
+            if meant:
+                hint = f"Write '{value}'" if len(value) <= LONGEST_HINT else f"Write '{meant}' in its place"
             raise Denial(
                 f"no container is called '{request.container}'",
                 field=FIELD,

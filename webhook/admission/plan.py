@@ -22,12 +22,14 @@ from webhook.admission.node_affinity import NodeRules, node_rules, refuse_other_
 from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
+from webhook.admission.unoffered import exactly
 from webhook.admission.warnings import PodWarning, about_replaced, about_request, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.slices import request
+from webhook.slices.misspelt import Misspelt
 from webhook.slices.request import ANNOTATION, ASSIGNED, FIELD
 
 OWN_NAMESPACE = "gpu-slice"
@@ -146,14 +148,20 @@ def _read(value: str, pod: Pod, fleet: Fleet, namespace: str | None, budget: Bud
     """What the annotation asks for.  Where it is misspelt, what it most likely means has been tried on this pod."""
     try:
         return request.parse(value, budget)
-    except request.Misspelt as misspelt:
+    except Misspelt as misspelt:
         raise _tried(misspelt, pod, fleet, namespace, budget) from None
 
 
-def _tried(misspelt: request.Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
-    """*misspelt* with the first of its suggestions that this pod gets; else with what is wrong with them, too."""
+def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
+    """*misspelt* with those of its suggestions that this pod gets; else with what is wrong with them, too."""
     first: tuple[str, Denial] | None = None
-    for choice, meant in misspelt.values:
+    working: list[tuple[str, str]] = []
+    exact = exactly(misspelt.word, misspelt.gpu, fleet, budget)
+    for slice, what in (*exact, *misspelt.slices):
+        if working and working[0] in exact:
+            break
+        choice = misspelt.choice(slice)
+        meant = misspelt.before + choice + misspelt.after
         annotations = {**pod.annotations, ANNOTATION: meant}
         corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
         try:
@@ -162,18 +170,23 @@ def _tried(misspelt: request.Misspelt, pod: Pod, fleet: Fleet, namespace: str | 
         except Denial as problem:
             if problem.reason in ("grammar", "too-large"):  # something else is misspelt, too, or it cannot be known
                 return misspelt
-            first = first or (choice, problem)
+            if first is None or ("@" in _proposed(problem) and "@" not in _proposed(first[1])):
+                first = choice, problem
         else:
-            if first is not None:
-                misspelt.hint = f"Write '{choice}'"
-            return misspelt
-    if first is not None:
+            working.append((slice, what))
+    if working:
+        misspelt.propose(working)
+    elif first is not None:
         choice, denial = first
         if denial.field != FIELD:
             misspelt.hint = f"Write '{choice}', and correct {denial.field}: {denial.problem}"
         else:
             misspelt.problem, misspelt.hint = f"{misspelt.problem}; {denial.problem}", denial.hint
     return misspelt
+
+
+def _proposed(denial: Denial) -> str:
+    return denial.hint.partition("',")[0] if denial.hint.startswith("Write '") else ""
 
 
 def _is_plain(pod: Pod, spec: Spec, containers: Sequence[Place], policy: Policy) -> bool:

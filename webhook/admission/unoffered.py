@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction as Rational
+from math import ceil
 
 from msgspec.structs import replace
 
@@ -15,6 +17,7 @@ from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
 from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool, SharedOffer
+from webhook.slices.catalogue import Gpu
 from webhook.slices.profile import ATTRIBUTES, MigProfile
 from webhook.slices.request import FIELD, SHARED, Choice, Fraction, Memory, Request, Slice
 from webhook.slices.suggest import distance, nearest
@@ -36,6 +39,8 @@ _ENOUGH = {
     "+me.all": ("+me.all",),
 }
 """The attributes of profiles that have at least the engines of an attribute.  A whole GPU has all media engines."""
+
+_ENGINES = {"+gfx": "graphics", "+me": "media engines", "+me.all": "all media engines"}
 
 
 def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
@@ -80,8 +85,8 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     end, share = added, next((offer for offer in named if isinstance(offer, SharedOffer)), None)
     if share is not None and choice.slice != SHARED:
         end = f"; 'shared@{gpu}' is one of {share.per_gpu} shares of a GPU, without a size of its own"
-    real = _real_memory(choice, fleet)
-    large = [pair for pair in permitted if _at_least(pair[1], choice.slice, real)]
+    least = _memory(choice.slice, gpu, fleet)
+    large = [pair for pair in permitted if _at_least(pair[1], choice.slice, *least)]
     large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
     tried: set[Choice] = set()
     try:
@@ -100,7 +105,14 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
         return UNKNOWN
     if large:
         return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
-    of_gpu = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
+    of_gpu: list[PoolOffer] = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
+    if isinstance(choice.slice, MigProfile) and (engines := _ENGINES.get(choice.slice.attribute)):
+        attribute = choice.slice.attribute
+        having = [pair for pair in permitted if isinstance(pair[1], MigOffer) and _has_engines(pair[1], attribute)]
+        if not having:
+            return f"No slice with {engines} is offered: if the pod needs none, remove the '{attribute}'{added}"
+        of_gpu = [pair for pair in having if pair[1] in named]
+        permitted = having
     return _largest(choice, of_gpu or permitted) + added
 
 
@@ -119,31 +131,48 @@ def _gpu(choice: Choice, fleet: Fleet, budget: Budget) -> str | None:
     return nearest(choice.gpu.lower(), names, budget)
 
 
-def _real_memory(choice: Choice, fleet: Fleet) -> int:
-    """The least MiB that a slice of the profile of *choice* has; 0 if it is no profile, or not known."""
-    if not isinstance(choice.slice, MigProfile):
-        return 0
-    models = [gpu for gpu in fleet.catalogue.having(choice.slice) if choice.gpu is None or gpu.called(choice.gpu)]
-    return min(
-        (found.memory_mib for gpu in models if (found := gpu.profile(choice.slice)) and found.memory_mib), default=0
-    )
+def _memory(wanted: Slice, called: str | None, fleet: Fleet) -> tuple[int, int]:
+    """The least memory that *wanted* has on a GPU that is so *called*: by a profile's number, and in MiB.
+
+    0 where it is not known, or where *wanted* says itself how much it is.
+    """
+    models = [gpu for gpu in fleet.catalogue.gpus.values() if called is None or gpu.called(called)]
+    if isinstance(wanted, MigProfile):
+        found = [profile for gpu in models if (profile := gpu.profile(wanted))]
+        return wanted.memory_gb, min((profile.memory_mib for profile in found if profile.memory_mib), default=0)
+    if not isinstance(wanted, Fraction) or called is None:
+        return 0, 0
+    each = [_of_fraction(wanted, gpu) for gpu in models]
+    return min((gb for gb, _ in each), default=0), min((mib for _, mib in each if mib), default=0)
 
 
-def _at_least(offer: Offer, wanted: Slice, real: int) -> bool:
-    """Whether *offer* is certainly no less than *wanted*, which has *real* MiB, on whatever GPU.
+def _of_fraction(wanted: Fraction, gpu: Gpu) -> tuple[int, int]:
+    share = Rational(wanted.numerator, wanted.denominator)
+    if not gpu.mig:
+        nominal = re.match(r"[0-9]{1,5}", gpu.memory)
+        return ceil(share * int(nominal[0] if nominal else 0)), 0
+    large = [profile for profile in gpu.profiles if profile.compute_slices >= share * gpu.compute_slices]
+    real = [profile.memory_mib for profile in large if profile.memory_mib]
+    return min((profile.profile.memory_gb for profile in large), default=0), min(real, default=0)
+
+
+def _at_least(offer: Offer, wanted: Slice, gb: int, mib: int) -> bool:
+    """Whether *offer* is certainly no less than *wanted*, which has *gb* by number and *mib*, on whatever GPU.
 
     A share of a GPU is no slice: its memory is not its own.  A slice of unknown memory is not known to have any.
     """
     if wanted == SHARED or isinstance(offer, SharedOffer):
         return wanted == SHARED
+    if offer.name.memory_gb < gb or (offer.profile.memory_mib is not None and offer.profile.memory_mib < mib):
+        return False  # the same number, or a larger one, may be less on a GPU whose driver rounds otherwise
     if not isinstance(wanted, MigProfile):
         return offer.satisfies(Choice(wanted))
-    if offer.name.compute_slices < wanted.compute_slices or offer.name.memory_gb < wanted.memory_gb:
-        return False
-    if offer.profile.memory_mib is not None and offer.profile.memory_mib < real:
-        return False  # the same number, or a larger one, on a GPU whose driver rounds otherwise
-    whole = wanted.attribute.startswith("+me") and offer.profile.compute_slices == offer.gpu.compute_slices
-    return whole or offer.name.attribute in _ENOUGH[wanted.attribute]
+    return offer.name.compute_slices >= wanted.compute_slices and _has_engines(offer, wanted.attribute)
+
+
+def _has_engines(offer: MigOffer, attribute: str) -> bool:
+    whole = attribute.startswith("+me") and offer.profile.compute_slices == offer.gpu.compute_slices
+    return whole or offer.name.attribute in _ENOUGH[attribute]
 
 
 def _distance(choice: Choice, offer: Offer) -> tuple[object, ...]:
@@ -204,7 +233,7 @@ def _by_name(pair: tuple[object, MigOffer]) -> tuple[int, int]:
 
 def _size(wanted: object, offer: MigOffer) -> tuple[Rational | int, ...]:
     if isinstance(wanted, Fraction):
-        return (Rational(offer.profile.compute_slices, offer.gpu.compute_slices),)
+        return Rational(offer.profile.compute_slices, offer.gpu.compute_slices), offer.name.memory_gb
     if isinstance(wanted, Memory):
         return (offer.name.memory_gb if wanted.unit == "gb" else offer.profile.memory_mib or 0,)
     return offer.name.compute_slices, offer.name.memory_gb
@@ -218,6 +247,28 @@ def _where(pair: PoolOffer) -> str:
         else ""
     )
     return f"'{offer}' (pool {pool.name}, {offer.gpu.name}{real})"
+
+
+def exactly(word: str, at_gpu: str, fleet: Fleet, budget: Budget) -> list[tuple[str, str]]:
+    """The profiles that have the memory that *word* says, as this program prints it, in the order of preference."""
+    match = re.fullmatch(r"([1-9][0-9]{0,3}x)?([0-9]{1,8}(?:\.[0-9]{1,4})?)([mg])ib?", word.lower())
+    if match is None or not budget.afford(16 * len(fleet.offers)):
+        return []
+    mib = Rational(match[2]) * (MIB_PER_GIB if match[3] == "g" else 1)
+    having = [
+        offer
+        for _, offer in fleet.offers
+        if isinstance(offer, MigOffer)
+        and offer.profile.memory_mib
+        and (not at_gpu or offer.gpu.called(at_gpu.removeprefix("@")))
+    ]
+    found: dict[str, str] = {}
+    for offer in sorted(having, key=lambda offer: (offer.size, offer.order)):
+        real = offer.profile.memory_mib or 0
+        if real == mib or (match[3] == "g" and f"{real / MIB_PER_GIB:.4g}" == match[2]):
+            less = any(other.name == offer.name and (other.profile.memory_mib or 0) < real for other in having)
+            found[f"{match[1] or ''}{offer}{f'@{offer.gpu.name}' if less else ''}"] = ", which has exactly this memory"
+    return list(found.items())[:3]
 
 
 def permitted_offers(demand: Demand, fleet: Fleet) -> list[PoolOffer]:

@@ -39,6 +39,14 @@ LONGEST_RESOURCE = 40
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS)
 _NO_DEVICES = ("void", "none")
+_ACCELERATORS = (
+    "aws.amazon.com/neuron", "baidu.com/", "cambricon.com/", "cloud-tpus.google.com/", "enflame.com/", "furiosa.ai/",
+    "google.com/tpu", "habana.ai/", "huawei.com/ascend", "huawei.com/npu", "hygon.com/", "iluvatar.ai/",
+    "kunlunxin.com/", "metax-tech.com/", "qualcomm.com/qaic", "rebellions.ai/", "tencent.com/vcuda-",
+    "tenstorrent.com/", "vastaitech.com/",
+)  # fmt: skip
+"""How resources of accelerators begin, in lower case, where they do not say ``gpu``: HAMi's list, and their makers'
+device plugins."""
 _FRACTIONS = ("gpu-fraction", "gpu-memory", "gpu-sm-")
 """Annotations of KAI Scheduler and Run:ai: KAI-Scheduler ``pkg/common/constants``."""
 
@@ -272,14 +280,15 @@ def is_anothers(resource: str) -> bool:
 
     Such as ``nvidia.com/gpumem`` and ``/priority`` (HAMi), ``volcano.sh/vgpu-number``, ``aliyun.com/gpu-mem``,
     ``koordinator.sh/gpu-core``, ``tencent.com/vcuda-core``, ``nvidia.com/gpu-10gb`` (nos), ``nvidia.com/pgpu`` and
-    ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).
+    ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).  So are accelerators of other makers: no pool has
+    one.
     """
     return (
         "/" in resource
         and not is_gpu(resource)
         and (
             "gpu" in resource.lower()
-            or resource.startswith("tencent.com/vcuda-")
+            or resource.lower().startswith(_ACCELERATORS)
             or resource == "nvidia.com/priority"
             or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
         )

@@ -15,15 +15,16 @@ knows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from webhook.budget import UNLIMITED, Budget
 from webhook.errors import Denial, quote
-from webhook.slices.profile import BadProfile, MigProfile
-from webhook.slices.suggest import EXAMPLES, LIKE_A_PROFILE, likely
+from webhook.slices.misspelt import Misspelt
+from webhook.slices.profile import MigProfile
+from webhook.slices.suggest import HOWTO, QUOTES, likely, spaced, wrong
 
 ANNOTATION = "gpu-slice"
 FIELD = f"metadata.annotations[{ANNOTATION}]"
@@ -34,10 +35,11 @@ POOLS = f"{ANNOTATION}/pools"
 LONGEST_VALUE = 32_768
 """Characters.  200 containers with names of 63 characters and three choices each stay below it."""
 
+LONGEST_HINT = 256
+"""Characters of a value that a hint repeats."""
+
 MOST_CHOICES = 32
 """Alternatives of one request.  No fleet offers as many slices."""
-
-_HOWTO = f"Write {EXAMPLES}"
 
 _SPACES = re.compile(" *")
 _SEPARATORS = frozenset(",|=@")
@@ -47,7 +49,6 @@ _GPU = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9 ]{0,61}[A-Za-z0-9])?\Z")  # a ca
 _PRODUCT = re.compile(r"(?:nvidia|tesla) [-._a-z0-9 ]*[a-z0-9]", re.IGNORECASE)
 _OF_GPU = re.compile(r" *@ *([^,|=@]*[^,|=@ ])")
 _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
-_SPACED_COUNT = re.compile(r"([1-9][0-9]{0,3})(?: +x *|x +)([0-9a-z.+/-]+)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")
 
@@ -134,21 +135,6 @@ def bad(problem: str, position: int, hint: str) -> Denial:
     return Denial(problem, field=FIELD, hint=hint, reason="grammar", position=position)
 
 
-class Misspelt(Denial):
-    """An annotation that cannot be read, where what it means is likely."""
-
-    def __init__(self, problem: str, position: int, slices: Sequence[tuple[str, str]]) -> None:
-        super().__init__(problem, field=FIELD, hint="", reason="grammar", position=position)
-        self.slices = slices
-        self.values: list[tuple[str, str]] = []
-        """What may be meant, the likeliest first: as a choice, and as the complete annotation."""
-
-    def within(self, before: str, gpu: str, after: str) -> None:
-        """Say what to write: a slice of *gpu*, between the rest of the annotation."""
-        self.hint = "Write " + ", or ".join(f"'{slice}{gpu}'{what}" for slice, what in self.slices)
-        self.values = [(slice + gpu, before + slice + gpu + after) for slice, _ in self.slices]
-
-
 class _Parser:
     """Reads from left to right; each method is a rule of the grammar and moves `position` past it."""
 
@@ -159,9 +145,11 @@ class _Parser:
 
     def value(self) -> tuple[Request, ...]:
         if not self.text.strip():
-            raise bad("the value is empty", 0, _HOWTO)
+            raise bad("the value is empty", 0, HOWTO)
         if self.text[0].isspace():
             raise bad(f"{quote(self.text)} begins with white space", 0, "Remove it")
+        if self.text[0] in QUOTES and self.is_read(inner := self.text.strip(QUOTES)):
+            raise Misspelt(FIELD, f"{quote(self.text)} has quotes of its own", 0, [(inner, "")]).within("", "", "", "")
         if "=" not in self.text:
             request = self.request(None, 0)
             if self.peek() == ",":
@@ -219,19 +207,12 @@ class _Parser:
         self.budget.spend(40, FIELD)
         start = self.skip()
         word = self.word("a slice")
-        spaced = _SPACED_COUNT.match(self.text, start)
+        count = _COUNT.match(word)
+        offset = count.end() if count else 0
         try:
-            if spaced and _readable(spaced[2]):
-                self.position, meant = spaced.end(), [(f"{spaced[1]}x{spaced[2]}", "")]
-                raise Misspelt(f"{quote(spaced[0])} has a space next to its count", start + len(spaced[1]), meant)
-            count = _COUNT.match(word)
-            offset = count.end() if count else 0
             kind = _slice(start + offset, word[offset:], int(count[1]) if count else 1)
-        except Misspelt as error:
-            of_gpu = _OF_GPU.match(self.text, self.position)
-            after = self.text[of_gpu.end() if of_gpu else self.position :]
-            error.within(self.text[:start], f"@{of_gpu[1]}" if of_gpu else "", after)
-            raise
+        except Denial as error:
+            raise self.explained(error, start, word) from None
         gpu = None
         if self.peek() == "@":
             self.separator()
@@ -243,6 +224,34 @@ class _Parser:
             if not _GPU.match(gpu):
                 raise bad(f"{quote(gpu)} cannot be a GPU's name", position, hint)
         return Choice(kind, int(count[1]) if count else 1, gpu, start)
+
+    def explained(self, error: Denial, start: int, word: str) -> Denial:
+        """*error* in the slice at *start*, with what to write; a slice that has spaces in it is taken as one."""
+        words = re.split(r"[,|=@]", self.text[start:], maxsplit=1)[0].rstrip()
+        if words != word and (meant := spaced(words, _readable)):
+            word, self.position = "".join(words.split()), start + len(words)
+            what = "has a space in it" if meant[0][0] == word else "is not a slice"
+            error = Misspelt(FIELD, f"{quote(words)} {what}", start, meant)
+        if not isinstance(error, Misspelt):
+            return error
+        of_gpu = _OF_GPU.match(self.text, self.position)
+        gpu = of_gpu[1].strip(QUOTES) if of_gpu else ""
+        likeliest, _, named = error.slices[0][0].partition("@")
+        if named and (other := gpu or self.text[self.position : start + len(words)].strip()):
+            if not _readable(other):
+                return bad(error.problem, start, f"Name the slice before the GPU, as in '{likeliest}@{named}'")
+            own = _COUNT.match(likeliest)  # the two are in the other order
+            error.slices = [(f"{own[0] if own else ''}{other}@{named}", "")]
+            self.position = max(self.position, start + len(words))
+        after = self.text[of_gpu.end() if of_gpu else self.position :]
+        return error.within(self.text[:start], word.strip(QUOTES), f"@{gpu}" if gpu else "", after)
+
+    def is_read(self, value: str) -> bool:
+        """Whether *value* is a short annotation without a mistake."""
+        try:
+            return bool(0 < len(value) <= LONGEST_HINT and _Parser(value, self.budget).value())
+        except Denial:
+            return False
 
     def skip(self) -> int:
         """Move past spaces after a separator.  The value must not begin with one."""
@@ -262,12 +271,11 @@ class _Parser:
 
     def separator(self) -> str:
         """Move past the separator that comes next, if there is one, and return it."""
-        character = self.peek()
-        if character:
+        if character := self.peek():
             self.position = self.text.index(character, self.position) + 1
         return character
 
-    def word(self, expected: str, hint: str = _HOWTO) -> str:
+    def word(self, expected: str, hint: str = HOWTO) -> str:
         match = _WORD.match(self.text, self.position)
         if match is None:
             raise bad(f"expected {expected} in {quote(self.text)}, found {self.rest()}", self.position, hint)
@@ -304,33 +312,28 @@ class _Parser:
         return quote(self.text[self.position :]) if self.position < len(self.text) else "the end"
 
 
-def _slice(start: int, word: str, count: int = 1) -> Slice:
+def _read(word: str) -> Slice | None:
     if word == "shared":
         return SHARED
     if fraction := _FRACTION.match(word):
-        share = Fraction(int(fraction[1]), int(fraction[2]))
-        if share.numerator > share.denominator:
-            meant = [
-                (_times(count * share.numerator, f"1/{share.denominator}", start), " for as much in several slices")
-            ]
-            raise Misspelt(f"'{word}' is more than a whole GPU", start, meant)
-        return share
+        return Fraction(int(fraction[1]), int(fraction[2]))
     if memory := _MEMORY.match(word):
         return Memory(int(memory[1]), memory[2])
-    try:
-        return MigProfile.parse(word)
-    except BadProfile as error:
-        slices, hint = likely(word, _readable)
-        problem = f"{quote(word)} is not a slice"
-        if LIKE_A_PROFILE.match(word):
-            rest = quote(word[error.position :]) if word[error.position :] else "the end"
-            problem = f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}"
-            start += error.position
-            hint = hint or "Write it as in '1g.5gb' or '1g.10gb+me'"
-        if slices:
-            meant = [(_times(count, slice, start), what) for slice, what in slices]
-            raise Misspelt(problem, start, meant) from None
-        raise bad(problem, start, hint or _HOWTO) from None
+    return MigProfile.read(word)
+
+
+def _slice(start: int, word: str, count: int) -> Slice:
+    kind = _read(word)
+    if isinstance(kind, Fraction) and kind.numerator > kind.denominator:
+        meant = _times(count * kind.numerator, f"1/{kind.denominator}", start)
+        raise Misspelt(FIELD, f"'{word}' is more than a whole GPU", start, [(meant, " for as much in several slices")])
+    if kind is not None:
+        return kind
+    problem, offset, howto = wrong(word)
+    slices, hint = likely(word, _readable)
+    if slices:
+        raise Misspelt(FIELD, problem, start + offset, [(_times(count, slice, start), what) for slice, what in slices])
+    raise bad(problem, start + offset, hint or howto)
 
 
 def _times(count: int, slice: str, position: int) -> str:
@@ -343,7 +346,5 @@ def _times(count: int, slice: str, position: int) -> str:
 
 
 def _readable(word: str) -> bool:
-    try:
-        return bool(_slice(0, word))
-    except Denial:
-        return False
+    kind = _read(word)
+    return kind is not None and not (isinstance(kind, Fraction) and kind.numerator > kind.denominator)

@@ -9,43 +9,71 @@ from fractions import Fraction as Rational
 from math import ceil
 
 from webhook.budget import Budget
-from webhook.slices.profile import RESOURCE_PREFIX, MigProfile
+from webhook.errors import quote
+from webhook.slices.profile import BadProfile, MigProfile
 
 EXAMPLES = "a profile such as '1g.5gb', a fraction such as '1/7', a memory size such as '10gb' or '10Gi', or 'shared'"
+HOWTO = f"Write {EXAMPLES}"
 
-LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
+_LIKE_A_PROFILE = re.compile(r"[0-9]+[gc](?![bi])")
 _ALMOST_A_PROFILE = re.compile(
     r"([1-9][0-9]{0,2})g?[.:_-]?([1-9][0-9]{0,3})(?:g|gb|gi|gib)?([+.](?:me\.all|me|gfx)|-me)?"
 )
-_ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*] *")
+_ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*×] *")
+_PREFIX = re.compile(r"(?:nvidia\.com/)?(?:mig[-_]?)?")
+_GPU = re.compile(
+    r"(?:(?:nvidia|tesla)[ _-]+[a-z]|rtx[ _-]pro[ _-][0-9]|[a-z]+[0-9])(?:[a-z0-9 _-]{0,60}[a-z0-9])?",
+    re.IGNORECASE | re.ASCII,
+)
+QUOTES = "'\"`‘’“”"
 
+_SHARED = ("shared", "share", "timesliced", "timeslice", "timeslicing", "mps", "gpushared", "sharedgpu")
 
 LONGEST_WORD = 64
 """Characters of a word that gets a suggestion.  No slice is longer, and matching may take quadratic time."""
+
+
+def wrong(word: str) -> tuple[str, int, str]:
+    """What is wrong with *word*, which is no slice, at which index; and what to write if nothing is likely."""
+    try:
+        MigProfile.parse(word)
+    except BadProfile as error:
+        if _LIKE_A_PROFILE.match(word):
+            rest = quote(word[error.position :]) if word[error.position :] else "the end"
+            problem = f"{quote(word)} is not a MIG profile: expected {error.expected}, found {rest}"
+            return problem, error.position, "Write it as in '1g.5gb' or '1g.10gb+me'"
+    return f"{quote(word)} is not a slice", 0, HOWTO
 
 
 def likely(word: str, readable: Callable[[str], bool]) -> tuple[list[tuple[str, str]], str]:
     """The slices that *word* most likely means, each with what it is, none smaller than *word*; or a hint in words."""
     if len(word) > LONGEST_WORD:
         return [], ""
+    if (bare := word.strip(QUOTES)) != word:
+        return ([(bare, "")], "") if readable(bare) else likely(bare, readable)
     count = _ALMOST_A_COUNT.match(word)
     if count and word[count.end() :]:
         inner = word[count.end() :]
         number = count[1].lstrip("0")
         if not 0 < len(number) < 5:
             return [], "Write a count from 1 to 9999 before the 'x'"
-        if _ALMOST_A_COUNT.match(inner):
-            return [], "Write one count before the slice, as in '2x1g.5gb'"
         slices, hint = ([(inner, "")], "") if readable(inner) else likely(inner, readable)
+        if _ALMOST_A_COUNT.match(slices[0][0] if slices else inner):
+            return [], "Write one count before the slice, as in '2x1g.5gb'"
         return [(f"{number}x{slice}", what) for slice, what in slices], hint
-    lower = word.lower()
-    for prefix in (RESOURCE_PREFIX, "mig-"):
-        lower = lower.removeprefix(prefix)
-    if lower in ("shared", "share", "timesliced", "time-sliced", "timeslice", "time-slicing", "mps", "gpu.shared"):
+    lower = _PREFIX.sub("", word.lower(), count=1)
+    if re.sub("[-_.]", "", lower) in _SHARED:
         return [("shared", " for one share of a time-sliced GPU")], ""
-    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu", "nvidia.com/gpu"):
+    share = _share(word)
+    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu") or share > 1 or word == "1000m":
         return [], f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {EXAMPLES}"
-    memory = [] if LIKE_A_PROFILE.match(word) else _memory(lower)
+    if share:
+        # The smallest fraction of up to eight parts that is not less.
+        share = min(Rational(ceil(share * parts), parts) for parts in range(1, 9))
+        return [(f"{share.numerator}/{share.denominator}", "")], ""
+    if lower != word.lower() and readable(lower):
+        return [(lower, "")], ""
+    memory = [] if _LIKE_A_PROFILE.match(word) else _memory(lower)
     match = _ALMOST_A_PROFILE.fullmatch(lower)
     if match and "g" in lower and not (memory and "." not in word) and len(memory) != 1:
         profile = f"{match[1]}g.{match[2]}gb{match[3] or ''}"
@@ -55,15 +83,29 @@ def likely(word: str, readable: Callable[[str], bool]) -> tuple[list[tuple[str, 
         ], ""
     if memory:
         return memory, ""
-    if match := re.fullmatch(r"(0?\.[0-9]{1,4}|[0-9]{1,2}(?:\.[0-9]{1,2})?%)", lower):
-        share = Rational(lower.rstrip("%")) / (100 if lower.endswith("%") else 1)
-        if 0 < share <= 1:
-            # The smallest fraction of up to eight parts that is not less.
-            share = min(Rational(ceil(share * parts), parts) for parts in range(1, 9))
-            return [(f"{share.numerator}/{share.denominator}", "")], ""
-    if re.fullmatch(r"[a-z]+[0-9]+[a-z0-9-]*", lower):
-        return [], f"Name the slice before the GPU, as in '1/7@{lower}'"
+    if _GPU.fullmatch(word) and len(word) < LONGEST_WORD:
+        gpu = "-".join(word.lower().split())
+        return [(f"1/7@{gpu}", " for a slice of this GPU"), (f"shared@{gpu}", " for a share of it")], ""
     return [], ""
+
+
+def spaced(words: str, readable: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """Like `likely`, for *words* with spaces between them."""
+    if len(words) > LONGEST_WORD or _GPU.fullmatch(words):
+        return likely(words, readable)[0]
+    word = "".join(words.split())
+    if re.search(r"[0-9]\s+[0-9]", words):
+        return []
+    slices = [(word, "")] if readable(word) else likely(word, readable)[0]
+    return [] if slices and "@" in slices[0][0] else slices
+
+
+def _share(word: str) -> Rational:
+    """The share of a GPU that *word* says in decimals, per cent, or as Kubernetes writes thousandths; 0 if none."""
+    match = re.fullmatch(r"(0?\.[0-9]{1,4})|([0-9]{1,2}(?:\.[0-9]{1,2})?)%|([0-9]{1,8})m", word)
+    if match is None:
+        return Rational(0)
+    return Rational(match[1] or match[2] or match[3]) / (1 if match[1] else 100 if match[2] else 1000)
 
 
 def _memory(word: str) -> list[tuple[str, str]]:
