@@ -12,6 +12,7 @@ exception is our own bug and is allowed to crash.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from webhook.codes import Reason
@@ -21,6 +22,11 @@ LONGEST_QUOTE = 80
 
 LONGEST_PART = 330
 """Characters of each part of a message.  An event shows 1,024 in all (k8s.io/api ``events/v1``)."""
+
+COMMAND = re.compile(r"^[^!-~\n]*+:(?=[^ -~\n]*+:)|#[^ -~\n]*+#[^ -~\n]*+\[", re.MULTILINE)
+"""What makes a line a command to the runner of GitHub Actions: ``::`` at its beginning, or ``##[``.  The runner, which
+is written in C#, compares as people do, and so without some characters that nobody sees (actions/runner,
+``src/Runner.Common/ActionCommand.cs``)."""
 
 
 class GpuSliceError(Exception):
@@ -108,6 +114,15 @@ def printable(text: str) -> str:
     'a\\\\x1b[32m\\\\n\\\\u202eb'
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def inert(text: str) -> str:
+    """*text* without a command to the runner of GitHub Actions.  In YAML's and JSON's double quotes it stays the same.
+
+    >>> inert("::error::a")
+    '\\\\u003a:error::a'
+    """
+    return COMMAND.sub(lambda command: f"{command[0][:-1]}\\u{ord(command[0][-1]):04x}", text)
 
 
 def quote(text: object) -> str:

@@ -153,6 +153,20 @@ def test_a_log_line_about_an_exception_says_where_but_not_what_it_says() -> None
     assert "test_app.py" in json.loads(line)["at"][-1]
 
 
+def test_a_log_line_steers_no_terminal_whatever_a_caller_sends() -> None:
+    import logging
+
+    from webhook.server.logs import JsonFormatter
+
+    text = "a\x00\n\x1b\x7f\x9b\u2028\u202eé\ud800\U000e0001"
+    record = logging.LogRecord("gpu_slice", logging.DEBUG, __file__, 1, text, (), None)
+    record.fields = {"uid": text, "pools": [text], "milliseconds": 0.5}
+    line = JsonFormatter().format(record)
+    assert line.isascii()
+    assert line.isprintable()
+    assert [json.loads(line)[key] for key in ("message", "uid", "pools", "milliseconds")] == [text, text, [text], 0.5]
+
+
 def whole(pod: object) -> dict:
     """An AdmissionReview for *pod*."""
     request = {

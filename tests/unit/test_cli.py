@@ -280,6 +280,45 @@ def test_a_folder_may_hold_what_is_not_a_file(tmp_path: Path) -> None:
     assert f"{tmp_path / 'd.yaml'}: is not a regular file." in run("preview", str(tmp_path)).stderr
 
 
+@pytest.mark.parametrize("output", ["diff", "json"])
+def test_a_link_out_of_a_folder_is_passed_over_unless_it_is_named(tmp_path: Path, output: str) -> None:
+    (tmp_path / "folder" / "in").mkdir(parents=True)
+    (tmp_path / "folder-of-another").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for name in ("outside.yaml", "folder-of-another/pod.yaml"):
+        (tmp_path / name).write_text(BAD)
+    for name, target in (
+        ("a.yaml", tmp_path / "outside.yaml"),
+        ("in/b.yaml", "../../outside.yaml"),
+        ("c.yaml", "a.yaml"),
+        ("d.yaml", "../folder-of-another/pod.yaml"),
+        ("e.yaml", "/proc/self/environ"),
+        ("f.yaml", "in/../../nowhere.yaml"),
+        ("all.yaml", ".."),
+    ):
+        (tmp_path / "folder" / name).symlink_to(target)
+    (tmp_path / "folder" / "g.yaml").write_text(POD)
+    (tmp_path / "folder" / "in" / "h.yaml").symlink_to("../g.yaml")
+
+    for folder in (tmp_path / "folder", tmp_path / "link"):
+        result = run("preview", str(folder), "-o", output)
+        assert result.exit_code == 0
+        assert "wrong" not in result.output
+        remarks = [line for line in result.stderr.splitlines() if "passed over, because it is a link out of" in line]
+        assert [line.partition(": ")[0].removeprefix(f"{folder}/") for line in remarks] == [
+            "a.yaml", "c.yaml", "d.yaml", "e.yaml", "f.yaml", "in/b.yaml",
+        ]  # fmt: skip
+    assert "notebook" in run("preview", str(tmp_path / "link"), "-o", output).output
+    assert run("preview", str(tmp_path / "folder" / "a.yaml")).exit_code == 1
+
+
+def test_a_link_to_itself_is_a_problem_among_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("a.yaml")
+    (tmp_path / "b.yaml").write_text(POD)
+    result = run("preview", str(tmp_path))
+    assert (result.exit_code, "notebook" in result.stdout) == (3, True)
+
+
 @pytest.mark.parametrize("command", [["preview"], ["preview", "-", "--fleet"], ["fleet", "check"], ["demo"]])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_a_pipe_or_device_is_refused_by_name(tmp_path: Path, kind: str, command: list[str]) -> None:

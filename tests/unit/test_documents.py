@@ -340,6 +340,13 @@ class TestLimits:
         assert "1: aliases stand for more" not in refusal(text + "c: *a\n")
         assert "3: aliases stand for more" in refusal(text + "c: *a\n")
 
+    @pytest.mark.parametrize("long", [f"&a {'x' * 100_000}", f"&a {{{'x' * 1_000}: 1}}"], ids=["a string", "a key"])
+    def test_aliases_of_long_strings_may_not_add_more_than_the_api_server_accepts(self, long: str) -> None:
+        times = MOST_BYTES // (100_000 if long.endswith("x") else 1_000)
+        text = f"a: {long}\nb: [{', '.join(['*a'] * times)}]\n"
+        assert len(value(text)["b"]) == times
+        assert "3: aliases stand for more than 3,145,728 characters" in refusal(text + "c: *a\n")
+
     @pytest.mark.parametrize("as_bytes", [False, True], ids=["str", "bytes"])
     def test_a_text_may_be_as_large_as_a_request(self, as_bytes: bool) -> None:
         largest = "a: é" + "x" * (MOST_BYTES - 5)

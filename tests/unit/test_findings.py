@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from pathlib import Path
@@ -122,6 +123,25 @@ class TestSarif:
         path = tmp_path_factory.mktemp("other") / "pods.yaml"
         path.write_text(BAD)
         assert f'"uri": "{path.as_uri()}"' in run("-o", "sarif", str(path)).stdout
+
+
+@pytest.mark.parametrize("output", ["diff", "patch", "yaml", "json", "sarif", "github"])
+@pytest.mark.parametrize("folder", [".", "{here}"])
+def test_the_name_of_a_file_may_be_any_bytes(output: str, folder: str, repository: Path) -> None:
+    Path(os.fsdecode(b"a\xff.yaml")).write_text(BAD)
+    Path(os.fsdecode(b"b\xff.yaml")).symlink_to("nowhere")
+    Path(os.fsdecode(b"c\xff.yaml")).write_text("a: 1\na: 2\n")
+    result = run("-o", output, folder.format(here=repository))
+    assert result.exit_code == 3
+    assert result.output.isascii()
+    if output == "sarif":
+        found = json.loads(result.stdout)["runs"][0]["results"]
+        names = [each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for each in found]
+        assert [name.removeprefix(f"{repository.as_uri()}/") for name in names] == [
+            "a%FF.yaml",
+            "b%FF.yaml",
+            "c%FF.yaml",
+        ]
 
 
 class TestLine:

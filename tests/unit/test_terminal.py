@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from webhook import documents
 from webhook.cli.main import main
 from webhook.cli.terminal import echo, line
-from webhook.errors import printable, quote, sentence
+from webhook.errors import inert, printable, quote, sentence
 
 FORGED = "x\n\x1b[32m\x1b[1mPod other: sliced\x1b[0m"
 HOSTILE = st.sampled_from(
@@ -170,3 +171,55 @@ def test_nothing_is_printed_but_through_echo() -> None:
     folder = Path(__file__).parents[2] / "webhook" / "cli"
     printing = [path.name for path in folder.glob("*.py") if re.search(r"click\.s?echo\(|\bprint\(", path.read_text())]
     assert printing == ["terminal.py"]
+
+
+@st.composite
+def commands(draw: st.DrawFn) -> str:
+    """A text that GitHub's runner would take for a command of ours."""
+    unseen = st.text("\u00ad\u034f\u200b\ufe0f \t", max_size=2)
+    start = draw(st.sampled_from(["::error::x", ":{}:error::x", "##[group]x", "#{}#{}[error]x", ":::", "a ##[##[y]"]))
+    return draw(st.sampled_from(["", "a\n", "\n\n"])) + draw(unseen) + start.replace("{}", draw(unseen))
+
+
+def taken_for_commands(text: str) -> list[str]:
+    """The lines that the runner would take for commands, as it compares."""
+    lines = [re.sub("[\u00ad\u034f\u200b\ufe0f]", "", each) for each in text.splitlines()]
+    return [each for each in lines if each.lstrip().startswith("::") or "##[" in each]
+
+
+@pytest.mark.parametrize("output", ["diff", "patch", "yaml", "json", "sarif"])
+@given(words=st.lists(commands(), min_size=10, max_size=10), kind=commands(), sliced=st.booleans())
+@settings(max_examples=25)
+def test_no_object_gives_a_command_to_github(output: str, words: list[str], kind: str, sliced: bool) -> None:
+    if sliced:
+        words = [*words[:7], "1g.5gb", *words[8:]]
+        words[1] = "default"
+    objects = [pod(words), workload(words, kind), {"kind": kind, "metadata": {"name": words[0]}}]
+    result = run("preview", "-", "-o", output, text=json.dumps({"kind": "List", "items": objects}))
+    assert result.exit_code in (0, 1)
+    assert taken_for_commands(result.stdout + result.stderr) == []
+    if output == "yaml" and sliced:
+        shown = documents.read(result.stdout)[0].value
+        assert shown["metadata"]["name"] == words[0]
+        assert words[8] in shown["spec"]["tolerations"][0]["key"]
+    if output == "json":
+        assert json.loads(result.stdout)[0]["name"] == words[0]
+
+
+@given(word=commands())
+@settings(max_examples=25)
+def test_no_file_and_no_argument_gives_a_command_to_github(word: str) -> None:
+    name = word.replace("/", "").replace("\0", "")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path(f"{name}.yaml").symlink_to("/nowhere")
+        Path(f"{name}.json").write_text("a: [")
+        for call in (["."], [f"{name}.json"], [f"{name}.yml"], ["-", "--fleet", f"{name}.json"], ["--" + word]):
+            result = run("preview", *call, text="")
+            assert result.exit_code in (2, 3)
+            assert taken_for_commands(result.stdout + result.stderr) == []
+
+
+@given(commands())
+def test_what_is_no_command_in_double_quotes_means_the_same(text: str) -> None:
+    assert json.loads(inert(json.dumps(text))) == text
+    assert documents.read(inert(documents.write({text: [text]})))[0].value == {text: [text]}

@@ -238,7 +238,7 @@ class TestHostile:
 
     def test_texts_without_end_are_read_up_to_a_number(self, monkeypatch: pytest.MonkeyPatch) -> None:
         read: list[str] = []
-        monkeypatch.setattr(documents, "read", lambda text: read.append(text) or [])
+        monkeypatch.setattr(documents, "read", lambda text, **_: read.append(text) or [])
         list(subjects({"kind": "ConfigMap", "data": {f"{n}.yaml": "gpu-slice: 1g.5gb" for n in range(1_000)}}))
         assert len(read) == MOST_TEXTS
 

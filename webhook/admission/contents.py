@@ -26,6 +26,9 @@ MOST_STRAYS = 100
 MOST_TEXTS = 8
 """Texts inside one document that are read as documents of their own."""
 
+LONGEST_NAME = 253
+"""Characters of a kind, name or namespace, for which Kubernetes allows no more: each template repeats them."""
+
 LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
@@ -62,9 +65,9 @@ class Object:
         own = metadata.get("namespace")
         return cls(
             path,
-            _word(kind),
-            _word(metadata.get("name") or metadata.get("generateName")),
-            own if isinstance(own, str) and own else namespace,
+            word(kind),
+            word(metadata.get("name") or metadata.get("generateName")),
+            word(own) if isinstance(own, str) and own else namespace,
             metadata,
             None if makes_no_pods(api_version, kind) else find(api_version, kind),
             makes_no_pods(api_version, kind),
@@ -159,6 +162,8 @@ def _is_object(value: Mapping[str, Any]) -> bool:
 def _is_template(value: Mapping[str, Any], path: Path, around: Object) -> bool:
     if around.kind == "Pod":
         return path is around.path
+    if around.known is not None and around.known.ignored and path != ((around.path, "spec"), "template"):
+        return False  # its pods get the annotations of the object, which may be many, and there is one template
     spec = value.get("spec")
     if not isinstance(spec, dict) or "containers" not in spec or not isinstance(spec["containers"], list | None):
         return False
@@ -213,7 +218,7 @@ def _read(text: str, path: Path, contents: Contents) -> Iterator[tuple[Any, Path
         return
     contents.texts += 1
     try:
-        found = documents.read(text)
+        found = documents.read(text, copies=documents.MOST_COPIES // MOST_TEXTS)
     except BadDocument:
         contents.unread.append(path)
         return
@@ -222,8 +227,10 @@ def _read(text: str, path: Path, contents: Contents) -> Iterator[tuple[Any, Path
             yield document.value, (path, number) if len(found) > 1 else path
 
 
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else quote(value) if value else ""
+def word(value: Any) -> str:
+    """A kind or a name, for a title; empty if there is none."""
+    text = value if isinstance(value, str) else quote(value) if value else ""
+    return text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…"
 
 
 def write_path(path: Path) -> str:

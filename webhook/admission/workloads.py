@@ -20,6 +20,7 @@ from webhook.admission.contents import (
     last,
     mapping,
     search,
+    word,
     write_path,
 )
 from webhook.admission.notes import MOST_TARGETS, Note, note_on
@@ -82,7 +83,9 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
     kind = document.get("kind")
     if isinstance(kind, str) and kind.endswith("List") and _has_objects(document, kind):
         if depth == DEEPEST_LIST:
-            yield Subject(kind, "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False)
+            yield Subject(
+                word(kind), "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False
+            )
             return
         for item in document["items"] or ():
             yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)

@@ -18,7 +18,7 @@ import click
 from webhook import documents
 from webhook.cli.terminal import echo
 from webhook.documents import Document
-from webhook.errors import BadDocument, BadFleet
+from webhook.errors import BadDocument, BadFleet, printable
 from webhook.fleet import fleet
 from webhook.fleet.fleet import Fleet
 from webhook.slices.catalogue import Catalogue
@@ -81,9 +81,9 @@ def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Document | BadDocu
                 for found in documents.stream(iter(partial(file.readline, PIECE), b""), name=name):
                     yield path, found
         except OSError as error:
-            yield path, BadDocument(f"{path}: {error.strerror}")
+            yield path, BadDocument(printable(f"{path}: {error.strerror}"))
         except click.UsageError as error:
-            yield path, BadDocument(error.message)
+            yield path, BadDocument(printable(error.message))
 
 
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
@@ -115,11 +115,15 @@ def _in_folder(path: Path) -> Iterator[Path]:
     """The regular files in a folder and its folders, by their suffix, without folders whose names begin with a dot.
 
     Links are among them, which may point to something else, and folders that cannot be read: those are refused later.
+    A link out of the folder is passed over: whoever wrote it need not be whoever may read what it points to.
     """
     refused: list[Path] = []
+    inside = os.path.join(os.path.realpath(path), "")
     for folder, folders, names in os.walk(path, onerror=lambda error: refused.append(Path(error.filename))):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for file in (Path(folder, name) for name in sorted(names) if name.endswith(SUFFIXES)):
-            if file.is_file() or file.is_symlink():
+            if file.is_symlink() and not os.path.realpath(file).startswith(inside):
+                echo(f"{file}: passed over, because it is a link out of the folder", err=True)
+            elif file.is_file() or file.is_symlink():
                 yield file
     yield from refused

@@ -136,7 +136,7 @@ def _uri(path: Path) -> str:
     path = _relative(path)
     if str(path) == "-":
         return "stdin"
-    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
+    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
 
 
 def _relative(path: Path) -> Path:

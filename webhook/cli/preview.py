@@ -22,8 +22,8 @@ from webhook import documents
 from webhook.admission.preview import Preview, preview, shown, unread
 from webhook.cli import files, show
 from webhook.cli.findings import findings, github, sarif
-from webhook.cli.terminal import echo
-from webhook.errors import BadDocument
+from webhook.cli.terminal import Line, echo
+from webhook.errors import BadDocument, printable
 from webhook.fleet.fleet import Fleet
 from webhook.server.api.views import view
 
@@ -110,7 +110,8 @@ def as_sarif(results: Iterator[Result], help_uri: str) -> Iterator[str]:
 
 
 def as_github(results: Iterator[Result]) -> Iterator[str]:
-    return github(chain.from_iterable(starmap(findings, results)))
+    for command in github(chain.from_iterable(starmap(findings, results))):
+        yield Line(printable(command.removesuffix("\n")) + "\n")
 
 
 Output: TypeAlias = Callable[[Iterator[Result]], Iterator[str]]

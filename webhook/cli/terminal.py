@@ -2,7 +2,7 @@
 
 Names, values and messages come from files, objects and clusters that others wrote.  On a terminal an escape sequence
 or a bidirectional character in them could move the cursor, set the clipboard, or forge a result.  So no unprintable
-characters are printed except line breaks and the colours that `line` adds.
+characters are printed except line breaks and the colours that `line` adds, and no commands to GitHub's runner.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from webhook.errors import printable
+from webhook.errors import inert, printable
 
 PORT = click.IntRange(0, 65535)
 """The type of an option that takes a port; 0 is any that is free."""
@@ -27,14 +27,18 @@ class Line(str):
 
 def line(*parts: str, **style: Any) -> Line:
     """*parts* as one line, in a style of `click.style`; a part that is a `Line` keeps its own style."""
-    text = "".join(part if isinstance(part, Line) else printable(part) for part in parts)
+    text = "".join(part if isinstance(part, Line) else _safe(part) for part in parts)
     return Line(click.style(text, **style) if style else text)
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print *text*, which may have several lines unless it is a `Line`."""
-    safe = text if isinstance(text, Line) else "\n".join(map(printable, text.split("\n")))
+    safe = text if isinstance(text, Line) else "\n".join(map(_safe, text.split("\n")))
     click.echo(safe, err=err, nl=nl)
+
+
+def _safe(text: str) -> str:
+    return inert(printable(text))
 
 
 class Group(click.Group):
@@ -60,5 +64,5 @@ def _printable_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        error.message = printable(error.message)  # type: ignore[misc]
+        error.message = _safe(error.message)  # type: ignore[misc]
         raise

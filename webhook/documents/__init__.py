@@ -12,20 +12,42 @@ other than ``!!str``, ``!!int``, ``!!float``, ``!!bool``, ``!!null``, ``!!map`` 
 
 from __future__ import annotations
 
+from typing import Any
+
+from webhook.documents import json_reader
 from webhook.documents.bulk import stream
 from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, KeyLines, Problem
 from webhook.documents.text import read_text
 from webhook.documents.writer import write, write_commented
 
-__all__ = ["DEEPEST", "MOST_BYTES", "MOST_COPIES", "Document", "KeyLines", "read", "stream", "write", "write_commented"]
+__all__ = [
+    "DEEPEST",
+    "MOST_BYTES",
+    "MOST_COPIES",
+    "Document",
+    "KeyLines",
+    "read",
+    "read_json",
+    "stream",
+    "write",
+    "write_commented",
+]
 
 
-def read(text: str | bytes, *, name: str = "input") -> list[Document]:
+def read(text: str | bytes, *, name: str = "input", copies: int = MOST_COPIES) -> list[Document]:
     """The documents of *text*, without empty ones and ``null``, which kubectl skips too.
 
-    *name* is for messages.  Raises `BadDocument`.
+    *name* is for messages.  *copies*: see `MOST_COPIES`.  Raises `BadDocument`.
     """
     try:
-        return list(read_text(text, MOST_BYTES))
+        return list(read_text(text, MOST_BYTES, copies))
+    except Problem as problem:
+        raise problem.told(name) from None
+
+
+def read_json(text: bytes, *, name: str = "input") -> Any:
+    """The value of *text*, which is one document of JSON.  *name* is for messages.  Raises `BadDocument`."""
+    try:
+        return json_reader.read_one(text)
     except Problem as problem:
         raise problem.told(name) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,18 @@ def read_json(text: str) -> Iterator[Document]:
         if value is not None:
             yield Document(value, line)
         start, line = end, line + text.count("\n", begin, end)
+
+
+def read_one(text: bytes) -> Any:
+    """The value of a text that is one document.  Raises `Problem`."""
+    try:
+        value = _decode(text)
+        _refuse_duplicates(characters := text.decode(), 0, len(characters))
+    except RecursionError:
+        raise too_deep(1) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(1, f"not JSON: {error}", "Correct it") from None
+    return value
 
 
 def each_json(text: bytes) -> Iterator[Document | Problem]:

@@ -7,19 +7,19 @@ from contextlib import suppress
 
 import msgspec
 
-from webhook.documents.document import Document, Problem, line_of
+from webhook.documents.document import MOST_COPIES, Document, Problem, line_of
 from webhook.documents.json_reader import read_json
 from webhook.documents.yaml_reader import read_yaml
 
 
-def read_text(text: str | bytes, most: int) -> Iterator[Document]:
+def read_text(text: str | bytes, most: int, copies: int = MOST_COPIES) -> Iterator[Document]:
     """The documents of *text*, which has at most *most* bytes.  Raises `Problem`, after the documents before it."""
     characters = _decode(text, most)
     if characters.lstrip(" \t\r\n").startswith(("{", "[")):
         with suppress(msgspec.DecodeError, RecursionError):  # then it may be YAML, and kubectl reads it as that
             yield from list(read_json(characters))
             return
-    yield from read_yaml(characters)
+    yield from read_yaml(characters, copies)
 
 
 def _decode(text: str | bytes, most: int) -> str:

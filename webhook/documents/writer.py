@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from webhook.errors import COMMAND
+
 KeyPath = tuple[int | str, ...]
 
 _MISREAD_WORDS = frozenset(
@@ -85,6 +87,8 @@ def _represent_string(dumper: _Dumper, text: str) -> yaml.ScalarNode:
     style = None
     if text.lower() in _MISREAD_WORDS or _MISREAD.fullmatch(text) or not text.replace("\n", "").isprintable():
         style = '"'
+    elif COMMAND.search(text):
+        style = '"'  # in which `inert` may change it
     elif "\n" in text:
         # The emitter uses quotes if a block cannot hold the text, but it ends the document after a "|+".
         style = '"' if text.startswith("\n") or text.endswith("\n\n") else "|"

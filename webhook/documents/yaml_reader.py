@@ -16,7 +16,7 @@ import yaml
 
 from webhook.documents.document import (
     DEEPEST,
-    MOST_COPIES,
+    MOST_BYTES,
     OTHER,
     Document,
     KeyLines,
@@ -51,12 +51,13 @@ _HINTS = {
 }
 
 
-def read_yaml(text: str) -> Iterator[Document]:
+def read_yaml(text: str, copies: int) -> Iterator[Document]:
+    """*copies*: see `MOST_COPIES`."""
     if control := _NOT_YAML.search(text):
         problem = f"the text contains the control character U+{ord(control[0]):04X}"
         raise Problem(line_of(text, control.start()), problem, "Remove it, or save the text as UTF-8")
     try:
-        yield from _Builder(text).documents()
+        yield from _Builder(text, copies).documents()
     except yaml.MarkedYAMLError as bad:
         index = mark.index if (mark := bad.problem_mark or bad.context_mark) else 0
         problem = f"not YAML: {bad.problem}"
@@ -72,10 +73,11 @@ def read_yaml(text: str) -> Iterator[Document]:
 class _Builder:
     """Outside of lists and mappings a float stays a float even if integral: the key ``1e6`` is not ``1000000``."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, copies: int) -> None:
         self._events: Iterator[Any] = yaml.parse(text, Loader=yaml.CSafeLoader)
         self._anchors: dict[str | None, Any] = {}
-        self._copies = 0
+        self._most_copies = copies
+        self._copies = self._bytes = 0
         self._keys: KeyLines = {}
         self._open: list[Any] = []
         """The lists and mappings that are still being read, the outermost first."""
@@ -145,8 +147,10 @@ class _Builder:
 
     def _copy(self, value: Any, event: yaml.AliasEvent, depth: int) -> Any:
         self._copies += 1
-        if self._copies > MOST_COPIES:
-            raise Problem(_line(event), f"aliases stand for more than {MOST_COPIES:,} values", "Use fewer of them")
+        self._bytes += len(value) if isinstance(value, str) else sum(map(len, value)) if isinstance(value, dict) else 0
+        if self._copies > self._most_copies or self._bytes > MOST_BYTES:
+            most = f"{MOST_BYTES:,} characters" if self._bytes > MOST_BYTES else f"{self._most_copies:,} values"
+            raise Problem(_line(event), f"aliases stand for more than {most}", "Use fewer of them")
         if isinstance(value, dict | list) and depth == DEEPEST:
             raise too_deep(_line(event))
         if isinstance(value, dict):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
 from datetime import UTC, datetime
 from typing import Any, TextIO
-
-import msgspec
 
 LONGEST = 1024
 """Characters of one field."""
@@ -30,7 +29,7 @@ class JsonFormatter(logging.Formatter):
                 f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}"
                 for frame in traceback.extract_tb(record.exc_info[2])
             ]
-        return msgspec.json.encode(line, enc_hook=str).decode("utf-8", "replace")
+        return json.dumps(line, default=str, separators=(",", ":"))  # in ASCII, so that nothing in it steers a terminal
 
 
 def _cut(value: object) -> object:

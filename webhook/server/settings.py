@@ -96,8 +96,10 @@ MOST_BODY = 7 * MIB
 controller-runtime has the same limit (``pkg/webhook/admission/http.go``)."""
 
 MOST_PREVIEW_BODY = 512 * KIB
-"""Of a request on the second port.  Decoding it holds the event loop, for 5 ms; larger files are for the command
-line."""
+"""Of a request on the second port.  Larger files are for the command line."""
+
+MOST_PREVIEWS_BYTES = 4 * MIB
+"""Of the previews that answer one request.  Each shows a whole pod."""
 
 MOST_HEADER_BYTES = 16 * KIB
 """Of a request's line and headers."""
@@ -132,6 +134,9 @@ MOST_HEADERS = 64
 
 MOST_WAITING = 128
 """Large bodies that may wait for their turn: as many as are decided in the second after which others are asked back."""
+
+MOST_PREVIEW_VALUES = 50_000
+"""Values in a body of the second port: to decode these lets nothing else run, for up to 30 ms."""
 
 MOST_PREVIEWED = 100
 """Documents of one preview on the second port."""

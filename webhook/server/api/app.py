@@ -7,9 +7,10 @@ are not needed to serve: `serve --preview` opens those doors.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Body, FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
@@ -22,6 +23,13 @@ from webhook.server.api.previews import Previews
 from webhook.server.api.views import FleetView, PreviewView
 from webhook.server.metrics import Metrics
 from webhook.server.webhook import HEALTH, health
+
+_DOCUMENT = {
+    "description": "A pod, a workload with a pod template, or a List",
+    "required": True,
+    "content": {"application/json": {"schema": {"type": "object"}}},
+}
+"""What is posted to ``/preview``.  FastAPI would read it on the event loop."""
 
 
 def application(unready: Callable[[], str], metrics: Metrics) -> FastAPI:
@@ -67,15 +75,15 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
             raise HTTPException(503, "no fleet yet", headers={"Retry-After": "1"})
         return result
 
-    @app.post("/preview", response_model=list[PreviewView])
+    @app.post("/preview", response_model=list[PreviewView], openapi_extra={"requestBody": _DOCUMENT})
     async def post_preview(
-        document: Annotated[dict[str, Any], Body(description="A pod, a workload with a pod template, or a List")],
+        request: Request,
         namespace: Annotated[
             str, Query(pattern=DNS_LABEL, description="For objects that name none")
         ] = DEFAULT_NAMESPACE,
     ) -> Response:
         """What the webhook would do, per object; nothing is created."""
-        return Response(await previews.of(document, current(), namespace), media_type="application/json")
+        return Response(await previews.of(await request.body(), current(), namespace), media_type="application/json")
 
     @app.get("/catalogue")
     async def get_catalogue() -> list[Known]:
@@ -88,6 +96,9 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
         result = current()
         return FleetView(cluster=result.cluster, slices=list(offered(result)), file=result.file)
 
-    @app.exception_handler(RecursionError)
-    async def too_deep(*_: object) -> PlainTextResponse:
-        return PlainTextResponse("the body is nested too deeply", 400)
+    @app.exception_handler(RequestValidationError)
+    async def refuse(_: Request, error: RequestValidationError) -> Response:
+        """Without what was sent, which FastAPI would repeat."""
+        return PlainTextResponse("; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()), 422)
+
+    app.openapi()  # it takes as long as many reviews, so not when somebody asks for it

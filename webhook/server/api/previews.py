@@ -6,6 +6,7 @@ The loop serves reviews.  A preview holds it for no longer than the interpreter 
 from __future__ import annotations
 
 import asyncio
+import json
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from time import monotonic
@@ -14,7 +15,10 @@ from typing import Any
 from fastapi import HTTPException
 
 from webhook.admission.preview import previews
+from webhook.admission.review import is_too_large
 from webhook.admission.workloads import Subject, subjects
+from webhook.documents import read_json
+from webhook.errors import BadDocument
 from webhook.fleet.fleet import Fleet
 from webhook.server import settings
 from webhook.server.api.views import view
@@ -28,28 +32,29 @@ class Previews:
         self.waiting = 0
         self.ended = False
 
-    async def of(self, document: dict[str, Any], fleet: Fleet, namespace: str) -> bytes:
-        """The previews of what is in *document*, as JSON.  Raises HTTPException where they are too many."""
+    async def of(self, body: bytes, fleet: Fleet, namespace: str) -> bytes:
+        """The previews of the document in *body*, as JSON.  Raises HTTPException where it cannot be read, or they are
+        too many."""
         if self.waiting >= settings.MOST_PREVIEWS:
             raise HTTPException(503, "too many previews at once", headers={"Retry-After": "1"})
         self.waiting += 1
-        waiting = [document]
+        waiting = [body]
         try:
             work = self.threads.submit(self._make, waiting, fleet, namespace)
             return await asyncio.wrap_future(work)
         finally:
             self.waiting -= 1
-            waiting.clear()  # a caller that hangs up leaves its place in the queue, and must not leave its document
+            waiting.clear()  # a caller that hangs up leaves its place in the queue, and must not leave its body
 
     def end(self) -> None:
         """Begin none any more, and end the one that is made after its pod."""
         self.ended = True
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make(self, waiting: list[dict[str, Any]], fleet: Fleet, namespace: str) -> bytes:
+    def _make(self, waiting: list[bytes], fleet: Fleet, namespace: str) -> bytes:
         if not waiting:
             return b""
-        document, most = waiting.pop(), settings.MOST_PREVIEWED
+        document, most = _read(waiting.pop()), settings.MOST_PREVIEWED
         end = monotonic() + settings.PREVIEW
         found: list[Subject] = []
         for subject in subjects(document):
@@ -57,15 +62,27 @@ class Previews:
                 raise HTTPException(413, f"there are more than {most} pods. gpu-slice preview takes any number")
             self._end_by(end)
             found.append(subject)
-        parts = []
+        parts, size = [], 0
         for each in chain.from_iterable(previews(subject, fleet, namespace) for subject in found):
-            try:
-                parts.append(view(each).model_dump_json().encode())
-            except ValueError as error:  # pydantic writes no lone surrogates
-                raise HTTPException(400, "the document has half a character, a lone surrogate") from error
+            parts.append(json.dumps(view(each).model_dump(), separators=(",", ":")).encode())
+            size += len(parts[-1])
+            if size > settings.MOST_PREVIEWS_BYTES:
+                raise HTTPException(413, "the previews are too large. gpu-slice preview has no limit")
             self._end_by(end)
         return b"[" + b",".join(parts) + b"]"
 
     def _end_by(self, end: float) -> None:
         if self.ended or monotonic() > end:
             raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")
+
+
+def _read(body: bytes) -> dict[str, Any]:
+    if is_too_large(body, settings.MOST_PREVIEW_VALUES, 0):
+        raise HTTPException(413, "the body has too many values. gpu-slice preview takes any number")
+    try:
+        document: dict[str, Any] = read_json(body, name="the body")
+    except BadDocument as error:
+        raise HTTPException(400, str(error)) from None
+    if not isinstance(document, dict):
+        raise HTTPException(422, "the body is not a JSON object. Send a pod, a workload or a List")
+    return document
