@@ -299,6 +299,8 @@ def test_every_rule_is_for_a_kind_of_the_table_and_every_kind_that_can_have_one_
 @pytest.mark.parametrize("kind", CUSTOM, ids=lambda kind: f"{kind.name} of {kind.group}")
 def test_others_kinds_of_the_table_are_advised_on_where_a_cluster_has_them(kind, cluster, apply, calls) -> None:
     for path in kind.annotations:
+        if path in kind.passed_on and not kind.ignored:
+            continue  # the match conditions look at templates
         (line,) = apply(custom(kind, path, TYPO), "--dry-run=server")
         assert line.startswith("Warning: gpu-slice: pods of spec.")
         assert line.endswith(DENIED[-60:])
