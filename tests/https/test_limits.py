@@ -366,6 +366,25 @@ def test_an_answer_that_nobody_reads_is_not_kept(hasty, tls: Path, monkeypatch) 
         wait_for("it is cut off", lambda: not port.connections)
 
 
+def test_answers_that_are_not_read_count_as_bytes_on_their_way(tls: Path) -> None:
+    """P16, P33."""
+    asked, size = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", len(Wordy().answer(Request(0.0)).body)
+    with serving(tls, site=Wordy(), held=size * 5 // 2) as (number, port), ExitStack() as stack:
+        greedy = [stack.enter_context(connect(number, tls / "ca.crt", source="127.0.0.2")) for _ in range(2)]
+        for count, connection in enumerate(greedy, 1):
+            connection.sendall(asked)
+            wait_for("it is held", lambda count=count: port.sources.held >= size * count)
+        good = stack.enter_context(connect(number, tls / "ca.crt"))
+        good.sendall(asked)
+        wait_for("one of the greedy is given up", lambda: len(port.connections) == 2)
+        assert len(answer(good)) > size
+        good.sendall(asked)
+        assert len(answer(good)) > size
+        for connection in (*greedy, good):
+            connection.close()
+        wait_for("nothing is held", lambda: port.sources.held == 0)
+
+
 def test_a_uid_that_no_api_server_sends_is_not_repeated(server, tls: Path) -> None:
     """P16."""
     long = REVIEW.replace(b'"a-uid"', b'"%s"' % (b"u" * 129))

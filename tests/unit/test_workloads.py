@@ -10,7 +10,7 @@ from hypothesis import given
 
 from tests.pods import JSON, MIXED, ODD, container, fleet_of, pod_of
 from webhook import documents
-from webhook.admission.contents import MOST_STRAYS, MOST_TEXTS
+from webhook.admission.contents import MOST_COMPARED, MOST_STRAYS, MOST_TEXTS, search
 from webhook.admission.preview import preview, shown
 from webhook.admission.workloads import DEEPEST_LIST, Subject, subjects
 from webhook.documents import DEEPEST
@@ -345,3 +345,8 @@ class TestPreview:
         for each in preview({"kind": "List", "items": [document, {"kind": "Pod", "spec": document}]}, fleet_of(MIXED)):
             assert each.outcome in ("sliced", "unchanged", "untouched", "denied", "unknown", "unread")
             assert isinstance(each.subject.title, str)
+
+
+def test_only_so_many_keys_are_compared_letter_by_letter_with_the_annotation() -> None:
+    document = {"metadata": {"annotations": {f"{number}/gpsliceu": "" for number in range(5_000)}}}
+    assert search(document).compared == MOST_COMPARED
