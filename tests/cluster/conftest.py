@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 
@@ -59,6 +60,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"the logs of the control plane are in {told.logs}", yellow=True)
 
 
+def skip(error: programs.BuildError) -> NoReturn:
+    """Leave out the tests of what cannot be built, visibly; in CI that is a failure."""
+    if "CI" in os.environ:
+        raise error
+    told.why = str(error)
+    pytest.skip(told.why)
+
+
 @pytest.fixture(scope="session", name="cluster")
 def _cluster(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator[Cluster]:
     """A control plane with a node of each pool of the built-in fleet, and one without GPUs."""
@@ -68,10 +77,7 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator
             found = stack.enter_context(cluster(tmp_path_factory.mktemp("cluster")))
             install_crds(found)
         except programs.BuildError as error:
-            if "CI" in os.environ:
-                raise
-            told.why = str(error)
-            pytest.skip(told.why)
+            skip(error)
         told.logs = found.plane.logs
         for each in nodes(fleet):
             found.add_node(each)
@@ -102,16 +108,23 @@ class Ours:
         return int(self.server.metric("gpu_slice_admission_duration_seconds_count") or 0)
 
 
+@contextmanager
+def installed(cluster: Cluster, tls: Path) -> Iterator[Ours]:
+    """The webhook, serving the built-in fleet, and its guard in *cluster*."""
+    installation = Installation(cluster)
+    installation.guard()
+    ours = Ours(installation, tls)
+    ours.serve()
+    yield ours
+    for server in ours.servers.values():
+        server.stop()
+
+
 @pytest.fixture(scope="session", name="ours")
 def _ours(cluster: Cluster, tls: Path) -> Iterator[Ours]:
     """The webhook, serving the built-in fleet, and its guard.  A test that has another one asked puts it back."""
-    installation = Installation(cluster)
-    installation.guard()
-    found = Ours(installation, tls)
-    found.serve()
-    yield found
-    for each in found.servers.values():
-        each.stop()
+    with installed(cluster, tls) as ours:
+        yield ours
 
 
 _numbers = itertools.count(1)

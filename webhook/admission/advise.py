@@ -10,15 +10,15 @@ cuts each at 256, and drops the rest.  Source: kubernetes/apiserver ``pkg/endpoi
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.preview import judge
-from webhook.admission.review import API_VERSION, KIND, LONGEST_NAMESPACE, LONGEST_UID, annotated, is_too_large
+from webhook.admission.review import Answered, Request, Response, Review, annotated, is_too_large
 from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
 from webhook.budget import MOST_STEPS, Budget, OutOfSteps
@@ -53,31 +53,13 @@ _MORE = f"{_PREFIX}there is more to say about this workload than is shown"
 _TOO_LARGE = f"{_PREFIX}the workload is too large to say what will become of its pods"
 
 
-class _Request(Struct, gc=False, rename="camel"):
-    uid: Annotated[str, Meta(min_length=1, max_length=LONGEST_UID)]
-    namespace: Annotated[str, Meta(max_length=LONGEST_NAMESPACE)] | None = None
-    operation: str | None = "CREATE"
-    sub_resource: str | None = None
+class _Request(Request):
     object: Raw = Raw(b"null")
     """Not decoded yet: it may be too large, or none of our business."""
 
 
-class _Review(Struct, gc=False, rename="camel"):
-    api_version: Literal["admission.k8s.io/v1"]
-    kind: Literal["AdmissionReview"]
+class _Review(Review):
     request: _Request
-
-
-class _Response(Struct, gc=False, omit_defaults=True):
-    uid: str
-    allowed: Literal[True]
-    warnings: tuple[str, ...] = ()
-
-
-class _Answered(Struct, gc=False, rename="camel"):
-    response: _Response
-    api_version: str = API_VERSION
-    kind: str = KIND
 
 
 _read = msgspec.json.Decoder(_Review).decode
@@ -104,7 +86,7 @@ def advise(body: bytes | bytearray, fleet: Fleet) -> Advice:
         raise BadReview(f"the review cannot be answered: {error}") from None
     lines = _shown(line for line, _ in told)
     outcome: Outcome = "denied" if any(denied for _, denied in told) else "warned" if lines else "silent"
-    return Advice(_write(_Answered(_Response(request.uid, True, lines))), outcome)
+    return Advice(_write(Answered(Response(request.uid, True, warnings=lines or UNSET))), outcome)
 
 
 def _is_passed_over(request: _Request) -> bool:

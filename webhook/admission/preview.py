@@ -105,9 +105,7 @@ def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE)
 def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     if subject.pod is None:
         return Preview(subject, problem="" if subject.readable else subject.why)
-    metadata = subject.pod.get("metadata")
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    value = annotations.get(ANNOTATION) if isinstance(annotations, dict) else None
+    value = mapping(mapping(subject.pod, "metadata"), "annotations").get(ANNOTATION)
     if _is_argos(value, subject):
         advice = (*subject.advice, _later(value, _inside(subject)))
         return Preview(replace(subject, pod=None, advice=advice, why="what its pods get is known when it runs"))

@@ -46,18 +46,30 @@ class _Wire(Struct, gc=False, rename="camel"):
     """A part of an AdmissionReview."""
 
 
-class _Kind(_Wire):
-    group: str | None = None
-    kind: str | None = "Pod"
-
-
-class _Envelope(_Wire):
-    """A request without its object."""
+class Request(_Wire):
+    """What every request says."""
 
     uid: Annotated[str, Meta(min_length=1, max_length=LONGEST_UID)]
     namespace: Annotated[str, Meta(max_length=LONGEST_NAMESPACE)] | None = None
     operation: str | None = "CREATE"
     sub_resource: str | None = None
+
+
+class Review(_Wire):
+    """An AdmissionReview, without its request."""
+
+    api_version: Literal["admission.k8s.io/v1"]
+    kind: Literal["AdmissionReview"]
+
+
+class _Kind(_Wire):
+    group: str | None = None
+    kind: str | None = "Pod"
+
+
+class _Envelope(Request):
+    """A request without its object."""
+
     kind: _Kind | None = None
 
     @property
@@ -75,15 +87,11 @@ class _Request(_Envelope):
     object: Pod | None = None
 
 
-class _Outside(_Wire):
-    """A review without its object."""
-
-    api_version: Literal["admission.k8s.io/v1"]
-    kind: Literal["AdmissionReview"]
+class _Outside(Review):
     request: _Envelope
 
 
-class _Review(_Outside):
+class _Review(Review):
     request: _Request
 
 
@@ -94,7 +102,9 @@ class _Status(_Wire):
     code: int = DENIED
 
 
-class _Response(_Wire):
+class Response(_Wire):
+    """What is answered to a request."""
+
     uid: str
     allowed: bool
     patch: bytes | UnsetType = UNSET  # msgspec writes bytes in base64, as the API server reads them
@@ -103,8 +113,10 @@ class _Response(_Wire):
     status: _Status | UnsetType = UNSET
 
 
-class _Answered(_Wire):
-    response: _Response
+class Answered(_Wire):
+    """An AdmissionReview with its response."""
+
+    response: Response
     api_version: str = API_VERSION
     kind: str = KIND
 
@@ -168,17 +180,17 @@ def _decoded(decode: Callable[[bytes | bytearray], _Value], body: bytes | bytear
 
 
 def _admitted(request: _Envelope, plan: Plan) -> Answer:
-    response = _Response(request.uid, True)
+    response = Response(request.uid, True)
     if plan.patch:
         response.patch, response.patch_type = _write(plan.patch), "JSONPatch"
     if plan.warnings:
         response.warnings = tuple(map(str, plan.warnings))
-    return Answer(_write(_Answered(response)), request.uid, request.namespace, plan)
+    return Answer(_write(Answered(response)), request.uid, request.namespace, plan)
 
 
 def _denied(request: _Envelope, denial: Denial) -> Answer:
-    response = _Response(request.uid, False, status=_Status(str(denial)))
-    return Answer(_write(_Answered(response)), request.uid, request.namespace, denial=denial)
+    response = Response(request.uid, False, status=_Status(str(denial)))
+    return Answer(_write(Answered(response)), request.uid, request.namespace, denial=denial)
 
 
 def is_too_large(body: bytes | bytearray, most: int = MOST_VALUES, large: int = LARGE) -> bool:

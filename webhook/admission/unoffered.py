@@ -56,7 +56,7 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
         return f"{gpu} has no MIG, so it has no '{wanted}'", "no-mig"
     if isinstance(wanted, MigProfile):
         if wanted.compute_instance_slices:
-            inside = _gpu_instance(wanted)
+            inside = wanted.gpu_instance
             why = f"is a compute instance inside '{inside}', which the device plugin does not advertise"
             return f"'{wanted}' {why}", "unknown-profile"
         having = [model for model in catalogue.having(wanted) if gpu is None or model.called(gpu)]
@@ -74,7 +74,7 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     pod gets; else what there is."""
     choice = wanted.request.choices[0]
     if isinstance(choice.slice, MigProfile):
-        choice = replace(choice, slice=_gpu_instance(choice.slice))
+        choice = replace(choice, slice=choice.slice.gpu_instance)
     if not budget.afford(16 * len(fleet.offers) + 8 * len(fleet.catalogue.gpus)):
         return UNKNOWN
     permitted = permitted_offers(demand, fleet)
@@ -114,10 +114,6 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
         of_gpu = [pair for pair in having if pair[1] in named]
         permitted = having
     return _largest(choice, of_gpu or permitted) + added
-
-
-def _gpu_instance(profile: MigProfile) -> MigProfile:
-    return MigProfile(profile.compute_slices, profile.memory_gb, profile.attribute)
 
 
 def _gpu(choice: Choice, fleet: Fleet, budget: Budget) -> str | None:

@@ -253,9 +253,9 @@ def _spec(template: Template) -> Mapping[str, Any]:
     """The pod's spec, with the names that the controller gives to containers."""
     spec: Mapping[str, Any] = template.value["spec"]
     known, containers = template.object.known, spec["containers"]
-    if known is None or not containers or not all(isinstance(container, dict) for container in containers):
+    if known is None or not known.only_container or not containers:
         return spec
-    if not known.only_container:
+    if not all(isinstance(container, dict) for container in containers):
         return spec
     names = [known.only_container + (f"-{index}" if len(containers) > 1 else "") for index in range(len(containers))]
     named = [

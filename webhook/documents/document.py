@@ -15,8 +15,8 @@ DEEPEST = 100
 
 MOST_COPIES = 100_000
 """Values that aliases may add in one text.  A short text may expand to a lot of memory: nine lines of nine aliases
-stand for 387 million values.  Kubernetes begins to refuse at 400,000.  Their strings and keys may
-add as many characters as the API server accepts bytes."""
+stand for 387 million values.  Kubernetes begins to refuse at 400,000.  Their strings and keys may add as many
+characters as the API server accepts bytes."""
 
 
 OTHER = "\0"

@@ -43,12 +43,11 @@ def check_pool(index: int, entry: PoolEntry, catalogue: Catalogue, *, partial: b
         hint = f"Write {like}, or add it" if like else "`gpu-slice profiles --all` lists them; add it"
         problem = f"{quote(entry.gpu)} is not a GPU of the catalogue"
         yield FleetProblem(f"{where}.gpu", problem, f"{hint} under catalogue.gpus")
-    else:
-        yield from _check_partition(where, entry, gpu)
+    partition = list(_check_partition(where, entry, gpu)) if gpu is not None else []
+    yield from partition
     yield from _check_instance_types(where, entry, gpu, catalogue)
     if not partial:
-        fits_a_gpu = gpu is None or next(_check_partition(where, entry, gpu), None) is None
-        yield from check_nodes(where, entry, catalogue, cut=fits_a_gpu)
+        yield from check_nodes(where, entry, catalogue, cut=not partition)
 
 
 def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProblem]:
@@ -68,7 +67,7 @@ def _check_partition(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetPr
             f"Write at most {MOST_MPS}, or timeSlicing",
         )
     if partition.mig is None:
-        sharing = partition.time_slicing or partition.mps
+        sharing = partition.sharing
         if sharing is not None and not sharing.renamed and entry.nodes != "existing":
             yield FleetProblem(
                 f"{where}.partition.{given[0]}.renamed",
@@ -107,7 +106,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             yield FleetProblem(
                 location,
                 f"the device plugin does not advertise a compute instance inside a GPU instance, such as '{name}'",
-                f"Write '{MigProfile(name.compute_slices, name.memory_gb, name.attribute)}'",
+                f"Write '{name.gpu_instance}'",
             )
             continue
         profile = gpu.profile(name)
@@ -193,7 +192,7 @@ def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
     serving: dict[tuple[object, ...], list[int]] = {}
     for index, pool in enumerate(pools):
         for offer in pool.offers if pool.entry.nodes == "karpenter" else ():
-            key = (str(offer), offer.resource, pool.architecture, pool.entry.node_pool.get("weight", pool.entry.weight))
+            key = (str(offer), offer.resource, pool.architecture, pool.entry.weight)
             serving.setdefault(key, []).append(index)
     slices: dict[tuple[int, ...], list[str]] = {}
     for (name, *_), found in serving.items():

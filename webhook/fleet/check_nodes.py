@@ -60,7 +60,7 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
                 "this field is for nodes that Karpenter launches, and this pool has 'nodes: existing'",
                 "Remove it, or 'nodes: existing'",
             )
-    sharing = entry.partition.time_slicing or entry.partition.mps
+    sharing = entry.partition.sharing
     called_whole = entry.strategy == "single" or (sharing is not None and not sharing.renamed)
     if called_whole and entry.taints and all(taint.key == WHOLE_GPU for taint in entry.taints):
         yield FleetProblem(
@@ -153,9 +153,8 @@ def _check_limit(where: str, entry: PoolEntry, types: Sequence[InstanceType]) ->
     if len(given) != 1:
         yield FleetProblem(f"{where}.limit", f"{given_of(given)} given", "Give slices or nodes")
         return
-    partition = entry.partition
-    sharing = partition.time_slicing or partition.mps
-    per_gpu = sharing.replicas if sharing else sum((partition.mig or {}).values())
+    sharing = entry.partition.sharing
+    per_gpu = sharing.replicas if sharing else sum((entry.partition.mig or {}).values())
     largest = max(types, key=lambda instance_type: instance_type.gpus, default=None)
     if largest is not None and entry.limit.slices is not None and entry.limit.slices < largest.gpus * per_gpu:
         yield FleetProblem(

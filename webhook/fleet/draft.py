@@ -34,7 +34,7 @@ RELATED = ("taints", "untainted", "capacityTypes", "capacityReservations", "node
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What can be read of a fleet file: a mistake in one place does not hide those in others."""
+    """What can be read of it."""
 
     file: FleetFile | None
     """The whole; None if anything cannot be read."""
@@ -75,7 +75,8 @@ def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
     defaults, pools = data.get("defaults"), data.get("pools")
     if not isinstance(defaults, dict) or not isinstance(pools, list):
         return data
-    for_existing = {key: value for key, value in defaults.items() if key not in map(to_camel, KARPENTER_ONLY)}
+    for_karpenter = set(map(to_camel, KARPENTER_ONLY))
+    for_existing = {key: value for key, value in defaults.items() if key not in for_karpenter}
 
     def full(pool: dict[str, Any]) -> dict[str, Any]:
         lower = for_existing if (defaults | pool).get("nodes") == "existing" else defaults
@@ -184,7 +185,6 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
-    "terms_type": "a list of mappings, such as [{id: ami-0123456789abcdef0}]",
 }
 
 

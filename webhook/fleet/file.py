@@ -41,6 +41,7 @@ DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 Positive = Annotated[int, Field(ge=1)]
+Tags = Annotated[dict[str, str], Field(min_length=1)]
 
 
 class Model(BaseModel):
@@ -70,6 +71,11 @@ class Partition(Model):
     mps: Replicas | None = None
     """Pods share a whole GPU through NVIDIA MPS, each with a part of its memory."""
 
+    @property
+    def sharing(self) -> Replicas | None:
+        """How pods share a whole GPU; None if it is cut."""
+        return self.time_slicing or self.mps
+
 
 class Taint(Model):
     """A taint on the pool's nodes.  The webhook adds a toleration for it to the pods."""
@@ -92,13 +98,11 @@ class CapacityReservation(Model):
     """An EC2 capacity reservation: exactly one of the two."""
 
     id: Annotated[str, Field(pattern=RESERVATION)] | None = None
-    tags: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    tags: Tags | None = None
 
 
 Object = dict[str, Any]
 """A part of a Karpenter object, which Karpenter's own schema checks."""
-
-Tags = Annotated[dict[str, str], Field(min_length=1)]
 
 
 class SubnetTerm(Model):

@@ -11,16 +11,17 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from webhook.fleet.karpenter import OWN_NODE_CLASS, OWN_NODE_POOL
 from webhook.slices.suggest import nearest
 
 _THERE = "Write it in the pool's {}, as it stands in the {}"
 
 _PLACES = (
     ("EC2NodeClass", "nodeClass", {
+        **{name: f"Write '{own}'" for name, own in OWN_NODE_CLASS.items() if name != own},
         "amiFamily": "Write 'ami', as in 'al2023@v20260724'",
         "amiSelectorTerms": "Write 'ami', as in 'al2023@v20260724', or as in '[{id: ami-…}]'",
         "associatePublicIPAddress": "", "blockDeviceMappings": "",
-        "capacityReservationSelectorTerms": "Write 'capacityReservations'",
         "connectionTracking": "", "context": "", "cpuOptions": "", "detailedMonitoring": "",
         "ebs": "Write 'disk', as in 'disk: 200Gi', or blockDeviceMappings in 'nodeClass'",
         **dict.fromkeys(
@@ -29,18 +30,14 @@ _PLACES = (
         ),
         "instanceProfile": "", "instanceStorePolicy": "", "ipPrefixCount": "", "kubelet": "", "metadataOptions": "",
         "networkInterfaces": "", "placementGroupSelector": "",
-        "role": "Write 'nodeRole'",
-        "securityGroupSelectorTerms": "Write 'securityGroups'",
-        "subnetSelectorTerms": "Write 'subnets'",
         "userData": "", "volumeSize": "Write 'disk', as in 'disk: 200Gi'",
     }),
     ("NodePool", "nodePool", {
         "annotations": "Write it in the pool's 'nodePool', under template, metadata",
-        "consolidateAfter": "Write 'emptyFor'",
-        "consolidationPolicy": "Write 'consolidation'",
+        **{name: f"Write '{own}'" for name, own in OWN_NODE_POOL["disruption"].items() if name != own},
         "disruption": "Write 'emptyFor', 'consolidation' and 'budgets'",
         "limits": "Write 'limit', as in 'limit: {nodes: 10}'",
-        "nodeClassRef": "Remove it: an EC2NodeClass is rendered for each pool",
+        "nodeClassRef": OWN_NODE_POOL["template"]["spec"]["nodeClassRef"],
         "requirements": "Write 'instanceTypes', 'capacityTypes' and 'zones'",
         "template": "Write its labels, taints and expireAfter in the pool itself, and what else it has in 'nodePool'",
     }),

@@ -159,7 +159,7 @@ def build(entry: PoolEntry, gpu: Gpu, types: Iterable[InstanceType], first_order
 def _offers(entry: PoolEntry, gpu: Gpu, order: int) -> Iterator[Offer]:
     partition = entry.partition
     if partition.mig is None:
-        sharing = partition.time_slicing or partition.mps
+        sharing = partition.sharing
         if sharing is not None:
             yield SharedOffer(gpu, SHARED_GPU if sharing.renamed else WHOLE_GPU, sharing.replicas, order)
         return

@@ -92,6 +92,11 @@ class MigProfile(Struct, frozen=True, gc=False):
         return f"{part}{self.compute_slices}g.{self.memory_gb}gb{self.attribute}"
 
     @property
+    def gpu_instance(self) -> MigProfile:
+        """The profile without a ``c`` number: that of the GPU instance."""
+        return MigProfile(self.compute_slices, self.memory_gb, self.attribute)
+
+    @property
     def resource(self) -> str:
         """The extended resource under the device plugin's ``mixed`` strategy: ``nvidia.com/mig-1g.5gb.me``.
 
