@@ -1,0 +1,333 @@
+"""Karpenter's side: what keeps it from launching a node of a pool for a pod.
+
+Source: Karpenter v1.15.0 ``pkg/controllers/provisioning/scheduling``, ``nodeclaim/lifecycle`` and ``nodeoverlay``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+from webhook.admission.node_affinity import expression_could_hold
+from webhook.admission.pod import Expression
+from webhook.admission.tolerations import covers
+from webhook.cluster.asked import Asked, moment
+from webhook.cluster.causes import Cause
+from webhook.cluster.events import Said
+from webhook.cluster.objects import (
+    DEPLOYMENTS,
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_OVERLAYS,
+    NODE_POOLS,
+    Document,
+    conditions,
+)
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.fleet.pool import Taint as PoolTaint
+
+LATE = timedelta(minutes=10)
+"""After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
+
+GATE = "NodeOverlay"
+_TYPE = "node.kubernetes.io/instance-type"
+
+_CLASS_REASONS = {
+    "SubnetsNotFound": "no subnet in AWS matches its selector",
+    "SecurityGroupsNotFound": "no security group in AWS matches its selector",
+    "AMINotFound": "no image exists for its alias, Kubernetes version and architecture",
+    "InstanceProfileNotFound": "its instance profile does not exist",
+    "CreateFleetAuthCheckFailed": "Karpenter's role may not call ec2:CreateFleet",
+    "CreateLaunchTemplateAuthCheckFailed": "Karpenter's role may not call ec2:CreateLaunchTemplate",
+    "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
+}
+
+_NO_LAUNCH = (
+    (
+        re.compile("VcpuLimitExceeded|MaxSpotInstanceCountExceeded"),
+        "aws-quota",
+        "the account's vCPU quota is too small",
+    ),
+    (
+        re.compile("InsufficientInstanceCapacity|InsufficientCapacity|UnfulfillableCapacity|insufficient capacity"),
+        "no-capacity",
+        "AWS has no capacity for this instance type now",
+    ),
+    (re.compile("failed to launch|creating instance"), "launch-failed", "AWS refuses it"),
+)
+
+
+def node_pools(pool: Pool) -> list[str]:
+    """The NodePools whose nodes are those of *pool*."""
+    return [pool.name] if pool.entry.nodes == "karpenter" else list(pool.entry.node_pools or ())
+
+
+def obstacles(asked: Asked, pool: Pool, snapshot: Snapshot, said: Sequence[Said]) -> dict[str, list[Cause]]:
+    """For each NodePool of *pool*: what keeps Karpenter from launching a node of it.  Empty: nothing that is known."""
+    return {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
+
+
+def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[Cause]:
+    listing = snapshot.of(NODE_POOLS)
+    if not listing.installed:
+        yield Cause("karpenter-missing", f"Pool {pool.name} has nodes of Karpenter, and this cluster has no NodePools.")
+        return
+    if listing.problem:
+        return
+    node_pool = snapshot.named(NODE_POOLS, name)
+    if node_pool is None:
+        text = "the fleet has the pool, and the cluster does not"
+        yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
+        return
+    on_the_way = list(_claims(name, snapshot, said))
+    nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
+    if any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
+        yield from (cause for _, cause in on_the_way)
+        return
+    yield from _karpenter(snapshot)
+    if node_pool["metadata"].get("deletionTimestamp"):
+        yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
+    yield from _readiness(node_pool, snapshot)
+    yield from _overlays(asked, pool, node_pool, snapshot)
+    yield from _limits(pool, node_pool)
+    yield from _rules(asked, pool, node_pool)
+    yield from _failures(name, said)
+    if asked.spec.resource_claims:
+        yield Cause("claims", "The pod has resourceClaims, so Karpenter ignores it (settings.ignoreDRARequests).")
+    yield from (cause for _, cause in on_the_way)
+
+
+def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
+    for deployment in _deployments(snapshot):
+        if not (deployment.get("status") or {}).get("availableReplicas"):
+            yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+
+
+def _deployments(snapshot: Snapshot) -> list[Document]:
+    return [
+        each
+        for each in snapshot.items(DEPLOYMENTS)
+        if (each["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "karpenter"
+        or each["metadata"]["name"] == "karpenter"
+    ]
+
+
+def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
+    name = node_pool["metadata"]["name"]
+    reference = node_pool["spec"]["template"]["spec"]["nodeClassRef"]
+    found, listing = conditions(node_pool), snapshot.of(NODE_CLASSES)
+    if reference["kind"] == NODE_CLASSES.name and listing.installed and not listing.problem:
+        node_class = snapshot.named(NODE_CLASSES, reference["name"])
+        if node_class is None:
+            text = f"NodePool {name} names EC2NodeClass {reference['name']}, which does not exist"
+            yield Cause("node-class-missing", f"{text}, so Karpenter launches no node of it.")
+            return
+        ready = conditions(node_class).get("Ready", {}).get("status")
+        if ready != "True":
+            yield _class_not_ready(name, node_class, ready or "Unknown")
+            return
+    for kind, condition in found.items():
+        if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
+            id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
+            why = condition.get("reason", "")
+            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),))
+    if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
+        text = f"The last nodes of NodePool {name} were launched and never registered"
+        yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
+
+
+def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
+    whose = f"EC2NodeClass {node_class['metadata']['name']} is not ready, so Karpenter launches no node of {name}"
+    failed = [
+        each for kind, each in conditions(node_class).items() if kind != "Ready" and each.get("status") == "False"
+    ]
+    if not failed:
+        text = "Karpenter's log says why; most often the image or the nodes' role is not found"
+        return Cause("node-class-not-ready", f"{whose} (Ready is {ready}): {text}.")
+    reasons = [_CLASS_REASONS.get(each.get("reason", ""), each.get("reason", "")) for each in failed]
+    quotes = tuple(f"{each.get('reason', '')}: {each.get('message', '')}" for each in failed)
+    return Cause("node-class-not-ready", f"{whose}: {', '.join(dict.fromkeys(reasons))}.", quotes)
+
+
+def _overlays(asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
+    listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
+    if not listing.installed:
+        text = "This cluster does not know NodeOverlays (their CRD is in the chart karpenter-crd)"
+        yield Cause("overlay-missing", f"{text}, so Karpenter does not know that new nodes of {name} have slices.")
+        return
+    if listing.problem:
+        return
+    fitting = [each for each in listing.items if any(map(_selects(each, node_pool), pool.entry.instance_types))]
+    for resource, need in asked.slices.items():
+        promising = [each for each in fitting if resource in (each["spec"].get("capacity") or {})]
+        if not promising:
+            there = f": {', '.join(each['metadata']['name'] for each in fitting)} does not name it" if fitting else ""
+            text = f"No NodeOverlay promises {resource} on new nodes of NodePool {name}{there}"
+            yield Cause(
+                "overlay-differs" if fitting else "overlay-missing", f"{text}, so Karpenter launches none for it."
+            )
+            return
+        if off := _gate(listing.items, snapshot):
+            yield Cause("gate-off", f"{off}, so it does not know that new nodes of {name} have {resource}.")
+            return
+        good = [each for each in promising if not _refused(each)]
+        if not good:
+            refused = _refused(promising[0])
+            text = f"Karpenter refuses NodeOverlay {promising[0]['metadata']['name']}"
+            why = "it conflicts with another of the same weight" if "onflict" in refused else "it is not valid"
+            yield Cause("overlay-refused", f"{text}: {why}, so it promises no slices on new nodes.", (refused,))
+            return
+        winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, each["metadata"]["name"]))
+        promised = parse_quantity(winner["spec"]["capacity"][resource])
+        if promised < need:
+            text = f"NodeOverlay {winner['metadata']['name']} promises {promised:f} {resource} on new nodes of {name}"
+            yield Cause("overlay-differs", f"{text}, and the fleet says {pool.largest.capacity.get(resource, 0)}.")
+            return
+
+
+def _selects(overlay: Document, node_pool: Document) -> Any:
+    template = node_pool["spec"]["template"].get("metadata") or {}
+    labels = {**(template.get("labels") or {}), "karpenter.sh/nodepool": node_pool["metadata"]["name"]}
+
+    def selects(instance_type: str) -> bool:
+        known = labels | {_TYPE: instance_type}
+        return all(
+            expression_could_hold(Expression(each["key"], each["operator"], each.get("values")), known)
+            and (each["key"] in known or each["key"] in WELL_KNOWN or each["operator"] in ("NotIn", "DoesNotExist"))
+            for each in overlay["spec"].get("requirements") or ()
+        )
+
+    return selects
+
+
+def _refused(overlay: Document) -> str:
+    for kind in ("ValidationSucceeded", "Ready"):
+        condition = conditions(overlay).get(kind, {})
+        if condition.get("status") == "False":
+            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
+    return ""
+
+
+def _gate(overlays: Sequence[Document], snapshot: Snapshot) -> str:
+    """Why Karpenter seems not to read overlays; empty if it seems to."""
+    for deployment in _deployments(snapshot):
+        given = gates(deployment)
+        if GATE not in given or given[GATE] != "true":
+            return f"Karpenter's feature gate {GATE} is off"
+    created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
+    settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
+    if settled and not any(map(conditions, overlays)):
+        return f"Karpenter does not read NodeOverlays (none has a condition; most likely its gate {GATE} is off)"
+    return ""
+
+
+def gates(deployment: Document) -> Mapping[str, str]:
+    """The feature gates that Karpenter's Deployment sets."""
+    texts = []
+    for container in deployment["spec"]["template"]["spec"].get("containers") or ():
+        texts += [each.get("value") or "" for each in container.get("env") or () if each["name"] == "FEATURE_GATES"]
+        arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
+        texts += [each.partition("=")[2] for each in arguments if each.startswith("--feature-gates=")]
+    pairs = (part.partition("=") for text in texts for part in text.split(","))
+    return {key.strip(): value.strip().lower() for key, _, value in pairs}
+
+
+def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
+    name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
+    for resource, text in (node_pool["spec"].get("limits") or {}).items():
+        limit, launched = parse_quantity(text), parse_quantity(used.get(resource, "0"))
+        each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
+        each = Decimal(1) if resource == "nodes" else each
+        if launched < limit and launched + each <= limit:
+            continue
+        a_node = f", and a node has {each:f}" if each and resource != "nodes" else ""
+        reached = f"{launched.normalize():f} of {limit.normalize():f} {resource} are launched{a_node}"
+        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.")
+        return
+
+
+def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
+    name, template = node_pool["metadata"]["name"], node_pool["spec"]["template"]
+    labels = {**((template.get("metadata") or {}).get("labels") or {}), "karpenter.sh/nodepool": name}
+    requirements: dict[str, list[Expression]] = {}
+    for each in template["spec"].get("requirements") or ():
+        expression = Expression(each["key"], each.get("operator"), each.get("values"))
+        requirements.setdefault(each["key"], []).append(expression)
+    of_pool = {POOL_LABEL: pool.name} | dict(pool.labels)
+    for key, value in sorted(asked.rules.selector.items()):
+        if labels.get(key, value) != value or not all(
+            expression_could_hold(each, {key: value}) for each in requirements.get(key, ())
+        ):
+            text = f"Nodes of NodePool {name} have another {key} than {value}, which the pod selects"
+            yield Cause("node-pool-differs" if key in of_pool else "unknown-label", f"{text}.")
+        elif key not in labels and key not in requirements and key not in WELL_KNOWN:
+            text = f"New nodes of NodePool {name} do not have the label {key}, which the pod selects"
+            yield Cause("node-pool-differs" if key in of_pool else "unknown-label", f"{text}.")
+    terms = asked.rules.terms
+    if terms and POOL_LABEL in asked.rules.keys() and POOL_LABEL not in labels:
+        yield Cause("node-pool-differs", f"New nodes of NodePool {name} lack the label {POOL_LABEL}.")
+    for shape in pool.shapes[:1]:
+        for key in asked.rules.unheard_of({**shape.labels, **labels, **asked.rules.selector}):
+            text = f"The pod's node affinity needs the label {key}"
+            yield Cause("unknown-label", f"{text}, which new nodes of NodePool {name} do not have.")
+    taints = template["spec"].get("taints") or ()
+    for taint in (PoolTaint(each["key"], each.get("value", ""), each["effect"]) for each in taints):
+        if taint.effect != "PreferNoSchedule" and not any(
+            covers(toleration, taint) for toleration in asked.spec.tolerations or ()
+        ):
+            text = (
+                f"Nodes of NodePool {name} have the taint {taint.key}:{taint.effect}, which the pod does not tolerate"
+            )
+            yield Cause("node-pool-differs", f"{text}, and the fleet does not name.")
+
+
+def _failures(name: str, said: Sequence[Said]) -> Iterator[Cause]:
+    for each in said:
+        match = re.search(r"NodeClaim (\S+)-[a-z0-9]{5} ", each.message)
+        if match is None or match[1] != name:
+            continue
+        for pattern, id, words in _NO_LAUNCH:
+            if pattern.search(each.message):
+                yield Cause(id, f"Karpenter tried to launch a node of NodePool {name}, and {words}.", (each.message,))
+                return
+
+
+def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tuple[str, Cause]]:
+    """The NodeClaims of a NodePool that are not nodes with slices yet."""
+    for claim in snapshot.items(NODE_CLAIMS):
+        metadata, found = claim["metadata"], conditions(claim)
+        if (metadata.get("labels") or {}).get("karpenter.sh/nodepool") != name or metadata.get("deletionTimestamp"):
+            continue
+        if found.get("Initialized", {}).get("status") == "True":
+            continue
+        created = moment(metadata.get("creationTimestamp"))
+        age = snapshot.when - created if created else timedelta()
+        missing = next(
+            (kind for kind in ("Launched", "Registered") if found.get(kind, {}).get("status") != "True"), "Initialized"
+        )
+        condition = found.get(missing, {})
+        quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+        whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"
+        if missing == "Launched" and condition.get("status") == "False":
+            cause = Cause("launch-failed", f"{whose} cannot be launched.", (quote,))
+        elif age > LATE and missing == "Initialized":
+            cause = Cause("slices-not-registered", f"{whose} is a node that never got its slices.", (quote,))
+        elif age > LATE:
+            cause = Cause("node-not-registered", f"{whose} was launched and has not become a node.", (quote,))
+        else:
+            stage = {"Launched": "is being launched", "Registered": "is launched and boots"}
+            text = f"{whose} {stage.get(missing, 'has registered and waits for its slices')}"
+            cause = Cause("launching", f"Karpenter is launching a node: {text}.", (quote,) if quote else ())
+        yield metadata["name"], cause
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"
