@@ -1,7 +1,7 @@
-"""A cluster with everything as installed, for the commands that look at one: `gpu-slice check`, `explain` and `usage`.
+"""A cluster with everything as installed, for the commands that look at one: `gpu-slice check`, `explain`, `usage`.
 
-The API server, scheduler, controllers and Karpenter's provider for AWS are real; kubelets and AWS are played.  Of what is
-installed only one thing differs: the API server reaches the webhook by a URL on loopback, as there is no network.
+The API server, scheduler, controllers and Karpenter with its provider for AWS are real; kubelets and AWS are played.
+Of what is installed one thing differs: the API server reaches the webhook by a URL on loopback, as there is no network.
 
     pool             its nodes
     a100             one, launched by Karpenter for the pod `sliced`: a p4d.24xlarge with 56 slices
