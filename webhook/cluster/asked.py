@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
+import msgspec
 
 from webhook.admission.node_affinity import NodeRules, node_rules
 from webhook.admission.pod import EMPTY_SPEC, Spec, convert, is_gpu
 from webhook.admission.pod import Pod as View
 from webhook.budget import Budget
-from webhook.cluster.objects import Container, Document, Pod
+from webhook.cluster.objects import Document, Pod
+from webhook.cluster.requests import Amounts, requests_of
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 
@@ -33,14 +34,8 @@ class Asked:
     def of(cls, document: Document, *, exists: bool = True) -> Asked:
         """Raises `Denial` for a document that no API server would store."""
         view = convert(document)
-        spec = document.get("spec") or {}
-        needs = total(
-            [*map(_requests, spec.get("containers") or ())],
-            [(_requests(each), each.get("restartPolicy") == "Always") for each in spec.get("initContainers") or ()],
-        )
-        for name, quantity in (spec.get("overhead") or {}).items():
-            needs[name] = needs.get(name, Decimal()) + parse_quantity(quantity)
-        return cls(document, view, node_rules(view.spec or EMPTY_SPEC, Budget()), needs | {"pods": Decimal(1)}, exists)
+        needs = held(msgspec.convert(document, Pod))
+        return cls(document, view, node_rules(view.spec or EMPTY_SPEC, Budget()), needs, exists)
 
     @property
     def name(self) -> str:
@@ -90,44 +85,6 @@ def moment(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def _requests(container: Mapping[str, Any]) -> Mapping[str, str]:
-    resources = container.get("resources") or {}
-    return {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
-
-
-def total(
-    containers: Iterable[Mapping[str, Any]], before: Iterable[tuple[Mapping[str, Any], bool]]
-) -> dict[str, Decimal]:
-    """What a pod needs of its node.  *before*: its init containers, and whether each is a sidecar.
-
-    Source: k8s.io/component-helpers ``resource/helpers.go``.
-    """
-    result: dict[str, Decimal] = {}
-    sidecars: dict[str, Decimal] = {}
-    largest: dict[str, Decimal] = {}
-    for requests, sidecar in before:
-        for name, quantity in requests.items():
-            number = parse_quantity(quantity)
-            if sidecar:
-                sidecars[name] = sidecars.get(name, Decimal()) + number
-            else:
-                largest[name] = max(largest.get(name, Decimal()), number + sidecars.get(name, Decimal()))
-    for requests in (sidecars, *containers):
-        for name, quantity in requests.items():
-            result[name] = result.get(name, Decimal()) + parse_quantity(quantity)
-    for name, number in largest.items():
-        result[name] = max(result.get(name, Decimal()), number)
-    return result
-
-
-def held(pod: Pod) -> dict[str, Decimal]:
-    """What a pod holds of its node."""
-
-    def requests(container: Container) -> dict[str, str]:
-        return container.resources.limits | container.resources.requests
-
-    spec = pod.spec
-    return total(
-        map(requests, spec.containers),
-        [(requests(each), each.restart_policy == "Always") for each in spec.init_containers],
-    ) | {"pods": Decimal(1)}
+def held(pod: Pod) -> Amounts:
+    """What *pod* holds of its node, or needs of one."""
+    return {**requests_of(pod), "pods": Decimal(1)}

@@ -11,8 +11,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
-
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.admission.tolerations import covers
@@ -28,6 +26,7 @@ from webhook.cluster.objects import (
     Document,
     conditions,
 )
+from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, Pool
@@ -185,7 +184,7 @@ def _overlays(asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot)
             yield Cause("overlay-refused", f"{text}: {why}, so it promises no slices on new nodes.", (refused,))
             return
         winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, each["metadata"]["name"]))
-        promised = parse_quantity(winner["spec"]["capacity"][resource])
+        promised = quantity(winner["spec"]["capacity"][resource])
         if promised < need:
             text = f"NodeOverlay {winner['metadata']['name']} promises {promised:f} {resource} on new nodes of {name}"
             yield Cause("overlay-differs", f"{text}, and the fleet says {pool.largest.capacity.get(resource, 0)}.")
@@ -242,7 +241,7 @@ def gates(deployment: Document) -> Mapping[str, str]:
 def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
     name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
     for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = parse_quantity(text), parse_quantity(used.get(resource, "0"))
+        limit, launched = quantity(text), quantity(used.get(resource, "0"))
         each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
         each = Decimal(1) if resource == "nodes" else each
         if launched < limit and launched + each <= limit:
@@ -271,7 +270,7 @@ def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
             text = f"New nodes of NodePool {name} do not have the label {key}, which the pod selects"
             yield Cause("node-pool-differs" if key in of_pool else "unknown-label", f"{text}.")
     terms = asked.rules.terms
-    if terms and POOL_LABEL in asked.rules.keys() and POOL_LABEL not in labels:
+    if terms and POOL_LABEL not in {*labels} | {*requirements} and POOL_LABEL in set(asked.rules.keys()):
         yield Cause("node-pool-differs", f"New nodes of NodePool {name} lack the label {POOL_LABEL}.")
     for shape in pool.shapes[:1]:
         for key in asked.rules.unheard_of({**shape.labels, **labels, **asked.rules.selector}):

@@ -1,6 +1,6 @@
-"""The scheduler's filters, replayed node by node: what keeps a pod off each node that has, or should have, its slices.
+"""The scheduler's filters, replayed: what keeps a pod off each node that has, or should have, its slices.
 
-Spread, pod affinity, volumes and ports are left to the scheduler's own message.  Source of the filters: k8s.io/kubernetes
+Spread, pod affinity, volumes and ports are left to the scheduler's own message.  Source: k8s.io/kubernetes
 ``pkg/scheduler/framework/plugins``.
 """
 
@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from kubernetes.utils.quantity import parse_quantity
-
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Term
 from webhook.admission.tolerations import covers
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod, conditions
+from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import quote
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
@@ -130,7 +129,7 @@ def _tolerated(asked: Asked, key: str, value: str, effect: str) -> bool:
 
 def _labels(asked: Asked, node: Node, pool: FleetPool | None) -> Iterator[Cause]:
     labels, rules = node.metadata.labels, asked.rules
-    exact = {key: labels.get(key) for key in rules.keys()}
+    exact = {key: labels.get(key) for key in sorted(rules.keys())}
     of_pool = ({POOL_LABEL: pool.name} | dict(pool.labels)) if pool else {}
     for key, value in sorted(rules.selector.items()):
         if exact[key] != value:
@@ -160,7 +159,7 @@ def _holds(term: Term, exact: Mapping[str, str | None], name: str) -> bool:
 
 
 def _has(node: Node, resource: str) -> Decimal:
-    return Decimal(parse_quantity(node.status.allocatable.get(resource, "0")))
+    return quantity(node.status.allocatable.get(resource, "0"))
 
 
 def expected(node: Node, pool: FleetPool) -> Mapping[str, int]:
@@ -183,8 +182,8 @@ def _resources(
         should = Decimal(layout.get(resource, 0))
         if resource in asked.slices and has < should and should - busy >= need:
             if whole and WHOLE_GPU not in layout:
-                text = f"Node {name} advertises {whole:f} whole GPUs ({WHOLE_GPU}) and {has:f} of {resource}, and the fleet"
-                yield Cause("two-plugins", f"{text} says {should:f} slices: another device plugin counts its GPUs.")
+                text = f"Node {name} advertises {whole:f} whole GPUs and {has:f} of {resource}, not {should:f}"
+                yield Cause("two-plugins", f"{text}: another device plugin counts its GPUs, too.")
             else:
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
                 yield Cause("slices-not-advertised", f"{text}: its device plugin does not show all slices.")
