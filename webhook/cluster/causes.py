@@ -143,9 +143,6 @@ CAUSES: dict[str, Kind] = {
         "The node that has the slices lacks a label that its pool has",
         "The platform team: label the node as the fleet file says, or correct the fleet file.",
     ),
-    "node-selector": Kind(
-        "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
-    ),
     "node-full": Kind(
         "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
     ),
@@ -228,6 +225,9 @@ CAUSES: dict[str, Kind] = {
         "Karpenter is launching a node for the pod", "Wait: a GPU node takes some minutes from launch to slices."
     ),
     # There is nothing wrong but that everything is in use, or nobody knows more.
+    "node-selector": Kind(
+        "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
+    ),
     "no-nodes": Kind(
         "The pool has no node", "The platform team: add a node with the pool's labels, or see that it carries them."
     ),

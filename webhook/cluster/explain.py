@@ -6,7 +6,7 @@ It asks the webhook's own functions what the pod gets, so that it cannot disagre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
@@ -19,7 +19,7 @@ from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import NODE_POOLS, NODES, QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
-from webhook.cluster.state import bound, ended, gated
+from webhook.cluster.state import bound, ended, gated, passed_over
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
@@ -101,7 +101,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
     nodes: list[Candidate] = []
     launches: list[Launch] = []
     if not (asked.node or around.refused or around.denial):
-        nodes = candidates(asked, serving, around.snapshot)
+        nodes = candidates(asked, serving, around.fleet, around.snapshot)
         for pool in serving:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
@@ -209,32 +209,47 @@ def _waiting(
 ) -> Iterator[Cause]:
     """Why a pod waits for a node, or whether one that does not exist yet would have to."""
     free = [node for node in nodes if not node.causes and not node.coming]
-    launchable = [launch for launch in launches if not launch.causes]
-    looked = not around.snapshot.of(NODES).problem
+    launchable = [launch.node_pool for launch in launches if not launch.causes]
+    looked = not around.snapshot.of(NODES).problem and not around.snapshot.of(NODE_POOLS).problem
     if not asked.exists and free:
         yield Cause("served", f"It would be admitted, and node {free[0].name} has {free[0].free} free.")
         return
+    if not asked.exists and launchable and looked:
+        text = "It would be admitted, and nothing keeps Karpenter from launching a node"
+        yield Cause("launchable", f"{text} of NodePool {launchable[0]}.")
+        return
     if free:
-        yield Cause("soon", f"Node {free[0].name} has {free[0].free} free and nothing else keeps the pod off it.")
+        yield from passed_over(asked)
+        yield Cause(
+            "soon", f"Node {free[0].name} has {free[0].free} free, and nothing that is known keeps the pod off."
+        )
+    yield from _of_nodes(nodes, launchable)
+    for launch in launches:
+        yield from launch.causes
+    for pool in serving if looked else ():
+        if pool.entry.nodes == "existing" and not any(node.pool == pool.name for node in nodes):
+            yield Cause(
+                "no-nodes", f"Pool {pool.name} has no node: none carries its labels (gpu-slice/pool={pool.name})."
+            )
+    if launchable and looked:
+        yield Cause("soon", f"Nothing that is known keeps Karpenter from launching a node of NodePool {launchable[0]}.")
+    yield from _in_other_words(asked, around.said)
+
+
+def _of_nodes(nodes: Sequence[Candidate], launchable: Sequence[str]) -> Iterator[Cause]:
+    """What keeps the pod off the nodes, each kind once.  Full nodes do not matter where Karpenter launches another."""
+    by_id: dict[str, list[Cause]] = {}
     for node in nodes:
         if not node.coming:
             full = [cause for cause in node.causes if cause.id == "slices-in-use"]
-            yield from full or node.causes
-    for launch in launches:
-        yield from launch.causes
-    for pool in serving:
-        if looked and not any(node.pool == pool.name for node in nodes) and pool.entry.nodes == "existing":
-            text = f"Pool {pool.name} has no node: none carries its labels (gpu-slice/pool={pool.name})"
-            yield Cause("no-nodes", f"{text}.")
-    if launchable and not around.snapshot.of(NODE_POOLS).problem:
-        name = launchable[0].node_pool
-        if not asked.exists:
-            yield Cause(
-                "launchable", f"It would be admitted, and nothing keeps Karpenter from launching a {name} node."
-            )
-        else:
-            yield Cause("soon", f"Nothing that is known keeps Karpenter from launching a node of NodePool {name}.")
-    yield from _in_other_words(asked, around.said)
+            for cause in full or node.causes:
+                by_id.setdefault(cause.id, []).append(cause)
+    for id, causes in by_id.items():
+        if id == "slices-in-use" and launchable:
+            continue
+        first, more = causes[0], len(causes) - 1
+        also = f", and {more} more node{'s' if more > 1 else ''} likewise." if more else "."
+        yield replace(first, sentence=first.sentence.removesuffix(".") + also)
 
 
 def _in_other_words(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:

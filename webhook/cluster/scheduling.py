@@ -19,6 +19,7 @@ from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod, conditi
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import quote
+from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint
@@ -48,8 +49,9 @@ class Candidate:
     """Whether it is being launched or removed, so that what it lacks is no fault."""
 
 
-def candidates(asked: Asked, pools: Sequence[FleetPool], snapshot: Snapshot) -> list[Candidate]:
-    """The nodes of *pools*, and others with what the pod asks for, by name."""
+def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, snapshot: Snapshot) -> list[Candidate]:
+    """The nodes of *pools*, and those of no pool of *fleet* with what the pod asks for, by name."""
+    others = {pool.name for pool in fleet.pools} if fleet is not None else set()
     bound: dict[str, list[Pod]] = {}
     for pod in snapshot.items(PODS):
         if pod.spec.node_name and not pod.ended:
@@ -63,7 +65,11 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], snapshot: Snapshot) -> 
     return [
         _candidate(asked, node, pool, bound.get(node.metadata.name, ()), node.metadata.name in young)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
-        if (pool := _pool(node, by_name)) is not None or asked.slices.keys() & node.status.capacity.keys() - {WHOLE_GPU}
+        if (pool := _pool(node, by_name)) is not None
+        or (
+            node.metadata.labels.get(POOL_LABEL) not in others
+            and asked.slices.keys() & node.status.capacity.keys() - {WHOLE_GPU}
+        )
     ]
 
 

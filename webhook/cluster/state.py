@@ -52,13 +52,19 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
         yield Cause("other-scheduler", f"{text}: the usual one passes it over.")
         return
     message = asked.condition("PodScheduled").get("message", "")
-    lower = message.lower()
-    if "persistentvolumeclaim" in lower or "volume node affinity" in lower:
-        yield Cause(
-            "volume", f"The pod waits for a volume: {message.partition('. preemption')[0].rstrip('.')}.", (message,)
-        )
-    elif "topology spread" in lower or "affinity rules" in lower:
-        what = "topology spread" if "topology spread" in lower else "pod (anti-)affinity"
+    if "persistentvolumeclaim" in message.lower():
+        why = message.partition(". preemption")[0].rstrip(".")
+        yield Cause("volume", f"The pod waits for a volume: {why}.", (message,))
+
+
+def passed_over(asked: Asked) -> Iterator[Cause]:
+    """Why the scheduler passes over a node on which nothing else keeps the pod off."""
+    message = asked.condition("PodScheduled").get("message", "")
+    if "volume node affinity" in message:
+        text = "The pod's volume is in another zone than the nodes that have room for it"
+        yield Cause("volume", f"{text}.", (message,))
+    elif "topology spread" in message or "affinity rules" in message:
+        what = "topology spread" if "topology spread" in message else "affinity or anti-affinity to other pods"
         yield Cause("spread", f"The pod's {what} leaves none of the nodes that it could run on.", (message,))
 
 
