@@ -296,11 +296,11 @@ BROKEN = [
     # None has a free slice, and Karpenter launches none.
     pytest.param(full_and(limit), "limit-reached", "560 of 560 nvidia.com/mig-1g.5gb are launched", id="limit"),
     pytest.param(full_and(limit_zero), "limit-reached", "0 of 0 nodes", id="limit 0"),
-    pytest.param(full_and(lambda w: w.overlays.clear()), "overlay-missing", "No NodeOverlay promises", id="no overlay"),
+    pytest.param(full_and(lambda w: w.overlays.clear()), "overlay-missing", "there is no NodeOverlay", id="no overlay"),
     pytest.param(
         full_and(lambda w: w.problems.update({NODE_OVERLAYS: "absent"})),
         "overlay-missing",
-        "does not know NodeOverlays",
+        "this cluster has no NodeOverlays",
         id="no CRD of overlays",
     ),
     pytest.param(
@@ -309,7 +309,9 @@ BROKEN = [
     pytest.param(full_and(gate(None)), "gate-off", "gate NodeOverlay is off", id="gate never set"),
     pytest.param(full_and(no_conditions), "gate-off", "does not read NodeOverlays", id="gate off, unseen"),
     pytest.param(full_and(conflict), "overlay-refused", "same weight", id="two overlays of one weight"),
-    pytest.param(full_and(foreign_overlay), "overlay-differs", "theirs promises 0", id="a heavier overlay"),
+    pytest.param(
+        full_and(foreign_overlay), "overlay-differs", "NodeOverlay theirs tells Karpenter", id="a heavier overlay"
+    ),
     pytest.param(
         full_and(lambda w: w.node_pools.clear()), "node-pool-missing", "no NodePool a100", id="fleet is newer"
     ),

@@ -124,7 +124,9 @@ def _cause(cause: Cause) -> dict[str, Any]:
 
 def _short(explanation: Explanation) -> Iterator[str]:
     cause = explanation.cause
-    mark = line("√", fg="green") if cause.fine else line("×", fg="red", bold=True)
+    mark = line("×", fg="red", bold=True)
+    if cause.fine or cause.waits:
+        mark = line("√", fg="green") if cause.fine else line("…", fg="yellow")
     yield line(mark, " ", line(explanation.title, bold=True), f" [{cause.id}]")
     yield cause.sentence
     if not cause.fine:

@@ -121,7 +121,7 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
     """What the API server's refusal of a pod means."""
     quotes = (message,)
     if match := re.search(rf'admission webhook "{re.escape(WEBHOOK)}" denied the request: (.*)', message, re.DOTALL):
-        return Cause("denied", f"gpu-slice refuses the pod: {match[1].strip()}", ())
+        return Cause("denied", f"gpu-slice refuses the pod: {match[1].strip()}")
     if re.search(r"failed calling webhook \"[\w.]*gpu-slice\.io\"", message):
         why = message.rpartition(": ")[2]
         if _CERTIFICATE.search(message):
@@ -133,6 +133,15 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
         text = f"ResourceQuota {name} refuses the pod: it asks for {requested}, {used} is used"
         return Cause("quota", f"{text}, and the limit is {limited}.", quotes)
     if "ValidatingAdmissionPolicy 'gpu-slice'" in message:
+        configuration = snapshot.named(WEBHOOKS, CONFIGURATION)
+        unseen = "has not seen" in message
+        if unseen and configuration is None and not snapshot.of(WEBHOOKS).problem:
+            text = f"There is no MutatingWebhookConfiguration '{CONFIGURATION}', so gpu-slice is not asked"
+            return Cause("webhook-missing", f"{text} and the guard refuses the pod.", quotes)
+        policies = [each.get("failurePolicy") for each in (configuration or {}).get("webhooks") or ()]
+        if unseen and "Ignore" in policies:
+            text = "The webhook configuration has failurePolicy: Ignore, the webhook does not answer"
+            return Cause("webhook-ignored", f"{text}, and the guard refuses the pod.", quotes)
         _, _, why = message.partition("denied request: ")
         return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
     return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())

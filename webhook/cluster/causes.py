@@ -30,6 +30,11 @@ CAUSES: dict[str, Kind] = {
     "failed": Kind("The pod has ended with an error", "Read its log: kubectl logs POD."),
     "leaving": Kind("The pod is being deleted", "Wait, or look at its finalizers: kubectl get pod POD -o yaml."),
     # The pod is refused, so there is none.
+    "fleet-newer": Kind(
+        "The webhook refuses what the fleet file that is looked at offers: it serves another fleet",
+        "Wait a minute if the fleet was just changed: every replica reads it anew. Else see what the webhook's log says "
+        "(fleet refused), and that --fleet names the file that was applied.",
+    ),
     "denied": Kind("gpu-slice refuses the pod", "Do what the last sentence of the denial says."),
     "quota": Kind(
         "A ResourceQuota of the namespace is used up",
@@ -133,7 +138,9 @@ CAUSES: dict[str, Kind] = {
     "node-not-ready": Kind(
         "The node that has the slices is not ready", "The platform team: kubectl describe node says why."
     ),
-    "node-cordoned": Kind("The node that has the slices is cordoned", "kubectl uncordon NODE, or wait for another."),
+    "node-cordoned": Kind(
+        "The node that has the slices is cordoned", "Run kubectl uncordon with the node's name, or wait for another."
+    ),
     "node-tainted": Kind(
         "The node that has the slices has a taint that the pod does not tolerate",
         "Remove the taint from the node; or, if all nodes of the pool have it, name it in the pool's taints in the "
@@ -250,6 +257,8 @@ CAUSES: dict[str, Kind] = {
 RANK = {name: number for number, name in enumerate(CAUSES)}
 FINE = frozenset({"succeeded", "running", "served", "launchable"})
 """Those with which nothing is wrong."""
+WAITS = frozenset({"launching", "starting", "soon"})
+"""Those for which nobody has to do anything but wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,11 +270,13 @@ class Cause:
     """With its names and numbers, and a full stop."""
     quotes: tuple[str, ...] = ()
     """What a program said, in its own words."""
+    instead: str = ""
+    """What to do, where that can be said better than for all of its kind."""
 
     @property
     def cure(self) -> str:
         """What to do."""
-        return CAUSES[self.id].cure
+        return self.instead or CAUSES[self.id].cure
 
     @property
     def anchor(self) -> str:
@@ -274,7 +285,13 @@ class Cause:
 
     @property
     def fine(self) -> bool:
+        """Whether nothing is wrong."""
         return self.id in FINE
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is wrong, but it is not done yet."""
+        return self.id in WAITS
 
 
 def ranked(causes: Iterable[Cause]) -> list[Cause]:

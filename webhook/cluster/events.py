@@ -23,6 +23,7 @@ _WORDS = (
     (r"label \"([^\"]+)\" does not have known values", r"the pod selects by \1, which no new node has"),
     (r"no instance type has enough resources", "Karpenter knows no instance type with these slices"),
     (r"did not tolerate taint", "the pod does not tolerate the taint of a NodePool"),
+    (r"filtered out all available instance types", "no NodePool has an instance type that may be launched"),
     (r"no nodepools found", "no NodePool is ready"),
     (r"no instance type (met|which)", "no instance type of a NodePool fits the pod's other demands"),
     (r"incompatible requirements", "the pod's node selection excludes a NodePool"),

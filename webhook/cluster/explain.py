@@ -151,10 +151,14 @@ def _causes(
 ) -> Iterator[Cause]:
     refused = refusal(around.refused, around.snapshot, around.own) if around.refused else None
     if around.denial is not None and (refused is None or refused.id == "denied"):
-        code = around.denial.reason
-        yield Cause("denied", f"gpu-slice refuses the pod: {around.denial}", (f"code {code}: docs/messages.md#{code}",))
+        denial = around.denial
+        page = f"docs/messages.md#{denial.reason}"
+        yield Cause("denied", f"gpu-slice refuses the pod: {denial.problem}.", (f"{denial}", page), f"{denial.hint}.")
         return
     if refused is not None:
+        if refused.id == "denied" and around.fleet is not None and asked.asks:
+            text = "The webhook refuses the pod, and would not if it served the fleet file that is looked at"
+            yield Cause("fleet-newer", f"{text}.", (around.refused,))
         yield refused
         return
     if around.wants_none:

@@ -94,7 +94,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
-    yield from _overlays(asked, pool, node_pool, snapshot)
+    yield from _overlays(asked, pool, node_pool, snapshot, said)
     yield from _limits(pool, node_pool)
     yield from _rules(asked, pool, node_pool)
     yield from _failures(name, said)
@@ -155,40 +155,53 @@ def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
     return Cause("node-class-not-ready", f"{whose}: {', '.join(dict.fromkeys(reasons))}.", quotes)
 
 
-def _overlays(asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
+def _overlays(
+    asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]
+) -> Iterator[Cause]:
     listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
     if not listing.installed:
-        text = "This cluster does not know NodeOverlays (their CRD is in the chart karpenter-crd)"
-        yield Cause("overlay-missing", f"{text}, so Karpenter does not know that new nodes of {name} have slices.")
+        text = f"Karpenter does not know that new nodes of NodePool {name} will have slices"
+        yield Cause(
+            "overlay-missing", f"{text}: this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)."
+        )
         return
     if listing.problem:
         return
     fitting = [each for each in listing.items if any(map(_selects(each, node_pool), pool.entry.instance_types))]
     for resource, need in asked.slices.items():
         promising = [each for each in fitting if resource in (each["spec"].get("capacity") or {})]
+        unknown = f"Karpenter does not know that new nodes of NodePool {name} will have {resource}"
         if not promising:
-            there = f": {', '.join(each['metadata']['name'] for each in fitting)} does not name it" if fitting else ""
-            text = f"No NodeOverlay promises {resource} on new nodes of NodePool {name}{there}"
-            yield Cause(
-                "overlay-differs" if fitting else "overlay-missing", f"{text}, so Karpenter launches none for it."
+            why = (
+                f"NodeOverlay {_name(fitting[0])} does not say so"
+                if fitting
+                else "there is no NodeOverlay that says so"
             )
+            yield Cause("overlay-differs" if fitting else "overlay-missing", f"{unknown}: {why}.")
             return
-        if off := _gate(listing.items, snapshot):
-            yield Cause("gate-off", f"{off}, so it does not know that new nodes of {name} have {resource}.")
+        if off := _gate(listing.items, snapshot, said):
+            yield Cause("gate-off", f"{unknown}: {off}.")
             return
         good = [each for each in promising if not _refused(each)]
-        if not good:
-            refused = _refused(promising[0])
-            text = f"Karpenter refuses NodeOverlay {promising[0]['metadata']['name']}"
-            why = "it conflicts with another of the same weight" if "onflict" in refused else "it is not valid"
-            yield Cause("overlay-refused", f"{text}: {why}, so it promises no slices on new nodes.", (refused,))
-            return
-        winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, each["metadata"]["name"]))
-        promised = quantity(winner["spec"]["capacity"][resource])
-        if promised < need:
-            text = f"NodeOverlay {winner['metadata']['name']} promises {promised:f} {resource} on new nodes of {name}"
-            yield Cause("overlay-differs", f"{text}, and the fleet says {pool.largest.capacity.get(resource, 0)}.")
-            return
+        winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, _name(each)), default=None)
+        promised = quantity(winner["spec"]["capacity"][resource]) if winner is not None else Decimal()
+        if promised >= need:
+            continue
+        refused = [each for each in promising if _refused(each)]
+        if refused:
+            conflicts = "onflict" in _refused(refused[0])
+            why = "it conflicts with another of the same weight" if conflicts else "it is not valid"
+            text = f"{unknown}: it refuses NodeOverlay {_name(refused[0])}, because {why}"
+            yield Cause("overlay-refused", f"{text}.", (_refused(refused[0]),))
+        elif winner is not None:
+            text = f"NodeOverlay {_name(winner)} tells Karpenter that new nodes of NodePool {name} have {promised:f}"
+            fleets = pool.largest.capacity.get(resource, 0)
+            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+        return
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"])
 
 
 def _selects(overlay: Document, node_pool: Document) -> Any:
@@ -214,16 +227,17 @@ def _refused(overlay: Document) -> str:
     return ""
 
 
-def _gate(overlays: Sequence[Document], snapshot: Snapshot) -> str:
+def _gate(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> str:
     """Why Karpenter seems not to read overlays; empty if it seems to."""
     for deployment in _deployments(snapshot):
         given = gates(deployment)
         if GATE not in given or given[GATE] != "true":
-            return f"Karpenter's feature gate {GATE} is off"
+            return f"its feature gate {GATE} is off"
     created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
     settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
+    settled = settled or any("no instance type has enough resources" in each.message for each in said)
     if settled and not any(map(conditions, overlays)):
-        return f"Karpenter does not read NodeOverlays (none has a condition; most likely its gate {GATE} is off)"
+        return f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)"
     return ""
 
 
@@ -276,6 +290,10 @@ def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
         for key in asked.rules.unheard_of({**shape.labels, **labels, **asked.rules.selector}):
             text = f"The pod's node affinity needs the label {key}"
             yield Cause("unknown-label", f"{text}, which new nodes of NodePool {name} do not have.")
+    for key, expressions in sorted(requirements.items()):
+        if not any(all(expression_could_hold(each, shape.labels) for each in expressions) for shape in pool.shapes):
+            text = f"NodePool {name} requires another {key} than the nodes of pool {pool.name} have"
+            yield Cause("node-pool-differs", f"{text}, so Karpenter launches none of them.")
     taints = template["spec"].get("taints") or ()
     for taint in (PoolTaint(each["key"], each.get("value", ""), each["effect"]) for each in taints):
         if taint.effect != "PreferNoSchedule" and not any(

@@ -107,14 +107,19 @@ def _filters(
 ) -> Iterator[Cause]:
     name = node.metadata.name
     if node.spec.unschedulable and not _tolerated(asked, CORDONED, "", "NoSchedule"):
-        yield Cause("node-cordoned", f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it.")
+        text = f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it"
+        yield Cause("node-cordoned", f"{text}.", instead=f"Run 'kubectl uncordon {name}', or wait for another node.")
     yield from _readiness(node)
     for taint in node.spec.taints:
         if taint.effect == "PreferNoSchedule" or taint.key == CORDONED or taint.key in NOT_READY:
             continue
         if not _tolerated(asked, taint.key, taint.value, taint.effect):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
-            yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.")
+            cure = (
+                f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool are "
+                "to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
+            )
+            yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
     yield from _labels(asked, node, pool)
     yield from _resources(asked, node, pool, used, bound)
 
@@ -142,7 +147,12 @@ def _labels(asked: Asked, node: Node, pool: FleetPool | None) -> Iterator[Cause]
             has = f"has {key}={exact[key]}" if exact[key] is not None else f"lacks the label {key}"
             ours = of_pool.get(key) == value or (pool is None and key == POOL_LABEL)
             text = f"Node {node.metadata.name} {has}, and the pod selects {key}={value}"
-            yield Cause("node-label", f"{text}, as the fleet says.") if ours else Cause("node-selector", f"{text}.")
+            cure = f"If the fleet file is right: kubectl label node {node.metadata.name} --overwrite {key}={value}"
+            yield (
+                Cause("node-label", f"{text}, as the fleet says.", (), cure)
+                if ours
+                else Cause("node-selector", f"{text}.")
+            )
     if rules.terms is None or any(_holds(term, exact, node.metadata.name) for term in rules.terms):
         return
     keys = sorted({part.key for term in rules.terms for part in term.match_expressions or ()})
@@ -194,7 +204,8 @@ def _resources(
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
                 yield Cause("slices-not-advertised", f"{text}: its device plugin does not show all slices.")
         elif resource in asked.slices and (busy or has):
-            text = f"All but {max(has - busy, Decimal()):f} of the {has:f} {resource} on node {name} are in use"
+            left = f"{has - busy:f} of" if has > busy else "None of"
+            text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"
             yield Cause("slices-in-use", f"{text}, and the pod asks for {need:f}.", _holders(resource, bound))
         elif resource in asked.slices:
             yield Cause("slices-not-advertised", f"Node {name} advertises no {resource}.")

@@ -55,6 +55,8 @@ WORKLOADS: dict[str, Kind[Any]] = {
 
 _BETWEEN = {DEPLOYMENTS.name: REPLICA_SETS, CRON_JOBS.name: JOBS}
 """What stands between a workload and its pods."""
+_OF_CLAIMS = ("InsufficientCapacityError", "NodeClassNotReady", "FailedConsistencyCheck", "UnregisteredTaintMissing")
+"""Events on NodeClaims that tell why a node is not launched, or does not come up."""
 _MOST_OWNERS = 8
 """ReplicaSets or Jobs of a workload whose events are read, the newest first."""
 
@@ -156,7 +158,7 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
 def _existing(reader: Reader, document: Document, around: Around, title: str) -> Target:
     metadata = document["metadata"]
     said = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
-    said += [each for each in read(around.snapshot.items(EVENTS)) if each.source == "karpenter"]
+    said += [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
     return Target(title, _asked(document, exists=True), replace(around, said=said))
 
 
