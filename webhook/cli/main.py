@@ -36,7 +36,11 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.group(
+    cls=Group,
+    lazy=("check",),
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
+)
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.

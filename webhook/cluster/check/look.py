@@ -1,0 +1,146 @@
+"""Reads what the checks are about.  Nothing here writes: the pod that is tried is created as a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from webhook.cluster.check import karpenter
+from webhook.cluster.check.facts import Address, CannotLook, Facts, Leaf, Probe
+from webhook.cluster.check.install import KEEPER, WEBHOOK
+from webhook.cluster.check.registration import SHIPPED, entry_of
+from webhook.cluster.objects import (
+    BINDINGS,
+    BUDGETS,
+    CLUSTER_POLICIES,
+    CONFIG_MAPS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    NAMESPACES,
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_OVERLAYS,
+    NODE_POOLS,
+    NODES,
+    PODS,
+    POLICIES,
+    QUOTAS,
+    SECRETS,
+    VALIDATORS,
+    WEBHOOKS,
+    Document,
+    Kind,
+)  # fmt: skip
+from webhook.cluster.reader import Reader, Refused
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.fleet import Fleet
+from webhook.slices.request import ANNOTATION, ASSIGNED
+
+KINDS: tuple[Kind[Document], ...] = (
+    BINDINGS, CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES, NODE_OVERLAYS,
+    NODE_POOLS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
+)  # fmt: skip
+
+NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
+    ("create", NAMESPACES), ("create", WEBHOOKS), ("create", VALIDATORS), ("create", POLICIES), ("create", BINDINGS),
+    ("create", DEPLOYMENTS), ("create", DAEMON_SETS), ("create", NODE_POOLS), ("create", NODE_CLASSES),
+    ("create", NODE_OVERLAYS),
+)  # fmt: skip
+"""What an installation needs, and not everybody may."""
+
+
+def look(
+    reader: Reader, fleet: Fleet, rendered: tuple[Document, ...], namespace: str, patience: timedelta, *, before: bool
+) -> Facts:
+    """What the checks of *fleet* need.  Raises `webhook.cluster.reader.Unreachable`.
+
+    The fleet in the cluster and the certificate are left out: see `served_text` and `leaf_secret`.
+    """
+    snapshot = reader.read((NODES, PODS, *KINDS))
+    listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
+    snapshot = Snapshot(snapshot.when, snapshot.version, listings)
+    facts = Facts(snapshot, fleet, rendered, namespace)
+    wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),
+              (DEPLOYMENTS, namespace, KEEPER)]  # fmt: skip
+    wanted += [
+        (CONFIG_MAPS, each["metadata"]["namespace"], each["metadata"]["name"]) for each in facts.made("ConfigMap")
+    ]
+    wanted += [(CONFIG_MAPS, *address) for address in _settings_of_karpenter(facts)]
+    single: dict[Address, Document | str | None] = {
+        (kind.name, where, name): _get(reader, kind, name, where) for kind, where, name in wanted
+    }
+    if before:
+        refused = tuple(_refused(reader))
+        return Facts(snapshot, fleet, rendered, namespace, single, refused=refused, patience=patience)
+    probe = _try(reader, fleet) if _is_registered(facts) else None
+    return Facts(snapshot, fleet, rendered, namespace, single, probe=probe, patience=patience)
+
+
+def _settings_of_karpenter(facts: Facts) -> Iterator[tuple[str, str]]:
+    try:
+        yield from karpenter.config_maps(facts)
+    except CannotLook:
+        return
+
+
+def _is_registered(facts: Facts) -> bool:
+    try:
+        return entry_of(facts) is not None
+    except CannotLook:  # the pod that is tried tells
+        return True
+
+
+def _get(reader: Reader, kind: Kind[Document], name: str, namespace: str) -> Document | str | None:
+    try:
+        return reader.get(kind, name, namespace)
+    except Refused as refused:
+        if refused.status in (401, 403):
+            return f"you may not get {kind.name} {name} in namespace {namespace}"
+        return f"{kind.name} {name} cannot be read: {refused}"
+
+
+def _refused(reader: Reader) -> Iterator[str]:
+    for verb, kind in NEEDED:
+        if not reader.may(verb, kind):
+            yield f"{verb} {kind.plural}"
+
+
+def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
+    """The Secret with the certificate that is served, or why it cannot be read.  That of the CAs is never read."""
+    return _get(reader, SECRETS, "webhook-tls", namespace)
+
+
+def _try(reader: Reader, fleet: Fleet) -> Probe | str:
+    """What becomes of a pod that asks for the first slice that its namespace may use."""
+    policy = fleet.policy(reader.namespace)
+    asked = next((offer for pool, offer in fleet.offers if policy.permits(pool, offer)), None)
+    if asked is None:
+        return f"namespace {reader.namespace} may use no slice; name another with -n"
+    # An architecture other than amd64 has to be named, or the GPU.
+    try:
+        stored = reader.try_create(PODS, _pod(f"{asked}@{asked.gpu.name}"), reader.namespace)
+    except Refused as refused:
+        if refused.status == 403 and 'cannot create resource "pods"' in str(refused):
+            return f"you may not create pods in namespace {reader.namespace}"
+        return Probe(refusal=str(refused))
+    return Probe(assigned=((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""))
+
+
+def _pod(asked: str) -> Document:
+    """A pod that the strictest Pod Security Standard admits."""
+    container = {
+        "name": "main",
+        "image": "example.com/none:1",
+        "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"cpu": "1m", "memory": "1Mi"}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    secure = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "gpu-slice-check-", "annotations": {ANNOTATION: asked}},
+        "spec": {"restartPolicy": "Never", "securityContext": secure, "containers": [container]},
+    }
+
+
+__all__ = ["Leaf", "leaf_secret", "look"]

@@ -1,0 +1,226 @@
+"""Checks of the webhook's registration, by rule and by a real call, and of its certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from webhook import documents
+from webhook.cluster.check.comparison import differences
+from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.check.install import CONFIGURATION
+from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.objects import CONFIG_MAPS, VALIDATORS, WEBHOOKS, Document
+from webhook.errors import BadDocument
+
+ENTRY, ADVICE = "pods.gpu-slice.io", "gpu-slice-advice"
+SHIPPED = "webhook-configuration"
+"""The ConfigMap with the manifests of both configurations, as they were applied."""
+
+SELECTS: Mapping[str, Any] = {
+    "rules": [
+        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
+         "scope": "Namespaced"},
+    ],
+    "matchConditions": [
+        {"name": "asks-for-a-slice",
+         "expression": "has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations"},
+        {"name": "is-no-mirror-pod",
+         "expression": "!has(object.metadata.annotations) "
+                       "|| !('kubernetes.io/config.mirror' in object.metadata.annotations)"},
+    ],
+    "namespaceSelector": {
+        "matchExpressions": [
+            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["gpu-slice", "kube-system"]},
+            {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
+        ]
+    },
+}  # fmt: skip
+"""For which pods the API server calls.  A test holds it to ``manifests/webhook/webhook.yaml``."""
+
+SETTINGS: Mapping[str, Any] = {
+    "admissionReviewVersions": ["v1"],
+    "matchPolicy": "Equivalent",
+    "reinvocationPolicy": "IfNeeded",
+    "sideEffects": "None",
+    "timeoutSeconds": 2,
+}
+"""How it calls."""
+
+SOON, SOONER = timedelta(days=30), timedelta(days=7)
+"""As the alerts on a certificate that expires."""
+
+DENIED = 'admission webhook "pods.gpu-slice.io" denied the request'
+CALLED = 'failed calling webhook "pods.gpu-slice.io"'
+GUARDED = "ValidatingAdmissionPolicy 'gpu-slice'"
+
+
+def entry_of(facts: Facts) -> Document | None:
+    """The entry that is called for pods."""
+    webhooks = (facts.named(WEBHOOKS, CONFIGURATION) or {}).get("webhooks") or []
+    return next((entry for entry in webhooks if entry["name"] == ENTRY), None)
+
+
+def _registered(facts: Facts) -> Iterator[Found]:
+    live = facts.named(WEBHOOKS, CONFIGURATION)
+    if live is None:
+        yield Problem(f"there is no MutatingWebhookConfiguration {CONFIGURATION}: pods get no slices")
+    elif (entry := entry_of(facts)) is None:
+        yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} has no entry {ENTRY}")
+    else:
+        client = entry["clientConfig"]
+        service = client.get("service") or {}
+        if client.get("url"):
+            yield Note(f"by URL, {client['url']}")
+        elif (service.get("namespace"), service.get("path")) != (facts.namespace, "/mutate"):
+            yield Problem(f"it calls {service.get('namespace')}/{service.get('name')}{service.get('path', '')}")
+        shipped = _shipped(facts, "webhook.yaml", {})
+        known = [each["name"] for each in (shipped or {}).get("webhooks") or [{"name": ENTRY}]]
+        for other in live["webhooks"]:
+            if other["name"] not in known:
+                yield Problem(f"it has an entry more, {other['name']}")
+
+
+def _fails_closed(facts: Facts) -> Iterator[Found]:
+    entry = entry_of(facts)
+    if entry is not None and entry.get("failurePolicy") != "Fail":
+        yield Problem(
+            f"failurePolicy is {entry.get('failurePolicy')}: a pod starts without its slice if no replica answers"
+        )
+
+
+def _selects(facts: Facts) -> Iterator[Found]:
+    entry = entry_of(facts) or {}
+    wanted = _normal(SELECTS)
+    excluded = wanted["namespaceSelector"]["matchExpressions"][0]
+    excluded["values"] = [facts.namespace, "kube-system"]
+    live = {key: _normal(entry.get(key)) for key in wanted}
+    live["rules"] = [{"scope": "*", **rule} for rule in live["rules"] or []]
+    for different in differences(wanted, live, source="it should be"):
+        yield Problem(different)
+    for key in ("matchLabels",):
+        if given := (entry.get("namespaceSelector") or {}).get(key):
+            yield Problem(f"namespaceSelector.{key} is {given}, and it should be nothing")
+    if any((entry.get("objectSelector") or {}).values()):
+        yield Problem(f"objectSelector is {entry['objectSelector']}, and it should be nothing")
+
+
+def _normal(value: Any) -> Any:
+    """A copy of *value* in which every text is on one line."""
+    if isinstance(value, Mapping):
+        return {key: _normal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_normal(item) for item in value]
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def _settings(facts: Facts) -> Iterator[Found]:
+    entry = entry_of(facts) or {}
+    for different in differences(SETTINGS, {key: entry.get(key) for key in SETTINGS}, source="it should be"):
+        yield Problem(different)
+
+
+def _bundle(facts: Facts) -> Iterator[Found]:
+    entry = entry_of(facts) or {}
+    if not (entry.get("clientConfig") or {}).get("caBundle"):
+        yield Problem("caBundle is empty: the API server trusts no replica")
+    elif isinstance(facts.leaf, str):
+        raise CannotLook(facts.leaf)
+    elif facts.leaf is not None and not facts.leaf.trusted:
+        yield Problem("no CA in caBundle issued the certificate in Secret webhook-tls")
+
+
+def _leaf(facts: Facts) -> Iterator[Found]:
+    if isinstance(facts.leaf, str):
+        raise CannotLook(facts.leaf)
+    if facts.leaf is None or facts.leaf.until is None:
+        yield Problem("Secret webhook-tls has no certificate")
+        return
+    left = facts.leaf.until - facts.now
+    if left <= timedelta(0):
+        yield Problem(f"it expired on {facts.leaf.until:%Y-%m-%d}")
+    elif facts.leaf.flaw:
+        yield Problem(facts.leaf.flaw)
+    elif left < SOON:
+        yield Problem(f"it expires on {facts.leaf.until:%Y-%m-%d}, in {_days(left)}", warning=left >= SOONER)
+    else:
+        yield Note(f"until {facts.leaf.until:%Y-%m-%d}, {_days(left)} left")
+
+
+def _days(span: timedelta) -> str:
+    return f"{span.days} day{'' if span.days == 1 else 's'}"
+
+
+def _answers(facts: Facts) -> Iterator[Found]:
+    probe = facts.probe
+    if probe is None or isinstance(probe, str):
+        raise CannotLook(probe or "no pod was tried")
+    if any(ours in probe.refusal for ours in (DENIED, CALLED, GUARDED)):
+        yield Problem(probe.refusal)
+    elif probe.refusal:
+        raise CannotLook(f"the pod was refused for another reason: {probe.refusal}")
+    elif not probe.assigned:
+        yield Problem("a pod that asks for a slice is stored without one")
+    else:
+        yield Note(probe.assigned)
+
+
+def _advice(facts: Facts) -> Iterator[Found]:
+    live, none = facts.named(VALIDATORS, ADVICE), {"": ""}
+    shipped = _shipped(facts, "advice.yaml", none)
+    if live is None and shipped is None:
+        yield Note("left out")
+    elif live is None:
+        yield Problem(f"there is no ValidatingWebhookConfiguration {ADVICE}", warning=shipped is none)
+    else:
+        for entry in live.get("webhooks") or []:
+            if entry.get("failurePolicy") != "Ignore":
+                yield Problem(f"{entry['name']} has failurePolicy Fail: without a replica no workload can be applied")
+        if shipped and shipped is not none:
+            wanted, stored = (
+                {"webhooks": [_asked(each) for each in item.get("webhooks") or []]} for item in (shipped, live)
+            )
+            for different in differences(wanted, stored, source="the manifest says"):
+                yield Problem(different)
+
+
+def _asked(entry: Document) -> Document:
+    kept = ("name", "rules", "matchConditions", "namespaceSelector", "sideEffects", "timeoutSeconds")
+    return {key: _normal(entry.get(key)) for key in kept}
+
+
+def _shipped(facts: Facts, file: str, otherwise: Document) -> Document | None:
+    """A manifest as it was applied; None if it was left out, *otherwise* if nobody knows."""
+    try:
+        found = facts.one(CONFIG_MAPS, SHIPPED)
+        if found is None:
+            return otherwise
+        text = (found.get("data") or {}).get(file)
+        manifest: Document | None = documents.read(text, name=file)[0].value if text else None
+    except (CannotLook, BadDocument, LookupError):
+        return otherwise
+    return manifest
+
+
+_AGAIN = "Apply manifests/webhook again: kubectl apply -k manifests/webhook."
+
+CHECKS = (
+    Check("webhook-registered", "Webhook", "the webhook is registered", _AGAIN, _registered),
+    Check("webhook-fails-closed", "Webhook", "no pod starts without its slice", _AGAIN, _fails_closed,
+          after=("webhook-registered",)),
+    Check("webhook-selects", "Webhook", "it is called for all pods that ask for a slice", _AGAIN, _selects,
+          after=("webhook-registered",)),
+    Check("webhook-settings", "Webhook", "it is called as it was made for", _AGAIN, _settings,
+          after=("webhook-registered",)),
+    Check("ca-bundle", "Certificates", "the API server trusts the webhook's certificate",
+          "Run gpu-slice certs status.  A running keeper puts the CA back within a minute.", _bundle,
+          after=("webhook-registered",)),
+    Check("leaf", "Certificates", "the webhook's certificate is valid",
+          "Run gpu-slice certs status, and see that the keeper runs.", _leaf),
+    Check("webhook-answers", "Admission", "a pod that asks for a slice gets it, as a dry run",
+          "Read kubectl -n gpu-slice logs deployment/webhook, and docs/troubleshooting.md for the message.", _answers,
+          after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet")),
+    Check("advice", "Admission", "whoever applies a workload is told about its pods",
+          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice),
+)  # fmt: skip
