@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.dynamic.exceptions import DynamicApiError
 
+from certs.authority import create_authority
 from tests.cluster import programs
 from tests.cluster.conftest import skip, told
-from tests.cluster.install import CONFIGURATION, NAME
-from tests.cluster.world import FLEET, World, karpenter_deployment, pod, world
+from tests.cluster.install import CONFIGURATION, NAME, Installation
+from tests.cluster.world import FLEET, World, pod, world
 from tests.waiting import wait_for
 
 Document = dict[str, Any]
@@ -95,9 +98,20 @@ def advertises(**resources: str) -> Broken:
     return status(change)
 
 
-def not_ready(status: Document) -> None:
-    ready = {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "container runtime is down"}
-    status["conditions"] = [ready]
+@contextmanager
+def not_ready(here: World) -> Iterator[None]:
+    """As the controllers that this control plane leaves out make it: a condition and a taint."""
+
+    def condition(status: Document) -> None:
+        status["conditions"] = [
+            {"type": "Ready", "status": "False", "reason": "KubeletNotReady", "message": "it is down"}
+        ]
+
+    def taint(node: Document) -> None:
+        node["spec"]["taints"].append({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"})
+
+    with here.status("Node", "standing-1", condition), here.changed("Node", "standing-1", taint):
+        yield
 
 
 def overlay_of(here: World, pool: str = "late") -> str:
@@ -175,7 +189,7 @@ BROKEN = [
     ),
     (
         "not-ready",
-        status(not_ready),
+        not_ready,
         "1g.10gb",
         {"nodeSelector": {"kubernetes.io/hostname": "standing-1"}},
         "node-not-ready",
@@ -232,9 +246,6 @@ BROKEN = [
         "node-pool-differs",
         "nvidia.com/gpu",
     ),
-    ("capacity", refusing("InsufficientInstanceCapacity"), "2g.20gb", {}, "no-capacity", "no capacity"),
-    ("aws-quota", refusing("VcpuLimitExceeded"), "2g.20gb", {}, "aws-quota", "quota is too small"),
-    ("rights", refusing("UnauthorizedOperation"), "2g.20gb", {}, "launch-failed", "AWS refuses it"),
     ("no-node-pool", nothing, "3g.71gb", {}, "node-pool-missing", "no NodePool ghost"),
     ("unknown-label", nothing, "2g.20gb", {"nodeSelector": {"tier": "x"}}, "unknown-label", "label tier"),
     (
@@ -247,6 +258,9 @@ BROKEN = [
     ),
     ("scheduler", nothing, "1g.10gb", {"schedulerName": "volcano"}, "other-scheduler", "volcano"),
     ("on-its-way", nothing, "2g.20gb", {}, "launching", "NodeClaim late-"),
+    ("rights", refusing("UnauthorizedOperation"), "2g.20gb", {}, "launch-failed", "AWS refuses it"),
+    ("aws-quota", refusing("VcpuLimitExceeded"), "2g.20gb", {}, "aws-quota", "quota is too small"),
+    ("capacity", refusing("InsufficientInstanceCapacity"), "56x1g.5gb", {}, "no-capacity", "no capacity"),
 ]
 
 
@@ -267,3 +281,201 @@ def test_a_pod_that_waits(
             wait_for("the cause is told", told_so, seconds=8)
     assert (found["explanation"]["cause"]["id"], found["code"]) == (cause, 1), found["explanation"]
     assert words in found["explanation"]["cause"]["sentence"]
+
+
+@contextmanager
+def registered(here: World, change: Callable[[Document], object], said: str) -> Iterator[None]:
+    """Within the block the webhook configuration is as *change* makes it, and the API server has noticed."""
+    installation = Installation(here.cluster)
+    with here.changed(CONFIGURATION, NAME, change):
+        wait_for("the API server has noticed", lambda: said in installation.probe())
+        yield
+    wait_for("the API server has noticed", lambda: installation.probe() == "created")
+
+
+def client(**fields: Any) -> Callable[[Document], None]:
+    return lambda document: document["webhooks"][0]["clientConfig"].update(fields)
+
+
+NOWHERE = {"url": "https://127.0.0.1:9/mutate"}
+OTHER_CA = {"caBundle": base64.b64encode(create_authority("other", now=datetime.now(UTC)).certificate).decode()}
+
+
+def unreachable() -> Broken:
+    return lambda here: registered(here, client(**NOWHERE), "connection refused")
+
+
+def other_ca() -> Broken:
+    return lambda here: registered(here, client(**OTHER_CA), "x509")
+
+
+@contextmanager
+def other_ca_without_keeper(here: World) -> Iterator[None]:
+    with here.without("Deployment", "keeper", "gpu-slice"), other_ca()(here):
+        yield
+
+
+def fails_open(document: Document) -> None:
+    document["webhooks"][0]["failurePolicy"] = "Ignore"
+    client(**NOWHERE)(document)
+
+
+@contextmanager
+def no_configuration(here: World) -> Iterator[None]:
+    installation = Installation(here.cluster)
+    with here.without(CONFIGURATION, NAME):
+        wait_for("the API server has noticed", lambda: "has not seen" in installation.probe())
+        yield
+    wait_for("the API server has noticed", lambda: installation.probe() == "created")
+
+
+def quota(here: World) -> AbstractContextManager[None]:
+    spec = {"hard": {"requests.nvidia.com/gpu.shared": "0"}}
+    metadata = {"name": "no-shares", "namespace": "limited"}
+    return here.with_also({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec})
+
+
+def opted_out(here: World) -> AbstractContextManager[None]:
+    return here.changed(
+        "Namespace", "out", lambda document: document["metadata"].update(labels={"gpu-slice/opt-out": "0"})
+    )
+
+
+def misplaced(name: str = "web") -> Document:
+    template = {"metadata": {"labels": {"app": name}}, "spec": pod("x")["spec"]}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": name}}, "template": template}
+    metadata = {"name": name, "namespace": "default", "annotations": {"gpu-slice": "1g.5gb"}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def job(name: str, asked: str, namespace: str = "default", **more: Any) -> Document:
+    template = {
+        "metadata": {"annotations": {"gpu-slice": asked}},
+        "spec": pod("x")["spec"] | {"restartPolicy": "Never"},
+    }
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": template, **more}}
+
+
+REFUSED = [
+    ("unreachable", unreachable(), pod("new", "1g.5gb"), "webhook-unreachable", "connection refused"),
+    ("ca", other_ca(), pod("new", "1g.5gb"), "certificate", "does not trust"),
+    (
+        "no-keeper",
+        other_ca_without_keeper,
+        pod("new", "1g.5gb"),
+        "certificate",
+        "keeper that would correct it is not there",
+    ),
+    (
+        "ignore",
+        lambda here: registered(here, fails_open, "has not seen"),
+        pod("new", "1g.5gb"),
+        "webhook-ignored",
+        "Ignore",
+    ),
+    ("configuration", no_configuration, pod("new", "1g.5gb"), "webhook-missing", "MutatingWebhookConfiguration"),
+    ("typo", nothing, pod("new", "1g5gb"), "denied", "'1g5gb' is not a"),
+    ("policy", nothing, pod("new", "1g.5gb", "limited"), "denied", "namespace 'limited' may not use"),
+    ("quota", quota, pod("new", "shared", "limited"), "quota", "ResourceQuota no-shares"),
+    ("opt-out", opted_out, pod("new", "1g.5gb", "out"), "namespace-opted-out", "gpu-slice/opt-out=0"),
+    ("kube-system", nothing, pod("new", "1g.5gb", "kube-system"), "namespace-excluded", "kube-system"),
+    ("misplaced", nothing, misplaced(), "annotation-misplaced", "spec.template.metadata.annotations"),
+    (
+        "limit",
+        edit("NodePool", "late", lambda d: d["spec"].update(limits={"nodes": "0"})),
+        job("new", "2g.20gb"),
+        "limit-reached",
+        "NodePool late",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("broken", "document", "cause", "words"), [pytest.param(*each[1:], id=each[0]) for each in REFUSED]
+)
+def test_a_file_that_would_not_run(
+    broken: Broken, document: Document, cause: str, words: str, here: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps(document))
+
+    with broken(here):
+        explanation, code = explained(here, str(file))
+
+    assert (explanation["cause"]["id"], code) == (cause, 1), explanation
+    assert words in explanation["cause"]["sentence"]
+    assert here.cluster.get("Pod", "new", document["metadata"]["namespace"]) is None
+
+
+@contextmanager
+def made(here: World, document: Document) -> Iterator[str]:
+    metadata = document["metadata"]
+    with here.with_also(document):
+        yield f"{document['kind'].lower()}/{metadata['name']}"
+    for each in here.list("Pod", metadata["namespace"]):
+        if each["metadata"]["name"].startswith(metadata["name"]):
+            here.cluster.delete("Pod", each["metadata"]["name"], metadata["namespace"])
+
+
+WORKLOADS = [
+    ("denied", nothing, job("stuck", "1g.5gb", "limited"), "denied", "may not use"),
+    ("quota", quota, job("stuck", "shared", "limited"), "quota", "ResourceQuota no-shares"),
+    (
+        "cordon",
+        edit("Node", "standing-1", lambda d: d["spec"].update(unschedulable=True)),
+        job("stuck", "1g.10gb"),
+        "node-cordoned",
+        "standing-1 is cordoned",
+    ),
+    ("suspended", nothing, job("stuck", "1g.5gb", suspend=True), "no-pods-wanted", "suspended"),
+    ("misplaced", nothing, misplaced("stuck"), "annotation-misplaced", "spec.template.metadata.annotations"),
+    ("running", nothing, job("stuck", "1g.5gb"), "running", "pool a100"),
+]
+
+
+@pytest.mark.parametrize(
+    ("broken", "document", "cause", "words"), [pytest.param(*each[1:], id=each[0]) for each in WORKLOADS]
+)
+def test_a_workload(broken: Broken, document: Document, cause: str, words: str, here: World) -> None:
+    found: dict[str, Any] = {}
+    with broken(here), made(here, document) as name:
+
+        def told_so() -> bool:
+            arguments = (name, "-n", document["metadata"]["namespace"])
+            found["explanation"], found["code"] = explained(here, *arguments)
+            return found["explanation"]["cause"]["id"] == cause
+
+        with suppress(TimeoutError):
+            wait_for("the cause is told", told_so, seconds=15)
+    assert found["explanation"]["cause"]["id"] == cause, found["explanation"]
+    assert found["code"] == (0 if cause == "running" else 1)
+    assert words in found["explanation"]["cause"]["sentence"]
+
+
+def test_a_plain_user_is_told_what_could_not_be_looked_at(here: World) -> None:
+    rules = [{"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["get", "list"]}]
+    user = here.user("default", rules)
+
+    cordoned = here.changed("Node", "standing-1", lambda node: node["spec"].update(unschedulable=True))
+    with cordoned, waiting(here, pod("plain", "1g.10gb")) as name:
+        explanation, code = explained(here, name, kubeconfig=user)
+        table = here.gpu_slice("explain", name, kubeconfig=user)
+
+    assert (explanation["cause"]["id"], code) == ("scheduler", 3)
+    assert "nodes are cordoned" in explanation["cause"]["sentence"]
+    missed = " ".join(explanation["couldNotLook"])
+    for words in ("fleet", "you may not list nodes:", "you may not list nodepools:", "namespace default"):
+        assert words in missed
+    assert "not looked at: you may not list nodes: what keeps the pod off each node is not known" in table.stdout
+
+
+def test_what_is_not_there_could_not_be_looked_at(here: World) -> None:
+    for name, words in (
+        ("ghost", "there is no Pod ghost in namespace default"),
+        ("job/ghost", "there is no Job ghost"),
+    ):
+        result = here.gpu_slice("explain", name)
+        assert (result.exit_code, result.stdout) == (3, "")
+        assert words in result.stderr
+    assert here.gpu_slice("explain", "queue/ghost").exit_code == 2

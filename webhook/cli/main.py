@@ -17,7 +17,6 @@ import click
 from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
-from webhook.cli.explain import explain
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
@@ -38,7 +37,7 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 
 @click.group(
     cls=Group,
-    lazy=("check",),
+    lazy=("check", "explain"),
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
 )
 @click.version_option(__version__, prog_name="gpu-slice")
@@ -292,7 +291,6 @@ def serve(
 
 
 main.add_command(certs)
-main.add_command(explain)
 
 
 @main.command()

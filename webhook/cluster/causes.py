@@ -32,8 +32,8 @@ CAUSES: dict[str, Kind] = {
     # The pod is refused, so there is none.
     "fleet-newer": Kind(
         "The webhook refuses what the fleet file that is looked at offers: it serves another fleet",
-        "Wait a minute if the fleet was just changed: every replica reads it anew. Else see what the webhook's log says "
-        "(fleet refused), and that --fleet names the file that was applied.",
+        "Wait a minute if the fleet was just changed: every replica reads it anew. Else see what the webhook's log "
+        "says (fleet refused), and that --fleet names the file that was applied.",
     ),
     "denied": Kind("gpu-slice refuses the pod", "Do what the last sentence of the denial says."),
     "quota": Kind(

@@ -116,8 +116,8 @@ def _filters(
         if not _tolerated(asked, taint.key, taint.value, taint.effect):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
             cure = (
-                f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool are "
-                "to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
+                f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool "
+                "are to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
             )
             yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
     yield from _labels(asked, node, pool)

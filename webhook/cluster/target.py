@@ -158,8 +158,11 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
 def _existing(reader: Reader, document: Document, around: Around, title: str) -> Target:
     metadata = document["metadata"]
     said = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
-    said += [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
-    return Target(title, _asked(document, exists=True), replace(around, said=said))
+    asked = _asked(document, exists=True)
+    of_claims = [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
+    said += [each for each in of_claims if asked.created is None or each.when >= asked.created]
+    said.sort(key=lambda each: each.when, reverse=True)
+    return Target(title, asked, replace(around, said=said))
 
 
 def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> list[Said]:
