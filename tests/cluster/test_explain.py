@@ -65,8 +65,9 @@ def waiting(here: World, document: Document) -> Iterator[str]:
     finally:
         here.cluster.delete("Pod", name, namespace)
         for claim in here.list("NodeClaim", label_selector="karpenter.sh/nodepool=late"):
-            with suppress(DynamicApiError):
+            with suppress(DynamicApiError):  # not waiting until Karpenter has ended its instance
                 claim_name = claim["metadata"]["name"]
+                here.cluster.patch("NodeClaim", claim_name, {"metadata": {"finalizers": None}}, api="karpenter.sh/v1")
                 here.cluster.delete("NodeClaim", claim_name, None, "karpenter.sh/v1")
 
 
@@ -279,7 +280,7 @@ def test_a_pod_that_waits(
 
         with suppress(TimeoutError):  # what Karpenter does takes it a moment
             wait_for("the cause is told", told_so, seconds=8)
-    assert (found["explanation"]["cause"]["id"], found["code"]) == (cause, 1), found["explanation"]
+    assert (found["explanation"]["cause"]["id"], found["code"]) == (cause, 1), json.dumps(found["explanation"], indent=1)
     assert words in found["explanation"]["cause"]["sentence"]
 
 

@@ -34,7 +34,7 @@ class Asked:
     def of(cls, document: Document, *, exists: bool = True) -> Asked:
         """Raises `Denial` for a document that no API server would store."""
         view = convert(document)
-        needs = held(msgspec.convert(document, Pod))
+        needs = held(msgspec.convert({"metadata": {"name": ""}, "spec": document.get("spec") or {}}, Pod))
         return cls(document, view, node_rules(view.spec or EMPTY_SPEC, Budget()), needs, exists)
 
     @property

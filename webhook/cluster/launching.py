@@ -332,8 +332,8 @@ def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tup
         condition = found.get(missing, {})
         quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
         whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"
-        if missing == "Launched" and condition.get("status") == "False":
-            cause = Cause("launch-failed", f"{whose} cannot be launched.", (quote,))
+        if missing == "Launched" and condition.get("reason") not in (None, "", "AwaitingReconciliation"):
+            cause = Cause("launch-failed", f"AWS refuses it: {whose} cannot be launched.", (quote,))
         elif age > LATE and missing == "Initialized":
             cause = Cause("slices-not-registered", f"{whose} is a node that never got its slices.", (quote,))
         elif age > LATE:
