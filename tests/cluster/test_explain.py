@@ -280,7 +280,9 @@ def test_a_pod_that_waits(
 
         with suppress(TimeoutError):  # what Karpenter does takes it a moment
             wait_for("the cause is told", told_so, seconds=8)
-    assert (found["explanation"]["cause"]["id"], found["code"]) == (cause, 1), json.dumps(found["explanation"], indent=1)
+    assert (found["explanation"]["cause"]["id"], found["code"]) == (cause, 1), json.dumps(
+        found["explanation"], indent=1
+    )
     assert words in found["explanation"]["cause"]["sentence"]
 
 

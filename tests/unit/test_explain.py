@@ -15,10 +15,11 @@ import msgspec
 import pytest
 
 from tests.cluster.nodes import node as node_of
-from tests.pods import container, expression, fleet_of, plan, pod_of
+from tests.pods import container, expression, fleet_of, plan, pod_of, required
 from tests.rendering import documents_of
 from webhook.cluster.asked import Asked
-from webhook.cluster.events import Said
+from webhook.cluster.causes import CAUSES, FINE, WAITS
+from webhook.cluster.events import Said, in_words
 from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import (
     DEPLOYMENTS,
@@ -450,11 +451,18 @@ BROKEN = [
     pytest.param(
         refused(
             'Error creating: admission webhook "pods.gpu-slice.io" denied the request: metadata.annotations'
-            "[gpu-slice]: 'x' is not a slice. Write '1g.5gb'."
+            "[gpu-slice]: 'x' is not a slice. Write '1g.5gb'.",
+            fleet=None,
         ),
         "denied",
         "Write '1g.5gb'.",
         id="denied",
+    ),
+    pytest.param(
+        refused('admission webhook "pods.gpu-slice.io" denied the request: metadata.annotations[gpu-slice]: it is not'),
+        "fleet-newer",
+        "would not by the fleet file",
+        id="denied by a webhook with another fleet",
     ),
     pytest.param(
         refused(
@@ -571,3 +579,192 @@ def test_the_first_sentence_is_what_was_changed(change: Callable[[World], object
     assert words in explanation.cause.sentence
     assert explanation.cause.sentence.endswith(".")
     assert not re.search(r"\.\.$|\{|\bNone\b", explanation.cause.sentence)
+
+
+def test_every_cause_has_its_paragraph_and_no_other_is_there() -> None:
+    paragraphs = dict(re.findall(r"^### `([^`]+)`\n\n(.*?)(?=\n##|\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE))
+
+    assert {name: " ".join(text.split()) for name, text in paragraphs.items()} == {
+        name: f"{kind.title}. What to do: {kind.cure}" for name, kind in CAUSES.items()
+    }
+    assert list(paragraphs) == list(CAUSES)
+
+
+def test_every_cause_is_a_sentence_with_a_cure() -> None:
+    assert set(CAUSES) >= FINE | WAITS
+    for kind in CAUSES.values():
+        assert not kind.title.endswith(".")
+        assert kind.cure.endswith(".")
+
+
+def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
+    world = World()
+    world.full()
+    limit(world)
+
+    explanation = world.explain()
+
+    assert [(each.pool, bool(each.why_not), each.weight) for each in explanation.pools] == [
+        ("a100", False, 10),
+        ("standing", True, 0),
+    ]
+    assert [(each.name, each.free, [cause.id for cause in each.causes]) for each in explanation.nodes] == [
+        ("a100-1", f"0 of 56 {SLICE}", ["slices-in-use"])
+    ]
+    assert [(each.node_pool, [cause.id for cause in each.causes]) for each in explanation.launches] == [
+        ("a100", ["limit-reached"])
+    ]
+    assert [cause.id for cause in explanation.also] == ["slices-in-use"]
+    assert explanation.also[0].quotes == ("team-b/busy holds 56",)
+    assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
+
+
+def test_many_nodes_with_one_obstacle_are_told_once() -> None:
+    world = World()
+    for number in range(2, 12):
+        other = copy.deepcopy(world.nodes["a100"])
+        other["metadata"]["name"] = f"a100-{number}"
+        world.nodes[other["metadata"]["name"]] = other
+    for node in world.nodes.values():
+        node["spec"]["unschedulable"] = True
+
+    assert world.explain().cause.sentence.endswith("so the scheduler skips it, and 10 more nodes likewise.")
+
+
+def test_a_node_that_karpenter_removes_is_no_fault() -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": "karpenter.sh/disrupted", "effect": "NoSchedule"})
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert explanation.nodes[0].coming
+
+
+def test_nodes_of_a_pool_that_the_pod_may_not_use_do_not_count() -> None:
+    """Another pool with the same slices, whose nodes have another taint."""
+    fleet = fleet_of("""
+pools:
+- {name: a100, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+- {name: theirs, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+namespaces: {team-a: {pools: [a100]}}
+""")
+    world = World()
+    (_, theirs) = fleet.pools
+    world.nodes = {"theirs": node_of(theirs, theirs.shapes[0], "theirs-1")}
+    world.nodes["theirs"]["spec"]["unschedulable"] = True
+    limit(world)
+    world.around["fleet"] = fleet
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert explanation.nodes == ()
+    assert [(each.pool, each.why_not) for each in explanation.pools if each.why_not] == [
+        ("theirs", "namespace 'team-a' may not use it")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (NODES, "what keeps the pod off each node is not known"),
+        (NODE_POOLS, "what keeps Karpenter from launching a node is not known"),
+        (NODE_OVERLAYS, "whether Karpenter knows the slices is not known"),
+        (WEBHOOKS, "whether the API server asks gpu-slice is not known"),
+        (EVENTS, "what the scheduler and Karpenter say is not known"),
+    ],
+)
+def test_what_may_not_be_read_is_said_and_nothing_is_concluded_from_it(kind: Kind[Any], words: str) -> None:
+    world = World()
+    world.full()
+    world.problems[kind] = f"you may not list {kind.plural}"
+    condition("0/2 nodes are available: 2 Insufficient nvidia.com/mig-1g.5gb.")(world)
+
+    explanation = world.explain()
+
+    assert f"you may not list {kind.plural}: {words}" in explanation.unread
+    assert explanation.cause.id in ("scheduler", "soon")
+
+
+def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
+    world = World()
+    world.around["fleet"] = None
+    world.problems = {NODES: "you may not list nodes", NODE_POOLS: "you may not list nodepools"}
+    condition("0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 Insufficient nvidia.com/mig-1g.5gb.")(
+        world
+    )
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "scheduler"
+    assert "no node has a free nvidia.com/mig-1g.5gb" in explanation.cause.sentence
+    assert explanation.pools == explanation.nodes == explanation.launches == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            'incompatible requirements, label "tier" does not have known values',
+            "selects by tier",
+        ),
+        (
+            "all available instance types exceed limits for nodepool (NodePool=a)",
+            "at its limit",
+        ),
+        ("Failed to schedule pod, no instance type has enough resources", "no instance type with these slices"),
+        ("Pod should schedule on: nodeclaim/a100-x7k2p, node/n", "launching NodeClaim a100-x7k2p"),
+        ("0/4 nodes are available: 1 node(s) had volume node affinity conflict.", "in another zone"),
+        ("something else", ""),
+    ],
+)
+def test_events_are_told_in_the_fleets_words(message: str, words: str) -> None:
+    assert words in in_words(message)
+    assert bool(in_words(message)) == bool(words)
+
+
+def test_a_node_without_the_pools_label_is_found_by_its_slices() -> None:
+    world = World()
+    labels = world.nodes["a100"]["metadata"]["labels"]
+    for key in ("gpu-slice/pool", "karpenter.sh/nodepool", "nvidia.com/gpu"):
+        del labels[key]
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "node-label"
+    assert "--overwrite nvidia.com/gpu=a100" in explanation.cause.cure
+
+
+def test_a_pods_own_selection_is_not_taken_for_the_cause_of_a_limit() -> None:
+    world = World(nodeSelector={"topology.kubernetes.io/zone": "us-east-1b"})
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert [cause.id for cause in explanation.also] == ["node-selector"]
+
+
+def test_affinity_is_matched_with_the_labels_that_a_node_really_has() -> None:
+    for operator, values, holds in (
+        ("In", ["us-east-1a"], True),
+        ("In", ["us-east-1b"], False),
+        ("NotIn", ["us-east-1b"], True),
+        ("Exists", [], True),
+        ("DoesNotExist", [], False),
+    ):
+        term = {"matchExpressions": [expression("topology.kubernetes.io/zone", operator, *values)]}
+        world = World(affinity=required(term))
+        (candidate,) = world.explain().nodes
+        assert (not candidate.causes) == holds, operator
+
+
+def test_what_a_rescue_changed_is_told() -> None:
+    world = World()
+    world.around["changed"] = ("'main': nvidia.com/gpu: 1 was replaced by nvidia.com/mig-1g.5gb: 1",)
+    running(world)
+
+    assert world.explain().changed == world.around["changed"]

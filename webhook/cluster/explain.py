@@ -105,7 +105,9 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         for pool in serving:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
-    causes = ranked(_causes(asked, around, serving, nodes, launches))
+    causes = ranked(_causes(asked, around, serving, nodes, launches)) or [
+        Cause("soon", "Nothing is known that keeps the pod waiting: the scheduler has not spoken of it yet.")
+    ]
     return Explanation(
         title=title,
         asked=value if isinstance(value, str) else "",
@@ -157,8 +159,8 @@ def _causes(
         return
     if refused is not None:
         if refused.id == "denied" and around.fleet is not None and asked.asks:
-            text = "The webhook refuses the pod, and would not if it served the fleet file that is looked at"
-            yield Cause("fleet-newer", f"{text}.", (around.refused,))
+            text = "The webhook refused the pod, and would not by the fleet file that is looked at"
+            yield Cause("fleet-newer", f"{text}: its replicas serve another one, or did then.", (around.refused,))
         yield refused
         return
     if around.wants_none:
@@ -202,10 +204,9 @@ def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
             text = f"The fleet has changed since the pod was created with {record.rpartition(ARROW)[2]} (pools {pools})"
             yield Cause("fleet-changed", f"{text}: today it would be refused.", (str(denial),))
             return
-        if decision.patch:
-            changed = ", ".join(dict.fromkeys(operation["path"] for operation in decision.patch))
-            text = "The fleet has changed since the pod was created, or something changed the pod"
-            yield Cause("fleet-changed", f"{text}: today it would also get {changed}.")
+        if any(operation["path"].startswith("/spec/tolerations") for operation in decision.patch):
+            text = "The pools' taints have changed in the fleet file since the pod was created"
+            yield Cause("fleet-changed", f"{text}: it lacks a toleration that it would get today.")
 
 
 def _waiting(
@@ -261,19 +262,14 @@ def _in_other_words(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
     message = asked.condition("PodScheduled").get("message") or next(
         (each.message for each in said if "scheduler" in each.source), ""
     )
-    if message and asked.exists:
+    if message:
         words = in_words(message)
         yield Cause("scheduler", f"The scheduler finds no node{': ' + words if words else ''}.", (message,))
     for each in said:
         if "karpenter" in each.source and each.reason == "FailedScheduling":
-            yield Cause(
-                "karpenter", f"Karpenter launches no node{': ' + each.words if each.words else ''}.", (each.message,)
-            )
+            words = f": {each.words}" if each.words else ""
+            yield Cause("karpenter", f"Karpenter launches no node{words}.", (each.message,))
             return
-    if asked.exists and not message:
-        yield Cause("soon", "The scheduler has not spoken of the pod yet.")
-    elif not asked.exists:
-        yield Cause("scheduler", "Nothing is known of nodes for it.")
 
 
 def _quotas(snapshot: Snapshot) -> Iterator[str]:

@@ -63,7 +63,7 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
         if claim.get("status") and conditions(claim).get("Initialized", {}).get("status") != "True"
     }
     return [
-        _candidate(asked, node, pool, bound.get(node.metadata.name, ()), node.metadata.name in young)
+        _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
         if (pool := _pool(node, by_name)) is not None
         or (
@@ -85,7 +85,9 @@ def _pool(node: Node, pools: Mapping[str, FleetPool]) -> FleetPool | None:
     return None
 
 
-def _candidate(asked: Asked, node: Node, pool: FleetPool | None, bound: Sequence[Pod], young: bool) -> Candidate:
+def _candidate(
+    asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool], bound: Sequence[Pod], young: bool
+) -> Candidate:
     used: dict[str, Decimal] = {}
     for pod in bound:
         if pod.metadata.name != asked.name or pod.metadata.namespace != asked.namespace:
@@ -94,7 +96,7 @@ def _candidate(asked: Asked, node: Node, pool: FleetPool | None, bound: Sequence
     going = node.metadata.deletion_timestamp is not None or any(
         taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
     )
-    found = ranked(_filters(asked, node, pool, used, bound))
+    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound)])
     free = ", ".join(
         f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
         for name in asked.slices
@@ -102,9 +104,7 @@ def _candidate(asked: Asked, node: Node, pool: FleetPool | None, bound: Sequence
     return Candidate(node.metadata.name, pool.name if pool else "", free, tuple(found), young or going)
 
 
-def _filters(
-    asked: Asked, node: Node, pool: FleetPool | None, used: Mapping[str, Decimal], bound: Sequence[Pod]
-) -> Iterator[Cause]:
+def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
     name = node.metadata.name
     if node.spec.unschedulable and not _tolerated(asked, CORDONED, "", "NoSchedule"):
         text = f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it"
@@ -120,8 +120,7 @@ def _filters(
                 "are to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
             )
             yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
-    yield from _labels(asked, node, pool)
-    yield from _resources(asked, node, pool, used, bound)
+    yield from _labels(asked, node, pool, pools)
 
 
 def _readiness(node: Node) -> Iterator[Cause]:
@@ -138,14 +137,16 @@ def _tolerated(asked: Asked, key: str, value: str, effect: str) -> bool:
     return any(covers(toleration, taint) for toleration in asked.spec.tolerations or ())
 
 
-def _labels(asked: Asked, node: Node, pool: FleetPool | None) -> Iterator[Cause]:
+def _labels(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
     labels, rules = node.metadata.labels, asked.rules
     exact = {key: labels.get(key) for key in sorted(rules.keys())}
-    of_pool = ({POOL_LABEL: pool.name} | dict(pool.labels)) if pool else {}
+    of_pools = {
+        pair for each in ([pool] if pool else pools) for pair in (*each.labels.items(), (POOL_LABEL, each.name))
+    }
     for key, value in sorted(rules.selector.items()):
         if exact[key] != value:
             has = f"has {key}={exact[key]}" if exact[key] is not None else f"lacks the label {key}"
-            ours = of_pool.get(key) == value or (pool is None and key == POOL_LABEL)
+            ours = (key, value) in of_pools
             text = f"Node {node.metadata.name} {has}, and the pod selects {key}={value}"
             cure = f"If the fleet file is right: kubectl label node {node.metadata.name} --overwrite {key}={value}"
             yield (
