@@ -25,7 +25,8 @@ from webhook.draw import bars, blocks, layout, node, placements, request
 from webhook.draw.node import Use
 from webhook.draw.svg import PALETTE, STYLE, WIDTH
 from webhook.fleet.pool import MigOffer, Pool
-from webhook.slices.catalogue import Gpu, GpuProfile
+from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile
 from webhook.slices.layout import place
 
 ROOT = Path(__file__).parents[2]
@@ -118,6 +119,38 @@ def test_every_layout_of_every_gpu_can_be_drawn(data: st.DataObject) -> None:
     part = {each: data.draw(st.integers(0, count)) for each, count in whole.items()}
     if wanted := {each: count for each, count in part.items() if count}:
         check_layout(pool_of(gpu, wanted))
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> Gpu:
+    """A GPU as a fleet may add it: any numbers, and profiles that begin anywhere."""
+    compute, memory = draw(st.integers(1, 12)), draw(st.integers(1, 100))
+    roles, profiles = {}, {}
+    for number in range(draw(st.integers(1, 3))):
+        size = draw(st.integers(1, memory))
+        roles[f"r{number}"] = {
+            "computeSlices": draw(st.integers(1, compute)),
+            "most": draw(st.integers(1, 20)),
+            "starts": draw(st.lists(st.integers(0, memory - size), min_size=1, max_size=6, unique=True)),
+            "size": size,
+        }
+        profiles[f"r{number}"] = {"name": f"{number + 1}g.{number + 1}gb"}
+    geometry = {"source": "x", "computeSlices": compute, "memorySlices": memory, "roles": roles}
+    added = {"geometries": {"g": geometry}, "gpus": {"own": {"source": "x", "geometry": "g", "profiles": profiles}}}
+    return Catalogue.build(files.catalogue().file, CatalogueFile.model_validate(added)).gpus["own"]
+
+
+@unhurried
+@given(geometries(), st.lists(st.integers(0, 4), min_size=3, max_size=3))
+def test_every_layout_of_a_fleets_own_gpu_can_be_drawn(gpu: Gpu, counts: list[int]) -> None:
+    wanted = {each: count for each, count in zip(gpu.profiles, counts, strict=False) if count}
+    if not wanted or place(gpu, wanted) is None:
+        return
+    pool = pool_of(gpu, wanted)
+    if gpu.memory_slices <= layout.FINEST:
+        check_layout(pool)
+    else:
+        assert "too fine to draw" in parse(layout.draw(pool))[-1].text
 
 
 @unhurried
