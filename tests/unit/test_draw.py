@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -125,16 +126,26 @@ def test_every_layout_of_every_gpu_can_be_drawn(data: st.DataObject) -> None:
 def geometries(draw: st.DrawFn) -> Gpu:
     """A GPU as a fleet may add it: any numbers, and profiles that begin anywhere."""
     compute, memory = draw(st.integers(1, 12)), draw(st.integers(1, 100))
-    roles, profiles = {}, {}
-    for number in range(draw(st.integers(1, 3))):
-        size = draw(st.integers(1, memory))
-        roles[f"r{number}"] = {
-            "computeSlices": draw(st.integers(1, compute)),
-            "most": draw(st.integers(1, 20)),
-            "starts": draw(st.lists(st.integers(0, memory - size), min_size=1, max_size=6, unique=True)),
-            "size": size,
-        }
-        profiles[f"r{number}"] = {"name": f"{number + 1}g.{number + 1}gb"}
+    sizes = draw(st.lists(st.integers(1, max(1, memory // 4)), min_size=1, max_size=3))
+    return own_gpu(
+        compute,
+        memory,
+        [
+            {
+                "computeSlices": draw(st.integers(1, max(1, compute // 4))),
+                "most": draw(st.integers(1, 20)),
+                "starts": draw(st.lists(st.integers(0, memory - size), min_size=1, max_size=6, unique=True)),
+                "size": size,
+            }
+            for size in sizes
+        ],
+    )
+
+
+def own_gpu(compute: int, memory: int, entries: list[dict[str, Any]]) -> Gpu:
+    """A GPU of a fleet's own with these roles."""
+    roles = {f"r{number}": entry for number, entry in enumerate(entries)}
+    profiles = {f"r{number}": {"name": f"{number + 1}g.{number + 1}gb"} for number in range(len(entries))}
     geometry = {"source": "x", "computeSlices": compute, "memorySlices": memory, "roles": roles}
     added = {"geometries": {"g": geometry}, "gpus": {"own": {"source": "x", "geometry": "g", "profiles": profiles}}}
     return Catalogue.build(files.catalogue().file, CatalogueFile.model_validate(added)).gpus["own"]
@@ -151,6 +162,21 @@ def test_every_layout_of_a_fleets_own_gpu_can_be_drawn(gpu: Gpu, counts: list[in
         check_layout(pool)
     else:
         assert "too fine to draw" in parse(layout.draw(pool))[-1].text
+
+
+@pytest.mark.parametrize(
+    ("compute", "memory", "starts", "size", "count"),
+    [
+        pytest.param(2, 4, [0, 1, 2, 3], 1, 2, id="two compute slices over the first half of the memory"),
+        pytest.param(2, 5, [0, 4], 1, 2, id="memory that begins where no compute slice is"),
+        pytest.param(4, 2, [0, 1], 1, 2, id="more compute slices than memory slices"),
+    ],
+)
+def test_compute_slices_never_overlap_and_never_leave_the_gpu(
+    compute: int, memory: int, starts: list[int], size: int, count: int
+) -> None:
+    role = {"computeSlices": 1, "most": count, "starts": starts, "size": size}
+    check_layout(pool_of(gpu := own_gpu(compute, memory, [role]), {gpu.profiles[0]: count}))
 
 
 @unhurried
@@ -173,6 +199,12 @@ def test_the_pods_own_slices_are_marked_with_a_word_and_not_by_colour_alone() ->
     assert marked == ["1g.5gb, 4.75 GiB, this pod"] * 2
     assert [line.text for line in root.iter(f"{SVG}text") if "▲" in line.text] == ["▲ this pod", "▲"]
     assert "The pod has 2 of the 2 × 1g.5gb." in root[1].text
+
+
+def test_of_several_equal_slices_only_as_many_are_marked_as_the_pod_has() -> None:
+    root = parse(layout.draw(files.fleet_at(None).pools[0], highlight="nvidia.com/mig-1g.5gb"))
+    assert len([group for group in root.iter(f"{SVG}g") if "marked" in group[1].get("class")]) == 1
+    assert "The pod has 1 of the 7 × 1g.5gb." in root[1].text
 
 
 def test_a_resource_that_the_pool_does_not_have_marks_nothing() -> None:
