@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import jsonpatch
 import msgspec
 import pytest
@@ -17,6 +19,8 @@ import pytest
 from tests.cluster.nodes import node as node_of
 from tests.pods import container, expression, fleet_of, plan, pod_of, required
 from tests.rendering import documents_of
+from webhook.cli.explained import as_json, exit_code, short, table
+from webhook.cli.terminal import echo
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import CAUSES, FINE, WAITS
 from webhook.cluster.events import Said, in_words
@@ -39,7 +43,8 @@ from webhook.cluster.objects import (
 from webhook.cluster.snapshot import Listing, Snapshot
 
 Document = dict[str, Any]
-PAGE = Path(__file__).parents[2] / "docs" / "causes.md"
+README = Path(__file__).parents[2] / "README.md"
+PAGE = README.parent / "docs" / "causes.md"
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 BEFORE = "2026-11-25T10:00:00Z"
 SLICE = "nvidia.com/mig-1g.5gb"
@@ -768,3 +773,74 @@ def test_what_a_rescue_changed_is_told() -> None:
     running(world)
 
     assert world.explain().changed == world.around["changed"]
+
+
+def printed(explanation: Explanation, output: str) -> str:
+    """What the command prints, without colours."""
+    lines = {"table": table, "short": short}[output](explanation)
+    return "".join(f"{click.unstyle(text)}\n" for text in lines)
+
+
+def without_its_overlay() -> Explanation:
+    world = World()
+    world.full()
+    world.overlays.clear()
+    world.says("karpenter", "Failed to schedule pod, no instance type has enough resources")
+    return world.explain()
+
+
+def test_the_readme_shows_an_explanation_as_it_is_printed() -> None:
+    (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", README.read_text(), re.DOTALL)
+
+    assert block == printed(without_its_overlay(), "table")
+
+
+def test_the_short_form_is_the_cause_and_the_cure() -> None:
+    title, sentence, cure = printed(without_its_overlay(), "short").splitlines()
+
+    assert title == "× Pod team-a/notebook [overlay-missing]"
+    assert sentence == without_its_overlay().cause.sentence
+    assert cure.startswith("What to do: The platform team: gpu-slice render --only node-overlays | kubectl apply")
+
+
+def test_programs_get_ids_sentences_cures_and_all_tables() -> None:
+    found = as_json(without_its_overlay())
+
+    assert json.loads(json.dumps(found)) == found
+    assert found["cause"]["id"] == "overlay-missing"
+    assert found["cause"]["docs"] == "docs/causes.md#overlay-missing"
+    assert [pool["serves"] for pool in found["pools"]] == [True, False]
+    assert found["nodes"][0]["causes"][0]["id"] == "slices-in-use"
+    assert found["nodePools"][0]["causes"][0]["id"] == "overlay-missing"
+    assert found["events"][0]["words"] == "Karpenter knows no instance type with these slices"
+    assert found["couldNotLook"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (running, 0),
+        (taint, 1),
+        (lambda world: world.problems.update({NODES: "you may not list nodes", NODE_POOLS: "nor nodepools"}), 3),
+    ],
+    ids=["it runs", "it waits", "nothing could be looked at"],
+)
+def test_the_exit_code_says_whether_it_has_its_slice(change: Callable[[World], object], code: int) -> None:
+    world = World()
+    change(world)
+
+    assert exit_code(world.explain()) == code
+
+
+def test_nothing_that_others_wrote_controls_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": "a\x1b[31m", "effect": "NoSchedule"})
+    world.says("default-scheduler", "\x1b]0;title\x07::error::")
+
+    for text in table(world.explain()):
+        echo(text)
+
+    printed_text = capsys.readouterr().out
+    assert "\x1b]0" not in click.unstyle(printed_text)
+    assert "\x07" not in printed_text
+    assert "\\x1b]0;title" in printed_text

@@ -33,15 +33,16 @@ def run(reader: Reader, name: str, output: str, fleet_path: Path | None, own: st
         raise CouldNotLook(str(error)) from None
     explanations = [explain(each.title, each.asked, each.around) for each in found]
     if output == "json":
-        echo(json.dumps([_json(each) for each in explanations], indent=2, ensure_ascii=False))
-        return max(map(_code, explanations))
+        echo(json.dumps([as_json(each) for each in explanations], indent=2, ensure_ascii=False))
+        return max(map(exit_code, explanations))
     for number, each in enumerate(explanations):
-        for text in (*([""] if number else []), *(_short(each) if output == "short" else _table(each))):
+        for text in (*([""] if number else []), *(short(each) if output == "short" else table(each))):
             echo(text)
-    return max(map(_code, explanations))
+    return max(map(exit_code, explanations))
 
 
-def _code(explanation: Explanation) -> int:
+def exit_code(explanation: Explanation) -> int:
+    """`UNREAD` if the cause may be in what could not be looked at."""
     if explanation.cause.fine:
         return YES
     return UNREAD if explanation.cause.id in ("scheduler", "karpenter", "soon") and explanation.unread else NO
@@ -95,7 +96,8 @@ def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: 
         raise CouldNotLook(f"{path}: there is no pod and no workload in it")
 
 
-def _json(explanation: Explanation) -> dict[str, Any]:
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """For programs: everything."""
     return {
         "title": explanation.title,
         "cause": _cause(explanation.cause),
@@ -122,7 +124,8 @@ def _cause(cause: Cause) -> dict[str, Any]:
             "quotes": list(cause.quotes)}  # fmt: skip
 
 
-def _short(explanation: Explanation) -> Iterator[str]:
+def short(explanation: Explanation) -> Iterator[str]:
+    """The cause, the cure, and what could not be looked at."""
     cause = explanation.cause
     mark = line("×", fg="red", bold=True)
     if cause.fine or cause.waits:
@@ -135,9 +138,10 @@ def _short(explanation: Explanation) -> Iterator[str]:
         yield line(line("not looked at", fg="yellow"), f": {text}")
 
 
-def _table(explanation: Explanation) -> Iterator[str]:
+def table(explanation: Explanation) -> Iterator[str]:
+    """The same with everything behind it."""
     cause = explanation.cause
-    yield from _short(explanation)
+    yield from short(explanation)
     yield from (f'  "{quote}"' for quote in cause.quotes if quote)
     if not cause.fine:
         yield f"More: {cause.anchor}"

@@ -120,9 +120,9 @@ def without_annotation(asked: Asked, misplaced: Sequence[str], fleet: Fleet | No
 def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
     """What the API server's refusal of a pod means."""
     quotes = (message,)
-    if match := re.search(rf'admission webhook "{re.escape(WEBHOOK)}" denied the request: (.*)', message, re.DOTALL):
+    if match := re.search(r'admission webhook "[\w.-]*gpu-slice\.io" denied the request: (.*)', message, re.DOTALL):
         return Cause("denied", f"gpu-slice refuses the pod: {match[1].strip()}")
-    if re.search(r"failed calling webhook \"[\w.]*gpu-slice\.io\"", message):
+    if re.search(r'failed calling webhook "[\w.-]*gpu-slice\.io"', message):
         why = message.rpartition(": ")[2]
         if _CERTIFICATE.search(message):
             text = f"The API server does not trust the webhook's certificate ({why}), so it refuses the pod"
