@@ -206,6 +206,10 @@ def foreign_overlay(world: World) -> None:
     world.overlays.append(other)
 
 
+def elsewhere(world: World) -> None:
+    world.overlays[0]["spec"]["requirements"].append(expression("team", "In", "a"))
+
+
 def class_condition(status: str, reason: str = "") -> Callable[[World], None]:
     def change(world: World) -> None:
         world.classes[0]["status"]["conditions"] = [
@@ -402,7 +406,7 @@ BROKEN = [
             )
         ),
         "slices-not-registered",
-        "never got its slices",
+        "registered no slices",
         id="uncut",
     ),
     pytest.param(
@@ -557,7 +561,7 @@ BROKEN = [
     pytest.param(
         lambda w: w.pod["status"].update(phase="Failed", reason="UnexpectedAdmissionError", message="Allocate"),
         "node-refused",
-        "no free slice",
+        "nothing free",
         id="the kubelet refused it",
     ),
     pytest.param(
@@ -569,6 +573,72 @@ BROKEN = [
         "launchable",
         "launching a node of NodePool a100",
         id="launched",
+    ),
+    pytest.param(
+        full_and(elsewhere), "overlay-differs", "a100-8-gpus selects other nodes", id="an overlay for nothing"
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.claim(
+                BEFORE,
+                Launched=("True", "", ""),
+                Registered=("True", "", ""),
+                Initialized=("Unknown", "StartupTaintsExist", "cilium"),
+            )
+        ),
+        "node-not-initialized",
+        "nobody removes its startup taint",
+        id="a startup taint that stays",
+    ),
+    pytest.param(
+        lambda w: w.pod["status"].update(phase="Failed", reason=f"OutOf{SLICE}", message="Node didn't have enough"),
+        "node-refused",
+        "nothing free",
+        id="it named its node",
+    ),
+    pytest.param(
+        lambda w: w.pod["spec"].update(
+            affinity=required({"matchFields": [expression("metadata.name", "In", "cpu-1")]})
+        ),
+        "daemon-set",
+        "placed it on node cpu-1",
+        id="of a DaemonSet, on a node without slices",
+    ),
+    pytest.param(
+        lambda w: w.pod["spec"].update(tolerations=[]), "fleet-changed", "lacks a toleration", id="toleration stripped"
+    ),
+    pytest.param(
+        lambda w: (
+            w.node_pools[0]["spec"]["template"]["spec"]["requirements"][0].update(values=["g5.xlarge"]) or w.full()
+        ),
+        "node-pool-differs",
+        "another node.kubernetes.io/instance-type",
+        id="a NodePool of other instances",
+    ),
+    pytest.param(
+        full_and(lambda w: w.says("karpenter", "Failed to schedule pod, no instance type has enough resources")),
+        "karpenter",
+        "no type of node with these slices and resources",
+        id="Karpenter knows better",
+    ),
+    pytest.param(
+        condition("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports."),
+        "scheduler",
+        "a port",
+        id="a port that is taken",
+    ),
+    pytest.param(lambda w: None, "soon", "Node a100-1 has 56 of 56", id="just created"),
+    pytest.param(
+        lambda w: w.around.update(wants_none="it is suspended (spec.suspend)"),
+        "no-pods-wanted",
+        "suspended",
+        id="suspended",
+    ),
+    pytest.param(
+        refused('failed calling webhook "pods.gpu-slice.io": no endpoints available for service "webhook"'),
+        "webhook-unreachable",
+        "the webhook that answers is not there",
+        id="the webhook is gone",
     ),
 ]
 
@@ -719,7 +789,7 @@ def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
             "all available instance types exceed limits for nodepool (NodePool=a)",
             "at its limit",
         ),
-        ("Failed to schedule pod, no instance type has enough resources", "no instance type with these slices"),
+        ("Failed to schedule pod, no instance type has enough resources", "no type of node with these slices"),
         ("Pod should schedule on: nodeclaim/a100-x7k2p, node/n", "launching NodeClaim a100-x7k2p"),
         ("0/4 nodes are available: 1 node(s) had volume node affinity conflict.", "in another zone"),
         ("something else", ""),
@@ -812,7 +882,7 @@ def test_programs_get_ids_sentences_cures_and_all_tables() -> None:
     assert [pool["serves"] for pool in found["pools"]] == [True, False]
     assert found["nodes"][0]["causes"][0]["id"] == "slices-in-use"
     assert found["nodePools"][0]["causes"][0]["id"] == "overlay-missing"
-    assert found["events"][0]["words"] == "Karpenter knows no instance type with these slices"
+    assert found["events"][0]["words"] == "Karpenter knows no type of node with these slices and resources"
     assert found["couldNotLook"] == []
 
 

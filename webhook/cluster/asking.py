@@ -126,8 +126,9 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
         why = message.rpartition(": ")[2]
         if _CERTIFICATE.search(message):
             text = f"The API server does not trust the webhook's certificate ({why}), so it refuses the pod"
-            return Cause("certificate", f"{text}{_keeper(snapshot, own)}.", quotes)
-        return Cause("webhook-unreachable", f"The API server gets no answer from gpu-slice ({why}).", quotes)
+            return Cause("certificate", f"{text}{_missing('keeper', 'would correct it', snapshot, own)}.", quotes)
+        text = f"The API server gets no answer from gpu-slice ({why}), so it refuses the pod"
+        return Cause("webhook-unreachable", f"{text}{_missing('webhook', 'answers', snapshot, own)}.", quotes)
     if match := re.search(r"exceeded quota: ([\w.-]+), requested: (\S+), used: (\S+), limited: (\S+)", message):
         name, requested, used, limited = (part.rstrip(",") for part in match.groups())
         text = f"ResourceQuota {name} refuses the pod: it asks for {requested}, {used} is used"
@@ -147,15 +148,11 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
     return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())
 
 
-def _keeper(snapshot: Snapshot, own: str) -> str:
-    listing = snapshot.of(DEPLOYMENTS)
-    keeper = snapshot.named(DEPLOYMENTS, "keeper", own)
-    if keeper is None:
-        return (
-            ""
-            if listing.problem
-            else f", and the keeper that would correct it is not there (Deployment keeper in {own})"
-        )
-    if not (keeper.get("status") or {}).get("availableReplicas"):
-        return ", and the keeper that would correct it does not run"
+def _missing(name: str, does: str, snapshot: Snapshot, own: str) -> str:
+    """The end of a sentence, if a Deployment of ours is not there or does not run."""
+    deployment = snapshot.named(DEPLOYMENTS, name, own)
+    if deployment is None:
+        return "" if snapshot.of(DEPLOYMENTS).problem else f", and the {name} that {does} is not there (in {own})"
+    if not (deployment.get("status") or {}).get("availableReplicas"):
+        return f", and the {name} that {does} does not run"
     return ""

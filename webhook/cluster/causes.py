@@ -125,6 +125,10 @@ CAUSES: dict[str, Kind] = {
         "The pod's node is not ready any more",
         "Kubernetes gives the pod up after some minutes and its workload makes another; look at the node.",
     ),
+    "daemon-set": Kind(
+        "The pod's DaemonSet placed it on a node without slices, before gpu-slice saw it",
+        "Write the pool's nodeSelector and toleration into the DaemonSet's template: gpu-slice preview says which.",
+    ),
     # A node could take the pod.
     "two-plugins": Kind(
         "Two device plugins run on a node, and count its GPUs twice",
@@ -220,6 +224,10 @@ CAUSES: dict[str, Kind] = {
         "A node was launched for the pool and never got its slices",
         "The platform team: see that the device plugin runs on that node, and read its log.",
     ),
+    "node-not-initialized": Kind(
+        "A node was launched for the pool and does not become ready for pods",
+        "The platform team: kubectl describe node, and remove what the sentence names or see what should have.",
+    ),
     "node-not-registered": Kind(
         "An instance was launched for the pool and does not become a node",
         "The platform team: most often its GPUs could not be cut. Look for gpu-slice-cut in the instance's console "
@@ -246,8 +254,8 @@ CAUSES: dict[str, Kind] = {
         "The pod's topology spread or pod (anti-)affinity leaves no node",
         "Relax it, for example with whenUnsatisfiable: ScheduleAnyway.",
     ),
-    "scheduler": Kind("The scheduler finds no node for a reason of its own", "Read the message below."),
     "karpenter": Kind("Karpenter launches nothing for a reason of its own", "Read the message below."),
+    "scheduler": Kind("The scheduler finds no node for a reason of its own", "Read the message below."),
     "soon": Kind("Nothing is known that keeps the pod waiting", "Wait a minute and ask again."),
     # It is as it should be.
     "running": Kind("The pod runs and has its slice", "Nothing."),

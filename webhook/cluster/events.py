@@ -21,7 +21,7 @@ _WORDS = (
     (r"Pod should schedule on: node/(\S+)", r"Karpenter expects it on node \1"),
     (r"exceed limits|limits have been exhausted", "a NodePool is at its limit"),
     (r"label \"([^\"]+)\" does not have known values", r"the pod selects by \1, which no new node has"),
-    (r"no instance type has enough resources", "Karpenter knows no instance type with these slices"),
+    (r"no instance type has enough resources", "Karpenter knows no type of node with these slices and resources"),
     (r"did not tolerate taint", "the pod does not tolerate the taint of a NodePool"),
     (r"filtered out all available instance types", "no NodePool has an instance type that may be launched"),
     (r"no nodepools found", "no NodePool is ready"),

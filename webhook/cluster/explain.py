@@ -6,7 +6,7 @@ It asks the webhook's own functions what the pod gets, so that it cannot disagre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
@@ -14,12 +14,13 @@ from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import not_asked, refusal, without_annotation
 from webhook.cluster.causes import Cause, ranked
-from webhook.cluster.events import Said, in_words
+from webhook.cluster.events import Said
 from webhook.cluster.launching import obstacles
-from webhook.cluster.objects import NODE_POOLS, NODES, QUOTAS, WEBHOOKS, Document
+from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
-from webhook.cluster.state import bound, ended, gated, passed_over
+from webhook.cluster.state import bound, ended, gated
+from webhook.cluster.waiting import Launch, in_other_words, waiting
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
@@ -35,15 +36,6 @@ class Served:
     """Why it does not serve the pod; empty if it does."""
     weight: int
     """Of several pools, Karpenter launches a node of the one with the largest; 0 for existing nodes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A NodePool of a pool that serves the pod."""
-
-    node_pool: str
-    causes: tuple[Cause, ...]
-    """What keeps Karpenter from launching a node of it; empty: nothing that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +97,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         for pool in serving:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
-    causes = ranked(_causes(asked, around, serving, nodes, launches)) or [
-        Cause("soon", "Nothing is known that keeps the pod waiting: the scheduler has not spoken of it yet.")
-    ]
+    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(in_other_words(asked, around.said))
     return Explanation(
         title=title,
         asked=value if isinstance(value, str) else "",
@@ -186,7 +176,7 @@ def _causes(
     yield from waits
     if waits:
         return
-    yield from _waiting(asked, around, serving, nodes, launches)
+    yield from waiting(asked, around.snapshot, around.said, serving, nodes, launches)
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
@@ -205,71 +195,8 @@ def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
             yield Cause("fleet-changed", f"{text}: today it would be refused.", (str(denial),))
             return
         if any(operation["path"].startswith("/spec/tolerations") for operation in decision.patch):
-            text = "The pools' taints have changed in the fleet file since the pod was created"
-            yield Cause("fleet-changed", f"{text}: it lacks a toleration that it would get today.")
-
-
-def _waiting(
-    asked: Asked, around: Around, serving: Sequence[Pool], nodes: Sequence[Candidate], launches: Sequence[Launch]
-) -> Iterator[Cause]:
-    """Why a pod waits for a node, or whether one that does not exist yet would have to."""
-    free = [node for node in nodes if not node.causes and not node.coming]
-    launchable = [launch.node_pool for launch in launches if not launch.causes]
-    looked = not around.snapshot.of(NODES).problem and not around.snapshot.of(NODE_POOLS).problem
-    if not asked.exists and free:
-        yield Cause("served", f"It would be admitted, and node {free[0].name} has {free[0].free} free.")
-        return
-    if not asked.exists and launchable and looked:
-        text = "It would be admitted, and nothing keeps Karpenter from launching a node"
-        yield Cause("launchable", f"{text} of NodePool {launchable[0]}.")
-        return
-    if free:
-        yield from passed_over(asked)
-        yield Cause(
-            "soon", f"Node {free[0].name} has {free[0].free} free, and nothing that is known keeps the pod off."
-        )
-    yield from _of_nodes(nodes, launchable)
-    for launch in launches:
-        yield from launch.causes
-    for pool in serving if looked else ():
-        if pool.entry.nodes == "existing" and not any(node.pool == pool.name for node in nodes):
-            yield Cause(
-                "no-nodes", f"Pool {pool.name} has no node: none carries its labels (gpu-slice/pool={pool.name})."
-            )
-    if launchable and looked:
-        yield Cause("soon", f"Nothing that is known keeps Karpenter from launching a node of NodePool {launchable[0]}.")
-    yield from _in_other_words(asked, around.said)
-
-
-def _of_nodes(nodes: Sequence[Candidate], launchable: Sequence[str]) -> Iterator[Cause]:
-    """What keeps the pod off the nodes, each kind once.  Full nodes do not matter where Karpenter launches another."""
-    by_id: dict[str, list[Cause]] = {}
-    for node in nodes:
-        if not node.coming:
-            full = [cause for cause in node.causes if cause.id == "slices-in-use"]
-            for cause in full or node.causes:
-                by_id.setdefault(cause.id, []).append(cause)
-    for id, causes in by_id.items():
-        if id == "slices-in-use" and launchable:
-            continue
-        first, more = causes[0], len(causes) - 1
-        also = f", and {more} more node{'s' if more > 1 else ''} likewise." if more else "."
-        yield replace(first, sentence=first.sentence.removesuffix(".") + also)
-
-
-def _in_other_words(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
-    """What the scheduler and Karpenter say themselves, as the last resort."""
-    message = asked.condition("PodScheduled").get("message") or next(
-        (each.message for each in said if "scheduler" in each.source), ""
-    )
-    if message:
-        words = in_words(message)
-        yield Cause("scheduler", f"The scheduler finds no node{': ' + words if words else ''}.", (message,))
-    for each in said:
-        if "karpenter" in each.source and each.reason == "FailedScheduling":
-            words = f": {each.words}" if each.words else ""
-            yield Cause("karpenter", f"Karpenter launches no node{words}.", (each.message,))
-            return
+            text = "The pod lacks a toleration that its pools need"
+            yield Cause("fleet-changed", f"{text}: their taints were changed since, or another webhook removed it.")
 
 
 def _quotas(snapshot: Snapshot) -> Iterator[str]:

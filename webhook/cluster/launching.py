@@ -6,22 +6,20 @@ Source: Karpenter v1.15.0 ``pkg/controllers/provisioning/scheduling``, ``nodecla
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.admission.tolerations import covers
+from webhook.cluster import overlays
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
 from webhook.cluster.objects import (
-    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
-    NODE_OVERLAYS,
     NODE_POOLS,
     Document,
     conditions,
@@ -35,9 +33,6 @@ from webhook.fleet.pool import Taint as PoolTaint
 LATE = timedelta(minutes=10)
 """After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
 
-GATE = "NodeOverlay"
-_TYPE = "node.kubernetes.io/instance-type"
-
 _CLASS_REASONS = {
     "SubnetsNotFound": "no subnet in AWS matches its selector",
     "SecurityGroupsNotFound": "no security group in AWS matches its selector",
@@ -47,6 +42,14 @@ _CLASS_REASONS = {
     "CreateLaunchTemplateAuthCheckFailed": "Karpenter's role may not call ec2:CreateLaunchTemplate",
     "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
 }
+
+_INITIALIZED = {
+    "ResourceNotRegistered": "its device plugin has registered no slices",
+    "StartupTaintsExist": "nobody removes its startup taint",
+    "KnownEphemeralTaintsExist": "it still has a taint of a node that starts",
+    "NodeNotReady": "its kubelet is not ready",
+}
+"""Why a node is not initialized.  Source: ``pkg/controllers/nodeclaim/lifecycle/initialization.go``."""
 
 _NO_LAUNCH = (
     (
@@ -94,7 +97,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
-    yield from _overlays(asked, pool, node_pool, snapshot, said)
+    yield from overlays.obstacles(asked, pool, node_pool, snapshot, said)
     yield from _limits(pool, node_pool)
     yield from _rules(asked, pool, node_pool)
     yield from _failures(name, said)
@@ -104,18 +107,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    for deployment in _deployments(snapshot):
+    for deployment in overlays.deployments(snapshot):
         if not (deployment.get("status") or {}).get("availableReplicas"):
             yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
-
-
-def _deployments(snapshot: Snapshot) -> list[Document]:
-    return [
-        each
-        for each in snapshot.items(DEPLOYMENTS)
-        if (each["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "karpenter"
-        or each["metadata"]["name"] == "karpenter"
-    ]
 
 
 def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
@@ -153,103 +147,6 @@ def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
     reasons = [_CLASS_REASONS.get(each.get("reason", ""), each.get("reason", "")) for each in failed]
     quotes = tuple(f"{each.get('reason', '')}: {each.get('message', '')}" for each in failed)
     return Cause("node-class-not-ready", f"{whose}: {', '.join(dict.fromkeys(reasons))}.", quotes)
-
-
-def _overlays(
-    asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]
-) -> Iterator[Cause]:
-    listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
-    if not listing.installed:
-        text = f"Karpenter does not know that new nodes of NodePool {name} will have slices"
-        yield Cause(
-            "overlay-missing", f"{text}: this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)."
-        )
-        return
-    if listing.problem:
-        return
-    fitting = [each for each in listing.items if any(map(_selects(each, node_pool), pool.entry.instance_types))]
-    for resource, need in asked.slices.items():
-        promising = [each for each in fitting if resource in (each["spec"].get("capacity") or {})]
-        unknown = f"Karpenter does not know that new nodes of NodePool {name} will have {resource}"
-        if not promising:
-            why = (
-                f"NodeOverlay {_name(fitting[0])} does not say so"
-                if fitting
-                else "there is no NodeOverlay that says so"
-            )
-            yield Cause("overlay-differs" if fitting else "overlay-missing", f"{unknown}: {why}.")
-            return
-        if off := _gate(listing.items, snapshot, said):
-            yield Cause("gate-off", f"{unknown}: {off}.")
-            return
-        good = [each for each in promising if not _refused(each)]
-        winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, _name(each)), default=None)
-        promised = quantity(winner["spec"]["capacity"][resource]) if winner is not None else Decimal()
-        if promised >= need:
-            continue
-        refused = [each for each in promising if _refused(each)]
-        if refused:
-            conflicts = "onflict" in _refused(refused[0])
-            why = "it conflicts with another of the same weight" if conflicts else "it is not valid"
-            text = f"{unknown}: it refuses NodeOverlay {_name(refused[0])}, because {why}"
-            yield Cause("overlay-refused", f"{text}.", (_refused(refused[0]),))
-        elif winner is not None:
-            text = f"NodeOverlay {_name(winner)} tells Karpenter that new nodes of NodePool {name} have {promised:f}"
-            fleets = pool.largest.capacity.get(resource, 0)
-            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
-        return
-
-
-def _name(document: Document) -> str:
-    return str(document["metadata"]["name"])
-
-
-def _selects(overlay: Document, node_pool: Document) -> Any:
-    template = node_pool["spec"]["template"].get("metadata") or {}
-    labels = {**(template.get("labels") or {}), "karpenter.sh/nodepool": node_pool["metadata"]["name"]}
-
-    def selects(instance_type: str) -> bool:
-        known = labels | {_TYPE: instance_type}
-        return all(
-            expression_could_hold(Expression(each["key"], each["operator"], each.get("values")), known)
-            and (each["key"] in known or each["key"] in WELL_KNOWN or each["operator"] in ("NotIn", "DoesNotExist"))
-            for each in overlay["spec"].get("requirements") or ()
-        )
-
-    return selects
-
-
-def _refused(overlay: Document) -> str:
-    for kind in ("ValidationSucceeded", "Ready"):
-        condition = conditions(overlay).get(kind, {})
-        if condition.get("status") == "False":
-            return f"{condition.get('reason', '')}: {condition.get('message', '')}"
-    return ""
-
-
-def _gate(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> str:
-    """Why Karpenter seems not to read overlays; empty if it seems to."""
-    for deployment in _deployments(snapshot):
-        given = gates(deployment)
-        if GATE not in given or given[GATE] != "true":
-            return f"its feature gate {GATE} is off"
-    created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
-    settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
-    settled = settled or any("no instance type has enough resources" in each.message for each in said)
-    if settled and not any(map(conditions, overlays)):
-        return f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)"
-    return ""
-
-
-def gates(deployment: Document) -> Mapping[str, str]:
-    """The feature gates that Karpenter's Deployment sets."""
-    texts = []
-    for container in deployment["spec"]["template"]["spec"].get("containers") or ():
-        texts += [each.get("value") or "" for each in container.get("env") or () if each["name"] == "FEATURE_GATES"]
-        arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
-        texts += [each.partition("=")[2] for each in arguments if each.startswith("--feature-gates=")]
-    pairs = (part.partition("=") for text in texts for part in text.split(","))
-    return {key.strip(): value.strip().lower() for key, _, value in pairs}
 
 
 def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
@@ -335,7 +232,9 @@ def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tup
         if missing == "Launched" and condition.get("reason") not in (None, "", "AwaitingReconciliation"):
             cause = Cause("launch-failed", f"AWS refuses it: {whose} cannot be launched.", (quote,))
         elif age > LATE and missing == "Initialized":
-            cause = Cause("slices-not-registered", f"{whose} is a node that never got its slices.", (quote,))
+            words = _INITIALIZED.get(condition.get("reason", ""), condition.get("reason", ""))
+            id = "slices-not-registered" if "slices" in words else "node-not-initialized"
+            cause = Cause(id, f"{whose} is a node that takes no pods yet: {words}.", (quote,))
         elif age > LATE:
             cause = Cause("node-not-registered", f"{whose} was launched and has not become a node.", (quote,))
         else:

@@ -51,7 +51,12 @@ class Candidate:
 
 def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, snapshot: Snapshot) -> list[Candidate]:
     """The nodes of *pools*, and those of no pool of *fleet* with what the pod asks for, by name."""
-    others = {pool.name for pool in fleet.pools} if fleet is not None else set()
+    others = {
+        pool.name
+        for pool in (fleet.pools if fleet is not None else ())
+        if asked.slices.keys() & pool.largest.capacity.keys()
+    }
+    all_pods = not snapshot.of(PODS).problem
     bound: dict[str, list[Pod]] = {}
     for pod in snapshot.items(PODS):
         if pod.spec.node_name and not pod.ended:
@@ -63,7 +68,7 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
         if claim.get("status") and conditions(claim).get("Initialized", {}).get("status") != "True"
     }
     return [
-        _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young)
+        _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young, all_pods)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
         if (pool := _pool(node, by_name)) is not None
         or (
@@ -86,7 +91,13 @@ def _pool(node: Node, pools: Mapping[str, FleetPool]) -> FleetPool | None:
 
 
 def _candidate(
-    asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool], bound: Sequence[Pod], young: bool
+    asked: Asked,
+    node: Node,
+    pool: FleetPool | None,
+    pools: Sequence[FleetPool],
+    bound: Sequence[Pod],
+    young: bool,
+    all_pods: bool,
 ) -> Candidate:
     used: dict[str, Decimal] = {}
     for pod in bound:
@@ -96,7 +107,7 @@ def _candidate(
     going = node.metadata.deletion_timestamp is not None or any(
         taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
     )
-    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound)])
+    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)])
     free = ", ".join(
         f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
         for name in asked.slices
@@ -187,7 +198,7 @@ def expected(node: Node, pool: FleetPool) -> Mapping[str, int]:
 
 
 def _resources(
-    asked: Asked, node: Node, pool: FleetPool | None, used: Mapping[str, Decimal], bound: Sequence[Pod]
+    asked: Asked, node: Node, pool: FleetPool | None, used: Mapping[str, Decimal], bound: Sequence[Pod], all_pods: bool
 ) -> Iterator[Cause]:
     name = node.metadata.name
     layout = expected(node, pool) if pool is not None else {}
@@ -203,7 +214,9 @@ def _resources(
                 yield Cause("two-plugins", f"{text}: another device plugin counts its GPUs, too.")
             else:
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
-                yield Cause("slices-not-advertised", f"{text}: its device plugin does not show all slices.")
+                runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
+                why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
+                yield Cause("slices-not-advertised", f"{text}: {why}.")
         elif resource in asked.slices and (busy or has):
             left = f"{has - busy:f} of" if has > busy else "None of"
             text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"

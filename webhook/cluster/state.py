@@ -14,6 +14,8 @@ from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
 
 DEFAULT_SCHEDULER = "default-scheduler"
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_REFUSED = ("UnexpectedAdmissionError", "OutOf", "NodeAffinity")
+"""The beginnings of a kubelet's reasons: ``OutOfcpu``, ``OutOfnvidia.com/mig-1g.5gb``."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
 
 
@@ -24,9 +26,13 @@ def ended(asked: Asked) -> Iterator[Cause]:
     message = f"{status.get('reason', '')}: {status.get('message', '')}".strip(": ")
     if phase == "Succeeded":
         yield Cause("succeeded", "The pod has ended well, and holds no slice any more.")
-    elif phase == "Failed" and status.get("reason") in ("UnexpectedAdmissionError", "OutOfnvidia", "NodeAffinity"):
-        text = f"Node {asked.node} refused the pod: the kubelet had no free slice for it"
-        yield Cause("node-refused", f"{text}.", (message,))
+    elif phase == "Failed" and str(status.get("reason")).startswith(_REFUSED):
+        why = (
+            "it does not match the node any more"
+            if status["reason"] == "NodeAffinity"
+            else "it had nothing free for it"
+        )
+        yield Cause("node-refused", f"The kubelet of node {asked.node} refused the pod: {why}.", (message,))
     elif phase == "Failed":
         text = f"The pod has failed{' on node ' + asked.node if asked.node else ''}, and holds no slice any more"
         yield Cause("failed", f"{text}.", (message,) if message else ())
