@@ -101,6 +101,12 @@ def conditions(document: Document) -> dict[str, dict[str, str]]:
     return {each["type"]: each for each in document.get("status", {}).get("conditions", ())}
 
 
+def ready(documents: list[Document]) -> bool:
+    """Whether all are Ready."""
+    found = [conditions(each).get("Ready", {}) for each in documents]
+    return len(found) >= 30 and all(each.get("status") == "True" for each in found)
+
+
 @pytest.fixture(scope="module", name="world")
 def _world(tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("aws")
@@ -154,8 +160,10 @@ def pod(name: str, asked: str | None, pool: str | list[str], **spec: Any) -> Doc
 
 def test_with_the_feature_gate_off_nothing_is_launched_and_no_overlay_has_a_condition(world: World) -> None:
     """The first here, as the others share a Karpenter whose gate is on."""
-    world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
     with controller(world.cluster, world.cloud, world.fleet, world.home, gates="NodeOverlay=false"):
+        # Karpenter's first word on a pod is its last for five minutes.
+        wait_for("the pools are Ready", lambda: ready(world.cluster.list(POOL[0], api_version=POOL[1])))
+        world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
         world.says("waits", quoted("no instance type has enough resources"))
 
     assert world.claims("scale-light") == []
@@ -191,7 +199,7 @@ def test_with_dra_switched_on_a_slice_gets_its_node_and_a_claim_of_a_gpu_no_node
 
         world.claimed("teams-small", "Initialized")
         assert world.cluster.scheduled("beside-dra", "default") == node["metadata"]["name"]
-        world.cluster.create(claims)  # now all pools are ready, and Karpenter's first word on it is its last for long
+        world.cluster.create(claims)  # now that all pools are Ready
         world.says("claims", "did not tolerate taint")
         assert len(world.cluster.list(CLAIM[0], api_version=CLAIM[1])) == 1
     world.cluster.delete("Pod", "claims", "default")
@@ -199,12 +207,7 @@ def test_with_dra_switched_on_a_slice_gets_its_node_and_a_claim_of_a_gpu_no_node
 
 @pytest.mark.parametrize(("kind", "api"), [pytest.param(*each, id=each[0]) for each in (CLASS, POOL, OVERLAY)])
 def test_every_document_of_every_fleet_is_ready(kind: str, api: str, running: World) -> None:
-
-    def ready() -> bool:
-        found = [conditions(each).get("Ready", {}) for each in running.cluster.list(kind, api_version=api)]
-        return len(found) >= 30 and all(each.get("status") == "True" for each in found)
-
-    wait_for("all are Ready", ready)
+    wait_for("all are Ready", lambda: ready(running.cluster.list(kind, api_version=api)))
     wait_for(
         "the controller of overlays is logged", lambda: '"controller":"nodeoverlay.controller"' in log(running.cluster)
     )
@@ -575,7 +578,9 @@ def test_a_reservation_that_is_not_found_is_told_by_no_condition_and_a_full_one_
         status = node_class["status"].get(quoted("capacityReservations"), [])
         assert [each["id"] for each in status] == found
         assert running.claims(pool) == []
-    events = running.cluster.list("Event", "default", field_selector="involvedObject.name=more-full")
+    events = running.cluster.list(
+        "Event", "default", field_selector="involvedObject.kind=Pod,involvedObject.name=more-full"
+    )
     assert [each["message"] for each in events if each["source"].get("component") == "karpenter"] == []
 
 
