@@ -566,6 +566,8 @@ def test_why_ec2_launches_nothing_is_an_event_of_the_pod(
 
 
 def test_a_reservation_that_is_not_found_is_told_by_no_condition_and_a_full_one_by_no_event(running: World) -> None:
+    for kind, api in (CLASS, POOL, OVERLAY):
+        wait_for("all are Ready", lambda kind=kind, api=api: ready(running.cluster.list(kind, api_version=api)))
     for pool in ("more-unreserved", "more-full"):
         running.cluster.create(pod(pool, "1g.10gb", pool))
     running.says("more-unreserved", "Failed to schedule pod")
