@@ -167,8 +167,9 @@ def table(explanation: Explanation) -> Iterator[str]:
         yield from (f'  "{quote}"' for quote in each.quotes if quote)
     yield from (["", "Quotas:"] if explanation.quotas else [])
     yield from (f"- {quota}" for quota in explanation.quotas)
-    yield from (["", "Said:"] if explanation.said else [])
-    for said in explanation.said:
+    events = [] if cause.fine else explanation.said
+    yield from (["", "Said:"] if events else [])
+    for said in events:
         about = f" of {said.about}" if not said.about.startswith("Pod/") else ""
         yield f"- {said.source}{about}: {said.words or said.reason}"
         yield f'  "{said.message}"'
