@@ -123,24 +123,28 @@ def _runs(facts: Facts) -> Iterator[Found]:
 
 
 def _alone(facts: Facts) -> Iterator[Found]:
-    rendered = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
-    others = [
-        daemon_set
-        for daemon_set in facts.all(DAEMON_SETS)
-        if any(plugin in container_of(daemon_set)["image"] for plugin in PLUGINS)
-        and not (daemon_set["metadata"].get("namespace") == NAMESPACE and daemon_set["metadata"]["name"] in rendered)
-    ]
     live: tuple[Node, ...] = facts.all(NODES)
     for pool in facts.fleet.pools:
-        landing = [
-            f"{each['metadata'].get('namespace')}/{each['metadata']['name']}"
-            for each in others
-            if any(would_run(each["spec"]["template"]["spec"], labels, taints) for labels, taints in _nodes(pool, live))
-        ]
+        landing = _landing(facts, pool, live)
         most = 0 if _has_ours(pool) else 1
         if len(landing) > most:
             beside = " beside ours" if not most else ""
-            yield Problem(f"{', '.join(landing)} would run on the nodes of {pool.name}{beside}")
+            yield Problem(f"{' and '.join(landing)} would run on the nodes of {pool.name}{beside}")
+
+
+def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
+    """The DaemonSets of others that advertise GPUs, or cut them, and would run on nodes of *pool*."""
+    rendered = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
+    found = []
+    for daemon_set in facts.all(DAEMON_SETS):
+        name, namespace = daemon_set["metadata"]["name"], daemon_set["metadata"].get("namespace")
+        spec = daemon_set["spec"]["template"]["spec"]
+        known = any(plugin in container_of(daemon_set)["image"] for plugin in PLUGINS)
+        if not known or (namespace == NAMESPACE and name in rendered):
+            continue
+        if any(would_run(spec, labels, taints) for labels, taints in _nodes(pool, live)):
+            found.append(f"{namespace}/{name}")
+    return found
 
 
 def _has_ours(pool: Pool) -> bool:
@@ -160,20 +164,21 @@ def _nodes(pool: Pool, live: tuple[Node, ...]) -> Iterator[tuple[Mapping[str, st
 def _operator(facts: Facts) -> Iterator[Found]:
     live: tuple[Node, ...] = facts.all(NODES)
     for policy in facts.all(CLUSTER_POLICIES):
-        spec = policy.get("spec") or {}
-        enabled = [
-            part for part in ("devicePlugin", "migManager") if (spec.get(part) or {}).get("enabled", True) is not False
-        ]
+        spec, name = policy.get("spec") or {}, policy["metadata"]["name"]
+        parts = ("devicePlugin", "migManager")
+        if not any((spec.get(part) or {}).get("enabled", True) is not False for part in parts):
+            continue
         tolerations = (spec.get("daemonsets") or {}).get("tolerations")
         runs = {"tolerations": OPERATOR_TOLERATIONS if tolerations is None else tolerations}
         for pool in facts.fleet.pools:
-            if not _has_ours(pool) or not enabled:
-                continue
-            for labels, taints in _nodes(pool, live):
-                if all(labels.get(key) != "false" for key in OPERATOR_OFF) and would_run(runs, labels, taints):
-                    name = policy["metadata"]["name"]
-                    yield Problem(f"the GPU Operator (ClusterPolicy {name}) would run on the nodes of {pool.name}")
-                    break
+            # On existing nodes it may well be the one that cuts them, unless there is another plugin.
+            others = [] if _has_ours(pool) else [each for each in _landing(facts, pool, live) if "operator" not in each]
+            if (_has_ours(pool) or others) and any(
+                all(labels.get(key) != "false" for key in OPERATOR_OFF) and would_run(runs, labels, taints)
+                for labels, taints in _nodes(pool, live)
+            ):
+                beside = f" beside {others[0]}" if others else ""
+                yield Problem(f"that of ClusterPolicy {name} would run on the nodes of {pool.name}{beside}")
 
 
 _APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."

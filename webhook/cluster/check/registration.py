@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from webhook import documents
-from webhook.cluster.check.comparison import differences
+from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Note, Problem
@@ -47,6 +47,8 @@ SETTINGS: Mapping[str, Any] = {
     "timeoutSeconds": 2,
 }
 """How it calls."""
+
+RULES = Comparison("it should be")
 
 SOON, SOONER = timedelta(days=30), timedelta(days=7)
 """As the alerts on a certificate that expires."""
@@ -97,7 +99,7 @@ def _selects(facts: Facts) -> Iterator[Found]:
     excluded["values"] = [facts.namespace, "kube-system"]
     live = {key: _normal(entry.get(key)) for key in wanted}
     live["rules"] = [{"scope": "*", **rule} for rule in live["rules"] or []]
-    for different in differences(wanted, live, source="it should be"):
+    for different in RULES.differences(wanted, live):
         yield Problem(different)
     for key in ("matchLabels",):
         if given := (entry.get("namespaceSelector") or {}).get(key):
@@ -117,7 +119,7 @@ def _normal(value: Any) -> Any:
 
 def _settings(facts: Facts) -> Iterator[Found]:
     entry = entry_of(facts) or {}
-    for different in differences(SETTINGS, {key: entry.get(key) for key in SETTINGS}, source="it should be"):
+    for different in RULES.differences(dict(SETTINGS), {key: entry.get(key) for key in SETTINGS}):
         yield Problem(different)
 
 
@@ -181,7 +183,7 @@ def _advice(facts: Facts) -> Iterator[Found]:
             wanted, stored = (
                 {"webhooks": [_asked(each) for each in item.get("webhooks") or []]} for item in (shipped, live)
             )
-            for different in differences(wanted, stored, source="the manifest says"):
+            for different in Comparison("the manifest says").differences(wanted, stored):
                 yield Problem(different)
 
 
