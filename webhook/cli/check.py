@@ -22,7 +22,7 @@ from webhook.cluster import check as checks
 from webhook.cluster.check import Facts, Leaf, Status
 from webhook.cluster.check.facts import CannotLook
 from webhook.cluster.check.look import leaf_secret, look
-from webhook.cluster.check.registration import entry_of
+from webhook.cluster.check.registration import ENTRY, entries_of
 from webhook.cluster.objects import CONFIG_MAPS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.errors import BadFleet
@@ -138,7 +138,7 @@ def _leaf(reader: Reader, facts: Facts) -> Leaf | str | None:
     if not chain:
         return None
     try:
-        client = (entry_of(facts) or {}).get("clientConfig") or {}
+        client = entries_of(facts).get(ENTRY, {}).get("clientConfig") or {}
     except CannotLook:
         client = {}
     bundle = certificates(base64.b64decode(client.get("caBundle") or ""))

@@ -8,7 +8,7 @@ from datetime import timedelta
 from webhook.cluster.check import karpenter
 from webhook.cluster.check.facts import Address, CannotLook, Facts, Leaf, Probe
 from webhook.cluster.check.install import KEEPER, WEBHOOK
-from webhook.cluster.check.registration import SHIPPED, entry_of
+from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.objects import (
     BINDINGS,
     BUDGETS,
@@ -85,7 +85,7 @@ def _settings_of_karpenter(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _is_registered(facts: Facts) -> bool:
     try:
-        return entry_of(facts) is not None
+        return bool(entries_of(facts))
     except CannotLook:  # the pod that is tried tells
         return True
 

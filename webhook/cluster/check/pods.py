@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.cluster.check.facts import Facts
@@ -125,6 +126,14 @@ def _quotas(facts: Facts) -> Iterator[Found]:
             yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
 
 
+def _defaults(facts: Facts) -> Iterator[Found]:
+    namespaces = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in facts.all(NAMESPACES)}
+    for name, policy in facts.fleet.policies.items():
+        if policy.default is not None and name in namespaces and DEFAULT not in namespaces[name]:
+            told = f"namespace {name} has no label {DEFAULT}, so its default, {policy.default}, is never given"
+            yield Problem(told, f"Run kubectl label namespace {name} {DEFAULT}=")
+
+
 def _permitted(facts: Facts, namespace: str) -> set[str]:
     policy = facts.fleet.policy(namespace)
     return {offer.resource for pool, offer in facts.fleet.offers if policy.permits(pool, offer)}
@@ -141,4 +150,6 @@ CHECKS = (
     Check("quotas", "Pods", "quotas and the fleet agree",
           "Raise the quota, or say in the fleet file that the namespace may not use this slice.", _quotas,
           partial=QUOTAS),
+    Check("namespace-defaults", "Pods", "namespaces with a default are labelled",
+          "Label the namespace gpu-slice/default, with any value.", _defaults),
 )  # fmt: skip
