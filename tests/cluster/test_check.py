@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread, Timer
 from typing import Any
 
@@ -18,6 +24,7 @@ from tests.cluster.install import ADVICE, ADVISER, CONFIGURATION, NAME
 from tests.cluster.world import FLEET, World, karpenter_deployment, nvidia_plugin, pod
 from tests.waiting import wait_for
 
+ROOT = Path(__file__).parents[2]
 Break = Callable[[World], AbstractContextManager[None]]
 Document = dict[str, Any]
 
@@ -255,7 +262,7 @@ ROWS: dict[str, tuple[str, str, Break]] = {
             {"fleet.yaml": FLEET.replace("560", "56")}), "gpu-slice")),
     "no keeper": ("keeper", "there is no Deployment keeper", without("Deployment", "keeper", "gpu-slice")),
     "no webhook": ("webhook-registered", "there is no Mutating", without(CONFIGURATION, NAME)),
-    "fails open": ("webhook-fails-closed", "failurePolicy is Ignore", entry(
+    "fails open": ("webhook-fails-closed", "failurePolicy of pods.gpu-slice.io is Ignore", entry(
         lambda each: each.update(failurePolicy="Ignore"))),
     "other conditions": ("webhook-selects", "matchConditions", entry(
         lambda each: each["matchConditions"][0].update(expression="'gpu' in object.metadata.annotations"))),
@@ -270,7 +277,8 @@ ROWS: dict[str, tuple[str, str, Break]] = {
     "waits for half a minute": ("webhook-settings", "timeoutSeconds", entry(
         lambda each: each.update(timeoutSeconds=30))),
     "another CA": ("ca-bundle", "no CA in caBundle", other_authority),
-    "no CA": ("ca-bundle", "caBundle is empty", entry(lambda each: each["clientConfig"].pop("caBundle"))),
+    "no CA": ("ca-bundle", "caBundle of pods.gpu-slice.io is empty", entry(
+        lambda each: each["clientConfig"].pop("caBundle"))),
     "an expired leaf": ("leaf", "expired", leaf(-2)),
     "a leaf for three more days": ("leaf", "in 3 days", leaf(3)),
     "nobody answers": ("webhook-answers", "connection refused", dead),
@@ -506,3 +514,44 @@ def test_an_api_server_that_is_not_there_is_no_answer(live: World) -> None:
     assert result.exit_code == 3
     assert result.stderr.startswith("Error: the API server at https://127.0.0.1:1: ")
     assert result.stdout == ""
+
+
+@pytest.fixture(scope="module", name="kubectl")
+def _kubectl(live: World, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """kubectl, with the scripts of this package on the path."""
+    folder = tmp_path_factory.mktemp("bin")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    for name, entry_point in scripts.items():
+        module, _, function = entry_point.partition(":")
+        (folder / name).write_text(f"#!{sys.executable}\nfrom {module} import {function}\n{function}()\n")
+        (folder / name).chmod(0o755)
+    path = {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    return lambda *arguments: live.cluster.plane.run(*arguments, environment=path)
+
+
+def test_it_is_a_plugin_of_kubectl(kubectl: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = kubectl("gpu-slice", "check", "-o", "short")
+    told = kubectl("gpu-slice", "check", "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"√ all \d+ checks passed\n", done.stdout)
+    assert told.stdout.startswith("Usage: kubectl gpu-slice check [OPTIONS]\n")
+    assert kubectl("gpu-slice", "check", "-o", "xml").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "offered", "directive"),
+    [
+        pytest.param(["che"], ["check"], 4, id="a command"),
+        pytest.param(["check", "-o", ""], ["json", "short", "table"], 4, id="a value"),
+        pytest.param(["check", "--wa"], ["--wait"], 4, id="an option"),
+        pytest.param(["check", "--fleet", ""], [], 0, id="a file, which the shell completes"),
+    ],
+)
+def test_kubectl_completes_its_words(
+    words: list[str], offered: list[str], directive: int, kubectl: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    *lines, last = kubectl("__complete", "gpu-slice", *words).stdout.splitlines()
+
+    assert sorted(line.partition("\t")[0] for line in lines) == offered
+    assert last == f":{directive}"

@@ -74,6 +74,7 @@ def _version(facts: Facts) -> Iterator[Found]:
 
 def _crds(facts: Facts) -> Iterator[Found]:
     for kind in (NODE_POOLS, NODE_CLAIMS, NODE_OVERLAYS):
+        facts.all(kind)
         if not facts.snapshot.of(kind).installed:
             yield Problem(f"the API server does not know {kind.name} ({kind.group})")
 

@@ -22,12 +22,13 @@ NAMESPACE = "kube-system"
 CONFIG = "config.yaml"
 PLUGINS = (
     "k8s-device-plugin",
+    "nvidia-k8s-device-plugin",
     "nvidia-device-plugin",
     "nvidia-gpu-device-plugin",
     "k8s-dra-driver-gpu",
     "k8s-mig-manager",
 )
-"""In names of images: programs of NVIDIA that advertise GPUs, or cut them."""
+"""Beginnings of the names of images: programs of NVIDIA that advertise GPUs, or cut them."""
 
 OPERATOR_OFF = ("nvidia.com/gpu.deploy.operands", "nvidia.com/gpu.deploy.device-plugin")
 """Node labels that, as ``false``, keep the GPU Operator's plugin away.  Its DaemonSets have no affinity."""
@@ -38,7 +39,11 @@ OPERATOR_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect"
 def container_of(daemon_set: Document) -> dict[str, Any]:
     """The container of the plugin: by its image, or the first."""
     containers: list[dict[str, Any]] = daemon_set["spec"]["template"]["spec"]["containers"]
-    return next((each for each in containers if any(name in each["image"] for name in PLUGINS)), containers[0])
+    return next((each for each in containers if _is_plugin(each)), containers[0])
+
+
+def _is_plugin(container: dict[str, Any]) -> bool:
+    return str(container["image"]).rpartition("/")[2].startswith(PLUGINS)
 
 
 def _live(facts: Facts) -> Iterator[tuple[Document, Document]]:
@@ -139,7 +144,7 @@ def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
     for daemon_set in facts.all(DAEMON_SETS):
         name, namespace = daemon_set["metadata"]["name"], daemon_set["metadata"].get("namespace")
         spec = daemon_set["spec"]["template"]["spec"]
-        known = any(plugin in container_of(daemon_set)["image"] for plugin in PLUGINS)
+        known = _is_plugin(container_of(daemon_set))
         if not known or (namespace == NAMESPACE and name in rendered):
             continue
         if any(would_run(spec, labels, taints) for labels, taints in _nodes(pool, live)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from webhook import documents
 from webhook.cluster.check.comparison import Comparison
-from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.check.facts import CannotLook, Facts, Leaf
 from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, VALIDATORS, WEBHOOKS, Document
@@ -139,12 +139,12 @@ def _bundle(facts: Facts) -> Iterator[Found]:
         if not bundle:
             yield Problem(f"caBundle of {name} is empty: the API server trusts no replica")
             return
-    if len({*bundles.values()}) > 1:
+    if isinstance(facts.leaf, Leaf) and not facts.leaf.trusted:
+        yield Problem("no CA in caBundle issued the certificate in Secret webhook-tls")
+    elif len({*bundles.values()}) > 1:
         yield Problem(f"{' and '.join(bundles)} have different caBundles")
     elif isinstance(facts.leaf, str):
         raise CannotLook(facts.leaf)
-    elif facts.leaf is not None and not facts.leaf.trusted:
-        yield Problem("no CA in caBundle issued the certificate in Secret webhook-tls")
 
 
 def _leaf(facts: Facts) -> Iterator[Found]:
