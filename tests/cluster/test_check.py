@@ -246,6 +246,14 @@ def second_karpenter() -> Document:
     return document
 
 
+def misplaced() -> Document:
+    document = karpenter_deployment()
+    document["metadata"] = {"name": "notebook", "namespace": "default", "annotations": {"gpu-slice": "1g.5gb"}}
+    document["spec"] |= {"replicas": 0}
+    document["spec"]["template"]["spec"]["containers"] = [{"name": "main", "image": "a/b:1"}]
+    return document
+
+
 ROWS: dict[str, tuple[str, str, Break]] = {
     "the fleet file is newer": ("fleet", "namespaces", newer),
     "the cluster's fleet is none": ("fleet", "would refuse", changed(
@@ -360,6 +368,9 @@ ROWS: dict[str, tuple[str, str, Break]] = {
                      advertising("a100", **{"mig_1g.5gb": "49"})),
     "no slices": ("node-slices", "has 0", advertising("standing", **{"mig_1g.10gb": "0"})),
     "whole GPUs beside": ("node-whole-gpus", "has 8 nvidia.com/gpu", advertising("a100", gpu="8")),
+    "an annotation on a Deployment": ("annotation-place", "is on the Deployment itself", with_also(misplaced())),
+    "a keeper that may do anything": ("keeper-rights", "gpu-slice-keeper", without(
+        "ValidatingAdmissionPolicy", "gpu-slice-keeper")),
     "a pod without a slice": ("pods-missed", "namespace opted-out is labelled", opted_out),
     "a quota of none": ("quotas", "forbids nvidia.com/mig-1g.5gb", with_also(
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}}, QUOTA)),

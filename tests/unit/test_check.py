@@ -129,6 +129,8 @@ def test_the_rules_are_those_of_the_manifests() -> None:
     assert {entry["name"] for entry in manifest["webhooks"]} == set(registration.CONDITIONS)
     policy = yaml.safe_load((ROOT / "manifests/guard/policy.yaml").read_text())
     assert guard.digest(policy["spec"]) == guard.EXPRESSIONS
+    keepers = next(yaml.safe_load_all((ROOT / "manifests/keeper/policy.yaml").read_text()))
+    assert guard.digest(keepers["spec"]) == guard.KEEPERS
 
 
 def test_an_installation_in_another_namespace_excludes_that_one() -> None:
@@ -721,6 +723,52 @@ def test_a_pod_that_the_fleet_would_not_give_the_same(pod: Document, said: str) 
 )
 def test_a_pod_without_the_slice_that_it_asks_for(pod: Document, good: bool) -> None:
     assert (done("pods-missed", facts({PODS: [pod]})).status is Status.GOOD) == good
+
+
+def workload(kind: str = "Deployment", **metadata: Any) -> Document:
+    inner = metadata.pop("inner", {})
+    template = {"metadata": inner, "spec": {"containers": [{"name": "main", "image": "a/b:1"}]}}
+    return {"kind": kind, "metadata": {"name": "w", "namespace": "default", **metadata}, "spec": {"template": template}}
+
+
+ASKED = {"annotations": {"gpu-slice": "1g.5gb"}}
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        pytest.param({DEPLOYMENTS: [workload(inner=ASKED)]}, "", id="in the template"),
+        pytest.param({DEPLOYMENTS: [workload(**ASKED)]}, "is on the Deployment itself", id="on the workload"),
+        pytest.param({DEPLOYMENTS: [workload(inner={"labels": {"gpu-slice": "1g.5gb"}})]}, "is a label", id="a label"),
+        pytest.param(
+            {DEPLOYMENTS: [workload(inner={"annotations": {"gpu_slice": "1g.5gb"}})]}, "is not read", id="misspelt"
+        ),
+        pytest.param(
+            {DAEMON_SETS: [workload("DaemonSet", **ASKED)]}, "is on the DaemonSet itself", id="of a DaemonSet"
+        ),
+        pytest.param(
+            {PODS: [running("1g.5gb", None) | {"metadata": {"name": "p", "labels": {"gpu-slice": "x"}}}]},
+            "is a label",
+            id="a label of a pod",
+        ),
+        pytest.param({PODS: [SLICED]}, "", id="a pod as it should be"),
+        pytest.param({DEPLOYMENTS: [workload(labels={"app.kubernetes.io/name": "gpu-slice"})]}, "", id="our own"),
+    ],
+)
+def test_an_annotation_where_nobody_reads_it(objects: Any, said: str) -> None:
+    line = done("annotation-place", facts(objects))
+    assert (line.status is Status.GOOD) == (said == "")
+    assert said in told(line)
+
+
+def test_a_pod_that_is_tried_where_the_webhook_is_not_called_tells_nothing() -> None:
+    opted_out = [{"metadata": {"name": "team", "labels": {"gpu-slice/opt-out": ""}}}]
+    for namespace in ("team", "kube-system"):
+        about = facts({NAMESPACES: opted_out}, probe=Probe(namespace=namespace))
+        assert done("webhook-answers", about).status is Status.UNKNOWN
+    assert (
+        done("webhook-answers", facts({NAMESPACES: opted_out}, probe=Probe(namespace="other"))).status is Status.FAILED
+    )
 
 
 def test_of_many_pods_five_are_named() -> None:

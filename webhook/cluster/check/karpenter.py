@@ -112,19 +112,19 @@ def gates(facts: Facts, deployment: Document) -> str | None:
     container = _container(deployment) or {}
     given = [*(container.get("command") or []), *(container.get("args") or [])]
     flag = "--feature-gates"
-    for index, argument in enumerate(given):
+    for index, argument in reversed([*enumerate(given)]):  # of several, the last counts
         if argument.lstrip("-").startswith("feature-gates="):
             return str(argument.partition("=")[2])
         if argument in (flag, flag[1:]) and index + 1 < len(given):
             return str(given[index + 1])
     namespace = deployment["metadata"].get("namespace")
-    for variable in container.get("env") or []:
+    for variable in reversed(container.get("env") or []):
         if variable["name"] == "FEATURE_GATES":
             if "valueFrom" not in variable:
                 return str(variable.get("value") or "")
             reference = variable["valueFrom"].get("configMapKeyRef")
             return _from_map(facts, namespace, reference["name"], reference["key"]) if reference else None
-    for source in container.get("envFrom") or []:
+    for source in reversed(container.get("envFrom") or []):
         if "configMapRef" not in source:
             return None
         found = _from_map(facts, namespace, source["configMapRef"]["name"], "FEATURE_GATES")

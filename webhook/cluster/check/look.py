@@ -14,8 +14,10 @@ from webhook.cluster.objects import (
     BUDGETS,
     CLUSTER_POLICIES,
     CONFIG_MAPS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    JOBS,
     NAMESPACES,
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -26,19 +28,20 @@ from webhook.cluster.objects import (
     POLICIES,
     QUOTAS,
     SECRETS,
+    STATEFUL_SETS,
     VALIDATORS,
     WEBHOOKS,
     Document,
     Kind,
-)  # fmt: skip
+)
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 KINDS: tuple[Kind[Document], ...] = (
-    BINDINGS, CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES, NODE_OVERLAYS,
-    NODE_POOLS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
+    BINDINGS, CLUSTER_POLICIES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES,
+    NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
 )  # fmt: skip
 
 NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
@@ -122,8 +125,8 @@ def _try(reader: Reader, fleet: Fleet) -> Probe | str:
     except Refused as refused:
         if refused.status == 403 and 'cannot create resource "pods"' in str(refused):
             return f"you may not create pods in namespace {reader.namespace}"
-        return Probe(refusal=str(refused))
-    return Probe(assigned=((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""))
+        return Probe("", str(refused), reader.namespace)
+    return Probe(((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""), "", reader.namespace)
 
 
 def _pod(asked: str) -> Document:

@@ -120,11 +120,16 @@ def _read(text: str) -> Any:
 
 
 def _runs(facts: Facts) -> Iterator[Found]:
+    nodes: tuple[Node, ...] = facts.snapshot.items(NODES)
+    down = sum(
+        not any(each.type == "Ready" and each.status == "True" for each in node.status.conditions) for node in nodes
+    )
     for _, live in _live(facts):
         name, status = live["metadata"]["name"], live.get("status") or {}
         wanted, ready = status.get("desiredNumberScheduled") or 0, status.get("numberAvailable") or 0
         if ready < wanted:
-            yield Problem(f"{name} runs on {ready} of {wanted} nodes")
+            # A node that is not ready has a check of its own.
+            yield Problem(f"{name} runs on {ready} of {wanted} nodes", warning=wanted - ready <= down)
 
 
 def _alone(facts: Facts) -> Iterator[Found]:
@@ -189,10 +194,12 @@ def _operator(facts: Facts) -> Iterator[Found]:
 _APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."
 
 CHECKS = (
-    Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present),
-    Check("plugin-config", "Device plugin", "its configuration is as the fleet gives it", _APPLY, _configured),
-    Check("plugin-version", "Device plugin", "it is v0.20.0 or later", _APPLY, _image),
-    Check("plugin-privileged", "Device plugin", "it may see MIG slices", _APPLY, _privileged),
+    Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present,
+          after=("fleet",)),
+    Check("plugin-config", "Device plugin", "its configuration is as the fleet gives it", _APPLY, _configured,
+          after=("fleet",)),
+    Check("plugin-version", "Device plugin", "it is v0.20.0 or later", _APPLY, _image, after=("fleet",)),
+    Check("plugin-privileged", "Device plugin", "it may see MIG slices", _APPLY, _privileged, after=("fleet",)),
     Check("plugin-runs", "Device plugin", "it runs on all its nodes",
           "Run kubectl -n kube-system describe pods -l app.kubernetes.io/component=device-plugin.", _runs,
           after=("plugin",)),

@@ -7,11 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from webhook import documents
+from webhook.admission.plan import UNTOUCHED_NAMESPACES
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
 from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import CONFIG_MAPS, VALIDATORS, WEBHOOKS, Document
+from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
 
 ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
@@ -176,10 +177,17 @@ def _answers(facts: Facts) -> Iterator[Found]:
         yield Problem(probe.refusal)
     elif probe.refusal:
         raise CannotLook(f"the pod was refused for another reason: {probe.refusal}")
+    elif not probe.assigned and _untouched(facts, probe.namespace):
+        raise CannotLook(f"the webhook is not called for namespace {probe.namespace}; name another with -n")
     elif not probe.assigned:
         yield Problem("a pod that asks for a slice is stored without one")
     else:
         yield Note(probe.assigned)
+
+
+def _untouched(facts: Facts, namespace: str) -> bool:
+    labels = (facts.snapshot.named(NAMESPACES, namespace) or {}).get("metadata", {}).get("labels") or {}
+    return namespace in UNTOUCHED_NAMESPACES or namespace == facts.namespace or "gpu-slice/opt-out" in labels
 
 
 def _advice(facts: Facts) -> Iterator[Found]:
