@@ -387,6 +387,20 @@ def test_what_is_broken_fails_its_own_check_and_no_other(failing: str, reason: s
     assert reason in of(report, "failed")[failing]
 
 
+def test_pods_that_a_new_policy_would_deny_are_told(live: World, tmp_path: Path) -> None:
+    text = f"{FLEET}namespaces:\n  default: {{pools: [shared]}}\n"
+    (tmp_path / "fleet.yaml").write_text(text)
+    change = changed("ConfigMap", "fleet", lambda each: each["data"].update({"fleet.yaml": text}), "gpu-slice")
+    with change(live):
+        result = live.gpu_slice("check", "--fleet", str(tmp_path / "fleet.yaml"), "-o", "json")
+    report = json.loads(result.stdout)
+
+    assert list(of(report, "failed")) == ["pods-stale"]
+    assert list(of(report, "warning")) == ["quotas"]
+    assert "default/beside: " in of(report, "failed")["pods-stale"]
+    assert "default/in-turns: " not in of(report, "failed")["pods-stale"]
+
+
 GATE_MAP = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
@@ -490,6 +504,15 @@ def test_a_user_of_one_namespace_still_learns_of_its_own_pods(live: World) -> No
 
     assert result.exit_code == 1
     assert "    opted-out/missed has no slice: " in result.stdout
+
+
+def test_the_rights_on_the_page_suffice(live: World) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "checks.md").read_text(), re.DOTALL)
+    (everywhere, ours) = yaml.safe_load_all(block)
+    pods = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}]
+    kubeconfig = live.user("default", pods, [*everywhere["rules"], *ours["rules"]])
+
+    assert live.gpu_slice("check", kubeconfig=kubeconfig).exit_code == 0
 
 
 def test_a_user_who_may_not_install_is_told_before(live: World) -> None:

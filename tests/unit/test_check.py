@@ -492,8 +492,13 @@ MISSING = {
     "reason": "ResourceNotRegistered",
     "message": 'Resource "nvidia.com/mig-1g.5gb" was requested',
 }
-RUNNING = {"metadata": {"name": "p"}, "status": {"numberAvailable": 1, "desiredNumberScheduled": 1}}
-STARTING = {"metadata": {"name": "p"}, "status": {"numberAvailable": 0, "desiredNumberScheduled": 1}}
+PLUGINS = [{"kind": "DaemonSet", "name": "gpu-slice-device-plugin-mixed", "controller": True}]
+RUNNING = {
+    "metadata": {"name": "plugin", "namespace": "kube-system", "ownerReferences": PLUGINS},
+    "spec": {"nodeName": "n1"},
+    "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+}
+STARTING = RUNNING | {"status": {"phase": "Pending"}}
 YOUNG, OLD = timedelta(minutes=3), timedelta(minutes=11)
 
 
@@ -539,7 +544,7 @@ YOUNG, OLD = timedelta(minutes=3), timedelta(minutes=11)
     ],
 )
 def test_a_node_that_does_not_join(given: Document, plugin: Document, status: Status, said: str) -> None:
-    line = done("node-claims", facts({NODE_CLAIMS: [given], NODES: [node()], DAEMON_SETS: [plugin]}))
+    line = done("node-claims", facts({NODE_CLAIMS: [given], NODES: [node()], PODS: [plugin]}))
     assert line.status is status
     assert said in told(line)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from webhook.cluster.check.facts import KARPENTER_POOL, Facts, node_pools
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import DAEMON_SETS, NODE_CLAIMS, NODES, Document, Node, conditions
+from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
@@ -142,13 +142,15 @@ def _join(facts: Facts) -> Iterator[Found]:
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
-    """Whether *node* is up, and the plugin on it has not registered what Karpenter waits for."""
-    ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions)
-    running = all(
-        (each.get("status") or {}).get("numberAvailable") == (each.get("status") or {}).get("desiredNumberScheduled")
-        for each in facts.snapshot.items(DAEMON_SETS)
+    """Whether the plugin runs on *node*, and has not registered what Karpenter waits for."""
+    plugins = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
+    return stuck.get("reason") == "ResourceNotRegistered" and any(
+        pod.spec.node_name == node.metadata.name
+        and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
+        and any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions)
+        for pod in pods
     )
-    return ready and running and stuck.get("reason") == "ResourceNotRegistered"
 
 
 CHECKS = (

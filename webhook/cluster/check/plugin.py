@@ -202,7 +202,7 @@ CHECKS = (
     Check("plugin-privileged", "Device plugin", "it may see MIG slices", _APPLY, _privileged, after=("fleet",)),
     Check("plugin-runs", "Device plugin", "it runs on all its nodes",
           "Run kubectl -n kube-system describe pods -l app.kubernetes.io/component=device-plugin.", _runs,
-          after=("plugin",)),
+          after=("plugin", "plugin-config", "plugin-version", "plugin-privileged")),
     Check("plugin-alone", "Device plugin", "no other program advertises the same GPUs",
           "Keep it off these nodes: under its node affinity, {key: gpu-slice/pool, operator: DoesNotExist}.", _alone,
           before=True),
