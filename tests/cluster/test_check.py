@@ -292,6 +292,8 @@ ROWS: dict[str, tuple[str, str, Break]] = {
     "nobody answers": ("webhook-answers", "connection refused", dead),
     "advice that fails closed": ("advice", "failurePolicy Fail", entry(
         lambda each: each.update(failurePolicy="Fail"), ADVICE, ADVISER)),
+    "advice with another CA": ("advice", "is not that of gpu-slice", entry(
+        lambda each: each["clientConfig"].pop("caBundle"), ADVICE, ADVISER)),
     "no advice": ("advice", "there is no Validating", without(ADVICE, ADVISER)),
     "no guard": ("guard", "there is no Validating", without("ValidatingAdmissionPolicy", "gpu-slice")),
     "a guard that fails open": ("guard", "failurePolicy is Ignore", changed(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from webhook.cluster.check import karpenter
-from webhook.cluster.check.facts import Address, CannotLook, Facts, Leaf, Probe
+from webhook.cluster.check.facts import Address, CannotLook, Facts, Probe
 from webhook.cluster.check.install import KEEPER, WEBHOOK
 from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.objects import (
@@ -44,6 +45,11 @@ KINDS: tuple[Kind[Document], ...] = (
     NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
 )  # fmt: skip
 
+FOR_INSTALLATION: tuple[Kind[Any], ...] = (
+    CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
+)  # fmt: skip
+"""What is looked at before one: no pods, of which there are many."""
+
 NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
     ("create", NAMESPACES), ("create", WEBHOOKS), ("create", VALIDATORS), ("create", POLICIES), ("create", BINDINGS),
     ("create", DEPLOYMENTS), ("create", DAEMON_SETS), ("create", NODE_POOLS), ("create", NODE_CLASSES),
@@ -57,11 +63,12 @@ def look(
 ) -> Facts:
     """What the checks of *fleet* need.  Raises `webhook.cluster.reader.Unreachable`.
 
-    The fleet in the cluster and the certificate are left out: see `served_text` and `leaf_secret`.
+    The fleet in the cluster and the certificate are left to the caller, who can read their texts.
     """
-    snapshot = reader.read((NODES, PODS, *KINDS))
-    listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
-    snapshot = Snapshot(snapshot.when, snapshot.version, listings)
+    snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
+    if not before:
+        listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
+        snapshot = Snapshot(snapshot.when, snapshot.version, listings)
     facts = Facts(snapshot, fleet, rendered, namespace)
     wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),
               (DEPLOYMENTS, namespace, KEEPER)]  # fmt: skip
@@ -144,6 +151,3 @@ def _pod(asked: str) -> Document:
         "metadata": {"generateName": "gpu-slice-check-", "annotations": {ANNOTATION: asked}},
         "spec": {"restartPolicy": "Never", "securityContext": secure, "containers": [container]},
     }
-
-
-__all__ = ["Leaf", "leaf_secret", "look"]

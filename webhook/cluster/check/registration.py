@@ -198,9 +198,12 @@ def _advice(facts: Facts) -> Iterator[Found]:
     elif live is None:
         yield Problem(f"there is no ValidatingWebhookConfiguration {ADVICE}", warning=shipped is none)
     else:
+        bundle = (entries_of(facts).get(ENTRY, {}).get("clientConfig") or {}).get("caBundle")
         for entry in live.get("webhooks") or []:
             if entry.get("failurePolicy") != "Ignore":
                 yield Problem(f"{entry['name']} has failurePolicy Fail: without a replica no workload can be applied")
+            if entry["clientConfig"].get("caBundle") != bundle:
+                yield Problem(f"the caBundle of {entry['name']} is not that of {CONFIGURATION}")
         if shipped and shipped is not none:
             wanted, stored = (
                 {"webhooks": [_asked(each) for each in item.get("webhooks") or []]} for item in (shipped, live)
@@ -246,5 +249,6 @@ CHECKS = (
           "Read kubectl -n gpu-slice logs deployment/webhook, and docs/troubleshooting.md for the message.", _answers,
           after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet")),
     Check("advice", "Admission", "whoever applies a workload is told about its pods",
-          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice),
+          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice,
+          after=("ca-bundle",)),
 )  # fmt: skip
