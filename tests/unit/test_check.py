@@ -591,6 +591,39 @@ HERE = {"nodeSelectorTerms": [{"matchExpressions": [requires("nvidia.com/gpu.pre
             daemon_set("example.com/aws-efa-k8s-device-plugin:v1", ANY), True, id="a plugin for network cards"
         ),
         pytest.param(daemon_set("example.com/log-agent:v1", ANY), True, id="no plugin"),
+        pytest.param(
+            daemon_set(
+                PLUGIN,
+                ANY,
+                containers=[{"name": "gfd", "image": PLUGIN, "command": ["/usr/bin/gpu-feature-discovery"]}],
+            ),
+            True,
+            id="GPU feature discovery, which is in the same image",
+        ),
+        pytest.param(
+            daemon_set(PLUGIN, ANY, nodeSelector={"nvidia.com/gpu.present": "true"}),
+            False,
+            id="for every node with GPUs",
+        ),
+        pytest.param(
+            daemon_set(
+                "nvcr.io/nvidia/cloud-native/k8s-mig-manager:v0.14.0", ANY, nodeSelector={"gpu-slice/pool": "a100"}
+            ),
+            False,
+            id="one that cuts ours",
+        ),
+        pytest.param(
+            daemon_set(
+                "nvcr.io/nvidia/cloud-native/k8s-mig-manager:v0.14.0", ANY, nodeSelector={"gpu-slice/pool": "standing"}
+            ),
+            True,
+            id="one that cuts those of others",
+        ),
+        pytest.param(
+            {"metadata": {"name": "other"}, "spec": {"template": {"spec": {"containers": [{"name": "main"}]}}}},
+            True,
+            id="one without an image, which something fills in",
+        ),
     ],
 )
 def test_another_plugin_is_one_where_it_would_run(other: Document, good: bool) -> None:

@@ -37,7 +37,7 @@ def _container(deployment: Document) -> dict[str, Any] | None:
     """The controller's container, by its image or by the chart's label; None if it is no Karpenter."""
     labels = deployment["metadata"].get("labels") or {}
     containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
-    images = [container for container in containers if "karpenter/controller" in container["image"]]
+    images = [container for container in containers if "karpenter/controller" in container.get("image", "")]
     if images:
         return images[0]
     if labels.get("app.kubernetes.io/name") != "karpenter":
@@ -60,7 +60,7 @@ def _installed(facts: Facts) -> Iterator[Found]:
 def _version(facts: Facts) -> Iterator[Found]:
     for deployment in karpenters(facts):
         labels = deployment["metadata"].get("labels") or {}
-        image = (_container(deployment) or {})["image"].rpartition("/")[2]
+        image = (_container(deployment) or {}).get("image", "").rpartition("/")[2]
         said = (image.partition("@")[0].partition(":")[2], labels.get("app.kubernetes.io/version", ""),
                 labels.get("helm.sh/chart", "").removeprefix("karpenter-"))  # fmt: skip
         known = next((text for text in said if version(text)), None)

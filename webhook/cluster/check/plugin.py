@@ -26,9 +26,15 @@ PLUGINS = (
     "nvidia-device-plugin",
     "nvidia-gpu-device-plugin",
     "k8s-dra-driver-gpu",
-    "k8s-mig-manager",
 )
-"""Beginnings of the names of images: programs of NVIDIA that advertise GPUs, or cut them."""
+"""Beginnings of the names of images: programs of NVIDIA that advertise GPUs."""
+CUTTERS = ("k8s-mig-manager",)
+"""Those that cut them."""
+OTHER_USES = ("gpu-feature-discovery", "mps-control-daemon")
+"""Commands of the same images that advertise nothing."""
+
+PRESENT = {"nvidia.com/gpu.present": "true"}
+"""What EKS' own images label every node with GPUs, from kubelet 1.35 on: the labels that stock plugins select."""
 
 OPERATOR_OFF = ("nvidia.com/gpu.deploy.operands", "nvidia.com/gpu.deploy.device-plugin")
 """Node labels that, as ``false``, keep the GPU Operator's plugin away.  Its DaemonSets have no affinity."""
@@ -42,8 +48,10 @@ def container_of(daemon_set: Document) -> dict[str, Any]:
     return next((each for each in containers if _is_plugin(each)), containers[0])
 
 
-def _is_plugin(container: dict[str, Any]) -> bool:
-    return str(container["image"]).rpartition("/")[2].startswith(PLUGINS)
+def _is_plugin(container: dict[str, Any], names: tuple[str, ...] = PLUGINS) -> bool:
+    command = " ".join([*(container.get("command") or []), *(container.get("args") or [])])
+    image = str(container.get("image", "")).rpartition("/")[2]
+    return image.startswith(names) and not any(other in command for other in OTHER_USES)
 
 
 def _live(facts: Facts) -> Iterator[tuple[Document, Document]]:
@@ -81,7 +89,11 @@ def _compared(daemon_set: Document) -> Document:
 
 def _image(facts: Facts) -> Iterator[Found]:
     for document, live in _live(facts):
-        name, wanted, image = live["metadata"]["name"], container_of(document)["image"], container_of(live)["image"]
+        name, wanted, image = (
+            live["metadata"]["name"],
+            container_of(document).get("image", ""),
+            container_of(live).get("image", ""),
+        )
         found = version(image.rpartition("/")[2].partition("@")[0].partition(":")[2])
         if found is not None and found < OLDEST:
             yield Problem(f"{name} runs {image}")
@@ -149,8 +161,11 @@ def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
     for daemon_set in facts.all(DAEMON_SETS):
         name, namespace = daemon_set["metadata"]["name"], daemon_set["metadata"].get("namespace")
         spec = daemon_set["spec"]["template"]["spec"]
-        known = _is_plugin(container_of(daemon_set))
-        if not known or (namespace == NAMESPACE and name in rendered):
+        # Who cuts the GPUs of nodes that others make is their own affair.
+        known = (*PLUGINS, *CUTTERS) if _has_ours(pool) else PLUGINS
+        if not any(_is_plugin(container, known) for container in spec["containers"]) or (
+            namespace == NAMESPACE and name in rendered
+        ):
             continue
         if any(would_run(spec, labels, taints) for labels, taints in _nodes(pool, live)):
             found.append(f"{namespace}/{name}")
@@ -165,7 +180,7 @@ def _has_ours(pool: Pool) -> bool:
 def _nodes(pool: Pool, live: tuple[Node, ...]) -> Iterator[tuple[Mapping[str, str], tuple[Taint, ...]]]:
     """Labels and taints of the nodes that *pool* has, and of those that it may have."""
     for shape in pool.shapes:
-        yield {key: value for key, value in shape.labels.items() if value is not None}, pool.taints
+        yield PRESENT | {key: value for key, value in shape.labels.items() if value is not None}, pool.taints
     for node in live:
         if node.metadata.labels.get(POOL_LABEL) == pool.name:
             yield node.metadata.labels, tuple(Taint(taint.key, taint.value, taint.effect) for taint in node.spec.taints)
