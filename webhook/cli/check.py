@@ -22,7 +22,7 @@ from webhook.cluster import check as checks
 from webhook.cluster.check import Facts, Leaf, Status
 from webhook.cluster.check.facts import CannotLook
 from webhook.cluster.check.look import leaf_secret, look
-from webhook.cluster.check.registration import entry_of
+from webhook.cluster.check.registration import ENTRY, entries_of
 from webhook.cluster.objects import CONFIG_MAPS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.errors import BadFleet
@@ -93,14 +93,14 @@ def check(
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
         lines = _look(reader, fleet, webhook_namespace, patience, before)
-        if _verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
+        if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break
         time.sleep(AGAIN)
-    code, verdict = _verdict(lines)
+    code, summary = verdict(lines)
     if output == "json":
-        echo(json.dumps(_report(lines, verdict, help_uri), indent=2, ensure_ascii=False))
+        echo(json.dumps(_report(lines, summary, help_uri), indent=2, ensure_ascii=False))
     else:
-        for text in _table(lines, verdict, help_uri, short=output == "short"):
+        for text in table(lines, summary, help_uri, short=output == "short"):
             echo(text)
     raise click.exceptions.Exit(code)
 
@@ -138,7 +138,7 @@ def _leaf(reader: Reader, facts: Facts) -> Leaf | str | None:
     if not chain:
         return None
     try:
-        client = (entry_of(facts) or {}).get("clientConfig") or {}
+        client = entries_of(facts).get(ENTRY, {}).get("clientConfig") or {}
     except CannotLook:
         client = {}
     bundle = certificates(base64.b64decode(client.get("caBundle") or ""))
@@ -148,7 +148,8 @@ def _leaf(reader: Reader, facts: Facts) -> Leaf | str | None:
     return Leaf(chain[0].not_valid_after_utc, flaw, vouching(chain, bundle) is not None)
 
 
-def _verdict(lines: Lines) -> tuple[int, str]:
+def verdict(lines: Lines) -> tuple[int, str]:
+    """The exit code, and the sentence that closes the report."""
     counts = {status: sum(each.status is status for each in lines) for status in Status}
     failed, unknown, warned = counts[Status.FAILED], counts[Status.UNKNOWN], counts[Status.WARNING]
     if failed:
@@ -159,7 +160,8 @@ def _verdict(lines: Lines) -> tuple[int, str]:
     return 0, f"all {len(lines)} checks passed{beside}"
 
 
-def _table(lines: Lines, verdict: str, help_uri: str, *, short: bool) -> Iterator[Line]:
+def table(lines: Lines, summary: str, help_uri: str, *, short: bool) -> Iterator[Line]:
+    """The report for people; if it is *short*, without what is as it should be."""
     category = ""
     for each in lines:
         if short and each.status is Status.GOOD:
@@ -178,7 +180,7 @@ def _table(lines: Lines, verdict: str, help_uri: str, *, short: bool) -> Iterato
         yield line("")
     worst = max((each.status for each in lines), key=tuple(_COLOURS).index, default=Status.GOOD)
     shown = Status.FAILED if any(each.status is Status.FAILED for each in lines) else worst
-    yield line(line(SYMBOLS[shown], fg=_COLOURS[shown]), f" {verdict}")
+    yield line(line(SYMBOLS[shown], fg=_COLOURS[shown]), f" {summary}")
 
 
 def _below(each: checks.Line, help_uri: str) -> Iterator[Line]:
@@ -193,9 +195,9 @@ def _below(each: checks.Line, help_uri: str) -> Iterator[Line]:
         yield line(f"    see {help_uri}#{each.check.id}")
 
 
-def _report(lines: Lines, verdict: str, help_uri: str) -> dict[str, Any]:
+def _report(lines: Lines, summary: str, help_uri: str) -> dict[str, Any]:
     return {
-        "verdict": verdict,
+        "verdict": summary,
         "failed": any(each.status is Status.FAILED for each in lines),
         "checks": [
             {

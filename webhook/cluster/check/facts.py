@@ -32,6 +32,7 @@ class Probe:
     """What the stored pod's record would be."""
     refusal: str = ""
     """The API server's message."""
+    namespace: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

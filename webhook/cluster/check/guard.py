@@ -8,13 +8,18 @@ from collections.abc import Iterator
 
 from webhook import __version__
 from webhook.cluster.check.facts import Facts
+from webhook.cluster.check.install import KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BINDINGS, POLICIES, Document
+from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, POLICIES, Document
 
-NAME = "gpu-slice"
+NAME, KEEPERS_POLICY = "gpu-slice", "gpu-slice-keeper"
 
 EXPRESSIONS = "e6c07a53657f7df8"
 """What `digest` gives for ``manifests/guard/policy.yaml`` of this release.  A test holds it to that."""
+
+
+KEEPERS = "b0f6dbe1d7b168c1"
+"""The same for ``manifests/keeper/policy.yaml``."""
 
 
 def digest(spec: Document) -> str:
@@ -87,9 +92,35 @@ def _bound(facts: Facts) -> Iterator[Found]:
         yield Problem(problem)
 
 
+def _keeper(facts: Facts) -> Iterator[Found]:
+    if facts.one(DEPLOYMENTS, KEEPER) is None:
+        return
+    live = facts.named(POLICIES, KEEPERS_POLICY)
+    actions = [
+        action
+        for binding in facts.all(BINDINGS)
+        if binding["spec"].get("policyName") == KEEPERS_POLICY and not binding["spec"].get("matchResources")
+        for action in binding["spec"].get("validationActions") or ()
+    ]
+    if live is None or live["spec"].get("failurePolicy", "Fail") != "Fail":
+        yield Problem(f"there is no ValidatingAdmissionPolicy {KEEPERS_POLICY} that fails closed")
+    elif digest(live["spec"]) != KEEPERS:
+        yield Problem(f"the expressions of {KEEPERS_POLICY} are not those of gpu-slice {__version__}")
+    elif "Deny" not in actions:
+        yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
+
+
 _AGAIN = "Apply manifests/guard of the release that is installed: kubectl apply -k manifests/guard."
 
 CHECKS = (
     Check("guard", "Admission", "the guard is there", _AGAIN, _policy),
     Check("guard-bound", "Admission", "the guard refuses pods without their slice", _AGAIN, _bound, after=("guard",)),
+    Check(
+        "keeper-rights",
+        "Certificates",
+        "the keeper may change caBundle alone",
+        "Apply manifests/keeper again: without its policy, its token is worth the whole cluster.",
+        _keeper,
+        after=("keeper",),
+    ),
 )

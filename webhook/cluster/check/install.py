@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from webhook.cluster.check.comparison import differences
+from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Document
@@ -62,9 +62,8 @@ def _fleet(facts: Facts) -> Iterator[Found]:
 
 
 def _changed(served: Fleet, wanted: Fleet) -> Iterator[str]:
-    if served.file != wanted.file:
-        before, after = (fleet.file.model_dump(by_alias=True, exclude_defaults=True) for fleet in (served, wanted))
-        yield from list(differences(after, before)) or ["it is another fleet"]
+    before, after = (fleet.file.model_dump(by_alias=True, exclude_defaults=True) for fleet in (served, wanted))
+    yield from Comparison("the file gives", exact=True).differences(after, before)
 
 
 def _replicas(facts: Facts) -> Iterator[Found]:

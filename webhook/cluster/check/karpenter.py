@@ -37,7 +37,7 @@ def _container(deployment: Document) -> dict[str, Any] | None:
     """The controller's container, by its image or by the chart's label; None if it is no Karpenter."""
     labels = deployment["metadata"].get("labels") or {}
     containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
-    images = [container for container in containers if "karpenter/controller" in container["image"]]
+    images = [container for container in containers if "karpenter/controller" in container.get("image", "")]
     if images:
         return images[0]
     if labels.get("app.kubernetes.io/name") != "karpenter":
@@ -60,7 +60,7 @@ def _installed(facts: Facts) -> Iterator[Found]:
 def _version(facts: Facts) -> Iterator[Found]:
     for deployment in karpenters(facts):
         labels = deployment["metadata"].get("labels") or {}
-        image = (_container(deployment) or {})["image"].rpartition("/")[2]
+        image = (_container(deployment) or {}).get("image", "").rpartition("/")[2]
         said = (image.partition("@")[0].partition(":")[2], labels.get("app.kubernetes.io/version", ""),
                 labels.get("helm.sh/chart", "").removeprefix("karpenter-"))  # fmt: skip
         known = next((text for text in said if version(text)), None)
@@ -74,6 +74,7 @@ def _version(facts: Facts) -> Iterator[Found]:
 
 def _crds(facts: Facts) -> Iterator[Found]:
     for kind in (NODE_POOLS, NODE_CLAIMS, NODE_OVERLAYS):
+        facts.all(kind)
         if not facts.snapshot.of(kind).installed:
             yield Problem(f"the API server does not know {kind.name} ({kind.group})")
 
@@ -111,19 +112,19 @@ def gates(facts: Facts, deployment: Document) -> str | None:
     container = _container(deployment) or {}
     given = [*(container.get("command") or []), *(container.get("args") or [])]
     flag = "--feature-gates"
-    for index, argument in enumerate(given):
+    for index, argument in reversed([*enumerate(given)]):  # of several, the last counts
         if argument.lstrip("-").startswith("feature-gates="):
             return str(argument.partition("=")[2])
         if argument in (flag, flag[1:]) and index + 1 < len(given):
             return str(given[index + 1])
     namespace = deployment["metadata"].get("namespace")
-    for variable in container.get("env") or []:
+    for variable in reversed(container.get("env") or []):
         if variable["name"] == "FEATURE_GATES":
             if "valueFrom" not in variable:
                 return str(variable.get("value") or "")
             reference = variable["valueFrom"].get("configMapKeyRef")
             return _from_map(facts, namespace, reference["name"], reference["key"]) if reference else None
-    for source in container.get("envFrom") or []:
+    for source in reversed(container.get("envFrom") or []):
         if "configMapRef" not in source:
             return None
         found = _from_map(facts, namespace, source["configMapRef"]["name"], "FEATURE_GATES")

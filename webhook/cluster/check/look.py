@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from webhook.cluster.check import karpenter
-from webhook.cluster.check.facts import Address, CannotLook, Facts, Leaf, Probe
+from webhook.cluster.check.facts import Address, CannotLook, Facts, Probe
 from webhook.cluster.check.install import KEEPER, WEBHOOK
-from webhook.cluster.check.registration import SHIPPED, entry_of
+from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.objects import (
     BINDINGS,
     BUDGETS,
     CLUSTER_POLICIES,
     CONFIG_MAPS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
+    JOBS,
     NAMESPACES,
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -26,20 +29,26 @@ from webhook.cluster.objects import (
     POLICIES,
     QUOTAS,
     SECRETS,
+    STATEFUL_SETS,
     VALIDATORS,
     WEBHOOKS,
     Document,
     Kind,
-)  # fmt: skip
+)
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 KINDS: tuple[Kind[Document], ...] = (
-    BINDINGS, CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES, NODE_OVERLAYS,
-    NODE_POOLS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
+    BINDINGS, CLUSTER_POLICIES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES,
+    NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
 )  # fmt: skip
+
+FOR_INSTALLATION: tuple[Kind[Any], ...] = (
+    CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
+)  # fmt: skip
+"""What is looked at before one: no pods, of which there are many."""
 
 NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
     ("create", NAMESPACES), ("create", WEBHOOKS), ("create", VALIDATORS), ("create", POLICIES), ("create", BINDINGS),
@@ -54,11 +63,12 @@ def look(
 ) -> Facts:
     """What the checks of *fleet* need.  Raises `webhook.cluster.reader.Unreachable`.
 
-    The fleet in the cluster and the certificate are left out: see `served_text` and `leaf_secret`.
+    The fleet in the cluster and the certificate are left to the caller, who can read their texts.
     """
-    snapshot = reader.read((NODES, PODS, *KINDS))
-    listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
-    snapshot = Snapshot(snapshot.when, snapshot.version, listings)
+    snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
+    if not before:
+        listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
+        snapshot = Snapshot(snapshot.when, snapshot.version, listings)
     facts = Facts(snapshot, fleet, rendered, namespace)
     wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),
               (DEPLOYMENTS, namespace, KEEPER)]  # fmt: skip
@@ -85,7 +95,7 @@ def _settings_of_karpenter(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _is_registered(facts: Facts) -> bool:
     try:
-        return entry_of(facts) is not None
+        return bool(entries_of(facts))
     except CannotLook:  # the pod that is tried tells
         return True
 
@@ -122,8 +132,8 @@ def _try(reader: Reader, fleet: Fleet) -> Probe | str:
     except Refused as refused:
         if refused.status == 403 and 'cannot create resource "pods"' in str(refused):
             return f"you may not create pods in namespace {reader.namespace}"
-        return Probe(refusal=str(refused))
-    return Probe(assigned=((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""))
+        return Probe("", str(refused), reader.namespace)
+    return Probe(((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""), "", reader.namespace)
 
 
 def _pod(asked: str) -> Document:
@@ -141,6 +151,3 @@ def _pod(asked: str) -> Document:
         "metadata": {"generateName": "gpu-slice-check-", "annotations": {ANNOTATION: asked}},
         "spec": {"restartPolicy": "Never", "securityContext": secure, "containers": [container]},
     }
-
-
-__all__ = ["Leaf", "leaf_secret", "look"]

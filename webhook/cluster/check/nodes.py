@@ -8,7 +8,7 @@ from datetime import datetime
 from webhook.cluster.check.facts import KARPENTER_POOL, Facts, node_pools
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import DAEMON_SETS, NODE_CLAIMS, NODES, Document, Node, conditions
+from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
@@ -142,30 +142,38 @@ def _join(facts: Facts) -> Iterator[Found]:
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
-    """Whether *node* is up, and the plugin on it has not registered what Karpenter waits for."""
-    ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions)
-    running = all(
-        (each.get("status") or {}).get("numberAvailable") == (each.get("status") or {}).get("desiredNumberScheduled")
-        for each in facts.snapshot.items(DAEMON_SETS)
+    """Whether the plugin runs on *node*, and has not registered what Karpenter waits for."""
+    plugins = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
+    return stuck.get("reason") == "ResourceNotRegistered" and any(
+        pod.spec.node_name == node.metadata.name
+        and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
+        and any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions)
+        for pod in pods
     )
-    return ready and running and stuck.get("reason") == "ResourceNotRegistered"
 
 
 CHECKS = (
     Check("nodes", "Nodes", "the pools have nodes, or Karpenter launches them",
-          "Create nodes for it, labelled gpu-slice/pool, or remove the pool from the fleet file.", _peopled),
+          "Create nodes for it, labelled gpu-slice/pool, or remove the pool from the fleet file.", _peopled,
+          after=("fleet",)),
     Check("node-claims", "Nodes", "the nodes that Karpenter launched have joined",
           "Run kubectl describe nodeclaim, and for one that never registers read its console (docs/eks.md).", _join,
-          karpenter=True),
+          after=("fleet",), karpenter=True),
     Check("node-labels", "Nodes", "the nodes have the labels of their pool",
-          "Label the node, or correct what creates it: pods select their nodes by these labels.", _labels),
+          "Label the node, or correct what creates it: pods select their nodes by these labels.", _labels,
+          after=("fleet",)),
     Check("node-taints", "Nodes", "the nodes have the taints of their pool and no others",
-          "Taint the node, or correct what creates it: without it, pods without a slice fill the node.", _taints),
-    Check("node-usable", "Nodes", "the nodes take pods", "Run kubectl describe node.", _usable),
+          "Taint the node, or correct what creates it: without it, pods without a slice fill the node.", _taints,
+          after=("fleet",)),
+    Check("node-usable", "Nodes", "the nodes take pods", "Run kubectl describe node: conditions and events say why.",
+          _usable),
     Check("node-slices", "Nodes", "the nodes advertise the slices of their layout",
           "Read the device plugin's log on that node, and nvidia-smi -L there: its GPUs may be cut otherwise.",
-          _slices),
+          _slices,
+          after=("fleet",)),
     Check("node-whole-gpus", "Nodes", "the nodes advertise nothing beside their slices",
           "A second device plugin runs there, or ran: remove it, then restart the kubelet or replace the node.",
-          _whole),
+          _whole,
+          after=("fleet",)),
 )  # fmt: skip

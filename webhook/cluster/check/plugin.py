@@ -22,12 +22,19 @@ NAMESPACE = "kube-system"
 CONFIG = "config.yaml"
 PLUGINS = (
     "k8s-device-plugin",
+    "nvidia-k8s-device-plugin",
     "nvidia-device-plugin",
     "nvidia-gpu-device-plugin",
     "k8s-dra-driver-gpu",
-    "k8s-mig-manager",
 )
-"""In names of images: programs of NVIDIA that advertise GPUs, or cut them."""
+"""Beginnings of the names of images: programs of NVIDIA that advertise GPUs."""
+CUTTERS = ("k8s-mig-manager",)
+"""Those that cut them."""
+OTHER_USES = ("gpu-feature-discovery", "mps-control-daemon")
+"""Commands of the same images that advertise nothing."""
+
+PRESENT = {"nvidia.com/gpu.present": "true"}
+"""What EKS' own images label every node with GPUs, from kubelet 1.35 on: the labels that stock plugins select."""
 
 OPERATOR_OFF = ("nvidia.com/gpu.deploy.operands", "nvidia.com/gpu.deploy.device-plugin")
 """Node labels that, as ``false``, keep the GPU Operator's plugin away.  Its DaemonSets have no affinity."""
@@ -38,7 +45,13 @@ OPERATOR_TOLERATIONS = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect"
 def container_of(daemon_set: Document) -> dict[str, Any]:
     """The container of the plugin: by its image, or the first."""
     containers: list[dict[str, Any]] = daemon_set["spec"]["template"]["spec"]["containers"]
-    return next((each for each in containers if any(name in each["image"] for name in PLUGINS)), containers[0])
+    return next((each for each in containers if _is_plugin(each)), containers[0])
+
+
+def _is_plugin(container: dict[str, Any], names: tuple[str, ...] = PLUGINS) -> bool:
+    command = " ".join([*(container.get("command") or []), *(container.get("args") or [])])
+    image = str(container.get("image", "")).rpartition("/")[2]
+    return image.startswith(names) and not any(other in command for other in OTHER_USES)
 
 
 def _live(facts: Facts) -> Iterator[tuple[Document, Document]]:
@@ -76,7 +89,11 @@ def _compared(daemon_set: Document) -> Document:
 
 def _image(facts: Facts) -> Iterator[Found]:
     for document, live in _live(facts):
-        name, wanted, image = live["metadata"]["name"], container_of(document)["image"], container_of(live)["image"]
+        name, wanted, image = (
+            live["metadata"]["name"],
+            container_of(document).get("image", ""),
+            container_of(live).get("image", ""),
+        )
         found = version(image.rpartition("/")[2].partition("@")[0].partition(":")[2])
         if found is not None and found < OLDEST:
             yield Problem(f"{name} runs {image}")
@@ -115,32 +132,44 @@ def _read(text: str) -> Any:
 
 
 def _runs(facts: Facts) -> Iterator[Found]:
+    nodes: tuple[Node, ...] = facts.snapshot.items(NODES)
+    down = sum(
+        not any(each.type == "Ready" and each.status == "True" for each in node.status.conditions) for node in nodes
+    )
     for _, live in _live(facts):
         name, status = live["metadata"]["name"], live.get("status") or {}
         wanted, ready = status.get("desiredNumberScheduled") or 0, status.get("numberAvailable") or 0
         if ready < wanted:
-            yield Problem(f"{name} runs on {ready} of {wanted} nodes")
+            # A node that is not ready has a check of its own.
+            yield Problem(f"{name} runs on {ready} of {wanted} nodes", warning=wanted - ready <= down)
 
 
 def _alone(facts: Facts) -> Iterator[Found]:
-    rendered = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
-    others = [
-        daemon_set
-        for daemon_set in facts.all(DAEMON_SETS)
-        if any(plugin in container_of(daemon_set)["image"] for plugin in PLUGINS)
-        and not (daemon_set["metadata"].get("namespace") == NAMESPACE and daemon_set["metadata"]["name"] in rendered)
-    ]
     live: tuple[Node, ...] = facts.all(NODES)
     for pool in facts.fleet.pools:
-        landing = [
-            f"{each['metadata'].get('namespace')}/{each['metadata']['name']}"
-            for each in others
-            if any(would_run(each["spec"]["template"]["spec"], labels, taints) for labels, taints in _nodes(pool, live))
-        ]
+        landing = _landing(facts, pool, live)
         most = 0 if _has_ours(pool) else 1
         if len(landing) > most:
             beside = " beside ours" if not most else ""
-            yield Problem(f"{', '.join(landing)} would run on the nodes of {pool.name}{beside}")
+            yield Problem(f"{' and '.join(landing)} would run on the nodes of {pool.name}{beside}")
+
+
+def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
+    """The DaemonSets of others that advertise GPUs, or cut them, and would run on nodes of *pool*."""
+    rendered = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
+    found = []
+    for daemon_set in facts.all(DAEMON_SETS):
+        name, namespace = daemon_set["metadata"]["name"], daemon_set["metadata"].get("namespace")
+        spec = daemon_set["spec"]["template"]["spec"]
+        # Who cuts the GPUs of nodes that others make is their own affair.
+        known = (*PLUGINS, *CUTTERS) if _has_ours(pool) else PLUGINS
+        if not any(_is_plugin(container, known) for container in spec["containers"]) or (
+            namespace == NAMESPACE and name in rendered
+        ):
+            continue
+        if any(would_run(spec, labels, taints) for labels, taints in _nodes(pool, live)):
+            found.append(f"{namespace}/{name}")
+    return found
 
 
 def _has_ours(pool: Pool) -> bool:
@@ -151,7 +180,7 @@ def _has_ours(pool: Pool) -> bool:
 def _nodes(pool: Pool, live: tuple[Node, ...]) -> Iterator[tuple[Mapping[str, str], tuple[Taint, ...]]]:
     """Labels and taints of the nodes that *pool* has, and of those that it may have."""
     for shape in pool.shapes:
-        yield {key: value for key, value in shape.labels.items() if value is not None}, pool.taints
+        yield PRESENT | {key: value for key, value in shape.labels.items() if value is not None}, pool.taints
     for node in live:
         if node.metadata.labels.get(POOL_LABEL) == pool.name:
             yield node.metadata.labels, tuple(Taint(taint.key, taint.value, taint.effect) for taint in node.spec.taints)
@@ -160,32 +189,35 @@ def _nodes(pool: Pool, live: tuple[Node, ...]) -> Iterator[tuple[Mapping[str, st
 def _operator(facts: Facts) -> Iterator[Found]:
     live: tuple[Node, ...] = facts.all(NODES)
     for policy in facts.all(CLUSTER_POLICIES):
-        spec = policy.get("spec") or {}
-        enabled = [
-            part for part in ("devicePlugin", "migManager") if (spec.get(part) or {}).get("enabled", True) is not False
-        ]
+        spec, name = policy.get("spec") or {}, policy["metadata"]["name"]
+        parts = ("devicePlugin", "migManager")
+        if not any((spec.get(part) or {}).get("enabled", True) is not False for part in parts):
+            continue
         tolerations = (spec.get("daemonsets") or {}).get("tolerations")
         runs = {"tolerations": OPERATOR_TOLERATIONS if tolerations is None else tolerations}
         for pool in facts.fleet.pools:
-            if not _has_ours(pool) or not enabled:
-                continue
-            for labels, taints in _nodes(pool, live):
-                if all(labels.get(key) != "false" for key in OPERATOR_OFF) and would_run(runs, labels, taints):
-                    name = policy["metadata"]["name"]
-                    yield Problem(f"the GPU Operator (ClusterPolicy {name}) would run on the nodes of {pool.name}")
-                    break
+            # On existing nodes it may well be the one that cuts them, unless there is another plugin.
+            others = [] if _has_ours(pool) else [each for each in _landing(facts, pool, live) if "operator" not in each]
+            if (_has_ours(pool) or others) and any(
+                all(labels.get(key) != "false" for key in OPERATOR_OFF) and would_run(runs, labels, taints)
+                for labels, taints in _nodes(pool, live)
+            ):
+                beside = f" beside {others[0]}" if others else ""
+                yield Problem(f"that of ClusterPolicy {name} would run on the nodes of {pool.name}{beside}")
 
 
 _APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."
 
 CHECKS = (
-    Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present),
-    Check("plugin-config", "Device plugin", "its configuration is as the fleet gives it", _APPLY, _configured),
-    Check("plugin-version", "Device plugin", "it is v0.20.0 or later", _APPLY, _image),
-    Check("plugin-privileged", "Device plugin", "it may see MIG slices", _APPLY, _privileged),
+    Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present,
+          after=("fleet",)),
+    Check("plugin-config", "Device plugin", "its configuration is as the fleet gives it", _APPLY, _configured,
+          after=("fleet",)),
+    Check("plugin-version", "Device plugin", "it is v0.20.0 or later", _APPLY, _image, after=("fleet",)),
+    Check("plugin-privileged", "Device plugin", "it may see MIG slices", _APPLY, _privileged, after=("fleet",)),
     Check("plugin-runs", "Device plugin", "it runs on all its nodes",
           "Run kubectl -n kube-system describe pods -l app.kubernetes.io/component=device-plugin.", _runs,
-          after=("plugin",)),
+          after=("plugin", "plugin-config", "plugin-version", "plugin-privileged")),
     Check("plugin-alone", "Device plugin", "no other program advertises the same GPUs",
           "Keep it off these nodes: under its node affinity, {key: gpu-slice/pool, operator: DoesNotExist}.", _alone,
           before=True),

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
+from webhook.admission.workloads import subjects
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.objects import NAMESPACES, PODS, QUOTAS, WEBHOOKS, Container, Document, Pod
+from webhook.cluster.objects import (
+    CRON_JOBS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    JOBS,
+    NAMESPACES,
+    PODS,
+    QUOTAS,
+    STATEFUL_SETS,
+    WEBHOOKS,
+    Container,
+    Document,
+    Pod,
+)
 from webhook.errors import Denial
+from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 OPT_OUT = "gpu-slice/opt-out"
@@ -103,6 +120,38 @@ def _name(pod: Pod) -> str:
     return f"{pod.metadata.namespace}/{pod.metadata.name}"
 
 
+def _misplaced(facts: Facts) -> Iterator[Found]:
+    """Pods and workloads with the annotation where nobody reads it, or misspelt."""
+    _all_or_some(facts)
+    notes = [f"{subject.title}: {note}" for document in _suspects(facts) for subject in subjects(document, texts=False)
+             for note in subject.advice if note.code == "misplaced-annotation"]  # fmt: skip
+    yield from _told(iter(notes), len(notes))
+
+
+def _suspects(facts: Facts) -> Iterator[Document]:
+    """What nobody made but a person, and that has a key like ours in its metadata."""
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
+    for pod in pods:
+        metadata = {"name": pod.metadata.name, "namespace": pod.metadata.namespace, "labels": pod.metadata.labels,
+                    "annotations": pod.metadata.annotations}  # fmt: skip
+        if not pod.ended and not pod.metadata.owner_references and _is_suspect(metadata):
+            yield {"kind": "Pod", "metadata": metadata, "spec": {"containers": _containers(pod.spec.containers)}}
+    for kind in (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS, JOBS, CRON_JOBS):
+        for document in facts.snapshot.items(kind):
+            metadata, spec = document["metadata"], document.get("spec") or {}
+            inner = [spec, *(spec.get(field) or {} for field in ("template", "jobTemplate"))]
+            if not metadata.get("ownerReferences") and any(
+                _is_suspect(each) for each in (metadata, spec, *(part.get("metadata") or {} for part in inner))
+            ):
+                yield document
+
+
+def _is_suspect(metadata: Document) -> bool:
+    """Whether there is a key like ours, and another than those that we write."""
+    keys = {*(metadata.get("annotations") or {}), *(metadata.get("labels") or {})}
+    return any(re.search(r"gpu.?slice", key, re.IGNORECASE) for key in keys - {ASSIGNED, POOLS, DEFAULT, POOL_LABEL})
+
+
 def _quotas(facts: Facts) -> Iterator[Found]:
     if facts.snapshot.of(QUOTAS).namespace is None:
         facts.all(QUOTAS)
@@ -125,6 +174,14 @@ def _quotas(facts: Facts) -> Iterator[Found]:
             yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
 
 
+def _defaults(facts: Facts) -> Iterator[Found]:
+    namespaces = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in facts.all(NAMESPACES)}
+    for name, policy in facts.fleet.policies.items():
+        if policy.default is not None and name in namespaces and DEFAULT not in namespaces[name]:
+            told = f"namespace {name} has no label {DEFAULT}, so its default, {policy.default}, is never given"
+            yield Problem(told, f"Run kubectl label namespace {name} {DEFAULT}=")
+
+
 def _permitted(facts: Facts, namespace: str) -> set[str]:
     policy = facts.fleet.policy(namespace)
     return {offer.resource for pool, offer in facts.fleet.offers if policy.permits(pool, offer)}
@@ -134,11 +191,17 @@ CHECKS = (
     Check("pods-missed", "Pods", "every pod that asks for a slice has one",
           "Delete the pod and create it anew, where the webhook is called (docs/troubleshooting.md).", _missed,
           partial=PODS),
+    Check("annotation-place", "Pods", "the annotation stands where it is read",
+          "Move it as the reason says; gpu-slice preview --strict finds such places before anything is applied.",
+          _misplaced, partial=PODS),
     Check("pods-stale", "Pods", "the fleet still gives what running pods have",
           "Create these pods anew before their nodes go, or give the slice back to the fleet.", _stale,
           after=("fleet",),
           partial=PODS),
     Check("quotas", "Pods", "quotas and the fleet agree",
           "Raise the quota, or say in the fleet file that the namespace may not use this slice.", _quotas,
-          partial=QUOTAS),
+          after=("fleet",), partial=QUOTAS),
+    Check("namespace-defaults", "Pods", "namespaces with a default are labelled",
+          "Label the namespace gpu-slice/default, with any value.", _defaults,
+          after=("fleet",)),
 )  # fmt: skip

@@ -7,37 +7,36 @@ from datetime import timedelta
 from typing import Any
 
 from webhook import documents
-from webhook.cluster.check.comparison import differences
-from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.admission.plan import UNTOUCHED_NAMESPACES
+from webhook.cluster.check.comparison import Comparison
+from webhook.cluster.check.facts import CannotLook, Facts, Leaf
 from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import CONFIG_MAPS, VALIDATORS, WEBHOOKS, Document
+from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
 
-ENTRY, ADVICE = "pods.gpu-slice.io", "gpu-slice-advice"
+ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
 SHIPPED = "webhook-configuration"
 """The ConfigMap with the manifests of both configurations, as they were applied."""
 
-SELECTS: Mapping[str, Any] = {
-    "rules": [
-        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
-         "scope": "Namespaced"},
-    ],
-    "matchConditions": [
-        {"name": "asks-for-a-slice",
-         "expression": "has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations"},
-        {"name": "is-no-mirror-pod",
-         "expression": "!has(object.metadata.annotations) "
-                       "|| !('kubernetes.io/config.mirror' in object.metadata.annotations)"},
-    ],
-    "namespaceSelector": {
-        "matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["gpu-slice", "kube-system"]},
-            {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
-        ]
-    },
+PODS: Mapping[str, Any] = {
+    "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"], "scope": "Namespaced",
 }  # fmt: skip
-"""For which pods the API server calls.  A test holds it to ``manifests/webhook/webhook.yaml``."""
+ASKS = "has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations"
+GETS = """
+has(object.metadata.annotations) && 'gpu-slice/default' in object.metadata.annotations
+|| !(has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations)
+&& (object.spec.containers.exists(c,
+has(c.resources) && has(c.resources.limits) && 'nvidia.com/gpu' in c.resources.limits)
+|| has(object.spec.initContainers) && object.spec.initContainers.exists(c,
+has(c.resources) && has(c.resources.limits) && 'nvidia.com/gpu' in c.resources.limits))
+"""
+CONDITIONS: Mapping[str, Mapping[str, str]] = {
+    ENTRY: {"asks-for-a-slice": ASKS},
+    DEFAULTS: {"gets-the-default-of-its-namespace": GETS},
+}
+"""By entry: for which pods the API server calls, by name of the condition.  A test holds all of these constants to
+``manifests/webhook/webhook.yaml``."""
 
 SETTINGS: Mapping[str, Any] = {
     "admissionReviewVersions": ["v1"],
@@ -48,6 +47,8 @@ SETTINGS: Mapping[str, Any] = {
 }
 """How it calls."""
 
+RULES = Comparison("it should be")
+
 SOON, SOONER = timedelta(days=30), timedelta(days=7)
 """As the alerts on a certificate that expires."""
 
@@ -56,54 +57,66 @@ CALLED = 'failed calling webhook "pods.gpu-slice.io"'
 GUARDED = "ValidatingAdmissionPolicy 'gpu-slice'"
 
 
-def entry_of(facts: Facts) -> Document | None:
-    """The entry that is called for pods."""
+def entries_of(facts: Facts) -> dict[str, Document]:
+    """The entries of our configuration that are ours, by name."""
     webhooks = (facts.named(WEBHOOKS, CONFIGURATION) or {}).get("webhooks") or []
-    return next((entry for entry in webhooks if entry["name"] == ENTRY), None)
+    return {entry["name"]: entry for entry in webhooks if entry["name"] in CONDITIONS}
 
 
 def _registered(facts: Facts) -> Iterator[Found]:
-    live = facts.named(WEBHOOKS, CONFIGURATION)
+    live, entries = facts.named(WEBHOOKS, CONFIGURATION), entries_of(facts)
     if live is None:
         yield Problem(f"there is no MutatingWebhookConfiguration {CONFIGURATION}: pods get no slices")
-    elif (entry := entry_of(facts)) is None:
-        yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} has no entry {ENTRY}")
-    else:
-        client = entry["clientConfig"]
-        service = client.get("service") or {}
-        if client.get("url"):
+        return
+    defaults = any(policy.default is not None for policy in facts.fleet.policies.values())
+    for name in (ENTRY, DEFAULTS) if defaults else (ENTRY,):
+        if name not in entries:
+            yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} has no entry {name}")
+    for name, entry in entries.items():
+        client, service = entry["clientConfig"], entry["clientConfig"].get("service") or {}
+        if name == ENTRY and client.get("url"):
             yield Note(f"by URL, {client['url']}")
-        elif (service.get("namespace"), service.get("path")) != (facts.namespace, "/mutate"):
-            yield Problem(f"it calls {service.get('namespace')}/{service.get('name')}{service.get('path', '')}")
-        shipped = _shipped(facts, "webhook.yaml", {})
-        known = [each["name"] for each in (shipped or {}).get("webhooks") or [{"name": ENTRY}]]
-        for other in live["webhooks"]:
-            if other["name"] not in known:
-                yield Problem(f"it has an entry more, {other['name']}")
+        elif service and (service.get("namespace"), service.get("path")) != (facts.namespace, "/mutate"):
+            yield Problem(f"{name} calls {service.get('namespace')}/{service.get('name')}{service.get('path', '')}")
+    for entry in live.get("webhooks") or []:
+        if entry["name"] not in CONDITIONS:
+            yield Problem(f"it has an entry that is not ours, {entry['name']}")
 
 
 def _fails_closed(facts: Facts) -> Iterator[Found]:
-    entry = entry_of(facts)
-    if entry is not None and entry.get("failurePolicy") != "Fail":
-        yield Problem(
-            f"failurePolicy is {entry.get('failurePolicy')}: a pod starts without its slice if no replica answers"
-        )
+    for name, entry in entries_of(facts).items():
+        if (policy := entry.get("failurePolicy")) != "Fail":
+            yield Problem(f"failurePolicy of {name} is {policy}: without a replica, a pod starts without its slice")
 
 
 def _selects(facts: Facts) -> Iterator[Found]:
-    entry = entry_of(facts) or {}
-    wanted = _normal(SELECTS)
-    excluded = wanted["namespaceSelector"]["matchExpressions"][0]
-    excluded["values"] = [facts.namespace, "kube-system"]
-    live = {key: _normal(entry.get(key)) for key in wanted}
-    live["rules"] = [{"scope": "*", **rule} for rule in live["rules"] or []]
-    for different in differences(wanted, live, source="it should be"):
-        yield Problem(different)
-    for key in ("matchLabels",):
-        if given := (entry.get("namespaceSelector") or {}).get(key):
-            yield Problem(f"namespaceSelector.{key} is {given}, and it should be nothing")
-    if any((entry.get("objectSelector") or {}).values()):
-        yield Problem(f"objectSelector is {entry['objectSelector']}, and it should be nothing")
+    for name, entry in entries_of(facts).items():
+        wanted = selects(name, facts.namespace)
+        live = {key: _normal(entry.get(key)) for key in wanted}
+        live["rules"] = [{"scope": "*", **rule} for rule in live["rules"] or []]
+        for different in RULES.differences(wanted, live, name):
+            yield Problem(different)
+        if given := (entry.get("namespaceSelector") or {}).get("matchLabels"):
+            yield Problem(f"{name}.namespaceSelector.matchLabels is {given}, and it should be nothing")
+        if any((entry.get("objectSelector") or {}).values()):
+            yield Problem(f"{name}.objectSelector is {entry['objectSelector']}, and it should be nothing")
+
+
+def selects(name: str, namespace: str) -> dict[str, Any]:
+    """For which pods an entry is called, where gpu-slice is installed in *namespace*."""
+    mirror = "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
+    conditions = {**CONDITIONS[name], "is-no-mirror-pod": mirror}
+    labelled = [{"key": "gpu-slice/default", "operator": "Exists"}] if name == DEFAULTS else []
+    expressions = [
+        *labelled,
+        {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": [namespace, "kube-system"]},
+        {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
+    ]
+    return {
+        "rules": [dict(PODS)],
+        "matchConditions": [{"name": key, "expression": _normal(text)} for key, text in conditions.items()],
+        "namespaceSelector": {"matchExpressions": expressions},
+    }
 
 
 def _normal(value: Any) -> Any:
@@ -116,19 +129,23 @@ def _normal(value: Any) -> Any:
 
 
 def _settings(facts: Facts) -> Iterator[Found]:
-    entry = entry_of(facts) or {}
-    for different in differences(SETTINGS, {key: entry.get(key) for key in SETTINGS}, source="it should be"):
-        yield Problem(different)
+    for name, entry in entries_of(facts).items():
+        for different in RULES.differences(dict(SETTINGS), {key: entry.get(key) for key in SETTINGS}, name):
+            yield Problem(different)
 
 
 def _bundle(facts: Facts) -> Iterator[Found]:
-    entry = entry_of(facts) or {}
-    if not (entry.get("clientConfig") or {}).get("caBundle"):
-        yield Problem("caBundle is empty: the API server trusts no replica")
+    bundles = {name: (entry.get("clientConfig") or {}).get("caBundle") for name, entry in entries_of(facts).items()}
+    for name, bundle in bundles.items():
+        if not bundle:
+            yield Problem(f"caBundle of {name} is empty: the API server trusts no replica")
+            return
+    if isinstance(facts.leaf, Leaf) and not facts.leaf.trusted:
+        yield Problem("no CA in caBundle issued the certificate in Secret webhook-tls")
+    elif len({*bundles.values()}) > 1:
+        yield Problem(f"{' and '.join(bundles)} have different caBundles")
     elif isinstance(facts.leaf, str):
         raise CannotLook(facts.leaf)
-    elif facts.leaf is not None and not facts.leaf.trusted:
-        yield Problem("no CA in caBundle issued the certificate in Secret webhook-tls")
 
 
 def _leaf(facts: Facts) -> Iterator[Found]:
@@ -160,10 +177,17 @@ def _answers(facts: Facts) -> Iterator[Found]:
         yield Problem(probe.refusal)
     elif probe.refusal:
         raise CannotLook(f"the pod was refused for another reason: {probe.refusal}")
+    elif not probe.assigned and _untouched(facts, probe.namespace):
+        raise CannotLook(f"the webhook is not called for namespace {probe.namespace}; name another with -n")
     elif not probe.assigned:
         yield Problem("a pod that asks for a slice is stored without one")
     else:
         yield Note(probe.assigned)
+
+
+def _untouched(facts: Facts, namespace: str) -> bool:
+    labels = (facts.snapshot.named(NAMESPACES, namespace) or {}).get("metadata", {}).get("labels") or {}
+    return namespace in UNTOUCHED_NAMESPACES or namespace == facts.namespace or "gpu-slice/opt-out" in labels
 
 
 def _advice(facts: Facts) -> Iterator[Found]:
@@ -174,14 +198,17 @@ def _advice(facts: Facts) -> Iterator[Found]:
     elif live is None:
         yield Problem(f"there is no ValidatingWebhookConfiguration {ADVICE}", warning=shipped is none)
     else:
+        bundle = (entries_of(facts).get(ENTRY, {}).get("clientConfig") or {}).get("caBundle")
         for entry in live.get("webhooks") or []:
             if entry.get("failurePolicy") != "Ignore":
                 yield Problem(f"{entry['name']} has failurePolicy Fail: without a replica no workload can be applied")
+            if entry["clientConfig"].get("caBundle") != bundle:
+                yield Problem(f"the caBundle of {entry['name']} is not that of {CONFIGURATION}")
         if shipped and shipped is not none:
             wanted, stored = (
                 {"webhooks": [_asked(each) for each in item.get("webhooks") or []]} for item in (shipped, live)
             )
-            for different in differences(wanted, stored, source="the manifest says"):
+            for different in Comparison("the manifest says").differences(wanted, stored):
                 yield Problem(different)
 
 
@@ -222,5 +249,6 @@ CHECKS = (
           "Read kubectl -n gpu-slice logs deployment/webhook, and docs/troubleshooting.md for the message.", _answers,
           after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet")),
     Check("advice", "Admission", "whoever applies a workload is told about its pods",
-          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice),
+          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice,
+          after=("ca-bundle",)),
 )  # fmt: skip

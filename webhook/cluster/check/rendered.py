@@ -23,6 +23,8 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
             live = facts.named(kind, name)
             if live is None:
                 yield Problem(f"there is no {kind.name} {name}")
+            elif "deletionTimestamp" in live["metadata"]:
+                yield Problem(f"{kind.name} {name} is being deleted")
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
                 yield Problem(f"{name}: {changed[0]}{more}")
@@ -102,18 +104,18 @@ _DESCRIBE = "Run kubectl describe on it: its conditions and events say what Karp
 
 CHECKS = (
     Check("node-class", "Karpenter", "the node classes are as the fleet gives them", _APPLY, _equal(NODE_CLASSES),
-          after=("karpenter-crds",), karpenter=True),
+          after=("fleet", "karpenter-crds"), karpenter=True),
     Check("node-class-ready", "Karpenter", "the node classes are ready", _DESCRIBE,
           _ready(NODE_CLASSES), after=("node-class",), karpenter=True),
     Check("node-pool", "Karpenter", "the NodePools are as the fleet gives them", _APPLY, _equal(NODE_POOLS),
-          after=("karpenter-crds",), karpenter=True),
+          after=("fleet", "karpenter-crds"), karpenter=True),
     Check("node-pool-ready", "Karpenter", "the NodePools are ready", _DESCRIBE,
           _ready(NODE_POOLS), after=("node-class", "node-class-ready", "node-pool"), karpenter=True),
     Check("node-pool-limit", "Karpenter", "the NodePools may launch another node",
           "Raise the pool's limit in the fleet file, or wait until nodes are removed.", _limits,
           after=("node-pool",), karpenter=True),
     Check("node-overlay", "Karpenter", "the NodeOverlays are as the fleet gives them", _APPLY, _equal(NODE_OVERLAYS),
-          after=("karpenter-crds",), karpenter=True),
+          after=("fleet", "karpenter-crds"), karpenter=True),
     Check("node-overlay-ready", "Karpenter", "Karpenter accepts the NodeOverlays", _DESCRIBE,
           _ready(NODE_OVERLAYS, "ValidationSucceeded"), after=("karpenter-gate", "node-overlay"), karpenter=True),
 )  # fmt: skip
