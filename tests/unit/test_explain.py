@@ -640,6 +640,15 @@ BROKEN = [
         "the webhook that answers is not there",
         id="the webhook is gone",
     ),
+    pytest.param(
+        lambda w: (
+            condition("0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints.")(w),
+            w.problems.update({NODE_POOLS: "absent"}),
+        ),
+        "spread",
+        "topology spread excludes the nodes that have room",
+        id="spread, where Karpenter could launch no other node",
+    ),
 ]
 
 
@@ -690,7 +699,7 @@ def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
         ("a100", ["limit-reached"])
     ]
     assert [cause.id for cause in explanation.also] == ["slices-in-use"]
-    assert explanation.also[0].quotes == ("team-b/busy holds 56",)
+    assert explanation.also[0].sentence.endswith("and the pod asks for 1: team-b/busy holds 56.")
     assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
 
 
@@ -914,3 +923,17 @@ def test_nothing_that_others_wrote_controls_the_terminal(capsys: pytest.CaptureF
     assert "\x1b]0" not in click.unstyle(printed_text)
     assert "\x07" not in printed_text
     assert "\\x1b]0;title" in printed_text
+
+
+def test_without_a_fleet_the_record_says_which_pools_count() -> None:
+    world = World()
+    world.full()
+    other = copy.deepcopy(world.nodes["a100"])
+    other["metadata"] |= {"name": "theirs-1", "labels": {"gpu-slice/pool": "theirs"}}
+    world.nodes["theirs"] = other
+    world.around["fleet"] = None
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "slices-in-use"
+    assert [each.name for each in explanation.nodes] == ["a100-1"]

@@ -129,6 +129,10 @@ CAUSES: dict[str, Kind] = {
         "The pod's DaemonSet placed it on a node without slices, before gpu-slice saw it",
         "Write the pool's nodeSelector and toleration into the DaemonSet's template: gpu-slice preview says which.",
     ),
+    "spread": Kind(
+        "The pod's topology spread, or its affinity to other pods, excludes the nodes that have room for it",
+        "Relax it, for example with whenUnsatisfiable: ScheduleAnyway.",
+    ),
     # A node could take the pod.
     "two-plugins": Kind(
         "Two device plugins run on a node, and count its GPUs twice",
@@ -240,9 +244,6 @@ CAUSES: dict[str, Kind] = {
         "Karpenter is launching a node for the pod", "Wait: a GPU node takes some minutes from launch to slices."
     ),
     # There is nothing wrong but that everything is in use, or nobody knows more.
-    "node-selector": Kind(
-        "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
-    ),
     "no-nodes": Kind(
         "The pool has no node", "The platform team: add a node with the pool's labels, or see that it carries them."
     ),
@@ -250,9 +251,8 @@ CAUSES: dict[str, Kind] = {
         "All slices of this kind are in use",
         "Wait until one is free. An alternative (1g.5gb|1g.10gb) helps only where the first is never offered.",
     ),
-    "spread": Kind(
-        "The pod's topology spread or pod (anti-)affinity leaves no node",
-        "Relax it, for example with whenUnsatisfiable: ScheduleAnyway.",
+    "node-selector": Kind(
+        "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
     ),
     "karpenter": Kind("Karpenter launches nothing for a reason of its own", "Read the message below."),
     "scheduler": Kind("The scheduler finds no node for a reason of its own", "Read the message below."),

@@ -23,6 +23,7 @@ from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint
+from webhook.slices.request import POOLS
 
 NODE_POOL = "karpenter.sh/nodepool"
 CORDONED = "node.kubernetes.io/unschedulable"
@@ -51,11 +52,18 @@ class Candidate:
 
 def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, snapshot: Snapshot) -> list[Candidate]:
     """The nodes of *pools*, and those of no pool of *fleet* with what the pod asks for, by name."""
-    others = {
-        pool.name
-        for pool in (fleet.pools if fleet is not None else ())
-        if asked.slices.keys() & pool.largest.capacity.keys()
-    }
+    recorded = str(asked.view.annotations.get(POOLS) or "").split(", ")
+    wanted = asked.slices.keys()
+
+    def stranger(node: Node) -> bool:
+        """Whether it has what the pod asks for, and is not of another pool that has it, too."""
+        name = node.metadata.labels.get(POOL_LABEL)
+        if fleet is None:
+            other = name is not None and name not in recorded
+        else:
+            other = any(pool.name == name and wanted & pool.largest.capacity.keys() for pool in fleet.pools)
+        return not other and bool(wanted & node.status.capacity.keys() - {WHOLE_GPU})
+
     all_pods = not snapshot.of(PODS).problem
     bound: dict[str, list[Pod]] = {}
     for pod in snapshot.items(PODS):
@@ -70,11 +78,7 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
     return [
         _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young, all_pods)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
-        if (pool := _pool(node, by_name)) is not None
-        or (
-            node.metadata.labels.get(POOL_LABEL) not in others
-            and asked.slices.keys() & node.status.capacity.keys() - {WHOLE_GPU}
-        )
+        if (pool := _pool(node, by_name)) is not None or stranger(node)
     ]
 
 
@@ -220,7 +224,7 @@ def _resources(
         elif resource in asked.slices and (busy or has):
             left = f"{has - busy:f} of" if has > busy else "None of"
             text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"
-            yield Cause("slices-in-use", f"{text}, and the pod asks for {need:f}.", _holders(resource, bound))
+            yield Cause("slices-in-use", f"{text}, and the pod asks for {need:f}{_holders(resource, bound)}.")
         elif resource in asked.slices:
             yield Cause("slices-not-advertised", f"Node {name} advertises no {resource}.")
         else:
@@ -236,11 +240,14 @@ def shown(number: Decimal, resource: str) -> str:
     return f"{number.normalize():f}"
 
 
-def _holders(resource: str, bound: Sequence[Pod]) -> tuple[str, ...]:
+def _holders(resource: str, bound: Sequence[Pod]) -> str:
+    """The end of a sentence: who holds *resource*."""
     holding = [
         f"{pod.metadata.namespace}/{pod.metadata.name} holds {number:f}"
         for pod in bound
         if (number := held(pod).get(resource))
     ]
     more = len(holding) - MOST_HOLDERS
-    return (*holding[:MOST_HOLDERS], f"and {more} more pods") if more > 0 else tuple(holding)
+    if more > 0:
+        holding[MOST_HOLDERS:] = [f"and {more} more pod{'s' if more > 1 else ''}"]
+    return f": {', '.join(holding)}" if holding else ""

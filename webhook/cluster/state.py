@@ -59,7 +59,7 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
         return
     message = asked.condition("PodScheduled").get("message", "")
     if "persistentvolumeclaim" in message.lower():
-        why = message.partition(". preemption")[0].rstrip(".")
+        why = message.rpartition("nodes are available: ")[2].partition(". ")[0].rstrip(".")
         yield Cause("volume", f"The pod waits for a volume: {why}.", (message,))
 
 
@@ -71,7 +71,7 @@ def passed_over(asked: Asked) -> Iterator[Cause]:
         yield Cause("volume", f"{text}.", (message,))
     elif "topology spread" in message or "affinity rules" in message:
         what = "topology spread" if "topology spread" in message else "affinity or anti-affinity to other pods"
-        yield Cause("spread", f"The pod's {what} leaves none of the nodes that it could run on.", (message,))
+        yield Cause("spread", f"The pod's {what} excludes the nodes that have room for it.", (message,))
 
 
 def bound(asked: Asked, snapshot: Snapshot, serving: Sequence[Pool]) -> Iterator[Cause]:

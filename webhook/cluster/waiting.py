@@ -43,12 +43,14 @@ def waiting(
         text = "It would be admitted, and nothing keeps Karpenter from launching a node"
         yield Cause("launchable", f"{text} of NodePool {launchable[0]}.")
         return
-    if free:
-        yield from passed_over(asked)
+    passed = list(passed_over(asked)) if free else []
+    yield from passed
+    if free and not passed:  # then it does not matter what keeps it off others
         if not asked.condition("PodScheduled").get("message"):
             yield Cause(
                 "soon", f"Node {free[0].name} has {free[0].free} free, and nothing that is known keeps the pod off."
             )
+        return
     yield from _pinned(asked, nodes)
     yield from _of_nodes(nodes, launchable)
     for launch in launches:
