@@ -486,3 +486,20 @@ def test_what_is_not_there_could_not_be_looked_at(here: World) -> None:
         assert (result.exit_code, result.stdout) == (3, "")
         assert words in result.stderr
     assert here.gpu_slice("explain", "queue/ghost").exit_code == 2
+
+
+def test_a_refusal_that_is_over_is_no_cause(here: World) -> None:
+    document = misplaced("over")
+    document["metadata"] |= {"namespace": "limited", "annotations": {}}
+    document["spec"]["template"]["metadata"]["annotations"] = {"gpu-slice": "shared"}
+    with quota(here), suppress(TimeoutError):
+        here.cluster.create(document)
+        wait_for("it is refused", lambda: explained(here, "deploy/over", "-n", "limited")[0]["cause"]["id"] == "quota")
+
+    try:
+        here.cluster.patch(
+            "Deployment", "over", {"spec": {"template": {"metadata": {"labels": {"again": "1"}}}}}, "limited", "apps/v1"
+        )
+        wait_for("it runs", lambda: explained(here, "deploy/over", "-n", "limited")[0]["cause"]["id"] == "running")
+    finally:
+        here.cluster.delete("Deployment", "over", "limited", "apps/v1")

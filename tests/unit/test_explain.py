@@ -757,7 +757,7 @@ namespaces: {team-a: {pools: [a100]}}
         (NODE_POOLS, "what keeps Karpenter from launching a node is not known"),
         (NODE_OVERLAYS, "whether Karpenter knows the slices is not known"),
         (WEBHOOKS, "whether the API server asks gpu-slice is not known"),
-        (EVENTS, "what the scheduler and Karpenter say is not known"),
+        (EVENTS, "what Karpenter says of nodes on their way is not known"),
     ],
 )
 def test_what_may_not_be_read_is_said_and_nothing_is_concluded_from_it(kind: Kind[Any], words: str) -> None:

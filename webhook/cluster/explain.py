@@ -223,6 +223,6 @@ _MISSED = {
     "NodeClaim": "whether a node is on its way is not known",
     WEBHOOKS.name: "whether the API server asks gpu-slice is not known",
     "Deployment": "whether Karpenter and the keeper run is not known",
-    "Event": "what the scheduler and Karpenter say is not known",
+    "Event": "what Karpenter says of nodes on their way is not known",
     "ResourceQuota": "what is left of the namespace's quota is not known",
 }

@@ -111,17 +111,22 @@ def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, name
         made.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
         owners += [(between.name, each["metadata"]["name"]) for each in made]
     of_owner = set(owners)
-    pods = [each for each in reader.list(PODS, namespace).items if _owner(each) in of_owner]
+    listing = reader.list(PODS, namespace)
+    missed = [f"{listing.problem}: whether it has pods that wait is not known"] if listing.problem else []
+    pods = [each for each in listing.items if _owner(each) in of_owner]
     pods.sort(key=lambda each: (each.status.phase != "Pending", each.ended, str(each.metadata.creation_timestamp)))
-    said = [each for owner in owners[:_MOST_OWNERS] for each in _said(reader, owner[1], namespace)]
+    said: list[Said] = []
+    for _, owner in owners[:_MOST_OWNERS]:
+        events, more = _said(reader, owner, namespace)
+        said, missed = said + events, missed + more
     failed = [each for each in said if each.reason == "FailedCreate"]
-    if pods and (pods[0].status.phase == "Pending" or not failed):
+    if pods and (pods[0].status.phase == "Pending" or not failed or len(pods) >= _wants(document)):
         pod = _get(reader, PODS, pods[0].metadata.name, namespace)
         return _existing(reader, pod, around, f"{title}, Pod {pods[0].metadata.name}")
-    around = replace(around, said=said)
+    around = replace(around, said=said, unread=(*around.unread, *dict.fromkeys(missed)))
     if failed:
         around = replace(around, refused=max(failed, key=lambda each: each.when).message)
-    elif not pods:
+    elif not pods and not listing.problem:
         around = replace(around, wants_none=_wants_none(document))
     return Target(title, _of_template(document, around, namespace), around)
 
@@ -157,17 +162,20 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
 
 def _existing(reader: Reader, document: Document, around: Around, title: str) -> Target:
     metadata = document["metadata"]
-    said = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
+    said, missed = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
     asked = _asked(document, exists=True)
     of_claims = [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
     said += [each for each in of_claims if asked.created is None or each.when >= asked.created]
     said.sort(key=lambda each: each.when, reverse=True)
-    return Target(title, asked, replace(around, said=said))
+    return Target(title, asked, replace(around, said=said, denial=None, unread=(*around.unread, *missed)))
 
 
-def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> list[Said]:
+def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[list[Said], list[str]]:
+    """The events on an object, and what could not be looked at."""
     selector = f"involvedObject.name={name}" + (f",involvedObject.uid={uid}" if uid else "")
-    return read(reader.list(EVENTS, namespace, fieldSelector=selector).items)
+    listing = reader.list(EVENTS, namespace, fieldSelector=selector)
+    missed = [f"{listing.problem}: what the scheduler and Karpenter say is not known"] if listing.problem else []
+    return read(listing.items), missed
 
 
 def _asked(document: Document, *, exists: bool = False) -> Asked:
@@ -240,6 +248,12 @@ def _of_template(document: Document, around: Around, namespace: str) -> Asked:
                 return _asked({**pod, "metadata": {**pod["metadata"], "namespace": namespace}})
     template = document["spec"].get("template") or {"metadata": {}, "spec": {}}
     return _asked({**template, "metadata": {**(template.get("metadata") or {}), "namespace": namespace}})
+
+
+def _wants(document: Document) -> int:
+    """How many pods a workload wants: with fewer, an event about one that was refused still counts."""
+    spec, status = document["spec"], document.get("status") or {}
+    return int(spec.get("replicas", spec.get("parallelism", status.get("desiredNumberScheduled", 1))))
 
 
 def _wants_none(document: Document) -> str:
