@@ -471,8 +471,9 @@ def test_a_plain_user_is_told_what_could_not_be_looked_at(here: World) -> None:
 
     assert (explanation["cause"]["id"], code) == ("scheduler", 3)
     assert "nodes are cordoned" in explanation["cause"]["sentence"]
+    assert [pool["pool"] for pool in explanation["pools"] if pool["serves"]] == ["standing"]
     missed = " ".join(explanation["couldNotLook"])
-    for words in ("fleet", "you may not list nodes:", "you may not list nodepools:", "namespace default"):
+    for words in ("you may not list nodes:", "you may not list nodepools:", "namespace default"):
         assert words in missed
     assert "not looked at: you may not list nodes: what keeps the pod off each node is not known" in table.stdout
 

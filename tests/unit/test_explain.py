@@ -21,6 +21,7 @@ from tests.pods import container, expression, fleet_of, plan, pod_of, required
 from tests.rendering import documents_of
 from webhook.cli.explained import as_json, exit_code, short, table
 from webhook.cli.terminal import echo
+from webhook.cluster import causes
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import CAUSES, FINE, WAITS
 from webhook.cluster.events import Said, in_words
@@ -672,6 +673,13 @@ def test_every_cause_has_its_paragraph_and_no_other_is_there() -> None:
         name: f"{kind.title}. What to do: {kind.cure}" for name, kind in CAUSES.items()
     }
     assert list(paragraphs) == list(CAUSES)
+
+
+def test_every_cause_can_be_found() -> None:
+    folder = Path(causes.__file__).parent
+    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "causes.py")
+
+    assert [name for name in CAUSES if f'"{name}"' not in code] == []
 
 
 def test_every_cause_is_a_sentence_with_a_cure() -> None:

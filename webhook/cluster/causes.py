@@ -55,7 +55,6 @@ CAUSES: dict[str, Kind] = {
         "there and fails closed.",
     ),
     "refused": Kind("The API server refuses the pod for a reason of its own", "Correct what the message names."),
-    "unreadable": Kind("The file holds nothing that can be explained", "Give the file of a pod or of a workload."),
     # The webhook was not asked.
     "no-pods-wanted": Kind(
         "The workload wants no pods", "Scale it up, resume it, or wait until whoever suspended it lets it go."
