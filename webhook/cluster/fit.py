@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from webhook.cluster.demand import Demand, Kind, Slice, slice_of
-from webhook.cluster.packing import Bin, Item, Packing, pack
+from webhook.cluster.packing import Packing, pack
+from webhook.cluster.problem import Bin, Item
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import Partition
 from webhook.fleet.fleet import Fleet
@@ -302,10 +303,9 @@ def _with_other_layouts(
 ) -> Iterator[_Choice]:
     """Nodes of *shape* with every layout of the *wanted* slices that a pool like *pool* may have."""
     single = pool.entry.strategy == "single"
-    names: dict[GpuProfile, MigProfile] = {}
-    for slice in sorted(wanted):
-        if (slice.resource == WHOLE_GPU) == single and (found := pool.gpu.profile(MigProfile.parse(slice.name))):
-            names[found] = MigProfile.parse(slice.name)
+    parsed = [MigProfile.parse(each.name) for each in sorted(wanted) if (each.resource == WHOLE_GPU) == single]
+    named = {pool.gpu.profile(name): name for name in parsed}
+    names = {profile: named[profile] for profile in reversed(pool.gpu.profiles) if profile in named}
     for layout in _alone(pool.gpu, names) if single else largest(pool.gpu, list(names)):
         written = {str(names[profile]): count for profile, count in layout.items()}
         entry = pool.entry.model_copy(update={"partition": Partition(mig=written)})
