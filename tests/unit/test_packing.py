@@ -135,6 +135,7 @@ def test_what_fits_together_only_in_another_way_is_found(count: int) -> None:
 
 def test_what_cannot_be_proved_in_time_has_a_gap_and_a_packing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook.cluster.patterns.ROUNDS", 0)
+    monkeypatch.setattr("webhook.cluster.patterns.MOST_NODES", 0)
     items = [Item({x: 1, y: 1}, 10, frozenset({0})) for x, y in (("a", "b"), ("b", "c"), ("c", "a"))]
 
     found = pack([Bin(0, "p", {"a": 1, "b": 1, "c": 1}, 1)], items)

@@ -27,7 +27,7 @@ def _lines(fit: Fit, fleet: Fleet, denied: int) -> Iterator[str]:
     if fit.current.pools:
         yield ""
         yield from _rows(fit.current, {}, fleet)
-        yield _proof(fit.current, "With these layouts")
+        yield _proof(fit.current, "these layouts")
     for kind, count in fit.current.left.items():
         pools = ", ".join(_pools(kind, fleet))
         yield f"No room for {_count(count, 'pod')} with {_slices(kind)}, because of the limit of {pools}."
@@ -41,7 +41,7 @@ def _lines(fit: Fit, fleet: Fleet, denied: int) -> Iterator[str]:
         return
     yield "With better layouts:"
     yield from _rows(fit.best, names_of(fit.best, fleet), fleet)
-    yield _proof(fit.best, "With any layouts")
+    yield _proof(fit.best, "any layouts")
     yield from savings(fit)
 
 
@@ -89,13 +89,14 @@ def _rows(answer: Answer, names: Names, fleet: Fleet) -> Iterator[str]:
     yield from table(rows)
 
 
-def _proof(answer: Answer, how: str) -> str:
-    unit = "GPUs" if answer.dollars is None else "dollars an hour"
-    bound = f"{answer.bound:,.0f}" if answer.dollars is None else f"{answer.bound:,.2f}"
+def _proof(answer: Answer, layouts: str) -> str:
     if answer.exact:
-        return f"{how}, fewer {unit} do not suffice: that is proved."
-    gap = answer.cost - answer.bound
-    return f"{how}, at least {bound} {unit} are needed; whether the last {gap:,.10g} are is not known."
+        return f"Proved: with {layouts} it cannot be less."
+    if answer.dollars is None:
+        least, more = _count(round(answer.bound), "GPU"), _count(round(answer.cost - answer.bound), "GPU")
+    else:
+        least, more = f"{_dollars(answer.bound)} an hour", _dollars(answer.cost - answer.bound)
+    return f"Not proved: with {layouts} it is at least {least}, so {more} may be too many."
 
 
 def as_short(fit: Fit, fleet: Fleet, denied: int) -> str:

@@ -20,11 +20,14 @@ from webhook.admission.plan import MIRROR, plan
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Pod, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import MigOffer, Offer, Pool
+from webhook.fleet.pool import POOL_LABEL, MigOffer, Offer, Pool
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 Shape: TypeAlias = tuple[int, int]
 """A kind of node: a pool's position in the fleet, and a position among the shapes of this pool."""
+
+_NAMES = {POOL_LABEL, "karpenter.sh/nodepool"}
+"""Labels whose value is a pool's name."""
 
 _READ = (ANNOTATION, ASSIGNED, DEFAULT_CONTAINER, MIRROR)
 """Annotations on which a plan depends."""
@@ -96,6 +99,8 @@ def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> Kind | None:
     )
     own, policy = node_rules(pod.spec or EMPTY_SPEC, budget), fleet.policy(namespace)
     gpus = {offer.gpu.name for pool in resolution.pools for offer in pool.offers if isinstance(offer, MigOffer)}
+    if own.keys() & _NAMES:
+        gpus = set()  # a new pool would have another name
     named = any(part.choice.gpu for part in resolution.assignments)
     possible = frozenset(
         (index, number)

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from webhook.cluster.demand import Demand, Kind, Slice, slice_of
+from webhook.cluster.demand import Demand, Kind, Shape, Slice, slice_of
 from webhook.cluster.packing import Packing, pack
 from webhook.cluster.problem import Bin, Item
 from webhook.fleet.check import check_pool
@@ -126,8 +126,7 @@ def fit(
     kinds = list(demand)
     problem = _Problem(kinds, [demand[kind] for kind in kinds], fleet, prices)
     progress("packing the pods as the fleet is cut")
-    served = [kind.served for kind in kinds]
-    choices, places = problem.choices(served, new=False)
+    choices, places = problem.choices(new=False)
     unlimited = current = problem.answer(choices, places)
     limits = {pool.name: most for pool in fleet.pools if (most := limit_of(pool)) is not None}
     used: dict[str, int] = defaultdict(int)
@@ -138,7 +137,7 @@ def fit(
         progress("packing the pods within the limits of the pools")
         current = problem.answer(choices, places, limits)
     progress("searching for better layouts")
-    choices, places = problem.choices([kind.served | kind.possible for kind in kinds], new=True)
+    choices, places = problem.choices(new=True)
     best = problem.answer(choices, places)
     if best.cost >= unlimited.cost:
         best = replace(unlimited, bound=best.bound, exact=best.bound >= unlimited.cost)
@@ -171,40 +170,43 @@ class _Problem:
         kind = shape.instance_type
         return kind.gpus if self.prices is None else round(self.prices[kind.name] * CENTS)
 
-    def choices(
-        self, allowed: Sequence[Iterable[tuple[int, int]]], *, new: bool
-    ) -> tuple[list[_Choice], list[frozenset[int]]]:
-        """The kinds of nodes that pods may use, and the places of each kind of pod.
+    def choices(self, *, new: bool) -> tuple[list[_Choice], list[frozenset[int]]]:
+        """The kinds of nodes that pods may use, with other layouts too if *new*; and the places of each kind of pod.
 
-        Nodes that the same pods may use, and that cost the same, have one place.  *new*: with other layouts too.
+        Nodes that the same pods may use have one place.
         """
-        by_shape: dict[tuple[int, int], set[int]] = defaultdict(set)
-        for k, shapes in enumerate(allowed):
-            for each in shapes:
-                by_shape[each].add(k)
-        places: dict[object, int] = {}
-        taken: set[object] = set()
+        places: dict[frozenset[int], int] = {}
+        existing: dict[tuple[object, ...], _Choice] = {}
+        for pool, shape, pods in self._shapes(kind.served for kind in self.kinds):
+            each = _as_it_is(pool, shape, places.setdefault(pods, len(places)))
+            existing.setdefault((*self._alike(each), pool), each)
+        known = {key[:-1] for key in existing}
+        other: dict[tuple[object, ...], _Choice] = {}
+        for pool, shape, pods in self._shapes(kind.possible for kind in self.kinds if new):
+            place = places.setdefault(pods, len(places))
+            wanted = {slice for k in pods for slice, _ in self.kinds[k].slices}
+            for each in _with_other_layouts(pool, shape, place, wanted, self.fleet):
+                if (key := self._alike(each)) not in known:
+                    other.setdefault(key, each)
         of_kind: list[set[int]] = [set() for _ in self.kinds]
-        result = []
-        for (index, number), pods in sorted(by_shape.items()):
-            pool = self.fleet.pools[index]
-            shape = pool.shapes[number]
-            recut = new and pool.entry.partition.mig is not None
-            alike = (shape.instance_type.gpus, self.cost(shape), frozenset(pods), pool.entry.strategy)
-            where = (pool.gpu.name if recut else index, *alike)
-            place = places.setdefault(where, len(places))
+        for pods, place in places.items():
             for k in pods:
                 of_kind[k].add(place)
-            if (index, *alike) not in taken:
-                result.append(_as_it_is(pool, shape, place))
-                taken.add((index, *alike))
-            if recut and (where, "new") not in taken:
-                taken.add((where, "new"))
-                wanted = {slice for k in pods for slice, _ in self.kinds[k].slices}
-                result += _with_other_layouts(pool, shape, place, wanted, self.fleet)
-        existing = [(each.place, each.capacity) for each in result if not each.new]
-        result = [each for each in result if not each.new or (each.place, each.capacity) not in existing]
-        return result, [frozenset(each) for each in of_kind]
+        return [*existing.values(), *other.values()], [frozenset(each) for each in of_kind]
+
+    def _alike(self, choice: _Choice) -> tuple[object, ...]:
+        """Equal for kinds of nodes of which it does not matter which is used."""
+        return choice.place, frozenset(choice.capacity.items()), self.cost(choice.shape)
+
+    def _shapes(self, allowed: Iterable[Iterable[Shape]]) -> Iterator[tuple[Pool, NodeShape, frozenset[int]]]:
+        """The kinds of nodes that are *allowed* for some kind of pod, each with these."""
+        pods: dict[Shape, set[int]] = defaultdict(set)
+        for k, shapes in enumerate(allowed):
+            for each in shapes:
+                pods[each].add(k)
+        for (index, number), kinds in sorted(pods.items()):
+            pool = self.fleet.pools[index]
+            yield pool, pool.shapes[number], frozenset(kinds)
 
     def answer(
         self, choices: Sequence[_Choice], places: Sequence[frozenset[int]], limits: Mapping[str, int] | None = None
@@ -257,7 +259,7 @@ class _Problem:
                 Item({slice: 1}, self.counts[k] * count, places[k]) for k in ks for slice, count in self.kinds[k].slices
             ]
             total += pack(bins, items).bound
-        return total / scale if self.prices is None else total / scale / CENTS
+        return total // scale if self.prices is None else total / scale / CENTS
 
 
 def _parts(
