@@ -200,7 +200,7 @@ def test_pods_go_where_the_fewest_gpus_are_needed() -> None:
 
     assert pools_of(found) == {"a100-1g-5gb": 1, "a100-mixed": 4}
     assert (found["gpus"], found["nodes"], found["exact"], found["bound"]) == (40, 5, True, 40)
-    assert pools_of(found["best"]) == {"a100-40gb-1x-2g-10gb-5x-1g-5gb": 4}
+    assert pools_of(found["best"]) == {"a100-40gb-1x2g-10gb-5x1g-5gb": 4}
     assert found["saves"] == {"gpus": 8, "nodes": 1, "dollarsPerHour": None}
     assert found["leastOfAll"] == 26, "the 180 compute slices of 26 GPUs"
     assert [pool["exact"] for pool in found["pools"]] == [True, True]
@@ -376,7 +376,7 @@ def test_a_suggestion_says_what_it_saves_and_what_it_changes() -> None:
         "That saves 8 GPUs and 1 node.",
         "pool a100-1g-5gb is left out: no pod needs it any more",
         "pool a100-mixed is left out: no pod needs it any more",
-        "pool a100-40gb-1x-2g-10gb-5x-1g-5gb is new, and like a100-1g-5gb but for its layout and its limit",
+        "pool a100-40gb-1x2g-10gb-5x1g-5gb is new, and like a100-1g-5gb but for its layout and its limit",
     ]
     new = yaml.safe_load(result.stdout)["pools"][0]
     assert new["partition"] == {"mig": {"1g.5gb": 5, "2g.10gb": 1}}
@@ -402,6 +402,12 @@ def test_a_gap_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Not proved: with these layouts it is at least 40 GPUs, so 16 GPUs may be too many.\n" in result.stdout
     assert answer(*needs)["exact"] is False
     assert "(at least 40)" in run(*needs, "-o", "short").stdout
+
+
+def test_it_is_said_what_nodes_that_are_cut_alike_cost() -> None:
+    stdout = run("--need", "1g.5gb=120", "--need", "2g.10gb=30").stdout
+
+    assert "If each GPU could be cut on its own, it would be at least 26 GPUs.\n" in stdout
 
 
 def test_one_line_is_enough_for_a_script() -> None:

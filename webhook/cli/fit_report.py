@@ -38,11 +38,20 @@ def _lines(fit: Fit, fleet: Fleet, denied: int) -> Iterator[str]:
     yield ""
     if not fit.better:
         yield f"Other layouts save nothing{'' if fit.best.exact else ', as far as is known'}."
+        yield from _ideal(fit)
         return
     yield "With better layouts:"
     yield from _rows(fit.best, names_of(fit.best, fleet), fleet)
     yield _proof(fit.best, "any layouts")
     yield from savings(fit)
+    yield from _ideal(fit)
+
+
+def _ideal(fit: Fit) -> Iterator[str]:
+    """What it costs that all GPUs of a node are cut alike, and that a pod is on one node."""
+    if fit.ideal < fit.best.cost - 0.005:
+        least = _count(int(fit.ideal), "GPU") if fit.best.dollars is None else f"{_dollars(fit.ideal)} an hour"
+        yield f"If each GPU could be cut on its own, it would be at least {least}."
 
 
 def savings(fit: Fit) -> Iterator[str]:

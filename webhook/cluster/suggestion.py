@@ -29,7 +29,7 @@ def names_of(answer: Answer, fleet: Fleet) -> dict[tuple[str, tuple[tuple[str, i
     taken = {pool.name for pool in fleet.pools}
     for each in answer.pools:
         if each.new and key_of(each) not in names:
-            layout = "-".join(f"{count}x-{name}" for name, count in each.layout.items())
+            layout = "-".join(f"{count}x{name}" for name, count in each.layout.items())
             stem = re.sub(r"[^a-z0-9]+", "-", f"{each.gpu}-{layout}".lower())[: LONGEST - 4].strip("-")
             name = next(
                 name for number in range(1, len(taken) + 2)
