@@ -24,6 +24,7 @@ from webhook.cli.main import main
 from webhook.cluster.demand import Demand, demand_of, kind_of
 from webhook.cluster.fit import fit
 from webhook.cluster.problem import Bin, Item
+from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.replicas import running
 from webhook.fleet.fleet import Fleet
 
@@ -432,7 +433,7 @@ def test_a_denied_pod_is_named_and_the_others_are_counted() -> None:
     result = run("-", text=yaml.safe_dump_all([pod("1g5gb"), pod("1g.5gb"), pod("7g.80gb@h200")]))
 
     assert result.exit_code == 1
-    assert result.stdout.startswith("1 pod fit on 8 GPUs, 1 node; 2 pods denied.\n")
+    assert result.stdout.startswith("1 pod fits on 8 GPUs, 1 node; 2 pods denied.\n")
     assert result.stderr.count("Pod test: denied: ") == 2
 
 
@@ -468,7 +469,7 @@ def test_pods_that_name_a_resource_by_hand_are_not_passed_over_in_silence() -> N
 
     result = run("-", text=yaml.safe_dump(by_hand))
 
-    assert result.stderr == "1 pods without the annotation ask for GPUs by hand: they are not counted\n"
+    assert result.stderr == "pods that ask for GPUs by hand, without the annotation, are not counted: 1\n"
     assert result.stdout == "No pod asks for a slice.\n"
 
 
@@ -478,7 +479,7 @@ def test_many_remarks_are_counted() -> None:
     lines = run("-", text=yaml.safe_dump_all(documents)).stderr.splitlines()
 
     assert len(lines) == 21
-    assert lines[-1] == "5 more remarks like these"
+    assert lines[-1] == "more remarks like these: 5"
 
 
 def test_without_the_solver_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -503,3 +504,62 @@ def test_a_million_pods_are_one_kind() -> None:
 
     assert found["exact"]
     assert found["gpus"] == found["bound"]
+
+
+class Cluster(Reader):
+    """A cluster with these objects, by path."""
+
+    def __init__(self, objects: dict[str, Any], forbidden: tuple[str, ...] = ()) -> None:
+        self.objects, self.forbidden, self.namespace = objects, forbidden, "team-a"
+
+    def _ask(self, method: str, path: str, query: Any = None, body: Any = None) -> bytes:
+        if path in self.forbidden:
+            raise Refused(403, "forbidden")
+        return json.dumps(self.objects.get(path) or {"items": [], "metadata": {}}).encode()
+
+
+def admitted(name: str, value: str, phase: str = "Running") -> dict[str, Any]:
+    """A pod as the webhook left it."""
+    (document,) = yaml.safe_load_all(CliRunner().invoke(main, ["preview", "-", "-o", "yaml"],
+                                                        input=yaml.safe_dump(pod(value))).stdout)  # fmt: skip
+    document["metadata"] |= {"name": name, "namespace": "team-a", "uid": name}
+    return document | {"status": {"phase": phase}}
+
+
+def cluster_of(monkeypatch: pytest.MonkeyPatch, *pods: dict[str, Any], forbidden: tuple[str, ...] = ()) -> None:
+    objects = {
+        f"/api/v1{where}/pods": {"items": list(pods), "metadata": {}} for where in ("", "/namespaces/team-a")
+    } | {"/api/v1/namespaces/gpu-slice/configmaps/fleet": {"data": {"fleet.yaml": files.default_fleet_text().decode()}}}
+    monkeypatch.setattr("webhook.cli.cluster.connect", lambda *_: Cluster(objects, forbidden))
+
+
+def test_what_runs_and_waits_in_a_cluster_is_counted_with_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    pods = [admitted(f"p{n}", "1g.5gb", phase) for n, phase in enumerate(["Running", "Pending", "Succeeded"])]
+    plain = pod("1g.5gb") | {"metadata": {"name": "plain", "namespace": "team-a"}}
+    cluster_of(monkeypatch, *pods, admitted("large", "2x2g.10gb"), plain)
+
+    assert answer("--cluster")["pods"] == 3
+    found = answer("--cluster", "--need", "1g.5gb=54")
+    assert found["pods"] == 57
+    assert pools_of(found) == {"a100-1g-5gb": 1, "a100-mixed": 1}
+
+
+def test_pods_that_may_not_be_listed_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster_of(monkeypatch, admitted("p", "1g.5gb"), forbidden=("/api/v1/pods",))
+
+    result = run("--cluster")
+
+    assert result.exit_code == 3
+    assert result.stdout.startswith("1 pod fits on 8 GPUs, 1 node.\n")
+    assert result.stderr == "not all pods are counted: you may not list pods in all namespaces\n"
+
+
+def test_a_pod_that_would_be_denied_today_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = admitted("old", "1g.5gb")
+    old["metadata"]["annotations"] |= {"gpu-slice": "9g.5gb", "gpu-slice/assigned": "9g.5gb -> main=x:1"}
+    cluster_of(monkeypatch, old)
+
+    result = run("--cluster")
+
+    assert result.exit_code == 1
+    assert "Pod team-a/old: it would be denied now, so it is not counted: " in result.stderr

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from webhook.cli import files
 from webhook.cli.terminal import CouldNotLook, echo
 from webhook.errors import BadFleet
+
+if TYPE_CHECKING:
+    from webhook.cli.progress import Progress
+    from webhook.cluster.demand import LivePod
+    from webhook.cluster.snapshot import Listing
+    from webhook.fleet.fleet import Fleet
 
 # What only this command needs is imported inside it, so that the server does not load it.
 
@@ -33,6 +40,15 @@ from webhook.errors import BadFleet
     "--fleet", "fleet_path", type=click.Path(path_type=Path, dir_okay=False),
     help="Fleet file.  Default: the built-in one.",
 )  # fmt: skip
+@click.option(
+    "--cluster", "live", is_flag=True,
+    help="Also count the pods that run or wait in a cluster; the fleet is then the cluster's own by default.",
+)  # fmt: skip
+@click.option("--context", metavar="NAME", help="With --cluster: context of the kubeconfig.  Default: the current one.")
+@click.option(
+    "--webhook-namespace", default="gpu-slice", show_default=True, metavar="NAME",
+    help="With --cluster: where gpu-slice is installed.",
+)  # fmt: skip
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
 def fit(
     paths: tuple[Path, ...],
@@ -40,19 +56,22 @@ def fit(
     prices: tuple[str, ...],
     output: str,
     fleet_path: Path | None,
+    live: bool,
+    context: str | None,
+    webhook_namespace: str,
     namespace: str,
 ) -> None:
     """Say on how many GPUs and nodes workloads fit, and which layouts would fit better.
 
     FILE is what `gpu-slice preview` reads.  An object counts for all pods that it runs at once: the replicas of a
-    Deployment, the parallelism of a Job.  The answer is for new nodes on which nothing runs yet.  Only slices are
+    Deployment, the parallelism of a Job.  The answer is for empty nodes, also with --cluster.  Only slices are
     counted, not CPUs and memory, and no rules that keep pods apart.  The answer is proved, or the gap is printed.
 
     Exit codes, the same for every output: 1, the limits of the pools do not suffice, or a pod is denied; 2, called
     wrongly; 3, a document cannot be read.
     """
-    if not paths and not needs:
-        raise click.UsageError("Missing argument 'FILE...', or an option '--need'.")
+    if not paths and not needs and not live:
+        raise click.UsageError("Missing argument 'FILE...', or an option '--need' or '--cluster'.")
     if find_spec("highspy") is None:
         raise CouldNotLook("the solver HiGHS is not installed. Run: pip install 'gpu-slice[fit]'")
     from webhook.cli import fit_report
@@ -61,9 +80,14 @@ def fit(
     from webhook.cluster.fit import fit as fit_pods
     from webhook.cluster.suggestion import suggest
 
-    fleet = files.fleet_at(fleet_path)
-    wanted = Wanted(fleet, namespace)
     with Progress() as progress:
+        if live:
+            fleet, pods = _of_cluster(fleet_path, context, webhook_namespace, progress)
+            wanted = Wanted(fleet, namespace)
+            wanted.look(pods)
+        else:
+            fleet = files.fleet_at(fleet_path)
+            wanted = Wanted(fleet, namespace)
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)
@@ -83,6 +107,23 @@ def fit(
     else:
         echo(fit_report.OUTPUTS[output](found, fleet, wanted.denied))
     raise click.exceptions.Exit(code)
+
+
+def _of_cluster(
+    fleet_path: Path | None, context: str | None, namespace: str, progress: Progress
+) -> tuple[Fleet, Listing[LivePod]]:
+    """The fleet of a cluster, and its pods."""
+    from webhook.cli import cluster
+    from webhook.cluster.demand import LIVE_PODS
+    from webhook.cluster.reader import Unreachable
+
+    progress("reading the cluster")
+    reader = cluster.reader(context, None)
+    fleet = cluster.fleet_of(reader, fleet_path, namespace)
+    try:
+        return fleet, reader.list(LIVE_PODS)
+    except Unreachable as error:
+        raise CouldNotLook(str(error)) from None
 
 
 def _prices(texts: tuple[str, ...], wanted: list[str], known: set[str]) -> dict[str, float] | None:

@@ -71,7 +71,7 @@ def _verdict(fit: Fit, denied: int) -> str:
     if not fit.pods:
         verdict = "No pod asks for a slice"
     elif not left:
-        verdict = f"{_count(fit.pods, 'pod')} fit on {_amount(fit.current)}"
+        verdict = f"{_count(fit.pods, 'pod')} {'fits' if fit.pods == 1 else 'fit'} on {_amount(fit.current)}"
     else:
         verdict = f"{left:,} of {_count(fit.pods, 'pod')} do not fit: {_amount(fit.current)} hold the others"
     return verdict + (f"; {_count(denied, 'pod')} denied" if denied else "") + "."

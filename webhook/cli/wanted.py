@@ -16,9 +16,10 @@ from webhook.admission.workloads import Subject, subjects
 from webhook.cli import files, show
 from webhook.cli.progress import Progress
 from webhook.cli.terminal import echo, line
-from webhook.cluster.demand import Demand, Kind, demand_of, key_of, kind_again
+from webhook.cluster.demand import Demand, Kind, LivePod, demand_of, key_of, kind_again
 from webhook.cluster.fit import Answer, fit
-from webhook.cluster.replicas import running
+from webhook.cluster.replicas import ENDED, running
+from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 from webhook.slices import request
@@ -86,6 +87,26 @@ class Wanted:
         if paths and not self.documents:
             raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
 
+    def look(self, pods: Listing[LivePod]) -> None:
+        """Add the pods of a cluster that run or wait."""
+        if pods.problem:
+            self._remark(f"not all pods are counted: {pods.problem}")
+            self.code = 3
+        for pod in pods.items:
+            if pod.status.phase in ENDED:
+                continue
+            title = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
+            try:
+                if (key := pod.key) not in self.kinds:
+                    self.kinds[key] = kind_again(key, self.fleet)
+                self.unsliced += pod.by_hand
+            except Denial as denial:
+                self.code, self.denied = max(self.code, 1), self.denied + 1
+                self._remark(f"{title}: it would be denied now, so it is not counted: {denial}")
+                continue
+            if self.kinds[key] is not None:
+                self.counts[key] += 1
+
     def _add(self, subject: Subject, count: int, remark: str = "") -> None:
         key = b""
         if subject.pod is not None and not subject.advice and not subject.strays:
@@ -123,9 +144,9 @@ class Wanted:
     def say(self) -> None:
         """What is to be said about all of them, on stderr."""
         if self.remarks > MOST_REMARKS:
-            echo(f"{self.remarks - MOST_REMARKS:,} more remarks like these", err=True)
+            echo(f"more remarks like these: {self.remarks - MOST_REMARKS:,}", err=True)
         if self.unsliced:
-            echo(f"{self.unsliced:,} pods without the annotation ask for GPUs by hand: they are not counted", err=True)
+            echo(f"pods that ask for GPUs by hand, without the annotation, are not counted: {self.unsliced:,}", err=True)
 
     def differences(self, best: Answer, better: Fleet, prices: Mapping[str, float] | None) -> Iterator[str]:
         """Where the pods do otherwise on the *better* fleet than *best* says: alternatives may be taken differently."""

@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from webhook.admission.containers import DEFAULT_CONTAINER
 from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, node_rules
 from webhook.admission.plan import MIRROR, plan
-from webhook.admission.pod import EMPTY_SPEC, Metadata, Pod, convert, needed, places
+from webhook.admission.pod import EMPTY_SPEC, Metadata, Pod, Spec, View, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
+from webhook.cluster.objects import Kind as Api
+from webhook.cluster.objects import PodStatus
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, MigOffer, Offer, Pool
 from webhook.slices.request import ANNOTATION, ASSIGNED
@@ -31,6 +33,36 @@ _NAMES = {POOL_LABEL, "karpenter.sh/nodepool"}
 
 _READ = (ANNOTATION, ASSIGNED, DEFAULT_CONTAINER, MIRROR)
 """Annotations on which a plan depends."""
+
+
+class LiveMetadata(Metadata, frozen=True):
+    """Metadata of a pod of a cluster."""
+
+    name: str = ""
+    namespace: str = ""
+
+
+class LivePod(View, frozen=True):
+    """A pod of a cluster, with the fields on which a plan depends."""
+
+    metadata: LiveMetadata
+    spec: Spec = EMPTY_SPEC
+    status: PodStatus = PodStatus()
+
+    @property
+    def key(self) -> bytes:
+        """See `key_of`."""
+        return key_of(Pod(self.metadata, self.spec), self.metadata.namespace)
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether it has a GPU's resource without the annotation."""
+        return ANNOTATION not in (self.metadata.annotations or {}) and any(
+            place.asks for place in places(self.spec, Budget(UNLIMITED))
+        )
+
+
+LIVE_PODS = Api("Pod", "pods", "v1", LivePod, namespaced=True)
 
 
 class Slice(NamedTuple):

@@ -10,7 +10,8 @@ from webhook.admission.kinds import find
 from webhook.admission.workloads import Subject
 
 _STEP = re.compile(r"\[(?P<bracket>[^\]]*)\]|(?P<name>[^.\[]+)")
-_FINISHED = ("Succeeded", "Failed")
+ENDED = ("Succeeded", "Failed")
+"""Phases of pods that hold no slice any more."""
 _SCALED = {"PodTemplate", "TrainingRuntime", "ClusterTrainingRuntime", "ScaledJob", "Workflow", "Configuration"}
 """Kinds whose objects do not say how many pods there are."""
 EACH_NODE = "DaemonSet"
@@ -21,7 +22,7 @@ def running(subject: Subject) -> tuple[int, str]:
     if subject.controller == EACH_NODE:
         return 0, "it runs on each node, and is not counted: take its slices off every node"
     if subject.controller is None:
-        return int(mapping(subject.pod, "status").get("phase") not in _FINISHED), ""
+        return int(mapping(subject.pod, "status").get("phase") not in ENDED), ""
     number, known = 1, False
     for each, key in _around(subject):
         for factor in _factors(each, key):
