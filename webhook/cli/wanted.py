@@ -146,7 +146,9 @@ class Wanted:
         if self.remarks > MOST_REMARKS:
             echo(f"more remarks like these: {self.remarks - MOST_REMARKS:,}", err=True)
         if self.unsliced:
-            echo(f"pods that ask for GPUs by hand, without the annotation, are not counted: {self.unsliced:,}", err=True)
+            echo(
+                f"pods that ask for GPUs by hand, without the annotation, are not counted: {self.unsliced:,}", err=True
+            )
 
     def differences(self, best: Answer, better: Fleet, prices: Mapping[str, float] | None) -> Iterator[str]:
         """Where the pods do otherwise on the *better* fleet than *best* says: alternatives may be taken differently."""
