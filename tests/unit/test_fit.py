@@ -21,7 +21,7 @@ from webhook.admission.pod import convert
 from webhook.admission.workloads import subjects
 from webhook.cli import files
 from webhook.cli.main import main
-from webhook.cluster.demand import Demand, demand_of, kind_of
+from webhook.cluster.demand import Demand, demand_of, key_of, kind_of
 from webhook.cluster.fit import fit
 from webhook.cluster.problem import Bin, Item
 from webhook.cluster.reader import Reader, Refused
@@ -286,6 +286,35 @@ def test_pods_that_must_run_apart_do_not_share_nodes() -> None:
 
     assert fit(dict.fromkeys(kinds, 1), fleet).current.nodes == 2
     assert fit({kinds[0]: 2}, fleet).current.nodes == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        pytest.param({"metadata": {"labels": {"a": "b"}}}, True, id="another label"),
+        pytest.param({"spec": {"nodeName": "somewhere"}}, True, id="on a node"),
+        pytest.param({"spec": {"tolerations": [{"operator": "Exists"}]}}, True, id="another toleration"),
+        pytest.param({"spec": {"containers": [{"name": "main", "env": [{"name": "RANK", "value": "7"}]}]}}, True,
+                     id="another variable"),
+        pytest.param({"spec": {"nodeSelector": {"team": "ml"}}}, False, id="another node"),
+        pytest.param({"spec": {"containers": [{"name": "main"}, {"name": "sidecar"}]}}, False, id="another container"),
+    ],
+)  # fmt: skip
+def test_pods_that_differ_in_nothing_that_matters_are_decided_once(change: dict[str, Any], same: bool) -> None:
+    first, second = pod("1g.5gb"), pod("1g.5gb")
+    for field, value in change.items():
+        second[field] |= value
+
+    assert (key_of(convert(first), None) == key_of(convert(second), None)) is same
+
+
+def test_a_default_of_the_namespace_is_counted_too() -> None:
+    fleet = files.load_fleet(files.default_fleet_text() + b"namespaces: {team-a: {default: 1g.5gb}}\n")
+    whole = pod("") | {"metadata": {"name": "whole"}}
+    whole["spec"]["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 1}}
+
+    assert kind_of(convert(whole), fleet, "team-a") == kind_of(convert(pod("1g.5gb")), fleet, "team-a")
+    assert kind_of(convert(whole), fleet, "team-b") is None
 
 
 def test_a_pod_that_names_its_pool_is_in_no_new_one() -> None:

@@ -12,12 +12,13 @@ from typing import NamedTuple, TypeAlias
 
 import jsonpatch
 import msgspec
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from webhook.admission.containers import DEFAULT_CONTAINER
 from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, node_rules
 from webhook.admission.plan import MIRROR, plan
-from webhook.admission.pod import EMPTY_SPEC, Metadata, Pod, Spec, View, convert, needed, places
+from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, Spec, View, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
 from webhook.cluster.objects import Kind as Api
 from webhook.cluster.objects import PodStatus
@@ -100,9 +101,21 @@ def slice_of(offer: Offer) -> Slice:
 
 
 def key_of(pod: Pod, namespace: str | None) -> bytes:
-    """What decides about *pod*, and no more: it is equal for pods for which the plan is the same."""
+    """What decides about *pod*, and no more: it is equal for pods that get the same slices on the same nodes."""
     annotations = {name: pod.annotations[name] for name in _READ if name in pod.annotations}
-    return msgspec.json.encode((namespace, replace(pod, metadata=Metadata(annotations))), order="sorted")
+    spec = pod.spec or EMPTY_SPEC
+    same = replace(
+        spec,
+        containers=_bare(spec.containers),
+        init_containers=_bare(spec.init_containers),
+        tolerations=UNSET,
+        node_name=None,
+    )
+    return msgspec.json.encode((namespace, Pod(Metadata(annotations), same)), order="sorted")
+
+
+def _bare(containers: list[Container] | None) -> list[Container]:
+    return [Container(each.name, each.resources, None, each.restart_policy) for each in containers or ()]
 
 
 def kind_again(key: bytes, fleet: Fleet) -> Kind | None:
