@@ -17,10 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_packing import least
+from tests.waiting import wait_for
 from webhook.admission.pod import convert
 from webhook.admission.workloads import subjects
 from webhook.cli import files
 from webhook.cli.main import main
+from webhook.cli.progress import Progress
 from webhook.cluster.demand import Demand, demand_of, key_of, kind_of
 from webhook.cluster.fit import fit
 from webhook.cluster.problem import Bin, Item
@@ -399,6 +401,19 @@ def test_the_suggested_fleet_is_valid_and_does_what_was_said(
     assert again["saves"]["gpus"] == 0
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "fleets").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_suggestion_for_any_fleet_is_valid_and_no_worse(path: Path, tmp_path: Path) -> None:
+    fleet = files.fleet_at(path)
+    needs = [f"--need={slice}=97" for slice in dict.fromkeys(str(offer) for _, offer in fleet.offers)]
+    better = tmp_path / "better.yaml"
+
+    said, result = answer(*needs, "--fleet", str(path)), run(*needs, "--fleet", str(path), "-o", "fleet")
+    better.write_text(result.stdout)
+
+    assert CliRunner().invoke(main, ["fleet", "check", str(better)]).exit_code == 0
+    assert answer(*needs, "--fleet", str(better))["gpus"] == said["best"]["gpus"] <= said["unlimited"]["gpus"]
+
+
 def test_a_suggestion_says_what_it_saves_and_what_it_changes() -> None:
     result = run("--need", "1g.5gb=120", "--need", "2g.10gb=30", "-o", "fleet")
 
@@ -418,7 +433,9 @@ def test_where_nothing_is_better_the_fleet_stays_as_it_is() -> None:
     result = run("--need", "1g.5gb=56", "-o", "fleet")
 
     assert "Other layouts save nothing.\n" in result.stderr
-    assert yaml.safe_load(result.stdout)["pools"][0]["name"] == "a100-1g-5gb"
+    assert [pool["name"] for pool in yaml.safe_load(result.stdout)["pools"]] == [
+        pool.name for pool in files.fleet_at(None).pools
+    ]
 
 
 def test_a_gap_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -592,3 +609,21 @@ def test_a_pod_that_would_be_denied_today_is_named(monkeypatch: pytest.MonkeyPat
 
     assert result.exit_code == 1
     assert "Pod team-a/old: it would be denied now, so it is not counted: " in result.stderr
+
+
+def test_what_takes_long_says_on_a_terminal_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("webhook.cli.progress.SECONDS", 0.01)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    printed: list[str] = []
+
+    def shown() -> bool:
+        printed.append(capsys.readouterr().err)
+        return "packing\\x1b the pods …" in "".join(printed)
+
+    with Progress() as progress:
+        progress("packing\x1b the pods")
+        wait_for("a line of progress", shown)
+
+    assert capsys.readouterr().err.endswith("\r\x1b[K"), "and it is gone when it is done"

@@ -97,7 +97,9 @@ def fit(
     code = max(wanted.code, 0 if found.fits else 1)
     if output == "fleet":
         try:
-            file, better, remarks = suggest(found.best, fleet, wanted.pools(), files.catalogue())
+            file, better, remarks = suggest(
+                found.best, fleet, wanted.pools() if found.better else (), files.catalogue()
+            )
         except BadFleet as error:
             raise CouldNotLook(f"the better layouts make no valid fleet: {error.problems[0]}") from None
         remarks += wanted.differences(found.best, better, costs)

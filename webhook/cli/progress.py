@@ -36,7 +36,8 @@ class Progress:
     def _show(self) -> None:
         shown = False
         while not self._done.wait(SECONDS):
-            echo(Line(_CLEAR + line(f"{self._text} …")), err=True, nl=False)
+            # Whatever is printed next begins at the left, over this line.
+            echo(Line(_CLEAR + line(f"{self._text} …") + "\r"), err=True, nl=False)
             shown = True
         if shown:
             echo(_CLEAR, err=True, nl=False)
