@@ -519,6 +519,16 @@ def test_pods_that_name_a_resource_by_hand_are_not_passed_over_in_silence() -> N
     assert result.stdout == "No pod asks for a slice.\n"
 
 
+def test_an_annotation_in_the_wrong_place_is_not_passed_over_in_silence() -> None:
+    deployment = object_of("Deployment", {"replicas": 5, "template": template() | {"metadata": {}}})
+    deployment["metadata"]["annotations"] = {"gpu-slice": "1g.5gb"}
+
+    result = run("-", text=yaml.safe_dump(deployment))
+
+    assert result.stdout == "No pod asks for a slice.\n"
+    assert "note: the annotation 'gpu-slice' is on the Deployment itself, where it has no effect" in result.stderr
+
+
 def test_many_remarks_are_counted() -> None:
     documents = [object_of("DaemonSet", {"template": template()}) for _ in range(25)]
 

@@ -119,7 +119,7 @@ class Wanted:
             return
         self.counts[key] += count
         if remark:
-            self._remark(line(f"{subject.title}: ", line("note", fg="yellow"), f": {remark}"))
+            self._note(subject, remark)
 
     def _look(self, subject: Subject, count: int) -> bytes | None:
         """Preview *subject*, and say what is wrong with it; its key if it gets slices."""
@@ -130,11 +130,17 @@ class Wanted:
                 self.denied += count if preview.denial is not None and preview.subject.pod is not None else 0
                 for text in show.remarks(preview):
                     echo(text, err=True)
-            elif preview.plan is not None and subject.pod is not None:
+                continue
+            for note in preview.subject.advice:
+                self._note(preview.subject, note)
+            if preview.plan is not None and subject.pod is not None:
                 found = key_of(convert(subject.pod), subject.namespace or self.namespace)
                 if found not in self.kinds:
                     self.kinds[found] = kind_again(found, self.fleet)
         return found
+
+    def _note(self, subject: Subject, text: str) -> None:
+        self._remark(line(f"{subject.title}: ", line("note", fg="yellow"), f": {text}"))
 
     def _remark(self, text: str) -> None:
         self.remarks += 1
