@@ -126,7 +126,7 @@ def _with_few_kinds(problem: Problem, program: Program, nodes: Sequence[int], so
 def _first_fit(problem: Problem, nodes: Sequence[int] | None) -> list[Pattern]:
     """Fill one node after the other, the largest pods first, with the best kind of node.  The patterns of the nodes.
 
-    *nodes*: the most of each bin; None if there is no such limit.
+    *nodes*: how many of each bin are filled before any other.
     """
     sizes = [_size(problem, k) for k in range(len(problem.items))]
     order = sorted(range(len(sizes)), key=lambda k: (-sizes[k], k))
@@ -144,6 +144,9 @@ def _first_fit(problem: Problem, nodes: Sequence[int] | None) -> list[Pattern]:
             worth = sum(sizes[k] * n for k, n in pattern.items()) / problem.costs[b] if pattern else 0.0
             if pattern and (best is None or worth > best[0] + 1e-9):
                 best = worth, b, pattern
+        if best is None and nodes is not None:
+            nodes = None  # what they have no room for takes more
+            continue
         if best is None:
             break
         _, b, pattern = best
