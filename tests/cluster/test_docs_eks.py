@@ -34,6 +34,8 @@ from webhook.fleet.fleet import Fleet
 ROOT = Path(__file__).parents[2]
 PAGE = blocks(ROOT / "docs" / "eks.md")
 RECIPES = blocks(ROOT / "docs" / "recipes.md")
+BOTH = [*PAGE, *RECIPES]
+"""The recipes go by the fleet file with which the page ends."""
 STUBS = ("aws", "helm", "docker", "curl")
 PLAYED = {"AWS", "AWS and helm", "AWS and docker", "helm"}
 """What a block needs whose commands are looked at by `tests.cluster.aws.cli`."""
@@ -87,7 +89,7 @@ class Reader:
 
     def read(self, block: Block) -> str:
         """What *block* said; those before it are run first, once each."""
-        for each in PAGE[: PAGE.index(block) + 1]:
+        for each in BOTH[: BOTH.index(block) + 1]:
             if each.where not in self.said and each.needs not in UNTRIED:
                 assert not self.failed, f"{self.failed} failed, and what follows needs it"
                 self.failed = each.where
@@ -180,7 +182,7 @@ def _reader(tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rea
         yield reader
 
 
-@pytest.mark.parametrize("block", [*PAGE, *RECIPES], ids=lambda block: block.where)
+@pytest.mark.parametrize("block", BOTH, ids=lambda block: block.where)
 def test_every_block_is_run_or_says_what_it_needs(block: Block) -> None:
     assert syntax(block.text) == ""
     assert block.needs in {"", *PLAYED, *UNTRIED}
@@ -211,3 +213,10 @@ def test_nothing_is_left_when_the_page_ends(reader: Reader) -> None:
     assert {each["state"] for each in reader.cloud.instances().values()} <= {"shutting-down", "terminated"}
     assert reader.cluster.get(CONFIGURATION, NAME, api_version=ADMISSION) is None
     assert reader.cluster.list("DaemonSet", "kube-system", api_version="apps/v1") == []
+
+
+@pytest.mark.parametrize("block", RECIPES, ids=lambda block: block.where)
+def test_a_recipe_does_what_the_page_says(block: Block, reader: Reader) -> None:
+    said = reader.read(block)
+
+    assert unseen(block.sees, said) == [], said

@@ -1,4 +1,4 @@
-"""Plays the programs that need AWS, to the commands of a page: ``python -m tests.cluster.aws.cli aws ec2 create-tags …``.
+"""Plays the programs that need AWS to the commands of a page: ``python -m tests.cluster.aws.cli aws ec2 …``.
 
 Nothing is done.  What does not exist is refused: a service, an operation, an option, or a field that is asked for.
 """
@@ -27,7 +27,7 @@ SWITCHES = {
     "docker buildx": {"platform", "tag", "push"},
     "curl -fsSLO": set(),
 }
-"""Options of other programs: Helm 3 ``cmd/helm``, Docker CLI ``cli/command/registry`` and buildx ``commands/build.go``."""
+"""Options of other programs.  Sources: Helm 3 ``cmd/helm``; Docker CLI ``cli/command/registry``; buildx."""
 
 
 def kebab(name: str) -> str:
