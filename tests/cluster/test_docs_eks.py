@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -190,6 +191,41 @@ def test_every_block_is_run_or_says_what_it_needs(block: Block) -> None:
         assert all(line.startswith(tuple(UNTRIED[block.needs])) for line in block.text.splitlines())
     programs_named = {name for name in STUBS if re.search(rf"(^|[(|] ?){name} ", block.text, re.MULTILINE)}
     assert bool(programs_named) == (block.needs in PLAYED)
+
+
+@pytest.mark.parametrize("page", ["eks.md", "recipes.md"])
+def test_no_block_is_overlooked(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    opened = re.findall(r"^ *```(.*)$", text, re.MULTILINE)[::2]
+    found = blocks(ROOT / "docs" / page)
+    assert set(opened) <= {"sh", "text", "yaml", "json"}
+    assert opened.count("sh") == len(found)
+    assert opened.count("text") == sum(bool(block.sees) for block in found)
+    assert text.count("<!--") == sum(bool(block.needs) for block in found)
+
+
+@pytest.mark.parametrize(
+    ("command", "refusal"),
+    [
+        ("aws ec2 create-tagz --resources a", "ec2 has no create-tagz"),
+        ("aws ec2 create-tags --resources a", "needs {'tags'}"),
+        ("aws eks describe-cluster --name a --nam b", "has no option {'nam'}"),
+        ("aws eks describe-cluster --name a --query clusters[].name", "answers ['cluster'], and not clusters"),
+        ("helm upgrade a b --reuse-value", "no option {'reuse-value'}"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_refused(command: str, refusal: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cluster.aws.cli", *command.split()], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert refusal in done.stderr
+
+
+def test_what_is_not_seen_is_found() -> None:
+    said = "NAME   READY   AGE\na-x    True    2s\n"
+    assert unseen("a-… True …\nNAME READY …\n", said) == []
+    assert unseen("a-… False …\nb-… True …\n", said) == ["a-… False …", "b-… True …"]
 
 
 @pytest.mark.parametrize("block", PAGE, ids=lambda block: block.where)
