@@ -52,7 +52,8 @@ def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, 
     path = Path(name)
     kind_name, slash, of_kind = name.partition("/")
     named = bool(slash) and kind_name.lower() in WORKLOADS and "/" not in of_kind
-    as_file = is_file or name == "-" or (not named and path.exists())
+    folder = path.is_dir() and (slash or name == ".")  # a pod may be called as a folder is that happens to be here
+    as_file = is_file or name == "-" or (not named and (path.is_file() or folder))
     if slash and not named and not as_file:
         kinds = ", ".join(dict.fromkeys(kind.name.lower() for kind in WORKLOADS.values()))
         raise click.UsageError(f"'{name}' is neither a file nor one of {kinds} with a name")
