@@ -33,4 +33,4 @@ PRICE = click.option(
 
 def prices_of(fleet: Fleet, given: Mapping[str, float]) -> dict[str, float]:
     """The prices of *fleet*, and over them those that were *given*."""
-    return fleet.file.prices | given
+    return {**fleet.file.prices, **given}

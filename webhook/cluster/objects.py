@@ -71,6 +71,10 @@ class PodSpec(View, frozen=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     scheduler_name: str = ""
+    overhead: dict[str, str] = field(default_factory=dict)
+    """What its RuntimeClass takes beside the containers."""
+    resources: Resources = Resources()
+    """Of the pod as a whole: CPU and memory."""
 
 
 class PodStatus(View, frozen=True):
