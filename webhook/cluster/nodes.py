@@ -11,6 +11,8 @@ from webhook.slices.profile import RESOURCE_PREFIX
 
 PRODUCT = "nvidia.com/gpu.product"
 """Of GPU feature discovery: ``NVIDIA-A100-SXM4-40GB``; with ``-MIG-1g.5gb`` or ``-SHARED`` for what is called a GPU."""
+REPLICAS = "nvidia.com/gpu.replicas"
+"""Of GPU feature discovery: pods that share a GPU."""
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 NODE_POOL = "karpenter.sh/nodepool"
 
@@ -51,7 +53,7 @@ def pool_of(node: Node, fleet: Fleet) -> Pool | None:
         for pool in fleet.pools
         if pool.entry.nodes == "existing"
         and instance_type(node) in pool.entry.instance_types
-        and labels.get(NODE_POOL) in (pool.entry.node_pools or [labels.get(NODE_POOL)])
+        and (not pool.entry.node_pools or labels.get(NODE_POOL) in pool.entry.node_pools)
         and pool.labels.items() <= labels.items()
         and all(offer.resource in offered for offer in pool.offers)
     ]
