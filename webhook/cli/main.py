@@ -19,6 +19,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.draw import draw
 from webhook.cli.terminal import PORT, Group, echo
+from webhook.cli.usage import usage
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
 from webhook.fleet.file import CLUSTER, schema
@@ -288,6 +289,7 @@ def serve(
 
 
 main.add_command(certs)
+main.add_command(usage)
 main.add_command(draw)
 
 

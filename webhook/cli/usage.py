@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +30,9 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
     "-o", "--output", type=click.Choice(["table", "json", "csv", "short"]), default="table", show_default=True,
     help="A tree for people, JSON with every pod, CSV with a row for each node and slice, or only the sums.",
 )  # fmt: skip
-@click.option("--by", type=click.Choice(["pool", "namespace"]), default="pool", show_default=True, help="What to add up.")
+@click.option(
+    "--by", type=click.Choice(["pool", "namespace"]), default="pool", show_default=True, help="What to add up."
+)
 @click.option(
     "--depth", type=click.Choice(["pool", "node", "slice", "pod"]), default="pod", show_default=True,
     help="How far down the tree goes.",
@@ -75,12 +77,15 @@ def usage(
 
 def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
     from webhook.cluster.accounting import usage
-    from webhook.cluster.objects import NODES, PODS
+    from webhook.cluster.objects import NODES, PODS, Kind
     from webhook.cluster.reader import Unreachable
-    from webhook.cluster.snapshot import Snapshot
+    from webhook.cluster.snapshot import Listing, Snapshot
 
     try:
-        listings = {NODES: reader.list(NODES), PODS: reader.list(PODS, fieldSelector=RUNNING)}
+        listings: dict[Kind[Any], Listing[Any]] = {
+            NODES: reader.list(NODES),
+            PODS: reader.list(PODS, fieldSelector=RUNNING),
+        }
     except Unreachable as error:
         raise CouldNotLook(str(error)) from None
     if all(listing.problem and not listing.items and listing.namespace is None for listing in listings.values()):
@@ -88,7 +93,9 @@ def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
     return usage(Snapshot(datetime.now(UTC), listings=listings), fleet, prices_of(fleet, prices))
 
 
-def _show(found: Usage, output: str, by: str, depth: str, namespace: str | None, *, draw: bool) -> list[str] | list[Line]:
+def _show(
+    found: Usage, output: str, by: str, depth: str, namespace: str | None, *, draw: bool
+) -> list[str] | list[Line]:
     from webhook.cli import usage_data, usage_table
 
     if output == "json":

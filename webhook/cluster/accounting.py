@@ -139,7 +139,7 @@ def _stranded(uses: Iterable[PoolUse], waiting: Iterable[Waiting]) -> Iterator[S
     for pool in uses:
         for node in pool.nodes:
             for use in node.slices:
-                why = use.unusable
+                why = use.unusable and f"the node {use.unusable}"
                 if not why and others and (pool.name, use.kind.resource) not in wanted:
                     why = f"nobody waits for it, and pods wait for {others}"
                 if use.free and why:

@@ -37,7 +37,9 @@ def by_namespace(usage: Usage) -> tuple[NamespaceUse, ...]:
         waiting[pod.namespace] = waiting.get(pod.namespace, 0) + pod.count
     return tuple(
         NamespaceUse(
-            name, tuple((kind, tuple(pods)) for kind, pods in held.get(name, {}).items()), waiting.get(name, 0)
+            name,
+            tuple((kind, tuple(sorted(pods, key=lambda pod: pod.pod))) for kind, pods in held.get(name, {}).items()),
+            waiting.get(name, 0),
         )
         for name in sorted(held.keys() | waiting.keys())
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from webhook.cluster.kinds import Slice
+from webhook.cluster.kinds import WHOLE, Slice
 
 NO_POOL = ""
 """The name of the pool of nodes that are in none."""
@@ -168,6 +168,17 @@ class Usage:
     """Whether all pods were seen.  If not, more slices may be used."""
     problems: tuple[str, ...] = ()
     """What could not be looked at."""
+
+    @property
+    def whole_gpus(self) -> int:
+        """How many of the slices are whole GPUs, on nodes that are in no pool."""
+        uses = (use for pool in self.pools for node in pool.nodes for use in node.slices)
+        return sum(use.count for use in uses if use.kind.name == WHOLE)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is known what is free."""
+        return self.nodes_seen and self.pods_seen
 
     @property
     def used(self) -> Amount:
