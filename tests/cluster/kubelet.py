@@ -68,5 +68,9 @@ def _running(pod: dict[str, Any]) -> dict[str, Any]:
         }
         for each in pod["spec"]["containers"]
     ]
-    conditions = [{"type": kind, "status": "True"} for kind in ("Initialized", "ContainersReady", "Ready")]
+    # Without its time a Deployment with `minReadySeconds` would never call the pod available.
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": NOW}
+        for kind in ("Initialized", "ContainersReady", "Ready")
+    ]
     return {"phase": "Running", "startTime": NOW, "containerStatuses": containers, "conditions": conditions}
