@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,21 +59,25 @@ def usage(
     """
     reader = cluster.reader(context, namespace)
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
-    while True:
+
+    def show() -> None:
         found = _look(reader, fleet, prices)
         if watch is not None and sys.stdout.isatty():
             click.clear()
         for problem in found.problems:
             echo(f"could not look: {problem}", err=True)
-        for text in _show(found, output, by, depth, namespace, draw=draw):
+        for text in _shown(found, output, by, depth, namespace, draw=draw):
             echo(text)
-        if watch is None:
-            return
         sys.stdout.flush()
-        try:
+
+    show()
+    with suppress(KeyboardInterrupt):
+        while watch is not None:
             time.sleep(watch)
-        except KeyboardInterrupt:
-            return
+            try:
+                show()
+            except CouldNotLook as error:  # which may pass
+                echo(f"could not look: {error.message}", err=True)
 
 
 def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
@@ -93,7 +98,7 @@ def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
     return usage(Snapshot(datetime.now(UTC), listings=listings), fleet, prices_of(fleet, prices))
 
 
-def _show(
+def _shown(
     found: Usage, output: str, by: str, depth: str, namespace: str | None, *, draw: bool
 ) -> list[str] | list[Line]:
     from webhook.cli import usage_data, usage_table
