@@ -17,6 +17,7 @@ import click
 from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
+from webhook.cli.discover import discover
 from webhook.cli.draw import draw
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.cli.usage import usage
@@ -178,7 +179,7 @@ def render_fleet(
 
 @main.group()
 def fleet() -> None:
-    """Check a fleet file, or print its schema or the built-in one."""
+    """Check a fleet file, make one from a cluster, or print its schema or the built-in one."""
 
 
 @fleet.command()
@@ -199,6 +200,9 @@ def check(path: Path) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+fleet.add_command(discover)
 
 
 @fleet.command("schema")

@@ -22,9 +22,13 @@ def counted(resource: str) -> bool:
     return resource.startswith(RESOURCE_PREFIX) or resource in (WHOLE_GPU, SHARED_GPU)
 
 
-def gpu_resources(node: Node) -> dict[str, int]:
-    """How many GPUs, slices and shares the node's device plugin offers, by resource; those that are 0 are left out."""
-    counts = {name: int(quantity(text)) for name, text in node.status.allocatable.items() if counted(name)}
+def gpu_resources(node: Node, *, capacity: bool = False) -> dict[str, int]:
+    """How many GPUs, slices and shares the node's device plugin offers, by resource; those that are 0 are left out.
+
+    With *capacity* also those that are not healthy.
+    """
+    amounts = (node.status.capacity if capacity else None) or node.status.allocatable
+    counts = {name: int(quantity(text)) for name, text in amounts.items() if counted(name)}
     return {name: count for name, count in counts.items() if count}
 
 
