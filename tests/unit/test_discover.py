@@ -190,7 +190,7 @@ class TestLaws:
         assert specs(again, "node-pools") == specs(fleet, "node-pools")
 
     @given(fleets())
-    def test_what_is_rendered_is_not_asked_for(self, fleet: Fleet) -> None:
+    def test_without_a_look_at_nodepools_the_same_is_offered(self, fleet: Fleet) -> None:
         """Without the right to read NodePools the nodes stand there, and offer the same."""
         again = files.load_fleet(str(found(standing(fleet))).encode())
         assert offers(again) == offers(fleet)
@@ -203,3 +203,222 @@ def offers(fleet: Fleet) -> dict[str, list[tuple[str, str, str, int]]]:
         pool.name: sorted((pool.gpu.name, str(offer), offer.resource, offer.per_gpu) for offer in pool.offers)
         for pool in fleet.pools
     }
+
+
+class TestPools:
+    def test_a_node_group_is_a_pool_of_nodes_that_stand_there(self) -> None:
+        made = pools(
+            [
+                node("a", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56}),
+                node("b", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56}),
+            ]
+        )
+        assert made == {
+            "gpus": {
+                "name": "gpus",
+                "gpu": "a100-40gb",
+                "partition": {"mig": {"1g.5gb": 7}},
+                "instanceTypes": ["p4d.24xlarge"],
+                "labels": GROUP,
+                "nodes": "existing",
+            }
+        }
+
+    def test_it_says_how_to_label_the_nodes(self) -> None:
+        text = str(found([node("a", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56})]))
+        assert "# 1 node: a.\n# Label its nodes, and those to come: gpu-slice/pool=gpus\n- name: gpus\n" in text
+
+    def test_a_nodepool_of_others_gets_an_overlay(self) -> None:
+        made = pools([node("a", P4D | {"karpenter.sh/nodepool": "train"}, {"nvidia.com/mig-3g.20gb": 16})])
+        assert made["train"]["nodePools"] == ["train"]
+        assert made["train"]["labels"] == {"karpenter.sh/nodepool": "train"}
+
+    def test_nodes_of_one_group_that_are_cut_in_two_ways_are_two_pools_told_apart_by_a_label(self) -> None:
+        both = {"karpenter.sh/nodepool": "train"}
+        made = found([
+            node("a", P4D | both | {"nvidia.com/mig.config": "all-1g.5gb"}, {"nvidia.com/mig-1g.5gb": 56}),
+            node("b", P4D | both | {"nvidia.com/mig.config": "all-2g.10gb"}, {"nvidia.com/mig-2g.10gb": 24}),
+        ])  # fmt: skip
+        files.load_fleet(str(made).encode())
+        assert {pool["name"]: pool["labels"] for pool in made.fleet["pools"]} == {
+            "train-1g-5gb": both | {"nvidia.com/mig.config": "all-1g.5gb"},
+            "train-2g-10gb": both | {"nvidia.com/mig.config": "all-2g.10gb"},
+        }
+        assert not any("nodePools" in pool for pool in made.fleet["pools"])
+        assert "No overlay for its NodePool" in str(made)
+
+    def test_a_group_with_two_gpus_is_two_pools_told_apart_by_their_instance_types(self) -> None:
+        made = pools([
+            node("a", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56}),
+            node("b", G5 | GROUP, {"nvidia.com/gpu.shared": 4}),
+        ])  # fmt: skip
+        assert [pool["labels"] for pool in made.values()] == [GROUP | P4D, GROUP | G5]
+
+    def test_nodes_of_no_group_are_pools_by_instance_type(self) -> None:
+        made = pools([node("a", P4D, {"nvidia.com/mig-1g.5gb": 56}), node("b", G5, {"nvidia.com/gpu.shared": 4})])
+        assert {name: pool["labels"] for name, pool in made.items()} == {"a100-40gb-1g-5gb": P4D, "a10g-shared": G5}
+
+    @pytest.mark.parametrize(
+        ("labels", "offered", "fields"),
+        [
+            pytest.param(
+                {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-2g.10gb"} | P4D,
+                {"nvidia.com/gpu": 24},
+                {"partition": {"mig": {"2g.10gb": 3}}, "strategy": "single"},
+                id="single",
+            ),
+            pytest.param(
+                {"nvidia.com/mig.config": "all-1g.5gb", "nvidia.com/mig.strategy": "single"} | P4D,
+                {"nvidia.com/gpu": 56},
+                {"partition": {"mig": {"1g.5gb": 7}}, "strategy": "single"},
+                id="single, as the operator was told",
+            ),
+            pytest.param(
+                P4D,
+                {"nvidia.com/mig-1g.5gb.me": 8, "nvidia.com/mig-1g.5gb": 48, "nvidia.com/gpu": 0},
+                {"partition": {"mig": {"1g.5gb": 6, "1g.5gb+me": 1}}},
+                id="media engines",
+            ),
+            pytest.param(
+                {"nvidia.com/gpu.product": "NVIDIA-A10G-SHARED", "nvidia.com/gpu.sharing-strategy": "time-slicing"}
+                | G5,
+                {"nvidia.com/gpu": 10},
+                {"partition": {"timeSlicing": {"replicas": 10, "renamed": False}}},
+                id="shares that are not renamed",
+            ),
+            pytest.param(
+                {"nvidia.com/gpu.sharing-strategy": "mps"} | G5,
+                {"nvidia.com/gpu.shared": 8},
+                {"partition": {"mps": {"replicas": 8}}},
+                id="MPS",
+            ),
+        ],
+    )
+    def test_what_the_labels_say(self, labels: dict[str, str], offered: dict[str, int], fields: dict[str, Any]) -> None:
+        (pool,) = pools([node("a", labels, offered)]).values()
+        assert fields.items() <= pool.items()
+
+    def test_the_operator_s_strategy_holds_where_nodes_do_not_say(self) -> None:
+        policy = {"metadata": {"name": "p"}, "spec": {"mig": {"strategy": "single"}}}
+        given = [node("a", P4D | {"nvidia.com/mig.config": "all-1g.5gb"}, {"nvidia.com/gpu": 56})]
+        (pool,) = pools(given, policies=[policy]).values()
+        assert pool["strategy"] == "single"
+
+    def test_taints_are_those_that_all_nodes_have_for_good(self) -> None:
+        team = {"key": "team", "value": "ml", "effect": "NoExecute"}
+        passing = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
+        (pool,) = pools([
+            node("a", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56}, [team, passing, TAINT]),
+            node("b", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56}, [team]),
+        ]).values()  # fmt: skip
+        assert pool["taints"] == [team]
+        assert "untainted" not in pool
+
+    @pytest.mark.parametrize(
+        "taints",
+        [
+            pytest.param([], id="none"),
+            pytest.param([{"key": "gpu", "effect": "PreferNoSchedule"}], id="one that keeps no pod away"),
+            pytest.param([{"key": "nvidia.com/gpu", "effect": "NoSchedule"}], id="one that every such pod tolerates"),
+        ],
+    )
+    def test_nodes_that_any_pod_may_have_are_called_untainted(self, taints: list[dict[str, str]]) -> None:
+        shared = G5 | {"nvidia.com/gpu.replicas": "4"}
+        (pool,) = pools([node("a", shared, {"nvidia.com/gpu": 4}, taints)]).values()
+        assert pool["untainted"] is True
+
+    def test_an_instance_type_that_nobody_knows_is_added_to_the_catalogue(self) -> None:
+        labels = {
+            "node.kubernetes.io/instance-type": "p9.large", "nvidia.com/gpu.product": "NVIDIA-H100-80GB-HBM3",
+            "nvidia.com/gpu.count": "2", "kubernetes.io/arch": "amd64",
+        }  # fmt: skip
+        made = found([node("a", labels, {"nvidia.com/mig-1g.10gb": 14})])
+        assert made.fleet["catalogue"] == {
+            "instanceTypes": {"p9.large": {"gpu": "h100-80gb", "gpus": 2, "architecture": "amd64"}}
+        }
+        assert files.load_fleet(str(made).encode()).pools[0].offers[0].per_gpu == 7
+        assert "p9.large: not in the built-in catalogue" in str(made)
+
+    def test_slices_that_are_not_healthy_now_are_part_of_the_layout(self) -> None:
+        sick = node("a", P4D, {"nvidia.com/mig-1g.5gb": 56})
+        sick.status.allocatable["nvidia.com/mig-1g.5gb"] = "49"
+        (pool,) = pools([sick]).values()
+        assert pool["partition"] == {"mig": {"1g.5gb": 7}}
+
+    def test_names_are_those_that_a_pool_may_have(self) -> None:
+        made = pools([node("a", P4D | {"eks.amazonaws.com/nodegroup": "GPU_Nodes.1"}, {"nvidia.com/mig-1g.5gb": 56})])
+        assert list(made) == ["gpu-nodes-1"]
+
+    def test_a_cluster_s_name_is_read_where_eksctl_or_karpenter_kept_it(self) -> None:
+        given = node("a", P4D | {"alpha.eksctl.io/cluster-name": "prod"}, {"nvidia.com/mig-1g.5gb": 56})
+        assert found([given]).fleet["cluster"] == "prod"
+        assert found([given], cluster="other").fleet["cluster"] == "other"
+
+
+class TestWhatIsInNoPool:
+    @pytest.mark.parametrize(
+        ("labels", "offered", "why"),
+        [
+            pytest.param(P4D, {"nvidia.com/gpu": 8}, "offers whole GPUs", id="whole GPUs"),
+            pytest.param(P4D, {}, "offers no slices and no GPUs", id="no plugin"),
+            pytest.param(
+                P4D,
+                {"nvidia.com/gpu": 4, "nvidia.com/mig-1g.5gb": 28},
+                "all GPUs of a pool are cut alike",
+                id="some are whole",
+            ),
+            pytest.param(
+                P4D, {"nvidia.com/mig-1g.5gb": 55}, "which are not cut alike, or some slices", id="one is missing"
+            ),
+            pytest.param(
+                P4D,
+                {"nvidia.com/mig-1g.5gb": 56, "nvidia.com/mig-2g.10gb": 24},
+                "does not fit",
+                id="too many for one layout",
+            ),
+            pytest.param(P4D, {"nvidia.com/mig-1g.10gb.shared": 8}, "which is no MIG profile", id="shared slices"),
+            pytest.param(
+                P4D, {"nvidia.com/mig-1g.12gb": 8}, "which a100-40gb does not have", id="another GPU's profile"
+            ),
+            pytest.param(G5, {"nvidia.com/gpu": 1}, "offers whole GPUs", id="one whole GPU"),
+            pytest.param(
+                P4D | {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB-MIG-INVALID"},
+                {"nvidia.com/gpu": 1},
+                "MIG-INVALID",
+                id="a layout that the plugin refuses",
+            ),
+            pytest.param(
+                {"node.kubernetes.io/instance-type": "x1.large", "nvidia.com/gpu.product": "Some-New-GPU"},
+                {"nvidia.com/gpu": 8},
+                "carries a GPU that is not in the catalogue, 'Some-New-GPU'",
+                id="a new GPU",
+            ),
+            pytest.param(
+                {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"},
+                {"nvidia.com/mig-1g.5gb": 7},
+                "has no label node.kubernetes.io/instance-type",
+                id="no instance type",
+            ),
+            pytest.param(
+                {"node.kubernetes.io/instance-type": "g7.2xlarge"},
+                {"nvidia.com/mig-1g.16gb": 2},
+                "in no pool",
+                id="slices whose places nobody has seen",
+            ),
+        ],
+    )
+    def test_a_comment_says_why(self, labels: dict[str, str], offered: dict[str, int], why: str) -> None:
+        good = node("good", P4D | GROUP, {"nvidia.com/mig-1g.5gb": 56})
+        made = found([good, node("odd", labels, offered)])
+        assert [pool["name"] for pool in made.fleet["pools"]] == ["gpus"]
+        assert why in "\n".join(made.left)
+        assert "odd" in "\n".join(made.left)
+        files.load_fleet(str(made).encode())
+
+    def test_nodes_without_gpus_are_not_mentioned(self) -> None:
+        made = found([node("cpu", {"node.kubernetes.io/instance-type": "m5.large"}, {})])
+        assert (made.nodes, made.left, made.fleet["pools"]) == (0, (), [])
+
+    def test_labels_cannot_leave_their_comment(self) -> None:
+        text = str(found([node("a", {"nvidia.com/gpu.product": "x\npools: 5"}, {"nvidia.com/gpu": 1})]))
+        assert all(line.startswith("#") for line in text.splitlines())

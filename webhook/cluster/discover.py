@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 from webhook.cluster.cuts import CONFIG, Cut, Unclear, cut_of, gpus_of, has_gpus
@@ -192,7 +192,7 @@ def _name(group: _Group, several: bool, names: set[str]) -> str:
     base = group.value if group.key != INSTANCE_TYPE else group.cut.gpu
     text = f"{base}-{first}" if several or group.key == INSTANCE_TYPE else base
     name = re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[: LONGEST_NAME - 3].strip("-") or "gpu"
-    return next(each for each in (name, *(f"{name}-{number}" for number in count(2))) if each not in names)
+    return next(each for each in chain([name], (f"{name}-{number}" for number in count(2))) if each not in names)
 
 
 def _added_types(group: _Group, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
