@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.usage import config
 from tests.cluster.nodes import node as standing_node
 from tests.rendering import documents_of
 from webhook.cli import files
+from webhook.cli.main import main
 from webhook.cluster.discover import Discovered, discover
 from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Listing, Snapshot
@@ -422,3 +430,77 @@ class TestWhatIsInNoPool:
     def test_labels_cannot_leave_their_comment(self) -> None:
         text = str(found([node("a", {"nvidia.com/gpu.product": "x\npools: 5"}, {"nvidia.com/gpu": 1})]))
         assert all(line.startswith("#") for line in text.splitlines())
+
+
+class TestCommand:
+    """The command against a server on loopback that answers lists as an API server does."""
+
+    @staticmethod
+    @contextmanager
+    def serving(lists: dict[str, list[Document]], folder: Path) -> Iterator[Path]:
+        """A kubeconfig for an API server that has *lists*, by the plural of their kind, and knows nothing else."""
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                kind = urlsplit(self.path).path.rpartition("/")[2]
+                body = {"items": lists.get(kind, []), "metadata": {}, "gitVersion": "v1.36.3"}
+                self.send_response(200 if kind in (*lists, "version") else 404)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        with HTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = Thread(target=server.serve_forever)
+            thread.start()
+            path = folder / "kubeconfig"
+            path.write_text(json.dumps(config(f"http://127.0.0.1:{server.server_port}")))
+            yield path
+            server.shutdown()
+            thread.join()
+
+    def run(self, lists: dict[str, list[Document]], folder: Path, *arguments: str) -> Result:
+        """What ``gpu-slice`` says of that cluster."""
+        with self.serving(lists, folder) as kubeconfig:
+            return CliRunner().invoke(main, [*arguments], env={"KUBECONFIG": str(kubeconfig)})
+
+    def test_a_cluster_without_gpus_has_no_fleet(self, tmp_path: Path) -> None:
+        cpu = {"metadata": {"name": "cpu", "labels": {}}, "status": {"allocatable": {"cpu": "4"}}}
+        result = self.run({"nodes": [cpu]}, tmp_path, "fleet", "discover")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == "no pool: it has no GPU nodes\n"
+
+    def test_a_cluster_with_whole_gpus_alone_is_told_so(self, tmp_path: Path) -> None:
+        whole = {"metadata": {"name": "a", "labels": P4D}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}}
+        result = self.run({"nodes": [whole]}, tmp_path, "fleet", "discover")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == (
+            "a: in no pool, because it offers whole GPUs.\nno pool: none of its GPU nodes can be in one\n"
+        )
+
+    def test_usage_of_what_was_discovered(self, tmp_path: Path) -> None:
+        offered = {"nvidia.com/mig-1g.5gb": "56"}
+        ready = [{"type": "Ready", "status": "True"}]
+        cut = {
+            "metadata": {"name": "a", "labels": P4D | GROUP},
+            "status": {"allocatable": offered, "conditions": ready},
+        }
+        discovered = self.run({"nodes": [cut]}, tmp_path, "fleet", "discover")
+        assert discovered.exit_code == 0
+        fleet = tmp_path / "fleet.yaml"
+        fleet.write_text(discovered.stdout)
+        options = ("usage", "--fleet", str(fleet), "-o", "short", "--price", "p4d.24xlarge=7")
+        result = self.run({"nodes": [cut], "pods": []}, tmp_path, *options)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert result.stdout == (
+            "0 of 56 slices are used (0%), 0 of 56 compute slices, 0 of 266 GiB; the free ones cost $7.00 an hour\n"
+        )
+
+    def test_no_cluster_is_no_answer(self, tmp_path: Path) -> None:
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(config("http://127.0.0.1:1")))
+        for command in (["fleet", "discover"], ["usage", "--fleet", "manifests/webhook/fleet.yaml"]):
+            result = CliRunner().invoke(main, command, env={"KUBECONFIG": str(path)})
+            assert result.exit_code == 3, result.output
+            assert "the API server at http://127.0.0.1:1" in result.stderr
