@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -25,7 +26,8 @@ from webhook.draw import bars, blocks, layout, node, placements, request
 from webhook.draw.node import Use
 from webhook.draw.svg import PALETTE, STYLE, WIDTH
 from webhook.fleet.pool import MigOffer, Pool
-from webhook.slices.catalogue import Gpu, GpuProfile
+from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
+from webhook.slices.entries import CatalogueFile
 from webhook.slices.layout import place
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +35,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 POOLS = [
     pytest.param(pool, id=f"{name}: {pool.name}")
     for name, path in FLEETS.items()
-    for pool in files.fleet_at(path).pools[:20]
+    for pool in files.fleet_at(path).pools
 ]
 GPUS = files.catalogue().gpus
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x00\x1b[31m\ud800\ufffe\u202e"
@@ -120,6 +122,63 @@ def test_every_layout_of_every_gpu_can_be_drawn(data: st.DataObject) -> None:
         check_layout(pool_of(gpu, wanted))
 
 
+@st.composite
+def geometries(draw: st.DrawFn) -> Gpu:
+    """A GPU as a fleet may add it: any numbers, and profiles that begin anywhere."""
+    compute, memory = draw(st.integers(1, 12)), draw(st.integers(1, 100))
+    sizes = draw(st.lists(st.integers(1, max(1, memory // 4)), min_size=1, max_size=3))
+    return own_gpu(
+        compute,
+        memory,
+        [
+            {
+                "computeSlices": draw(st.integers(1, max(1, compute // 4))),
+                "most": draw(st.integers(1, 20)),
+                "starts": draw(st.lists(st.integers(0, memory - size), min_size=1, max_size=6, unique=True)),
+                "size": size,
+            }
+            for size in sizes
+        ],
+    )
+
+
+def own_gpu(compute: int, memory: int, entries: list[dict[str, Any]]) -> Gpu:
+    """A GPU of a fleet's own with these roles."""
+    roles = {f"r{number}": entry for number, entry in enumerate(entries)}
+    profiles = {f"r{number}": {"name": f"{number + 1}g.{number + 1}gb"} for number in range(len(entries))}
+    geometry = {"source": "x", "computeSlices": compute, "memorySlices": memory, "roles": roles}
+    added = {"geometries": {"g": geometry}, "gpus": {"own": {"source": "x", "geometry": "g", "profiles": profiles}}}
+    return Catalogue.build(files.catalogue().file, CatalogueFile.model_validate(added)).gpus["own"]
+
+
+@unhurried
+@given(geometries(), st.lists(st.integers(0, 4), min_size=3, max_size=3))
+def test_every_layout_of_a_fleets_own_gpu_can_be_drawn(gpu: Gpu, counts: list[int]) -> None:
+    wanted = {each: count for each, count in zip(gpu.profiles, counts, strict=False) if count}
+    if not wanted or place(gpu, wanted) is None:
+        return
+    pool = pool_of(gpu, wanted)
+    if gpu.memory_slices <= layout.FINEST:
+        check_layout(pool)
+    else:
+        assert "too fine to draw" in parse(layout.draw(pool))[-1].text
+
+
+@pytest.mark.parametrize(
+    ("compute", "memory", "starts", "size", "count"),
+    [
+        pytest.param(2, 4, [0, 1, 2, 3], 1, 2, id="two compute slices over the first half of the memory"),
+        pytest.param(2, 5, [0, 4], 1, 2, id="memory that begins where no compute slice is"),
+        pytest.param(4, 2, [0, 1], 1, 2, id="more compute slices than memory slices"),
+    ],
+)
+def test_compute_slices_never_overlap_and_never_leave_the_gpu(
+    compute: int, memory: int, starts: list[int], size: int, count: int
+) -> None:
+    role = {"computeSlices": 1, "most": count, "starts": starts, "size": size}
+    check_layout(pool_of(gpu := own_gpu(compute, memory, [role]), {gpu.profiles[0]: count}))
+
+
 @unhurried
 @given(st.data())
 def test_slices_are_placed_where_the_gpu_allows_it(data: st.DataObject) -> None:
@@ -140,6 +199,12 @@ def test_the_pods_own_slices_are_marked_with_a_word_and_not_by_colour_alone() ->
     assert marked == ["1g.5gb, 4.75 GiB, this pod"] * 2
     assert [line.text for line in root.iter(f"{SVG}text") if "▲" in line.text] == ["▲ this pod", "▲"]
     assert "The pod has 2 of the 2 × 1g.5gb." in root[1].text
+
+
+def test_of_several_equal_slices_only_as_many_are_marked_as_the_pod_has() -> None:
+    root = parse(layout.draw(files.fleet_at(None).pools[0], highlight="nvidia.com/mig-1g.5gb"))
+    assert len([group for group in root.iter(f"{SVG}g") if "marked" in group[1].get("class")]) == 1
+    assert "The pod has 1 of the 7 × 1g.5gb." in root[1].text
 
 
 def test_a_resource_that_the_pool_does_not_have_marks_nothing() -> None:

@@ -1352,6 +1352,41 @@ REFUSED = [
         "The slices are 1g.5gb",
         id="a fraction",
     ),
+    pytest.param(
+        text(extra="namespaces: {a: {default: 1g5gb}}\n"),
+        "namespaces.a.default",
+        "'1g5gb' is not a MIG profile: expected a dot",
+        "Write '1g.5gb'",
+        id="a default that is misspelt",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {default: 2g.10gb}}\n"),
+        "namespaces.a.default",
+        "no pool gives '2g.10gb' to pods of this namespace",
+        "Write a slice that the namespace may use",
+        id="a default that the fleet does not offer",
+    ),
+    pytest.param(
+        text(pool_text(), pool_text(name="q", **A10G), extra="namespaces: {a: {slices: [shared], default: 1g.5gb}}\n"),
+        "namespaces.a.default",
+        "no pool gives '1g.5gb'",
+        "Write a slice that the namespace may use",
+        id="a default that the namespace may not use",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {default: 57x1g.5gb}}\n"),
+        "namespaces.a.default",
+        "no pool gives '57x1g.5gb'",
+        "Write a slice that the namespace may use",
+        id="a default that no node has",
+    ),
+    pytest.param(
+        text(extra="namespaces: {a: {default: main=1g.5gb}}\n"),
+        "namespaces.a.default",
+        "'main=1g.5gb' names a container",
+        "Write the slice alone",
+        id="a default for a container",
+    ),
     # the catalogue of its own
     pytest.param(
         text(extra="catalogue: {gpus: {x: {family: f}}}\n"),

@@ -10,8 +10,8 @@ from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool
 from webhook.slices.catalogue import Gpu
 from webhook.slices.layout import Placement, place
 
-MOST = 16
-"""Most slices that are drawn one by one; more would be too narrow to see."""
+MOST, FINEST = 16, 48
+"""Most slices that are drawn one by one, and most memory or compute slices of a GPU: more would be too narrow."""
 ROW = 46
 
 
@@ -29,35 +29,37 @@ def draw(pool: Pool, *, highlight: str | None = None, count: int = 1) -> str:
     *highlight* is the resource that a pod got, such as ``nvidia.com/mig-1g.5gb``: *count* of its slices are marked,
     as an example: the device plugin says which ones.  A resource that the pool does not have marks nothing.
     """
-    gpu = pool.gpu
+    gpu, partition = pool.gpu, pool.entry.partition
+    cut, turns = partition.mig is not None, partition.time_slicing is not None
     drawing = Drawing(f"One GPU of pool {pool.name}", _described(pool, highlight, count))
-    drawing.write(f"{gpu.product}: {_counted(pool)}")
+    drawing.write(f"{gpu.product}: {', '.join(f'{offer.per_gpu} × {offer}' for offer in pool.offers)}")
     total = sum(offer.per_gpu for offer in pool.offers)
-    cut, mps = pool.entry.partition.mig is not None, pool.entry.partition.mps is not None
-    if total > MOST:
-        drawing.write(f"{total} slices are too many to draw.")
+    if total > MOST or max(gpu.compute_slices, gpu.memory_slices) > FINEST:
+        drawing.write(f"That is too fine to draw: {total} slices." if cut else f"{total} shares are too many to draw.")
         return drawing.svg()
     blocks = list(_mig(pool) if cut else _shared(pool))
     own = [block for block in blocks if block.offer.resource == highlight][:count]
-    drawing.y += 8
-    drawing.write(f"{gpu.compute_slices} compute slices" if cut else "compute")
-    top = drawing.y + 3
-    low = top + ROW + 30
+    rows = [f"{gpu.compute_slices} compute slices", f"{gpu.memory_slices} memory slices"]
+    tops = []
+    for row in rows if cut else ["memory", "compute"] if turns else ["compute", "memory"]:
+        drawing.y += 8
+        drawing.write(row)
+        tops.append(drawing.y + 3)
+        drawing.y += 3 + ROW
+    compute, memory = reversed(tops) if turns else tops
     if cut:
         edge = gpu.compute_slices * _unit(gpu) / gpu.memory_slices
-        drawing.add(*_unused(drawing, [block.compute for block in blocks], edge, top))
-        drawing.add(*_unused(drawing, [block.memory for block in blocks], 1, low))
-    elif not mps:
-        drawing.add(box("free", 1, low, WIDTH - 2, ROW), centred(_memory(pool.offers[0]), 0, low, WIDTH, ROW, "small"))
+        drawing.add(*_unused(drawing, [block.compute for block in blocks], edge, compute))
+        drawing.add(*_unused(drawing, [block.memory for block in blocks], 1, memory))
+    elif turns:
+        label = centred(_memory(pool.offers[0]), 0, memory, WIDTH, ROW)
+        drawing.add(box("free", 1, memory, WIDTH - 2, ROW), label)
     for block in blocks:
-        drawing.add(_slice(block, top, low, _memory(block.offer, mps), mine=block in own))
-    drawing.y = top + ROW + 8
-    drawing.write(f"{gpu.memory_slices} memory slices" if cut else "memory")
-    drawing.y = low + ROW
+        drawing.add(_slice(block, compute, memory, _memory(block.offer, mps=not turns), mine=block in own))
     for number, block in enumerate(own):
-        left, right = block.memory if cut or mps else block.compute
+        left, right = block.compute if turns else block.memory
         where = min(max((left + right) / 2 * WIDTH, 40), WIDTH - 40)
-        drawing.add(text("▲" if number else "▲ this pod", where, low + ROW + 16, "strong small", "middle"))
+        drawing.add(text("▲" if number else "▲ this pod", where, drawing.y + 16, "strong small", "middle"))
     drawing.y += 20 if own else 4
     drawing.write(_remark(pool, blocks))
     return drawing.svg()
@@ -95,16 +97,15 @@ def _unit(gpu: Gpu) -> float:
     return gpu.memory_slices // gpu.compute_slices or gpu.memory_slices / gpu.compute_slices
 
 
-def _slice(block: _Block, top: float, low: float, memory: str, *, mine: bool) -> Markup:
-    kind, ink = ("slice marked", "on-marked") if mine else ("slice", "")
+def _slice(block: _Block, compute: float, low: float, memory: str, *, mine: bool) -> Markup:
+    kind, ink = ("slice marked", " on-marked") if mine else ("slice", "")
     name = str(block.offer)
     parts: list[Markup] = []
-    for (left, right), y, label in ((block.compute, top, name), (block.memory, low, memory)):
+    for (left, right), y, label in ((block.compute, compute, name), (block.memory, low, memory)):
         if right > left:
             x, width = left * WIDTH + 1, (right - left) * WIDTH - 2
-            weight = "strong" if label == name else "small"
             parts.append(box(kind, x, y, width, ROW, stroke_width=2 if mine else 1))
-            parts.append(centred(label, x, y, width, ROW, f"{weight} {ink}".strip(), 14 if label == name else 13))
+            parts.append(centred(label, x, y, width, ROW, f"small{' strong' if label == name else ''}{ink}"))
     return group(f"{name}, {memory}{', this pod' if mine else ''}", *parts)
 
 
@@ -119,15 +120,11 @@ def _unused(drawing: Drawing, used: list[tuple[float, float]], end: float, y: fl
         at = right
 
 
-def _memory(offer: Offer, mps: bool = False) -> str:
+def _memory(offer: Offer, *, mps: bool = False) -> str:
     if isinstance(offer, MigOffer):
         mib = offer.profile.memory_mib
         return f"{mib / MIB_PER_GIB:.2f} GiB" if mib else "not measured"
     return f"1/{offer.per_gpu} of {offer.gpu.memory}" if mps else f"{offer.gpu.memory} for all"
-
-
-def _counted(pool: Pool) -> str:
-    return ", ".join(f"{offer.per_gpu} × {offer}" for offer in pool.offers)
 
 
 def _remark(pool: Pool, blocks: list[_Block]) -> str:
@@ -146,7 +143,7 @@ def _remark(pool: Pool, blocks: list[_Block]) -> str:
 
 def _described(pool: Pool, highlight: str | None, count: int) -> str:
     partition = pool.entry.partition
-    kinds = [f"{offer.per_gpu} × {offer} ({_memory(offer, partition.mps is not None)})" for offer in pool.offers]
+    kinds = [f"{offer.per_gpu} × {offer} ({_memory(offer, mps=partition.mps is not None)})" for offer in pool.offers]
     own = [
         f" The pod has {min(count, offer.per_gpu)} of the {offer.per_gpu} × {offer}."
         for offer in pool.offers

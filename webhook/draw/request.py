@@ -14,7 +14,7 @@ BETWEEN = 44
 STEPS = (
     "A pod is created that says {asked}.",
     "The API server asks the webhook, for such pods only.",
-    "The webhook answers with a patch: the limit {resource}, the toleration, the node selection.",
+    "The webhook's patch adds the limit {resource}, the toleration and the node selection.",
     "The API server stores the patched pod, and the scheduler sees it.",
     "If a node has a free slice, the pod is bound to it.",
     "If none has, Karpenter launches a node. It is cut at boot, before it joins; then step 5 follows.",

@@ -20,6 +20,8 @@ Markup = NewType("Markup", str)
 WIDTH = 480
 """Of what is drawn, in units that are pixels on a page and somewhat less on a phone."""
 MARGIN = 12
+SMALL, LEADING = 13, 15
+"""Of the small font: its height, and that of a line."""
 CHARACTER = 0.54
 """The mean width of a character, as a part of the height of the font."""
 
@@ -62,7 +64,8 @@ def _rules(theme: int) -> str:
 STYLE = (
     '.gpu-slice text{font:14px -apple-system,"Segoe UI","Noto Sans",Helvetica,Arial,sans-serif} '
     ".gpu-slice .title{font-weight:600;font-size:16px} .gpu-slice .strong{font-weight:600} "
-    ".gpu-slice .small{font-size:13px} .gpu-slice .line{stroke-width:1.5} .gpu-slice .unused{stroke-dasharray:4 3}\n"
+    f".gpu-slice .small{{font-size:{SMALL}px}} "
+    ".gpu-slice .line{stroke-width:1.5} .gpu-slice .unused{stroke-dasharray:4 3}\n"
     f"{_rules(0)}\n@media (prefers-color-scheme:dark){{{_rules(1)}}}"
 )
 
@@ -87,16 +90,15 @@ def text(content: str, x: float, y: float, class_: str = "", anchor: str = "") -
     return element("text", words(content), x=x, y=y, class_=class_, text_anchor=anchor)
 
 
-def centred(
-    content: str, x: float, y: float, width: float, height: float, class_: str = "", size: float = 14
-) -> Markup:
+def centred(content: str, x: float, y: float, width: float, height: float, class_: str = "small") -> Markup:
     """*content* in the middle of a box, on several lines where it is narrow; nothing if there is no room for it."""
-    lines = _broken(content, max(1, int(width / (size * CHARACTER))))
-    if any(len(line) * size * CHARACTER > width + 1 for line in lines) or len(lines) * (size + 2) > height:
+    room = int(width / (SMALL * CHARACTER))
+    lines = _broken(content, room)
+    if max(map(len, lines)) > room or len(lines) * LEADING > height:
         return Markup("")
-    top = y + height / 2 - (len(lines) - 1) * (size + 2) / 2 + size * 0.36
+    top = y + height / 2 - (len(lines) - 1) * LEADING / 2 + SMALL * 0.36
     return Markup(
-        "".join(text(line, x + width / 2, top + n * (size + 2), class_, "middle") for n, line in enumerate(lines))
+        "".join(text(line, x + width / 2, top + n * LEADING, class_, "middle") for n, line in enumerate(lines))
     )
 
 
@@ -137,7 +139,7 @@ class Drawing:
         """Draw *parts*, which know where they are."""
         self.parts += parts
 
-    def write(self, content: str, class_: str = "quiet small", size: float = 13, x: float = 0) -> None:
+    def write(self, content: str, class_: str = "quiet small", size: float = SMALL, x: float = 0) -> None:
         """*content* below what is there, on a few lines; what is longer is cut."""
         room = int((WIDTH - x) / (size * CHARACTER))
         for line in wrap(printable(content), room, max_lines=LINES, placeholder=" …"):

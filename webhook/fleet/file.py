@@ -248,6 +248,9 @@ class NamespaceEntry(Model):
     pools: list[str] | None = None
     slices: list[str] | None = None
     """Profiles such as 1g.5gb, and `shared`."""
+    default: str | None = None
+    """What the annotation would say in pods that have none and ask for one whole GPU, such as 1g.5gb.  It works in
+    namespaces with the label gpu-slice/default."""
 
 
 def _this_version(value: Any) -> Any:
