@@ -423,6 +423,27 @@ class TestWhatIsInNoPool:
         assert "odd" in "\n".join(made.left)
         files.load_fleet(str(made).encode())
 
+    def test_a_nodepool_for_gpus_without_nodes_is_named(self) -> None:
+        def pool(name: str, key: str, *values: str, **metadata: Any) -> Document:
+            requirements = [{"key": key, "operator": "In", "values": list(values)}]
+            spec = {"template": {"metadata": {"labels": {}}, "spec": {"requirements": requirements}}}
+            return {"metadata": {"name": name, **metadata}, "spec": spec}
+
+        ours = {"app.kubernetes.io/name": "gpu-slice", "app.kubernetes.io/component": "karpenter"}
+        idle = [
+            pool("train", "node.kubernetes.io/instance-type", "p4d.24xlarge"),
+            pool("infer", "karpenter.k8s.aws/instance-gpu-name", "l4"),
+            pool("web", "node.kubernetes.io/instance-type", "m5.large"),
+            pool("mine", "node.kubernetes.io/instance-type", "p5.48xlarge", labels=ours),
+            pool("busy", "node.kubernetes.io/instance-type", "p4d.24xlarge"),
+        ]
+        made = found([node("a", P4D | {"karpenter.sh/nodepool": "busy"}, {"nvidia.com/mig-1g.5gb": 56})], pools=idle)
+        assert list(made.left) == [
+            "NodePool train: in no pool, because it has no nodes now. Look again when it has some.",
+            "NodePool infer: in no pool, because it has no nodes now. Look again when it has some.",
+            "NodePool mine: in no pool, because it has no nodes now. The webhook's ConfigMap 'fleet' has its pool.",
+        ]
+
     def test_nodes_without_gpus_are_not_mentioned(self) -> None:
         made = found([node("cpu", {"node.kubernetes.io/instance-type": "m5.large"}, {})])
         assert (made.nodes, made.left, made.fleet["pools"]) == (0, (), [])

@@ -7,7 +7,7 @@ belong.  A group whose GPUs are all cut alike becomes a pool.  What was conclude
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from webhook.cluster.cuts import CONFIG, Cut, Unclear, cut_of, gpus_of, has_gpus
 from webhook.cluster.made import fields_of, made
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PRODUCT, instance_type
-from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODES, Document, Node
+from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Snapshot
 from webhook.documents import write_commented
 from webhook.errors import BadFleet, printable
@@ -78,6 +78,7 @@ def discover(snapshot: Snapshot, catalogue: Catalogue, cluster: str = "") -> Dis
     """The fleet of the nodes in *snapshot*.  *cluster*: its name, if it is known."""
     nodes = [node for node in snapshot.items(NODES) if has_gpus(node, catalogue)]
     groups, left = _groups(nodes, snapshot, catalogue)
+    left += _idle(nodes, snapshot, catalogue)
     ours = made(snapshot)
     name = cluster or _cluster(nodes, snapshot)
     file: Document = {"apiVersion": API_VERSION, **({"cluster": name} if name else {}), "pools": []}
@@ -120,6 +121,19 @@ def _groups(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> 
         key = next((key for key in (POOL_LABEL, *GROUPS) if key in labels), INSTANCE_TYPE)
         groups.setdefault((key, labels[key], cut), _Group(key, labels[key], cut, [])).nodes.append(node)
     return list(groups.values()), [f"{_names(found)}: in no pool, because it {why}." for why, found in unclear.items()]
+
+
+def _idle(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> Iterator[str]:
+    """NodePools for GPUs that have no nodes now, so that nobody sees how these would be cut."""
+    busy = {node.metadata.labels.get(NODE_POOL) for node in nodes}
+    for pool in snapshot.items(NODE_POOLS):
+        name, ours = pool["metadata"]["name"], pool["metadata"]["name"] in made(snapshot)
+        required = pool["spec"]["template"]["spec"].get("requirements") or ()
+        types = [value for each in required if each["key"] == INSTANCE_TYPE for value in each.get("values") or ()]
+        gpus = any(catalogue.instance_types[each].gpus for each in types if each in catalogue.instance_types)
+        if name not in busy and (ours or gpus or any("/instance-gpu-" in each["key"] for each in required)):
+            how = "The webhook's ConfigMap 'fleet' has its pool." if ours else "Look again when it has some."
+            yield f"NodePool {name}: in no pool, because it has no nodes now. {how}"
 
 
 def _largest(group: _Group, groups: Iterable[_Group]) -> _Group:
