@@ -142,22 +142,26 @@ def connect(context: str | None = None, namespace: str | None = None) -> Reader:
 
     Raises `Unreachable` if there is no usable configuration.
     """
-    path = os.environ.get("KUBECONFIG") or None  # read now: the client reads it when it is imported
     try:
-        if context is None and not _has_kubeconfig(path):
+        if context is None and not _has_kubeconfig():
             config.load_incluster_config()  # type: ignore[no-untyped-call]
             return Reader(ApiClient(), namespace or "default")
-        api = config.new_client_from_config(path, context)  # type: ignore[no-untyped-call]
-        contexts, active = config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+        api = config.new_client_from_config(_kubeconfig(), context=context)  # type: ignore[no-untyped-call]
+        contexts, active = config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise Unreachable(f"no kubeconfig can be used: {error}") from None
     chosen = next((entry for entry in contexts if entry["name"] == context), active)
     return Reader(api, namespace or chosen["context"].get("namespace") or "default")
 
 
-def _has_kubeconfig(path: str | None) -> bool:
+def _kubeconfig() -> str | None:
+    """The file, or the files, of ``$KUBECONFIG`` as it is now: the client has read it when it was imported."""
+    return os.environ.get("KUBECONFIG") or None
+
+
+def _has_kubeconfig() -> bool:
     try:
-        config.list_kube_config_contexts(path)  # type: ignore[no-untyped-call]
+        config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
     except config.ConfigException:
         return False
     return True
