@@ -24,7 +24,7 @@ from tests.rendering import documents_of
 from webhook.cli import files
 from webhook.cli.main import main
 from webhook.cluster.discover import Discovered, discover
-from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
+from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Listing, Snapshot
 from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
@@ -61,6 +61,7 @@ def found(
         NODES: Listing(tuple(nodes)),
         NODE_POOLS: Listing(tuple(others.get("pools", ()))),
         NODE_CLASSES: Listing(tuple(others.get("classes", ()))),
+        NODE_OVERLAYS: Listing(tuple(others.get("overlays", ()))),
         CLUSTER_POLICIES: Listing(tuple(others.get("policies", ()))),
     }
     return discover(Snapshot(NOW, listings=listings), catalogue or files.catalogue(), cluster)
@@ -167,13 +168,15 @@ def load(*made: dict[str, Any]) -> Fleet:
     return files.load_fleet(json.dumps({"apiVersion": "gpu-slice/v1", "cluster": "c", "pools": made}).encode())
 
 
+def rendering(fleet: Fleet) -> dict[str, list[Document]]:
+    """What `gpu-slice render` makes of *fleet* for Karpenter."""
+    return {name: documents_of(fleet, f"node-{name}") for name in ("pools", "classes", "overlays")}
+
+
 class TestLaws:
     @given(fleets())
     def test_the_nodes_of_a_fleet_give_a_fleet_with_the_same_offers(self, fleet: Fleet) -> None:
-        rendered = {
-            name: documents_of(fleet, subject)
-            for name, subject in (("pools", "node-pools"), ("classes", "node-classes"))
-        }
+        rendered = rendering(fleet)
         made = found(standing(fleet), cluster="c", **rendered)
         again = files.load_fleet(str(made).encode())
         assert offers(again) == offers(fleet), str(made)
@@ -185,10 +188,7 @@ class TestLaws:
 
     @given(fleets())
     def test_pools_of_ours_are_rendered_again_as_they_stand(self, fleet: Fleet) -> None:
-        rendered = {
-            name: documents_of(fleet, subject)
-            for name, subject in (("pools", "node-pools"), ("classes", "node-classes"))
-        }
+        rendered = rendering(fleet)
         again = files.load_fleet(str(found(standing(fleet), cluster="c", **rendered)).encode())
 
         def specs(of: Fleet, subject: str) -> dict[str, Any]:
@@ -196,6 +196,7 @@ class TestLaws:
 
         assert specs(again, "node-classes") == specs(fleet, "node-classes")
         assert specs(again, "node-pools") == specs(fleet, "node-pools")
+        assert specs(again, "node-overlays") == specs(fleet, "node-overlays")
 
     @given(fleets())
     def test_without_a_look_at_nodepools_the_same_is_offered(self, fleet: Fleet) -> None:

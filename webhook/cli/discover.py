@@ -28,17 +28,18 @@ def discover(output: str, name: str, context: str | None) -> None:
     nodes.
     """
     from webhook.cluster.discover import discover
-    from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES
+    from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, NODES
     from webhook.cluster.reader import Unreachable
 
+    others = (NODE_POOLS, NODE_CLASSES, NODE_OVERLAYS, CLUSTER_POLICIES)
     reader = cluster.reader(context, None)
     try:
-        snapshot = reader.read((NODES, NODE_POOLS, NODE_CLASSES, CLUSTER_POLICIES))
+        snapshot = reader.read((NODES, *others))
     except Unreachable as error:
         raise CouldNotLook(str(error)) from None
     if snapshot.of(NODES).problem:
         raise CouldNotLook(snapshot.of(NODES).problem)
-    for kind in (NODE_POOLS, NODE_CLASSES, CLUSTER_POLICIES):
+    for kind in others:
         if problem := snapshot.of(kind).problem:
             echo(f"could not look: {problem}", err=True)
     found = discover(snapshot, files.catalogue(), name)

@@ -55,12 +55,12 @@ def usage(
     that nobody waits for while pods wait for others.  With --namespace, only pods of this namespace are named; the
     numbers are those of all.
 
-    Exit code 3: there is no cluster, or you may read neither its nodes nor its pods.
+    Exit code 3: there is no cluster, or something could not be looked at, which is then said.
     """
     reader = cluster.reader(context, namespace)
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
-    def show() -> None:
+    def show() -> bool:
         found = _look(reader, fleet, prices)
         if watch is not None and sys.stdout.isatty():
             click.clear()
@@ -69,8 +69,9 @@ def usage(
         for text in _shown(found, output, by, depth, namespace, draw=draw):
             echo(text)
         sys.stdout.flush()
+        return not found.problems
 
-    show()
+    complete = show()
     with suppress(KeyboardInterrupt):
         while watch is not None:
             time.sleep(watch)
@@ -78,6 +79,8 @@ def usage(
                 show()
             except CouldNotLook as error:  # which may pass
                 echo(f"could not look: {error.message}", err=True)
+    if watch is None and not complete:
+        raise click.exceptions.Exit(3)
 
 
 def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:

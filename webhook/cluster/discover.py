@@ -13,7 +13,7 @@ from itertools import chain, count
 from typing import Any
 
 from webhook.cluster.cuts import CONFIG, Cut, Unclear, cut_of, gpus_of, has_gpus
-from webhook.cluster.made import fields_of, made
+from webhook.cluster.made import fields_of, made, order
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PRODUCT, instance_type
 from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Snapshot
@@ -79,7 +79,8 @@ def discover(snapshot: Snapshot, catalogue: Catalogue, cluster: str = "") -> Dis
     nodes = [node for node in snapshot.items(NODES) if has_gpus(node, catalogue)]
     groups, left = _groups(nodes, snapshot, catalogue)
     left += _idle(nodes, snapshot, catalogue)
-    ours = made(snapshot)
+    ours, places = made(snapshot), order(snapshot)
+    groups.sort(key=lambda group: (min(places.get(each, len(groups)) for each in group.all_of(NODE_POOL)), group.value))
     name = cluster or _cluster(nodes, snapshot)
     file: Document = {"apiVersion": API_VERSION, **({"cluster": name} if name else {}), "pools": []}
     notes: dict[tuple[int | str, ...], str] = {}

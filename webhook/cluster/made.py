@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webhook.cluster.objects import NODE_CLASSES, NODE_POOLS, Document
+from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, Document
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import OPERATOR, ZONE
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.render.manifest import labels
 
+_BUDGETS = [{"nodes": "10%"}]
+"""What the API server writes into a NodePool that gives none.  Source: Karpenter's CRD."""
+
 OURS = labels("karpenter")
-_TYPES, _BOUGHT = "node.kubernetes.io/instance-type", "karpenter.sh/capacity-type"
+_TYPES, _BOUGHT, _POOL = "node.kubernetes.io/instance-type", "karpenter.sh/capacity-type", "karpenter.sh/nodepool"
 
 
 def made(snapshot: Snapshot) -> dict[str, Document]:
@@ -22,6 +25,17 @@ def made(snapshot: Snapshot) -> dict[str, Document]:
         metadata = pool["metadata"]
         if OURS.items() <= (metadata.get("labels") or {}).items():
             found[str(metadata["name"])] = pool
+    return found
+
+
+def order(snapshot: Snapshot) -> dict[str, int]:
+    """Where the pools of NodePools stand in the fleet: the weights of their NodeOverlays are in its order."""
+    found: dict[str, int] = {}
+    for overlay in snapshot.items(NODE_OVERLAYS):
+        if OURS.items() <= (overlay["metadata"].get("labels") or {}).items():
+            spec = overlay["spec"]
+            names = [name for each in spec["requirements"] if each["key"] == _POOL for name in each.get("values") or ()]
+            found |= {name: min(spec["weight"], found.get(name, spec["weight"])) for name in names}
     return found
 
 
@@ -45,7 +59,7 @@ def fields_of(pool: Document, snapshot: Snapshot, cluster: str, existing: Docume
         "capacityTypes": required.get(_BOUGHT),
         "emptyFor": disruption.get("consolidateAfter"),
         "consolidation": disruption.get("consolidationPolicy"),
-        "budgets": disruption.get("budgets"),
+        "budgets": disruption.get("budgets") if disruption.get("budgets") != _BUDGETS else None,
         "expireAfter": node.get("expireAfter"),
         "terminationGracePeriod": node.get("terminationGracePeriod"),
         "limit": _limit(spec.get("limits") or {}),
