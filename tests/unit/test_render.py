@@ -305,7 +305,7 @@ pools:
   partition: {mig: {1g.10gb: 7}}
   instanceTypes: [p5.48xlarge]
   capacityTypes: [reserved, on-demand]
-  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}}]
+  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}, ownerID: "123456789012"}]
   disk: 1Ti
 """
     ((found,), (pool,)) = (
@@ -313,7 +313,10 @@ pools:
     )
     spec = found["spec"]
     assert spec["role"] == "KarpenterNodeRole-west"
-    assert spec["capacityReservationSelectorTerms"] == [{"id": "cr-0123456789abcdef0"}, {"tags": {"team": "research"}}]
+    assert spec["capacityReservationSelectorTerms"] == [
+        {"id": "cr-0123456789abcdef0"},
+        {"tags": {"team": "research"}, "ownerID": "123456789012"},
+    ]
     assert spec["blockDeviceMappings"][0]["ebs"]["volumeSize"] == "1Ti"
     bought = pool["spec"]["template"]["spec"]["requirements"][-1]
     assert bought == {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved", "on-demand"]}
