@@ -1,4 +1,4 @@
-"""The fourth table: `gpu-slice usage` of a large cluster, from the first byte of the API server to the last line.
+"""The fifth table: `gpu-slice usage` of a large cluster, from the first byte of the API server to the last line.
 
 An HTTP server on loopback answers as an API server does, page by page; the command runs in a process of its own.
 """

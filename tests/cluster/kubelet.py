@@ -68,9 +68,8 @@ def _running(pod: dict[str, Any]) -> dict[str, Any]:
         }
         for each in pod["spec"]["containers"]
     ]
-    # Without its time a Deployment with `minReadySeconds` would never call the pod available.
     conditions = [
-        {"type": kind, "status": "True", "lastTransitionTime": NOW}
+        {"type": kind, "status": "True", "lastTransitionTime": NOW}  # long ago: available at once
         for kind in ("Initialized", "ContainersReady", "Ready")
     ]
     return {"phase": "Running", "startTime": NOW, "containerStatuses": containers, "conditions": conditions}

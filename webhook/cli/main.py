@@ -19,6 +19,7 @@ from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.discover import discover
 from webhook.cli.draw import draw
+from webhook.cli.fit import fit
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.cli.usage import usage
 from webhook.errors import BadDocument, BadFleet
@@ -186,6 +187,8 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.render.device_plugin import NAMESPACE, privileged
+
     try:
         fleet = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
@@ -194,6 +197,10 @@ def check(path: Path) -> None:
         raise click.exceptions.Exit(1) from None
     for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
+    if daemons := privileged(fleet):
+        echo(
+            f"note: privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why", err=True
+        )
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 
@@ -295,6 +302,7 @@ def serve(
 main.add_command(certs)
 main.add_command(usage)
 main.add_command(draw)
+main.add_command(fit)
 
 
 @main.command()
