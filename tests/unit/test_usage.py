@@ -494,3 +494,7 @@ class TestPrices:
     def test_the_command_line_wins_over_the_fleet(self) -> None:
         assert prices_of(FLEET, {"g5.xlarge": 1.0}) == {"p4d.24xlarge": 20.0, "g5.xlarge": 1.0}
         assert prices_of(FLEET, {"p4d.24xlarge": 1.0}) == {"p4d.24xlarge": 1.0}
+
+    def test_a_type_that_nobody_knows_is_a_usage_error(self) -> None:
+        with pytest.raises(click.BadParameter, match="is no instance type of the catalogue"):
+            prices_of(FLEET, {"p4d.24xlrge": 1.0})

@@ -33,4 +33,7 @@ PRICE = click.option(
 
 def prices_of(fleet: Fleet, given: Mapping[str, float]) -> dict[str, float]:
     """The prices of *fleet*, and over them those that were *given*."""
+    for name in given:
+        if name not in fleet.catalogue.instance_types:
+            raise click.BadParameter(f"'{name}' is no instance type of the catalogue", param_hint="--price")
     return {**fleet.file.prices, **given}
