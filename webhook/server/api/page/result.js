@@ -52,7 +52,9 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
   const subject = h("p", { class: "subject" }, title(entry));
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
-    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, shown.sentence));
+    const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
+    const sentence = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : `${shown.sentence}.`;
+    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, sentence));
   }
   const { field, problem, hint, position } = shown.denial;
   const mark = marks.find((each) => each.level === "error");
@@ -63,7 +65,7 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
     subject,
     h("p", { class: "sentence" }, `${problem}.`),
     position !== null && shown.value !== null && caret(shown.value, position),
-    h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, `${hint}.`), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Write ", h("code", {}, shown.correction))),
+    h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, `${hint}.`), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
     h("p", { class: "where" }, "At ", mark ? h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, h("code", {}, field)) : h("code", {}, field)),
     paragraph(shown.denial.code, paragraphs),
   );

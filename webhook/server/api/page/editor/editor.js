@@ -23,7 +23,13 @@ const underlined = (colour) => ({
   textDecorationSkipInk: "none",
   textUnderlineOffset: "3px",
 });
-const marker = (sign, colour) => ({ content: `"${sign}" !important`, color: colour, textAlign: "center", lineHeight: "1", fontSize: ".85em" });
+const signs = { error: ["✕", "bad"], warning: ["▲", "warn"], info: ["●", "note"] };
+const markers = Object.fromEntries(
+  Object.entries(signs).flatMap(([level, [sign, colour]]) => [
+    [`.cm-lint-marker-${level}`, { content: "normal" }], // and not an image
+    [`.cm-lint-marker-${level}::before`, { content: `"${sign}"`, color: `var(--${colour})`, fontWeight: "700" }],
+  ]),
+);
 
 const look = EditorView.theme({
   "&": { height: "100%", fontSize: "14px", color: "var(--ink)", backgroundColor: "var(--card)" },
@@ -47,9 +53,8 @@ const look = EditorView.theme({
   ".cm-lintRange-warning": underlined("var(--warn)"),
   ".cm-lintRange-info": underlined("var(--note)"),
   ".cm-lintRange-active": { backgroundColor: "transparent" },
-  ".cm-lint-marker-error": marker("✕", "var(--bad)"),
-  ".cm-lint-marker-warning": marker("▲", "var(--warn)"),
-  ".cm-lint-marker-info": marker("●", "var(--note)"),
+  ".cm-lint-marker": { display: "grid", placeItems: "center", fontSize: ".8em", lineHeight: "1" },
+  ...markers,
   ".cm-lintPoint:after": { border: "none" },
 });
 
