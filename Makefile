@@ -30,7 +30,7 @@ lint: $(STAMP)   ## format, lint, types, import contract
 	@$(BIN)/lint-imports --no-logo
 
 check: lint      ## the fast inner loop: lint, and the tests that are not slow
-	@$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick
+	@$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick -n auto --dist worksteal
 
 test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release)
 	@$(BIN)/python -m tests.cluster.programs

@@ -11,5 +11,4 @@ throughput.py  the first table: reviews a second
 cluster.py     the second table: creating pods through a real API server
 decision.py    the third table: the time of a decision
 report.py      medians, tables, and the page that they go into
-picture.py     the picture of the first table
 """

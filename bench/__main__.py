@@ -8,9 +8,10 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cluster, decision, picture, programs, table, throughput
+from bench import cluster, decision, programs, table, throughput
 from bench.report import median, replace
 from webhook.cli.loopback import certify
+from webhook.draw import bars as picture
 
 HERE = Path(__file__).parent
 

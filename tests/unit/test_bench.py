@@ -1,19 +1,15 @@
-"""The parts of the benchmark that measure nothing: figures, tables, the picture, and the check of answers."""
+"""The parts of the benchmark that measure nothing: figures, tables, and the check of answers."""
 
 from __future__ import annotations
 
 import base64
 import json
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 
 from bench import pods, report, table
-from bench.picture import NAMES, VALUES, WIDTH, draw
 
-SVG = "{http://www.w3.org/2000/svg}"
-PANELS = {"small pod": [("Rust", 400.0), ("ours", 200.0)], "full pod": [("ours", 30.0), ("a <slow> one", 3.0)]}
 DECISIONS = {
     pods.PROFILE: {
         "resource": "nvidia.com/mig-1g.5gb",
@@ -59,30 +55,6 @@ def test_the_page_of_the_benchmark_has_a_place_for_all_tables() -> None:
     page = (Path(report.__file__).parent / "README.md").read_text()
     for name in ("throughput", "cluster", "decision"):
         assert "new figures" in report.replace(page, name, "new figures")
-
-
-def test_the_picture_has_a_bar_for_each_server_as_long_as_its_figure() -> None:
-    root = ElementTree.fromstring(draw("Reviews a second", PANELS, "ours"))
-    bars = [(bar.get("class"), float(bar.get("width"))) for bar in root.iter(f"{SVG}rect")]
-    longest = WIDTH - NAMES - VALUES
-    assert bars == [
-        ("bar", longest),
-        ("bar marked", pytest.approx(longest / 2)),
-        ("bar marked", longest),
-        ("bar", pytest.approx(longest / 10)),
-    ]
-    for shape in root.iter(f"{SVG}rect"):
-        assert float(shape.get("y")) + float(shape.get("height")) < float(root.get("height"))
-
-
-def test_the_picture_can_be_read_aloud_and_in_the_dark() -> None:
-    text = draw("Reviews a second", PANELS, "ours")
-    root = ElementTree.fromstring(text)
-    assert root.get("role") == "img"
-    assert root.get("aria-labelledby").split() == [root[0].get("id"), root[1].get("id")]
-    assert root[0].text == "Reviews a second"
-    assert root[1].text == "small pod: Rust 400, ours 200. full pod: ours 30, a <slow> one 3."
-    assert "@media (prefers-color-scheme: dark)" in text
 
 
 def sample(patch: list[dict], uid: str | None = None) -> dict[str, str]:

@@ -17,6 +17,7 @@ import click
 from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
+from webhook.cli.draw import draw
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
@@ -288,6 +289,7 @@ def serve(
 
 
 main.add_command(certs)
+main.add_command(draw)
 
 
 @main.command()

@@ -10,23 +10,34 @@ Source: NVIDIA MIG User Guide; the placements themselves are the catalogue's (se
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from webhook.slices.catalogue import Gpu, GpuProfile
 
 _ENGINES = {"decoders": "decoders", "encoders": "encoders", "jpeg": "JPEG engines", "ofa": "optical flow accelerators"}
 
 
+Placement: TypeAlias = tuple[int, GpuProfile]
+"""The first memory slice of an instance, and its profile."""
+
+
 def fits(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> bool:
     """Whether *gpu* can be cut into *layout*, a count for each profile of that GPU."""
+    return place(gpu, layout) is not None
+
+
+def place(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> list[Placement] | None:
+    """One way to cut *gpu* into *layout*, by memory slice; None if there is none."""
     if any(count > profile.most for profile, count in layout.items()):
-        return False
+        return None
     if engines_missing(gpu, layout):
-        return False
+        return None
     if sum(profile.compute_slices * count for profile, count in layout.items()) > gpu.compute_slices:
-        return False
+        return None
     # Large ones first: they have the fewest placements, so a dead end shows early.
     wanted = sorted((profile for profile, count in layout.items() for _ in range(count)), key=lambda p: -p.size)
-    return _place(wanted, 0, 0)
+    starts = _place(wanted, 0, 0)
+    return None if starts is None else sorted(zip(starts, wanted, strict=True), key=lambda placement: placement[0])
 
 
 def engines_missing(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> str:
@@ -38,13 +49,13 @@ def engines_missing(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> str:
     return ""
 
 
-def _place(wanted: list[GpuProfile], index: int, taken: int) -> bool:
-    """Whether *wanted* from *index* on can be placed; *taken* has a bit for each used memory slice."""
+def _place(wanted: list[GpuProfile], index: int, taken: int) -> tuple[int, ...] | None:
+    """Where *wanted* from *index* on can start; *taken* has a bit for each used memory slice."""
     if index == len(wanted):
-        return True
+        return ()
     profile = wanted[index]
     for start in profile.starts:
         mask = ((1 << profile.size) - 1) << start
-        if not taken & mask and _place(wanted, index + 1, taken | mask):
-            return True
-    return False
+        if not taken & mask and (rest := _place(wanted, index + 1, taken | mask)) is not None:
+            return (start, *rest)
+    return None

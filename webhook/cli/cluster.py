@@ -1,0 +1,70 @@
+"""What the commands that look at a live cluster share: their options, the connection, and the fleet that it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from webhook.cli import files
+from webhook.cli.terminal import CouldNotLook
+from webhook.cluster.objects import CONFIG_MAPS
+from webhook.cluster.reader import Reader, Refused, Unreachable, connect
+from webhook.errors import BadFleet
+from webhook.fleet.fleet import Fleet
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FLEET = "fleet"
+"""The ConfigMap that the webhook mounts, as in ``manifests/webhook``, and its only key."""
+KEY = "fleet.yaml"
+
+OUTPUT = click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "short"]), default="table", show_default=True,
+    help="A table for people, JSON for programs, or only what matters.",
+)  # fmt: skip
+
+
+def options(command: F) -> F:
+    """The options of every such command."""
+    for option in (
+        click.option("--fleet", "fleet_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+                     help="Fleet file.  Default: the cluster's own."),
+        click.option("--webhook-namespace", default="gpu-slice", show_default=True, metavar="NAME",
+                     help="Where gpu-slice is installed."),
+        click.option("-n", "--namespace", metavar="NAME",
+                     help="Namespace to look at.  Default: that of the kubeconfig's context."),
+        click.option("--context", metavar="NAME", help="Context of the kubeconfig.  Default: the current one."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def reader(context: str | None, namespace: str | None) -> Reader:
+    """A connection.  If there is none, the exit code is 3."""
+    try:
+        return connect(context, namespace)
+    except Unreachable as error:
+        raise CouldNotLook(str(error)) from None
+
+
+def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
+    """The fleet in the file at *path*, or else the one that the webhook in *namespace* serves.
+
+    If there is none that can be read, the exit code is 3 (2 for a file that is no fleet).
+    """
+    if path is not None:
+        return files.fleet_at(path)
+    where = f"ConfigMap {FLEET} in namespace {namespace}"
+    try:
+        found = reader.get(CONFIG_MAPS, FLEET, namespace)
+    except (Refused, Unreachable) as error:
+        raise CouldNotLook(f"{where} cannot be read: {error}. Name a file with --fleet") from None
+    if found is None:
+        raise CouldNotLook(f"{where} does not exist. Name a file with --fleet, or a namespace with --webhook-namespace")
+    try:
+        return files.load_fleet(((found.get("data") or {}).get(KEY) or "").encode(), where)
+    except BadFleet as error:
+        raise CouldNotLook(f"{where}: {error.problems[0]}") from None

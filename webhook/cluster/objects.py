@@ -1,0 +1,167 @@
+"""The kinds of object that are read of a cluster, and the fields that are read of the many.
+
+A large cluster has 100,000 pods and 1,000 nodes, so of these only a few fields are kept, typed.  Of all other kinds
+there are few; they are kept whole, as the API server's JSON, to be compared with what the fleet renders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from msgspec import Struct, field
+
+Document: TypeAlias = dict[str, Any]
+"""An object as the API server's JSON."""
+
+T = TypeVar("T")
+
+
+class View(Struct, frozen=True, gc=False, rename="camel"):
+    """A part of an object.  Unknown fields are ignored.  The API server leaves empty fields out."""
+
+
+class Owner(View, frozen=True):
+    kind: str
+    name: str
+    controller: bool = False
+
+
+class Metadata(View, frozen=True):
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    owner_references: tuple[Owner, ...] = ()
+    creation_timestamp: datetime | None = None
+    deletion_timestamp: datetime | None = None
+
+
+class Condition(View, frozen=True):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
+class Resources(View, frozen=True):
+    limits: dict[str, str] = field(default_factory=dict)
+    requests: dict[str, str] = field(default_factory=dict)
+
+
+class Container(View, frozen=True):
+    name: str
+    resources: Resources = Resources()
+    restart_policy: str = ""
+    """``Always`` in an init container makes it a sidecar, whose requests count beside those of the containers."""
+
+
+class Toleration(View, frozen=True):
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class PodSpec(View, frozen=True):
+    node_name: str = ""
+    containers: tuple[Container, ...] = ()
+    init_containers: tuple[Container, ...] = ()
+    scheduler_name: str = ""
+
+
+class PodStatus(View, frozen=True):
+    phase: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+class Pod(View, frozen=True):
+    metadata: Metadata
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+    @property
+    def ended(self) -> bool:
+        """Whether its containers have ended, so that it holds no slice any more."""
+        return self.status.phase in ("Succeeded", "Failed")
+
+
+class Taint(View, frozen=True):
+    key: str
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(View, frozen=True):
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+    provider_id: str = field(default="", name="providerID")
+
+
+class NodeStatus(View, frozen=True):
+    capacity: dict[str, str] = field(default_factory=dict)
+    allocatable: dict[str, str] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+
+
+class Node(View, frozen=True):
+    metadata: Metadata
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T]):
+    """A kind of object, and where the API server keeps its objects."""
+
+    name: str
+    """As in messages: ``NodePool``."""
+    plural: str
+    group: str
+    """With its version: ``karpenter.sh/v1``; ``v1`` for the core group."""
+    type: type[T]
+    namespaced: bool = False
+
+    def path(self, namespace: str | None = None, name: str | None = None) -> str:
+        """The path of the API; of all namespaces if *namespace* is None."""
+        parts = ["/api" if "/" not in self.group else "/apis", self.group]
+        if self.namespaced and namespace is not None:
+            parts += ["namespaces", namespace]
+        return "/".join([*parts, self.plural, *([name] if name else [])])
+
+
+PODS = Kind("Pod", "pods", "v1", Pod, namespaced=True)
+NODES = Kind("Node", "nodes", "v1", Node)
+
+
+def _kind(name: str, plural: str, group: str, *, namespaced: bool = False) -> Kind[Document]:
+    return Kind(name, plural, group, dict, namespaced)
+
+
+NAMESPACES = _kind("Namespace", "namespaces", "v1")
+EVENTS = _kind("Event", "events", "v1", namespaced=True)
+CONFIG_MAPS = _kind("ConfigMap", "configmaps", "v1", namespaced=True)
+QUOTAS = _kind("ResourceQuota", "resourcequotas", "v1", namespaced=True)
+DEPLOYMENTS = _kind("Deployment", "deployments", "apps/v1", namespaced=True)
+DAEMON_SETS = _kind("DaemonSet", "daemonsets", "apps/v1", namespaced=True)
+BUDGETS = _kind("PodDisruptionBudget", "poddisruptionbudgets", "policy/v1", namespaced=True)
+WEBHOOKS = _kind("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "admissionregistration.k8s.io/v1")
+VALIDATORS = _kind(
+    "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "admissionregistration.k8s.io/v1"
+)
+POLICIES = _kind("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "admissionregistration.k8s.io/v1")
+BINDINGS = _kind(
+    "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "admissionregistration.k8s.io/v1"
+)
+NODE_POOLS = _kind("NodePool", "nodepools", "karpenter.sh/v1")
+NODE_CLAIMS = _kind("NodeClaim", "nodeclaims", "karpenter.sh/v1")
+NODE_OVERLAYS = _kind("NodeOverlay", "nodeoverlays", "karpenter.sh/v1alpha1")
+NODE_CLASSES = _kind("EC2NodeClass", "ec2nodeclasses", "karpenter.k8s.aws/v1")
+
+
+def conditions(document: Document) -> Mapping[str, Mapping[str, str]]:
+    """The conditions of an object that is kept whole, by type."""
+    return {condition["type"]: condition for condition in (document.get("status") or {}).get("conditions") or ()}
