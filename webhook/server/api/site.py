@@ -17,6 +17,7 @@ from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import Response
 
 from webhook.admission.preview import DEFAULT_NAMESPACE
+from webhook.draw.layout import draw
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
 from webhook.server.api.previews import Previews
@@ -48,6 +49,12 @@ HEADERS = {
 }
 """Of everything that the page consists of."""
 
+OF_DRAWINGS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
+"""A drawing has a style of its own, and is an image: nothing in it runs."""
+
+LONGEST_NAME = 253
+"""Characters of a pool's name or of a resource: more than either has."""
+
 _PARAGRAPH = re.compile(r"^### `([^`]+)`\n.*?^Why: (.*?)\n\nWhat to do: (.*?)(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -55,6 +62,19 @@ def open_page(app: FastAPI, fleet: Callable[[], Fleet], previews: Previews) -> N
     """Add the page to *app*."""
     for path, kind, content in _files():
         _add_file(app, path, kind, content)
+
+    @app.get("/drawing", include_in_schema=False, response_model=None)
+    async def get_drawing(
+        pool: Annotated[str, Query(max_length=LONGEST_NAME)],
+        resource: Annotated[str, Query(max_length=LONGEST_NAME)] = "",
+        count: Annotated[int, Query(ge=1, le=9_999)] = 1,
+    ) -> Response:
+        """One GPU of a pool, with what a pod gets marked."""
+        named = next((each for each in fleet().pools if each.name == pool), None)
+        if named is None:
+            raise HTTPException(404, "no pool of this fleet has that name")
+        drawing = draw(named, highlight=resource, count=count)
+        return Response(drawing, media_type=KINDS[".svg"], headers=HEADERS | OF_DRAWINGS)
 
     @app.post("/dry-run", include_in_schema=False, response_model=None)
     async def post_dry_run(

@@ -61,7 +61,7 @@ function draw(shown, serving, rows) {
   const pool = serving.find((each) => each.name === chosen);
   const given = shown.given[0];
   fill($("picture"), JSON.stringify([pool, shown.given]), () => {
-    if (!pool || !given) return [h("p", { class: "quiet" }, "No GPU to draw: no pool serves this pod.")];
+    if (!pool || !given) return [];
     const names = new Map(rows.filter((row) => row.pool === pool.name).map((row) => [row.resource, row.slice]));
     const left = Object.entries(pool.left).map(([resource, count]) => `${count} × ${names.get(resource) || resource}`);
     const address = `/drawing?${new URLSearchParams({ pool: pool.name, resource: given.resource, count: given.count })}`;

@@ -16,11 +16,15 @@ let answered = null; // the text that `answer` is about
 let index = null; // the entry that was chosen in the list, until the cursor moves
 let asking = null;
 let waiting = 0;
+let landing = false; // a whole document came: what is wrong in it is shown first
 let rows = [];
 const paragraphs = new Map();
 const namespace = () => $("namespace").value.trim() || "default";
 
+const busy = (is) => $("result").setAttribute("aria-busy", String(is));
+
 function changed() {
+  busy(true);
   index = null;
   clearTimeout(waiting);
   const size = editor.text().length;
@@ -39,6 +43,7 @@ function moved(line) {
 
 // Asks for the answer to the text as it is.  A newer question ends an older one, so no old answer is shown.
 async function ask() {
+  busy(true);
   asking?.abort();
   const mine = (asking = new AbortController());
   const text = editor.text();
@@ -57,8 +62,12 @@ async function ask() {
 
 function take(text, found) {
   [answer, answered] = [found, text];
+  const denied = found.entries.findIndex((entry) => entry.outcome === "denied");
+  const elsewhere = landing && denied >= 0 && found.entries[found.index].outcome !== "denied";
+  landing = false;
   render();
-  document.body.dataset.answered = String(Number(document.body.dataset.answered || 0) + 1);
+  busy(false);
+  if (elsewhere) choose(denied);
 }
 
 function render() {
@@ -73,6 +82,13 @@ function refuse(text) {
   $("gpu").hidden = true;
   for (const id of ["entries", "notes", "views"]) $(id).replaceChildren((delete $(id).dataset.key, ""));
   problem(text);
+  busy(false);
+}
+
+function bring(text) {
+  landing = true;
+  if (editor.text() === text) changed();
+  else editor.write(text);
 }
 
 function go(line, column) {
@@ -142,7 +158,7 @@ async function open() {
     const carried = await link.read(location.hash);
     if (!carried) return false;
     $("namespace").value = carried.namespace;
-    editor.write(carried.text);
+    bring(carried.text);
     return true;
   } catch {
     tell("The link cannot be read. It may have been cut.");
@@ -155,7 +171,7 @@ async function read(files) {
   if (texts.includes(null)) return tell("A file is larger than 512 KiB. gpu-slice preview FILE has no limit.");
   try {
     const decoder = new TextDecoder("utf-8", { fatal: true });
-    editor.write(texts.map((text) => decoder.decode(text)).join("\n---\n"));
+    bring(texts.map((text) => decoder.decode(text)).join("\n---\n"));
     editor.focus();
   } catch {
     tell("The file is no text in UTF-8.");
@@ -200,10 +216,10 @@ async function start() {
   editor = module.create($("editor"), settings);
   const list = examples(rows);
   $("example").append(...list.map(([name], number) => h("option", { value: number }, name)));
-  $("example").addEventListener("change", () => $("example").value && editor.write(list[$("example").value][1]));
+  $("example").addEventListener("change", () => $("example").value && bring(list[$("example").value][1]));
   menu(rows, order);
   listen();
-  if (!(await open())) editor.write(list[0][1]);
+  if (!(await open())) bring(list[0][1]);
   const told = await fetch("/page/messages.json").then((response) => response.json());
   for (const [code, parts] of Object.entries(told)) paragraphs.set(code, parts);
   if (answer) render();

@@ -95,7 +95,7 @@ export function create(place, { label, description, complete, changed, moved }) 
       autocompletion({ override: [source], icons: false }),
       keymap.of([...completionKeymap, ...lintKeymap, ...historyKeymap, ...defaultKeymap]),
       EditorState.tabSize.of(2),
-      EditorView.contentAttributes.of({ "aria-label": label, "aria-description": description }),
+      EditorView.contentAttributes.of({ "aria-label": label, "aria-description": description, tabindex: "0" }),
       EditorView.updateListener.of((update) => {
         const line = update.state.doc.lineAt(update.state.selection.main.head).number;
         const elsewhere = line !== at;
