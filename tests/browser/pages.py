@@ -78,6 +78,14 @@ class Visit:
         self.page.goto(self.address + (fragment(text, namespace) if text is not None else ""))
         self.settle()
 
+    def follow(self, text: str) -> None:
+        """Follow a link to *text*, on this page itself if it is the one that the link is to."""
+        if not self.page.url.startswith(self.address):
+            return self.open(text)
+        with self.page.expect_response("**/dry-run*"):
+            self.page.evaluate("(fragment) => { location.hash = fragment }", fragment(text))
+        return self.settle()
+
     def settle(self) -> None:
         """Wait until what is written is answered."""
         self.page.wait_for_function("() => document.querySelector('#result').ariaBusy === 'false'")

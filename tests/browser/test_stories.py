@@ -41,7 +41,7 @@ def preview(story: Path, output: str) -> str:
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_a_story_is_told(story: Path, visit_to: Callable[[str], Visit]) -> None:
     visit = visit_to(fleet_of(story))
-    visit.open((story / "pod.yaml").read_text())
+    visit.follow((story / "pod.yaml").read_text())
     (expected,) = json.loads(preview(story, "json"))
     seen = visit.seen()
 
