@@ -49,6 +49,8 @@ class Names:
     configuration: str = "gpu-slice"
     webhook: str = "pods.gpu-slice.io"
     """Name of the webhook in the configuration."""
+    defaults: str = "defaults.gpu-slice.io"
+    """Name of the second one, for namespaces with a default.  It may be absent."""
     advice: str = "gpu-slice-advice"
     """The configuration by which workloads are shown to the same servers.  It may be absent."""
 
@@ -61,6 +63,8 @@ class Snapshot:
     authorities: Document
     leaf: Document
     configuration: Document | None
+    uneven: bool = False
+    """A webhook of gpu-slice has another ``caBundle`` than the first, as after an upgrade that brought it."""
 
 
 class Cluster:
@@ -84,20 +88,24 @@ class Cluster:
         """
         authorities, leaf = self._secret(self.names.authorities), self._secret(self.names.leaf)
         configuration = self._configuration()
-        entry = self._entry(configuration)
+        bundles = self._bundles(configuration)
         certificate, key = _decoded(leaf, CERTIFICATE), _decoded(leaf, KEY)
         stored = Stored(
             authorities=read_records(_decoded(authorities, RECORDS)),
             leaf=KeyPair(certificate, key) if certificate and key else None,
             leaf_bundle=_decoded(leaf, AUTHORITY),
-            bundle=None if entry is None else _bundle(entry),
+            bundle=bundles.get(self.names.webhook),
         )
-        return Snapshot(stored, authorities, leaf, configuration)
+        uneven = stored.bundle is not None and len({*bundles.values()}) > 1
+        return Snapshot(stored, authorities, leaf, configuration, uneven)
 
     def write(self, snapshot: Snapshot, after: Stored) -> None:
-        """Write the one object in which *after* differs.  Raises `Conflict` or `Unreachable`."""
+        """Write the one object in which *after* differs, or ``caBundle`` anew if none does.
+
+        Raises `Conflict` or `Unreachable`.
+        """
         before = snapshot.stored
-        if after.bundle != before.bundle:
+        if after.bundle != before.bundle or after == before:
             self._write_bundle(snapshot, after.bundle or b"")
         elif after.authorities != before.authorities:
             self._write_secret(snapshot.authorities, {RECORDS: write_records(after.authorities)})
@@ -122,7 +130,7 @@ class Cluster:
 
     def _write_bundle(self, snapshot: Snapshot, bundle: bytes) -> None:
         assert snapshot.configuration is not None  # without it nothing is published
-        patch = _with_bundle(snapshot.configuration, [self.names.webhook], bundle)
+        patch = _with_bundle(snapshot.configuration, self._bundles(snapshot.configuration), bundle)
         _wrote(
             f"MutatingWebhookConfiguration {self.names.configuration}",
             lambda: self.admission.patch_mutating_webhook_configuration(
@@ -180,12 +188,11 @@ class Cluster:
             ),
         )
 
-    def _entry(self, configuration: Document | None) -> Document | None:
-        for webhook in (configuration or {}).get("webhooks") or ():
-            if webhook["name"] == self.names.webhook:
-                entry: Document = webhook
-                return entry
-        return None
+    def _bundles(self, configuration: Document | None) -> dict[str, bytes]:
+        """The ``caBundle`` of each webhook of gpu-slice, by its name."""
+        webhooks = {webhook["name"]: webhook for webhook in (configuration or {}).get("webhooks") or ()}
+        names = (self.names.webhook, self.names.defaults)
+        return {name: _bundle(webhooks[name]) for name in names if name in webhooks}
 
 
 def _bundle(webhook: Document) -> bytes:

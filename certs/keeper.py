@@ -150,6 +150,8 @@ class Keeper:
         self._seen = snapshot.stored
         self._compare(self.shipped, snapshot.configuration)
         step = next_step(snapshot.stored, self.clock(), self.policy, self.names)
+        if step is None and snapshot.uneven:
+            step = Step(Kind.PUBLISH, "every webhook gets the same", snapshot.stored)
         if step is None:
             if snapshot.stored.bundle is None:
                 names = self.store.names

@@ -65,8 +65,8 @@ def _configuration(cluster: Cluster, ours: object) -> Iterator[str]:
         each["metadata"]["name"] = "kept"
         for webhook in each["webhooks"]:
             webhook["namespaceSelector"] = {"matchLabels": {"kept": "never"}}
-    (webhook,) = document["webhooks"]
-    document["webhooks"] = [{**webhook, "name": "other.gpu-slice.io"}, webhook]
+    webhook, defaults = document["webhooks"]
+    document["webhooks"] = [{**webhook, "name": "other.gpu-slice.io"}, webhook, defaults]
     cluster.create(document)
     cluster.create(advice)
     yield "kept"
@@ -160,8 +160,19 @@ def test_from_nothing_to_a_leaf_that_the_api_server_is_told_to_trust(cluster, ke
     assert set(cluster.get("Secret", "webhook-tls", "gpu-slice")["data"]) == {"tls.crt", "tls.key", "ca.crt"}
     after = entries(cluster)
     assert after[0] == before[0]
-    assert after[1]["clientConfig"].pop("caBundle")
-    assert after[1] == before[1]
+    assert {each["clientConfig"].pop("caBundle") for each in after[1:]} == {base64.b64encode(found.bundle).decode()}
+    assert after[1:] == before[1:]
+
+
+def test_an_entry_that_lost_its_ca_or_came_later_gets_it_again(cluster, keep) -> None:
+    """P26: as when an upgrade adds the entry for defaults."""
+    keep().turn()
+    change = [{"op": "remove", "path": "/webhooks/2/clientConfig/caBundle"}]
+    assert cluster.kubectl("patch", CONFIGURATION, "kept", "--type=json", "-p", json.dumps(change)).returncode == 0
+    keep().turn()
+    _, *ours = entries(cluster)
+    (bundle,) = {each["clientConfig"]["caBundle"] for each in ours}
+    assert bundle
 
 
 def test_a_turn_with_nothing_to_do_writes_nothing(cluster, keep) -> None:
@@ -245,8 +256,8 @@ THIEF = {"url": "https://192.0.2.1/"}
         pytest.param([{"op": "replace", "path": "/webhooks/1/namespaceSelector", "value": {}}], id="all namespaces"),
         pytest.param([{"op": "remove", "path": "/webhooks/1/matchConditions"}], id="all pods"),
         pytest.param([{"op": "remove", "path": "/webhooks/1"}], id="a webhook less"),
-        pytest.param([{"op": "copy", "from": "/webhooks/1", "path": "/webhooks/-"},
-                      {"op": "replace", "path": "/webhooks/2/name", "value": "third.gpu-slice.io"}], id="one more"),
+        pytest.param([{"op": "copy", "from": "/webhooks/1", "path": "/webhooks/0"},
+                      {"op": "replace", "path": "/webhooks/0/name", "value": "third.gpu-slice.io"}], id="one more"),
         pytest.param([{"op": "replace", "path": "/webhooks/1/name", "value": "third.gpu-slice.io"}], id="name"),
         pytest.param([{"op": "add", "path": "/webhooks/1/clientConfig/caBundle", "value": "YQ=="},
                       {"op": "replace", "path": "/webhooks/1/timeoutSeconds", "value": 30}], id="beside caBundle"),
@@ -279,7 +290,7 @@ def test_the_advice_gets_the_same_ca_and_nothing_else_of_it_changes(cluster, kee
     before = entries(cluster, ADVICE)
     keep().turn()
 
-    after, (_, webhook) = entries(cluster, ADVICE), entries(cluster)
+    after, (_, webhook, _) = entries(cluster, ADVICE), entries(cluster)
     bundles = {each["clientConfig"].pop("caBundle") for each in after}
     assert bundles == {webhook["clientConfig"]["caBundle"]}
     assert after == before

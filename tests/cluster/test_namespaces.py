@@ -9,6 +9,7 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster.cluster import Cluster, Document, said
 from tests.cluster.conftest import Ours
+from tests.cluster.neighbour import beside_ours, changing, neighbour
 from tests.waiting import wait_for
 
 SLICE = "nvidia.com/mig-1g.5gb"
@@ -23,9 +24,14 @@ def _teams(cluster: Cluster, ours: Ours) -> Iterator[None]:
     for name in ("notebooks", "research", "team-a", "nobody"):
         if not cluster.get("Namespace", name):  # other tests make it too
             cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        label(cluster, name, "gpu-slice/default", "true" if name in ("notebooks", "research") else None)
     ours.serve("teams")
     yield
     ours.serve()
+
+
+def label(cluster: Cluster, namespace: str, key: str, value: str | None) -> None:
+    cluster.patch("Namespace", namespace, {"metadata": {"labels": {key: value}}})
 
 
 def pod_of(asked: str | None, name: str = "main", **limits: str) -> Document:
@@ -249,3 +255,46 @@ def test_an_export_that_asks_for_something_else_is_told_at_once_what_to_remove(c
     del pod["spec"]["containers"][0]["resources"]
     del pod["spec"]["nodeSelector"]
     assert answer(cluster, pod, "default")["spec"]["nodeSelector"] == {"nvidia.com/gpu": "a10g"}
+
+
+WHOLE = "nvidia.com/gpu"
+
+
+@pytest.mark.parametrize(
+    ("namespace", "limits", "given", "calls"),
+    [
+        pytest.param("notebooks", {WHOLE: "1"}, {"nvidia.com/gpu.shared": "1"}, 1, id="a whole GPU"),
+        pytest.param("notebooks", {WHOLE: "2"}, {WHOLE: "2"}, 1, id="two, which are no share"),
+        pytest.param("notebooks", {"cpu": "1"}, {"cpu": "1"}, 0, id="no GPU"),
+        pytest.param("research", {WHOLE: "1"}, {WHOLE: "1"}, 1, id="a label without a default"),
+        pytest.param("team-a", {WHOLE: "1"}, {WHOLE: "1"}, 0, id="a default without the label"),
+        pytest.param("default", {WHOLE: "1"}, {WHOLE: "1"}, 0, id="neither"),
+    ],
+)
+def test_a_pod_that_says_nothing_gets_the_default_of_its_namespace_and_nobody_else_pays_a_call(
+    cluster, ours, namespace, limits, given, calls
+) -> None:
+    before = ours.calls()
+
+    pod = cluster.create(pod_of(None, **limits), namespace, dry_run=True)
+
+    assert ours.calls() - before == calls
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == given
+    annotations = pod["metadata"].get("annotations", {})
+    got_it = "nvidia.com/gpu.shared" in given
+    assert (annotations.get("gpu-slice"), annotations.get("gpu-slice/default")) == (
+        ("shared", "notebooks") if got_it else (None, None)
+    )
+
+
+def test_what_another_webhook_takes_from_a_pod_with_a_default_comes_back(cluster, ours, tls) -> None:
+    """P7: a pod that had no annotation when it came is visited again, too."""
+
+    def take(pod: Document) -> None:
+        pod["spec"]["tolerations"] = []
+
+    with neighbour(tls) as other, beside_ours(cluster, other, "z-neighbour", "Never", "notebooks"):
+        other.behaviour = changing(take)
+        pod = cluster.create(pod_of(None, **{WHOLE: "1"}), "notebooks", dry_run=True)
+    assert {"key": "nvidia.com/gpu-shared", "operator": "Exists"} in pod["spec"]["tolerations"]
+    assert pod["spec"]["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu.shared": "1"}

@@ -27,7 +27,8 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
     ours.installation.take_away()
     for each in {namespace_of(pod_of(story)) for story in STORIES}:
         if not cluster.get("Namespace", each):
-            cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}})
+            labels = {"gpu-slice/default": "true"}  # where the fleet of the story has no default, nothing comes of it
+            cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each, "labels": labels}})
     fleets = {name: files.fleet_at(path) for name, path in FLEETS.items()}
     found: dict[str, Document | str] = {}
     for story in STORIES:

@@ -35,7 +35,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 POOLS = [
     pytest.param(pool, id=f"{name}: {pool.name}")
     for name, path in FLEETS.items()
-    for pool in files.fleet_at(path).pools[:20]
+    for pool in files.fleet_at(path).pools
 ]
 GPUS = files.catalogue().gpus
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x00\x1b[31m\ud800\ufffe\u202e"

@@ -15,7 +15,7 @@ from tests.unit.test_fleet import A10G, H100, load, pool_text, problems, text
 from webhook.cli import files
 from webhook.cli.main import main
 
-DOCS = Path(__file__).parents[2] / "docs" / "eks.md"
+DOCS = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 NODE_CLASS = (
     "amiFamily", "amiSelectorTerms", "associatePublicIPAddress", "blockDeviceMappings",

@@ -44,7 +44,7 @@ def _pod_template(workload: Manifest) -> Manifest:
 NAMESPACE, ACCOUNT, DEPLOYMENT = _the("Namespace"), _the("ServiceAccount"), _the("Deployment")
 SERVICE, BUDGET, POLICY = _the("Service"), _the("PodDisruptionBudget"), _the("NetworkPolicy")
 CONFIGURATION = _the("MutatingWebhookConfiguration")
-[WEBHOOK] = CONFIGURATION["webhooks"]
+WEBHOOK, DEFAULTS = CONFIGURATION["webhooks"]
 ADVICE = _the("ValidatingWebhookConfiguration")
 POD = DEPLOYMENT["spec"]["template"]
 [CONTAINER] = POD["spec"]["containers"]
@@ -233,6 +233,18 @@ def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an
     )
 
 
+def test_the_entry_for_defaults_differs_only_in_which_pods_it_is_for() -> None:
+    """A namespace must have asked for it by a label, so that no other pays a call."""
+    for entry in (WEBHOOK, DEFAULTS):
+        assert {"name", "matchConditions", "namespaceSelector"} <= entry.keys()
+    alike = WEBHOOK.keys() - {"name", "matchConditions", "namespaceSelector"}
+    assert {key: DEFAULTS[key] for key in alike} == {key: WEBHOOK[key] for key in alike}
+    labelled, *excluded = DEFAULTS["namespaceSelector"]["matchExpressions"]
+    assert labelled == {"key": "gpu-slice/default", "operator": "Exists"}
+    assert excluded == WEBHOOK["namespaceSelector"]["matchExpressions"]
+    assert DEFAULTS["matchConditions"][1] == WEBHOOK["matchConditions"][1]
+
+
 def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
     [policy] = _documents(MANIFESTS / "guard" / "policy.yaml")
     [binding] = _documents(MANIFESTS / "guard" / "binding.yaml")
@@ -298,6 +310,7 @@ def test_the_configuration_is_called_before_the_sidecar_injectors() -> None:
 def test_applying_again_does_not_wipe_the_ca_bundle() -> None:
     """P26."""
     assert "caBundle" not in WEBHOOK["clientConfig"]
+    assert "caBundle" not in DEFAULTS["clientConfig"]
 
 
 def test_the_network_lets_calls_and_metrics_in_and_nothing_out() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from webhook.admission import assigned
+from webhook.admission import assigned, defaults
 from webhook.admission.containers import (
     DEFAULT_CONTAINER,
     Wanted,
@@ -23,7 +23,7 @@ from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
 from webhook.admission.unoffered import exactly
-from webhook.admission.warnings import PodWarning, about_replaced, about_request, warnings
+from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, warning, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -83,7 +83,8 @@ def plan(
     """
     annotations = pod.annotations
     if ANNOTATION not in annotations:
-        return UNANNOTATED
+        default = fleet.policy(namespace).default
+        return UNANNOTATED if default is None else _by_default(pod, default, fleet, namespace, controller, budget)
     if namespace in UNTOUCHED_NAMESPACES:
         return Plan(why=f"pods of namespace '{namespace}' are never changed")
     if MIRROR in annotations:
@@ -145,6 +146,29 @@ def plan(
         return Plan(patch, tuple(about_replaced(replaced)), resolved, why)
     about = about_request(demand, resolved, replaced, fleet, budget)
     return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+
+
+def _by_default(
+    pod: Pod, default: str, fleet: Fleet, namespace: str | None, controller: str | None, budget: Budget | None
+) -> Plan:
+    """The plan for a pod without the annotation in a namespace with a default.  It is never denied."""
+    if namespace in UNTOUCHED_NAMESPACES or MIRROR in pod.annotations:
+        return UNANNOTATED
+    budget, namespace = budget or Budget(), namespace or "default"
+    try:
+        asked = defaults.asking(places(pod.spec or EMPTY_SPEC, budget))
+        if not asked:
+            return UNANNOTATED
+        why = defaults.why_whole(pod, asked)
+        if not why:
+            meant, operations = defaults.annotated(pod, default, namespace, asked[0][0])
+            given = plan(meant, fleet, namespace, controller=controller, budget=budget)
+            told = warning("namespace-default", f"it gets '{default}', the default of namespace {{name}}", namespace)
+            return replace(given, patch=(*operations, *given.patch), warnings=(told, *given.warnings)[:MOST])
+    except Denial as denial:
+        why = f"{denial.field}: {denial.problem}"
+    told = warning("no-default", f"the default of the namespace is not given: {why}")
+    return Plan(warnings=(told,), why=f"it is not given '{default}', the default of its namespace: {why}")
 
 
 def _refuse_unserved(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:

@@ -163,7 +163,9 @@ def _inside(subject: Subject) -> str:
 
 def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
     """The plan for the pod of *subject*.  Raises `Denial`."""
-    if subject.pod is None or not annotated(subject.pod):
+    if subject.pod is None:
+        return UNANNOTATED
+    if not annotated(subject.pod) and fleet.policy(subject.namespace or namespace).default is None:
         return UNANNOTATED
     if is_too_large(msgspec.json.encode(subject.pod)):
         raise too_large()

@@ -12,6 +12,7 @@ from itertools import chain, islice
 from msgspec import Struct
 
 from webhook.admission.containers import Wanted
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.patch import lacks_pool, missing_labels
 from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Place, Pod, Spec, is_gpu
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
@@ -37,7 +38,7 @@ LONGEST_RESOURCE = 40
 """Characters of a resource in a warning."""
 
 _PREFIX = f"{ANNOTATION}: "
-_OURS = (ANNOTATION, ASSIGNED, POOLS)
+_OURS = (ANNOTATION, ASSIGNED, POOLS, DEFAULT)
 _NO_DEVICES = ("void", "none")
 _ACCELERATORS = (
     "aws.amazon.com/neuron", "baidu.com/", "cambricon.com/", "cloud-tpus.google.com/", "enflame.com/", "furiosa.ai/",

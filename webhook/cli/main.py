@@ -18,6 +18,7 @@ from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
 from webhook.cli.draw import draw
+from webhook.cli.fit import fit
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
@@ -184,6 +185,8 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.render.device_plugin import NAMESPACE, privileged
+
     try:
         fleet = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
@@ -192,6 +195,10 @@ def check(path: Path) -> None:
         raise click.exceptions.Exit(1) from None
     for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
+    if daemons := privileged(fleet):
+        echo(
+            f"note: privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why", err=True
+        )
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 
@@ -290,6 +297,7 @@ def serve(
 
 main.add_command(certs)
 main.add_command(draw)
+main.add_command(fit)
 
 
 @main.command()

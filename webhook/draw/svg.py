@@ -64,7 +64,8 @@ def _rules(theme: int) -> str:
 STYLE = (
     '.gpu-slice text{font:14px -apple-system,"Segoe UI","Noto Sans",Helvetica,Arial,sans-serif} '
     ".gpu-slice .title{font-weight:600;font-size:16px} .gpu-slice .strong{font-weight:600} "
-    ".gpu-slice .small{font-size:13px} .gpu-slice .line{stroke-width:1.5} .gpu-slice .unused{stroke-dasharray:4 3}\n"
+    f".gpu-slice .small{{font-size:{SMALL}px}} "
+    ".gpu-slice .line{stroke-width:1.5} .gpu-slice .unused{stroke-dasharray:4 3}\n"
     f"{_rules(0)}\n@media (prefers-color-scheme:dark){{{_rules(1)}}}"
 )
 

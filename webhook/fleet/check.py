@@ -226,6 +226,30 @@ def check_made(fleet_file: FleetFile) -> Iterator[FleetProblem]:
             f"is missing in {pools}, whose nodes expire: a pod that forbids its eviction holds such a node for ever",
             "Add it, or 'expireAfter: Never'",
         )
+    images: dict[str, list[str]] = {}
+    for entry in made:
+        if isinstance(entry.ami, str):
+            images.setdefault(entry.ami, []).append(entry.name)
+    for image, names in images.items():
+        if found := _image(image):
+            of = f"pool{'s' if len(names) > 1 else ''} {', '.join(names)}"
+            yield FleetProblem("ami", f"'{image}' of {of} {found[0]}", found[1])
+
+
+def _image(alias: str) -> tuple[str, str] | None:
+    """What Karpenter will make of an image's alias that may not be meant, and what to write instead."""
+    newest: str = PoolEntry.model_fields["ami"].default
+    family, _, version = alias.partition("@")
+    if version == "latest":
+        return "replaces the nodes, and evicts their pods, with each image that AWS publishes", f"Write '{newest}'"
+    if family == "bottlerocket":
+        return None
+    if not re.fullmatch(r"v20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", version):
+        return "is no image's: their versions are dates, with a v", f"Write '{newest}'"
+    if alias < newest:
+        problem = f"is older than '{newest}': no Kubernetes that came after it has this image, and nothing is launched"
+        return problem, "Write a newer date before you upgrade the control plane"
+    return None
 
 
 def _check_instance_types(

@@ -153,6 +153,7 @@ _HINTS = {
     file.SHARE: "Write a number or a percentage in quotes, such as '1' or '10%'",
     file.HOURS: "Write hours and minutes, such as '8h' or '90m'",
     file.RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
+    file.ACCOUNT: "Write the twelve digits of an AWS account, in quotes",
     file.IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
 WHOLE = re.compile(r"full|whole|gpu|device|^all|none|disabled|^[0-9, -]*$", re.IGNORECASE)
@@ -218,6 +219,10 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
         return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[pattern])
     if kind == "too_short":
         return FleetProblem(where, "is empty", "Add at least one entry")
+    if kind == "too_long":
+        return FleetProblem(where, f"has {len(value)} entries", f"Write at most {context['max_length']}")
+    if kind == "string_too_short":
+        return FleetProblem(where, "is empty", "Write it, or remove it")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")

@@ -17,7 +17,7 @@ from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, PoolEntry
-from webhook.fleet.policy import EVERYTHING, Policy, check_pools, check_slices, read_policies
+from webhook.fleet.policy import EVERYTHING, Policy, check_defaults, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
@@ -104,14 +104,15 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
         order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
-    if problems := list(check_slices(read.namespaces, pools)):
+    policies = read_policies(fleet_file)
+    if problems := [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]:
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
     return Fleet(
         cluster=fleet_file.cluster,
         pools=tuple(pools),
-        policies=read_policies(fleet_file),
+        policies=policies,
         catalogue=catalogue,
         file=fleet_file,
         offers=offers,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook.errors import FleetProblem, quote
+from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
-from webhook.slices.request import SHARED, Choice
+from webhook.slices.request import SHARED, Choice, parse
 from webhook.slices.suggest import nearest
 
 
@@ -20,6 +20,8 @@ class Policy:
 
     pools: frozenset[str] | None = None
     slices: tuple[Choice, ...] | None = None
+    default: str | None = None
+    """The value of the annotation for pods without it that ask for one whole GPU."""
 
     def permits(self, pool: Pool, offer: Offer) -> bool:
         """Whether the namespace may use *offer* of *pool*."""
@@ -39,6 +41,7 @@ def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
         name: Policy(
             pools=None if entry.pools is None else frozenset(entry.pools),
             slices=None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices))),
+            default=entry.default,
         )
         for name, entry in fleet_file.namespaces.items()
     }
@@ -74,6 +77,37 @@ def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | N
                 f"{quote(text)} is not a slice of this fleet",
                 f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'",
             )
+
+
+def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Defaults of *policies* that no pod could get."""
+    for namespace, policy in policies.items():
+        if policy.default is None:
+            continue
+        where = path(("namespaces", namespace, "default"))
+        try:
+            requests = parse(policy.default)
+        except Denial as denial:
+            yield FleetProblem(where, denial.problem, denial.hint)
+            continue
+        if requests[0].container is not None:
+            yield FleetProblem(where, f"{quote(policy.default)} names a container", "Write the slice alone")
+        elif not any(_gives(policy, pool, choice) for choice in requests[0].choices for pool in pools):
+            yield FleetProblem(
+                where,
+                f"no pool gives {quote(policy.default)} to pods of this namespace",
+                "Write a slice that the namespace may use (gpu-slice profiles lists them)",
+            )
+
+
+def _gives(policy: Policy, pool: Pool, choice: Choice) -> bool:
+    """Whether a pod of a namespace with *policy* can get *choice* on a node of *pool*."""
+    return any(
+        offer.satisfies(choice)
+        and policy.permits(pool, offer)
+        and (choice.count == 1 if choice.slice == SHARED else choice.count <= pool.largest.capacity[offer.resource])
+        for offer in pool.offers
+    )
 
 
 def _choice(text: str) -> Choice | None:

@@ -1,4 +1,4 @@
-"""etcd, Kubernetes, Karpenter, NVIDIA's device plugin, and a caller, built from pinned Go modules once and kept.
+"""etcd, Kubernetes, Karpenter, NVIDIA's device plugin and mig-parted, and a caller, built from pinned Go modules.
 
 Each folder here is a Go module that names programs as its tools: their dependencies disagree, so each has
 its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums, its
@@ -64,6 +64,11 @@ def karpenter_aws() -> Path:
 def device_plugin() -> Path:
     """NVIDIA's device plugin.  Raises `BuildError`."""
     return build("device-plugin", output="nvidia-device-plugin") / "nvidia-device-plugin"
+
+
+def mig_parted() -> Path:
+    """What the GPU Operator's MIG manager cuts with.  Raises `BuildError`."""
+    return build("mig-parted", output="nvidia-mig-parted") / "nvidia-mig-parted"
 
 
 def caller() -> Path:
