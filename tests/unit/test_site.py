@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import http.client
 import json
 import logging
 import re
+import signal
+import socket
+import subprocess
+import sys
 from functools import cache
+from queue import Queue
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pods import broken, cases, fleet_of, pod_of
 from webhook import documents
+from webhook.cli.main import main
 from webhook.codes import DENIALS, NOTES, WARNINGS
 from webhook.server import settings
 from webhook.server.api.app import application, open_doors
@@ -244,3 +253,49 @@ def test_nothing_of_a_pod_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         dry_run(POD.replace("notebook", "canary"))
         dry_run("canary: [")
     assert "canary" not in caplog.text
+
+
+def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -> None:
+    command = [sys.executable, "-m", "webhook", "page", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = urlsplit(process.stdout.readline().strip())
+        statuses = []
+        for host in (address.netloc, f"localhost:{address.port}", "attacker.example"):
+            connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=10)
+            connection.request("GET", "/fleet", headers={"Host": host})
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        process.send_signal(signal.SIGINT)
+        output, remarks = process.communicate(timeout=20)
+    assert (address.hostname, statuses) == ("127.0.0.1", [200, 200, 400])
+    assert (process.returncode, output, remarks) == (0, "", "Ctrl-C ends it.\n")
+
+
+def test_a_port_that_is_taken_is_a_wrong_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = CliRunner().invoke(main, ["page", "--no-browser", "--port", str(taken.getsockname()[1])])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Address already in use" in result.stderr
+
+
+def test_the_browser_is_opened_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: Queue[str] = Queue()
+
+    async def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    monkeypatch.setattr("webhook.cli.page._serve", end)
+    result = CliRunner().invoke(main, ["page"])
+    assert (result.exit_code, result.stdout) == (0, f"{opened.get(timeout=10)}\n")
+
+
+@pytest.mark.parametrize("kind", ["x" * 50_000, "List" * 10_000])
+def test_however_long_names_are_a_dry_run_is_short(kind: str) -> None:
+    """P16."""
+    templates = [{"spec": {"containers": []}}] * 50
+    metadata = {"name": "n" * 50_000, "namespace": "s" * 50_000}
+    document: Any = {"kind": kind, "metadata": metadata, "spec": templates, "items": [{"metadata": metadata}] * 50}
+    for _ in range(8):
+        assert len(dry_run(json.dumps(document)).body) < 400_000
+        document = {"kind": "List", "items": [document]}
