@@ -253,7 +253,8 @@ def default() -> None:
     "--preview",
     "doors",
     is_flag=True,
-    help="Also serve /preview, /catalogue, /fleet and /openapi.json on the ops port.",
+    help="Also serve the page of gpu-slice page at /, and /preview, /catalogue, /fleet and /openapi.json, on the "
+    "ops port.",
 )
 @click.option(
     "--log-level",
@@ -307,6 +308,20 @@ main.add_command(certs)
 main.add_command(usage)
 main.add_command(draw)
 main.add_command(fit)
+
+
+@main.command()
+@_FLEET
+@click.option("--port", default=0, type=PORT, help="Port on loopback.  Default: any that is free.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def page(fleet_path: Path | None, port: int, no_browser: bool) -> None:
+    """Open a page in the browser that shows what the webhook would do to a pod, as you write it.
+
+    The page is served on loopback, until Ctrl-C.  It needs no cluster and no network, and changes nothing.
+    """
+    from webhook.cli import page
+
+    page.run(files.fleet_at(fleet_path), port, browser=not no_browser)
 
 
 @main.command()
