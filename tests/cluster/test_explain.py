@@ -504,3 +504,15 @@ def test_a_refusal_that_is_over_is_no_cause(here: World) -> None:
         wait_for("it runs", lambda: explained(here, "deploy/over", "-n", "limited")[0]["cause"]["id"] == "running")
     finally:
         here.cluster.delete("Deployment", "over", "limited", "apps/v1")
+
+
+def test_a_file_is_explained_to_whoever_may_create_no_pods(here: World, tmp_path: Path) -> None:
+    user = here.user("default", [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps(pod("new", "1g.10gb")))
+
+    explanation, code = explained(here, str(file), kubeconfig=user)
+
+    assert (explanation["cause"]["id"], code) == ("soon", 3)
+    assert explanation["given"] == f"main={SLICE}:1"
+    assert "you may not create pods in namespace default" in " ".join(explanation["couldNotLook"])

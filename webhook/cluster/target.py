@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from webhook.admission.preview import Preview, preview
@@ -57,6 +57,8 @@ _BETWEEN = {DEPLOYMENTS.name: REPLICA_SETS, CRON_JOBS.name: JOBS}
 """What stands between a workload and its pods."""
 _OF_CLAIMS = ("InsufficientCapacityError", "NodeClassNotReady", "FailedConsistencyCheck", "UnregisteredTaintMissing")
 """Events on NodeClaims that tell why a node is not launched, or does not come up."""
+_REMEMBERED = timedelta(minutes=3)
+"""How long Karpenter does not try again what AWS had no capacity for: ``pkg/cache/cache.go`` of its provider."""
 _MOST_OWNERS = 8
 """ReplicaSets or Jobs of a workload whose events are read, the newest first."""
 
@@ -165,7 +167,8 @@ def _existing(reader: Reader, document: Document, around: Around, title: str) ->
     said, missed = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
     asked = _asked(document, exists=True)
     of_claims = [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
-    said += [each for each in of_claims if asked.created is None or each.when >= asked.created]
+    since = around.snapshot.when - _REMEMBERED
+    said += [each for each in of_claims if each.when >= min(since, asked.created or since)]
     said.sort(key=lambda each: each.when, reverse=True)
     return Target(title, asked, replace(around, said=said, denial=None, unread=(*around.unread, *missed)))
 
