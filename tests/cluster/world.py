@@ -140,6 +140,7 @@ class World:
             yield
         finally:
             self._edit(kind, name, namespace, lambda document: _restore(document, before))
+            self.settle()
 
     @contextmanager
     def status(self, kind: str, name: str, change: Callable[[Document], object]) -> Iterator[None]:
@@ -157,14 +158,22 @@ class World:
     def without(self, kind: str, name: str, namespace: str | None = None) -> Iterator[None]:
         """Within the block an object is not there."""
         before = self.get(kind, name, namespace)
-        self.cluster.delete(kind, name, namespace, VERSIONS[kind])
-        wait_for(f"{kind} {name} is gone", lambda: not self.cluster.get(kind, name, namespace, VERSIONS[kind]))
+        # A NodePool would take its nodes with it.
+        orphan = ["--cascade=orphan"] if kind == "NodePool" else []
+        where = ["-n", namespace] if namespace else []
+        gone = self.cluster.kubectl("delete", kind, name, "--now", *orphan, *where)
+        assert gone.returncode == 0, gone.stderr
         try:
             yield
         finally:
             for key in SERVER_OWNED:
                 before["metadata"].pop(key, None)
             self.cluster.create(before)
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until Karpenter and the controllers have caught up."""
+        wait_for("everything is ready", lambda: not _unready(self))
 
     @contextmanager
     def with_also(self, *documents: Document) -> Iterator[None]:
@@ -317,7 +326,7 @@ def world(folder: Path, text: str = FLEET) -> Iterator[World]:
         cluster.create(karpenter_deployment())
         stack.enter_context(controller(cluster, aws, fleet, folder / "home"))
         _make_nodes(made)
-        wait_for("everything is ready", lambda: not _unready(made))
+        made.settle()
         yield made
 
 

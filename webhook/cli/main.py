@@ -39,7 +39,11 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.group(
+    cls=Group,
+    lazy=("check", "explain"),
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
+)
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.
@@ -249,7 +253,8 @@ def default() -> None:
     "--preview",
     "doors",
     is_flag=True,
-    help="Also serve /preview, /catalogue, /fleet and /openapi.json on the ops port.",
+    help="Also serve the page of gpu-slice page at /, and /preview, /catalogue, /fleet and /openapi.json, on the "
+    "ops port.",
 )
 @click.option(
     "--log-level",
@@ -303,6 +308,20 @@ main.add_command(certs)
 main.add_command(usage)
 main.add_command(draw)
 main.add_command(fit)
+
+
+@main.command()
+@_FLEET
+@click.option("--port", default=0, type=PORT, help="Port on loopback.  Default: any that is free.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def page(fleet_path: Path | None, port: int, no_browser: bool) -> None:
+    """Open a page in the browser that shows what the webhook would do to a pod, as you write it.
+
+    The page is served on loopback, until Ctrl-C.  It needs no cluster and no network, and changes nothing.
+    """
+    from webhook.cli import page
+
+    page.run(files.fleet_at(fleet_path), port, browser=not no_browser)
 
 
 @main.command()

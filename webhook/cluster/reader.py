@@ -87,6 +87,19 @@ class Reader:
         created: Document = json.loads(answer)
         return created
 
+    def may(self, verb: str, kind: Kind[Any], namespace: str | None = None) -> bool:
+        """Whether the user may do *verb* with *kind*, in all namespaces if *namespace* is None."""
+        group, _, _ = kind.group.rpartition("/")
+        asked = {"verb": verb, "group": group, "resource": kind.plural, "namespace": namespace or ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        # Such a review is answered and not stored.
+        answer = self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool((json.loads(answer).get("status") or {}).get("allowed"))
+
     def _version(self) -> str:
         try:
             return str(json.loads(self._ask("GET", "/version"))["gitVersion"])
