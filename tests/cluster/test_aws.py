@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tests.cluster import programs
 from tests.cluster.aws.cloud import Call, Cloud, cloud, tags, values
@@ -28,6 +30,7 @@ from tests.rendering import BOOT, documents_of
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli import files
+from webhook.cli.main import main
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 from webhook.render.boot import BootFiles, user_data
@@ -166,7 +169,13 @@ def test_with_the_feature_gate_off_nothing_is_launched_and_no_overlay_has_a_cond
         wait_for("the pools are Ready", lambda: ready(world.cluster.list(POOL[0], api_version=POOL[1])))
         world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
         world.says("waits", quoted("no instance type has enough resources"))
+        explained = CliRunner().invoke(
+            main,
+            ["explain", "waits", "--fleet", str(world.home.parent / "fleet.yaml"), "-o", "json"],
+            env={"KUBECONFIG": str(world.cluster.plane.kubeconfig)},
+        )
 
+    assert json.loads(explained.stdout)[0]["cause"]["id"] == "gate-off", explained.output
     assert world.claims("scale-light") == []
     assert not any(conditions(each) for each in world.cluster.list(OVERLAY[0], api_version=OVERLAY[1]))
     assert quoted('"controller":"nodeoverlay.controller"') not in log(world.cluster)

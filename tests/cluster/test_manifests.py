@@ -58,7 +58,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 15 + 11
+    assert len(lines) == 17 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 

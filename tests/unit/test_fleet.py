@@ -292,7 +292,7 @@ REFUSED = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, catalogue",
+        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, prices, catalogue",
         id="a field like no other",
     ),
     pytest.param(
@@ -1228,6 +1228,27 @@ REFUSED = [
         "is older than v0.20",
         "Write a newer one",
         id="an old device plugin",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlrge: 21.96}\n",
+        "prices[p4d.24xlrge]",
+        "'p4d.24xlrge' is not in the catalogue",
+        "Write 'p4d.24xlarge'",
+        id="the price of no instance type",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlarge: 0}\n",
+        "prices[p4d.24xlarge]",
+        "0 is out of range",
+        "Write more than 0",
+        id="a price of nothing",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlarge: $21.96}\n",
+        "prices[p4d.24xlarge]",
+        "is a string",
+        "Write a number, without quotes",
+        id="a price with a sign",
     ),
     pytest.param(
         text() + "devicePlugin: {image: 'k8s device plugin'}\n",

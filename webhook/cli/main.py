@@ -17,9 +17,11 @@ import click
 from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
+from webhook.cli.discover import discover
 from webhook.cli.draw import draw
 from webhook.cli.fit import fit
 from webhook.cli.terminal import PORT, Group, echo
+from webhook.cli.usage import usage
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
 from webhook.fleet.file import CLUSTER, schema
@@ -37,7 +39,11 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.group(
+    cls=Group,
+    lazy=("check", "explain"),
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
+)
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.
@@ -178,7 +184,7 @@ def render_fleet(
 
 @main.group()
 def fleet() -> None:
-    """Check a fleet file, or print its schema or the built-in one."""
+    """Check a fleet file, make one from a cluster, or print its schema or the built-in one."""
 
 
 @fleet.command()
@@ -205,6 +211,9 @@ def check(path: Path) -> None:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+fleet.add_command(discover)
 
 
 @fleet.command("schema")
@@ -296,6 +305,7 @@ def serve(
 
 
 main.add_command(certs)
+main.add_command(usage)
 main.add_command(draw)
 main.add_command(fit)
 

@@ -6,12 +6,12 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.check_nodes import check_nodes, given_of
 from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
-from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry
+from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry, path
 from webhook.fleet.pool import Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import engines_missing, fits
@@ -260,10 +260,7 @@ def _check_instance_types(
         location = f"{where}.instanceTypes[{index}]"
         instance_type = catalogue.instance_types.get(name)
         if instance_type is None:
-            suggestion = nearest(name, catalogue.instance_types)
-            hint = f"Write '{suggestion}', or add it" if suggestion else "Add it"
-            problem = f"{quote(name)} is not in the catalogue"
-            yield FleetProblem(location, problem, f"{hint} under catalogue.instanceTypes")
+            yield _unknown_type(location, name, catalogue)
             continue
         if name in entry.instance_types[:index]:
             yield FleetProblem(location, f"'{name}' is given twice", "Give it once")
@@ -288,6 +285,19 @@ def _check_instance_types(
             f"'{first_type}' is {first} and '{second_type}' is {second}",
             "Make a pool for each architecture",
         )
+
+
+def _unknown_type(where: str, name: str, catalogue: Catalogue) -> FleetProblem:
+    suggestion = nearest(name, catalogue.instance_types)
+    hint = f"Write '{suggestion}', or add it" if suggestion else "Add it"
+    return FleetProblem(where, f"{quote(name)} is not in the catalogue", f"{hint} under catalogue.instanceTypes")
+
+
+def check_prices(types: Iterable[str], catalogue: Catalogue) -> Iterator[FleetProblem]:
+    """Prices of instance types that nobody knows, which no command would show."""
+    for name in types:
+        if name not in catalogue.instance_types:
+            yield _unknown_type(path(("prices", name)), name, catalogue)
 
 
 def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:

@@ -44,6 +44,7 @@ DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 Positive = Annotated[int, Field(ge=1)]
+Price = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
 
@@ -278,6 +279,8 @@ class FleetFile(Model):
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
     """By name; "*" is for namespaces without an entry of their own.  A namespace without either may use everything."""
     device_plugin: DevicePlugin = DevicePlugin()
+    prices: dict[str, Price] = {}
+    """Dollars that an instance costs in an hour, by its type: {p4d.24xlarge: 21.96}.  Only commands show them."""
     catalogue: CatalogueFile = CatalogueFile()
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 
