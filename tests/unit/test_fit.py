@@ -586,7 +586,7 @@ def cluster_of(monkeypatch: pytest.MonkeyPatch, *pods: dict[str, Any], forbidden
     objects = {
         f"/api/v1{where}/pods": {"items": list(pods), "metadata": {}} for where in ("", "/namespaces/team-a")
     } | {"/api/v1/namespaces/gpu-slice/configmaps/fleet": {"data": {"fleet.yaml": files.default_fleet_text().decode()}}}
-    monkeypatch.setattr("webhook.cli.cluster.connect", lambda *_: Cluster(objects, forbidden))
+    monkeypatch.setattr("webhook.cluster.reader.connect", lambda *_: Cluster(objects, forbidden))
 
 
 def test_what_runs_and_waits_in_a_cluster_is_counted_with_what_is_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
