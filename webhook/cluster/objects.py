@@ -166,7 +166,6 @@ BINDINGS = _kind(
 NODE_POOLS = _kind("NodePool", "nodepools", "karpenter.sh/v1")
 NODE_CLAIMS = _kind("NodeClaim", "nodeclaims", "karpenter.sh/v1")
 NODE_OVERLAYS = _kind("NodeOverlay", "nodeoverlays", "karpenter.sh/v1alpha1")
-CLUSTER_POLICIES = _kind("ClusterPolicy", "clusterpolicies", "nvidia.com/v1")
 NODE_CLASSES = _kind("EC2NodeClass", "ec2nodeclasses", "karpenter.k8s.aws/v1")
 CLUSTER_POLICIES = _kind("ClusterPolicy", "clusterpolicies", "nvidia.com/v1")
 """Of NVIDIA's GPU Operator."""
