@@ -109,7 +109,12 @@ def test_every_command_and_option_has_a_help_text() -> None:
                 command.name,
                 parameter.name,
             )
-        for inner in getattr(command, "commands", {}).values():
+        for name, inner in getattr(command, "commands", {}).items():
+            if name in getattr(command, "lazy", {}):
+                _, called, _ = command.resolve_command(click.Context(command), [name])
+                listed = click.Command(name, help=command.lazy[name])
+                assert listed.get_short_help_str() == called.get_short_help_str()
+                inner = called
             walk(inner)
 
     walk(main)
