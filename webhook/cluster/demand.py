@@ -20,6 +20,7 @@ from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, nod
 from webhook.admission.plan import MIRROR, plan
 from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, Spec, View, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
+from webhook.cluster.nodes import NODE_POOL
 from webhook.cluster.objects import Kind as Api
 from webhook.cluster.objects import PodStatus
 from webhook.fleet.fleet import Fleet
@@ -29,7 +30,7 @@ from webhook.slices.request import ANNOTATION, ASSIGNED
 Shape: TypeAlias = tuple[int, int]
 """A kind of node: a pool's position in the fleet, and a position among the shapes of this pool."""
 
-_NAMES = {POOL_LABEL, "karpenter.sh/nodepool"}
+_NAMES = {POOL_LABEL, NODE_POOL}
 """Labels whose value is a pool's name."""
 
 _READ = (ANNOTATION, ASSIGNED, DEFAULT_CONTAINER, MIRROR)

@@ -13,17 +13,21 @@ from decimal import Decimal
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.admission.tolerations import covers
-from webhook.cluster import overlays
+from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
+from webhook.cluster.karpenter import container_of
+from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
+    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
     Document,
     conditions,
 )
+from webhook.cluster.overlays import labels_of
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import WELL_KNOWN
@@ -66,11 +70,6 @@ _NO_LAUNCH = (
 )
 
 
-def node_pools(pool: Pool) -> list[str]:
-    """The NodePools whose nodes are those of *pool*."""
-    return [pool.name] if pool.entry.nodes == "karpenter" else list(pool.entry.node_pools or ())
-
-
 def obstacles(asked: Asked, pool: Pool, snapshot: Snapshot, said: Sequence[Said]) -> dict[str, list[Cause]]:
     """For each NodePool of *pool*: what keeps Karpenter from launching a node of it.  Empty: nothing that is known."""
     return {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
@@ -97,7 +96,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
-    yield from overlays.obstacles(asked, pool, node_pool, snapshot, said)
+    yield from expected.obstacles(asked, pool, node_pool, snapshot, said)
     yield from _limits(pool, node_pool)
     yield from _rules(asked, pool, node_pool)
     yield from _failures(name, said)
@@ -107,9 +106,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    for deployment in overlays.deployments(snapshot):
-        if not (deployment.get("status") or {}).get("availableReplicas"):
-            yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+    found = [each for each in snapshot.items(DEPLOYMENTS) if container_of(each) is not None]
+    if found and not any((each.get("status") or {}).get("availableReplicas") for each in found):
+        yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
 
 
 def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
@@ -165,7 +164,7 @@ def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
 
 def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
     name, template = node_pool["metadata"]["name"], node_pool["spec"]["template"]
-    labels = {**((template.get("metadata") or {}).get("labels") or {}), "karpenter.sh/nodepool": name}
+    labels = labels_of(node_pool)
     requirements: dict[str, list[Expression]] = {}
     for each in template["spec"].get("requirements") or ():
         expression = Expression(each["key"], each.get("operator"), each.get("values"))
@@ -217,7 +216,7 @@ def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tup
     """The NodeClaims of a NodePool that are not nodes with slices yet."""
     for claim in snapshot.items(NODE_CLAIMS):
         metadata, found = claim["metadata"], conditions(claim)
-        if (metadata.get("labels") or {}).get("karpenter.sh/nodepool") != name or metadata.get("deletionTimestamp"):
+        if (metadata.get("labels") or {}).get(NODE_POOL) != name or metadata.get("deletionTimestamp"):
             continue
         if found.get("Initialized", {}).get("status") == "True":
             continue

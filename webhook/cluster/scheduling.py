@@ -15,6 +15,7 @@ from webhook.admission.pod import Term
 from webhook.admission.tolerations import covers
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.nodes import instance_type, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod, conditions
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
@@ -25,7 +26,6 @@ from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.slices.request import POOLS
 
-NODE_POOL = "karpenter.sh/nodepool"
 CORDONED = "node.kubernetes.io/unschedulable"
 NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 OF_KARPENTER = ("karpenter.sh/unregistered", "karpenter.sh/disrupted", "karpenter.sh/disruption")
@@ -69,7 +69,6 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
     for pod in snapshot.items(PODS):
         if pod.spec.node_name and not pod.ended:
             bound.setdefault(pod.spec.node_name, []).append(pod)
-    by_name = {pool.name: pool for pool in pools}
     young = {
         claim["status"].get("nodeName")
         for claim in snapshot.items(NODE_CLAIMS)
@@ -78,20 +77,8 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
     return [
         _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young, all_pods)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
-        if (pool := _pool(node, by_name)) is not None or stranger(node)
+        if (pool := pool_of(node, pools, cut=False)) is not None or stranger(node)
     ]
-
-
-def _pool(node: Node, pools: Mapping[str, FleetPool]) -> FleetPool | None:
-    labels = node.metadata.labels
-    if POOL_LABEL in labels:
-        return pools.get(labels[POOL_LABEL])
-    if NODE_POOL in labels and labels[NODE_POOL] in pools:
-        return pools[labels[NODE_POOL]]
-    for pool in pools.values():  # of existing nodes, which may lack one of its labels
-        if pool.entry.nodes == "existing" and pool.labels and pool.labels.items() <= labels.items():
-            return pool
-    return None
 
 
 def _candidate(
@@ -196,8 +183,7 @@ def _has(node: Node, resource: str) -> Decimal:
 
 def expected(node: Node, pool: FleetPool) -> Mapping[str, int]:
     """The slices that the fleet says a node of *pool* has."""
-    kind = node.metadata.labels.get("node.kubernetes.io/instance-type")
-    shapes = [shape for shape in pool.shapes if shape.instance_type.name == kind]
+    shapes = [shape for shape in pool.shapes if shape.instance_type.name == instance_type(node)]
     return shapes[0].capacity if shapes else min(pool.shapes, key=lambda shape: shape.instance_type.gpus).capacity
 
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from webhook.cluster.check.facts import KARPENTER_POOL, Facts, node_pools
+from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
-TYPE = "node.kubernetes.io/instance-type"
 INITIALIZED = "karpenter.sh/initialized"
-PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
-"""Beginnings of taints that come and go with the life of a node."""
 
 SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
 
 def _of_pools(facts: Facts) -> Iterator[tuple[Node, Pool]]:
     for node in facts.all(NODES):
-        pool = facts.pool_of(node.metadata.labels)
+        pool = pool_of(node, facts.fleet.pools)
         if pool is not None and node.metadata.deletion_timestamp is None:
             yield node, pool
 
@@ -38,7 +36,7 @@ def _labels(facts: Facts) -> Iterator[Found]:
                 told = f"has {key}={given}, and not {value}" if given is not None else f"lacks the label {key}={value}"
                 yield Problem(f"{node.metadata.name} of {pool.name} {told}")
     for node in facts.all(NODES):
-        if facts.pool_of(node.metadata.labels) is None:
+        if pool_of(node, facts.fleet.pools) is None:
             yield from _stray(node, facts)
 
 
@@ -83,9 +81,9 @@ def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
     """The nodes that Karpenter no longer waits for, with what is known of their type."""
     for node, pool in _of_pools(facts):
         labels = node.metadata.labels
-        if KARPENTER_POOL in labels and labels.get(INITIALIZED) != "true":
+        if NODE_POOL in labels and labels.get(INITIALIZED) != "true":
             continue  # its NodeClaim says what is missing
-        type = labels.get(TYPE) or labels.get("beta.kubernetes.io/instance-type")
+        type = labels.get(INSTANCE_TYPE) or labels.get("beta.kubernetes.io/instance-type")
         yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
 
 
@@ -93,7 +91,9 @@ def _slices(facts: Facts) -> Iterator[Found]:
     for node, pool, shape in _joined(facts):
         name, labels = node.metadata.name, node.metadata.labels
         if shape is None:
-            yield Problem(f"{name} of {pool.name} is a {labels.get(TYPE)}, which is not among its instanceTypes")
+            yield Problem(
+                f"{name} of {pool.name} is a {labels.get(INSTANCE_TYPE)}, which is not among its instanceTypes"
+            )
             continue
         for resource, promised in shape.capacity.items():
             there = node.status.allocatable.get(resource, "0")
@@ -124,7 +124,7 @@ def _join(facts: Facts) -> Iterator[Found]:
     nodes = {node.metadata.name: node for node in facts.snapshot.items(NODES)}
     for claim in facts.all(NODE_CLAIMS):
         metadata, stated = claim["metadata"], conditions(claim)
-        pool = names.get((metadata.get("labels") or {}).get(KARPENTER_POOL, ""))
+        pool = names.get((metadata.get("labels") or {}).get(NODE_POOL, ""))
         if pool is None or "deletionTimestamp" in metadata:
             continue
         stuck = next(({**stated.get(step, {}), "type": step} for step in ("Launched", "Registered", "Initialized")
