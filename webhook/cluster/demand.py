@@ -56,13 +56,6 @@ class LivePod(View, frozen=True):
         """See `key_of`."""
         return key_of(Pod(self.metadata, self.spec), self.metadata.namespace)
 
-    @property
-    def by_hand(self) -> bool:
-        """Whether it has a GPU's resource without the annotation."""
-        return ANNOTATION not in (self.metadata.annotations or {}) and any(
-            place.asks for place in places(self.spec, Budget(UNLIMITED))
-        )
-
 
 LIVE_PODS = Api("Pod", "pods", "v1", LivePod, namespaced=True)
 
@@ -99,6 +92,13 @@ Demand: TypeAlias = Mapping[Kind, int]
 def slice_of(offer: Offer) -> Slice:
     """The kind of slice that *offer* is."""
     return Slice(offer.resource, str(offer))
+
+
+def by_hand(pod: Pod) -> bool:
+    """Whether *pod* has a GPU's resource without the annotation.  Raises `Denial`."""
+    return ANNOTATION not in pod.annotations and any(
+        place.asks for place in places(pod.spec or EMPTY_SPEC, Budget(UNLIMITED))
+    )
 
 
 def key_of(pod: Pod, namespace: str | None) -> bytes:

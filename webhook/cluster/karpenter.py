@@ -1,11 +1,11 @@
-"""Karpenter's own Deployments: which they are, and what feature gates they set."""
+"""Karpenter itself: its Deployments, the feature gates that they set, and how far it has come with a node."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from webhook.cluster.objects import Document
+from webhook.cluster.objects import Document, conditions
 
 GATE = "NodeOverlay"
 
@@ -65,3 +65,12 @@ def gates(deployment: Document, look: Look) -> str | None:
         if "FEATURE_GATES" in data:
             return data["FEATURE_GATES"]
     return ""
+
+
+def missing_step(claim: Document) -> str | None:
+    """What a NodeClaim has yet to become, as its condition is called; None if it is a node that takes pods."""
+    stated = conditions(claim)
+    if stated.get("Initialized", {}).get("status") == "True":
+        return None
+    steps = ("Launched", "Registered")
+    return next((step for step in steps if stated.get(step, {}).get("status") != "True"), "Initialized")

@@ -12,12 +12,11 @@ from decimal import Decimal
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
-from webhook.admission.tolerations import covers
 from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
-from webhook.cluster.karpenter import container_of
+from webhook.cluster.karpenter import container_of, missing_step
 from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
     DEPLOYMENTS,
@@ -192,9 +191,7 @@ def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
             yield Cause("node-pool-differs", f"{text}, so Karpenter launches none of them.")
     taints = template["spec"].get("taints") or ()
     for taint in (PoolTaint(each["key"], each.get("value", ""), each["effect"]) for each in taints):
-        if taint.effect != "PreferNoSchedule" and not any(
-            covers(toleration, taint) for toleration in asked.spec.tolerations or ()
-        ):
+        if taint.effect != "PreferNoSchedule" and not asked.tolerates(taint):
             text = (
                 f"Nodes of NodePool {name} have the taint {taint.key}:{taint.effect}, which the pod does not tolerate"
             )
@@ -218,13 +215,11 @@ def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tup
         metadata, found = claim["metadata"], conditions(claim)
         if (metadata.get("labels") or {}).get(NODE_POOL) != name or metadata.get("deletionTimestamp"):
             continue
-        if found.get("Initialized", {}).get("status") == "True":
+        missing = missing_step(claim)
+        if missing is None:
             continue
         created = moment(metadata.get("creationTimestamp"))
         age = snapshot.when - created if created else timedelta()
-        missing = next(
-            (kind for kind in ("Launched", "Registered") if found.get(kind, {}).get("status") != "True"), "Initialized"
-        )
         condition = found.get(missing, {})
         quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
         whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"

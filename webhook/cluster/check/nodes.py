@@ -8,6 +8,7 @@ from datetime import datetime
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.karpenter import missing_step
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import for_operator
@@ -69,11 +70,11 @@ def _taints(facts: Facts) -> Iterator[Found]:
 def _usable(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
         name = node.metadata.name
-        ready = next((condition for condition in node.status.conditions if condition.type == "Ready"), None)
+        ready = node.status.ready
         if node.spec.unschedulable:
             yield Problem(f"{name} of {pool.name} is cordoned", f"When it may take pods again: kubectl uncordon {name}")
-        if ready is None or ready.status != "True":
-            why = f": {ready.message or ready.reason}" if ready is not None and (ready.message or ready.reason) else ""
+        if ready.status != "True":
+            why = f": {ready.message or ready.reason}" if ready.message or ready.reason else ""
             yield Problem(f"{name} of {pool.name} is not ready{why}")
 
 
@@ -127,10 +128,10 @@ def _join(facts: Facts) -> Iterator[Found]:
         pool = names.get((metadata.get("labels") or {}).get(NODE_POOL, ""))
         if pool is None or "deletionTimestamp" in metadata:
             continue
-        stuck = next(({**stated.get(step, {}), "type": step} for step in ("Launched", "Registered", "Initialized")
-                      if stated.get(step, {}).get("status") != "True"), None)  # fmt: skip
-        if stuck is None:
+        step = missing_step(claim)
+        if step is None:
             continue
+        stuck = {**stated.get(step, {}), "type": step}
         since = datetime.fromisoformat(metadata["creationTimestamp"])
         age, node = facts.now - since, (claim.get("status") or {}).get("nodeName", "")
         told = f"{metadata['name']} of {pool.name} is not {stuck['type']} after {int(age.total_seconds())} s"
@@ -148,7 +149,7 @@ def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
     return stuck.get("reason") == "ResourceNotRegistered" and any(
         pod.spec.node_name == node.metadata.name
         and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
-        and any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions)
+        and pod.status.ready.status == "True"
         for pod in pods
     )
 
