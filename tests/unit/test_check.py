@@ -312,6 +312,12 @@ def requires(key: str, operator: str, *values: str) -> Document:
         pytest.param(overlay("z", 1, gpu="8"), False, id="the same weight, and later in the alphabet"),
         pytest.param(overlay("a", 1, gpu="8"), True, id="the same weight, and earlier in the alphabet"),
         pytest.param(overlay("z", 2, gpu="0"), True, id="the same amount"),
+        pytest.param(overlay("z", 2, **{"mig-1g.5gb": "56000m"}), True, id="the same amount, written otherwise"),
+        pytest.param(
+            overlay("z", 2, requires("karpenter.k8s.aws/instance-cpu", "Gt", "64"), gpu="8"),
+            False,
+            id="a label that it has, and nobody knows its value",
+        ),
         pytest.param(overlay("z", 2, **{"mig-2g.10gb": "4"}), False, id="slices that are not there"),
         pytest.param(overlay("z", 2, **{"efa": "4"}) | {}, False, id="something of NVIDIA"),
         pytest.param(

@@ -233,6 +233,51 @@ def gate(value: str | None) -> Callable[[World], None]:
     return change
 
 
+def causes_of(world: World) -> set[str]:
+    """Why Karpenter launches no node, and what else is told."""
+    found = world.explain()
+    return {found.cause.id, *(each.id for each in found.also)} | {
+        each.id for launch in found.launches for each in launch.causes
+    }
+
+
+def gate_of(world: World, **fields: Any) -> None:
+    container = world.karpenter["spec"]["template"]["spec"]["containers"][0]
+    container.pop("env")
+    container.update(fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "off"),
+    [
+        pytest.param({"args": ["-feature-gates", "NodeOverlay=1"]}, False, id="by two arguments"),
+        pytest.param({"envFrom": [{"configMapRef": {"name": "settings"}}]}, False, id="in a ConfigMap, unread"),
+        pytest.param({"args": ["--feature-gates=NodeOverlay=true,NodeOverlay=false"]}, True, id="the last wins"),
+    ],
+)
+def test_karpenters_gate_is_found_where_it_stands(fields: Document, off: bool) -> None:
+    world = World()
+    world.full()
+    gate_of(world, **fields)
+    assert ("gate-off" in causes_of(world)) == off
+
+
+def test_a_karpenter_that_is_scaled_to_zero_beside_another_is_no_cause() -> None:
+    world = World()
+    world.full()
+    world.keeper = deployment("karpenter", "old") | {"status": {}}
+    assert "karpenter-down" not in causes_of(world)
+    world.karpenter["status"] = {}
+    assert "karpenter-down" in causes_of(world)
+
+
+def test_an_overlay_for_another_architecture_selects_other_nodes() -> None:
+    world = World()
+    world.full()
+    world.overlays[0]["spec"]["requirements"].append(expression("kubernetes.io/arch", "In", "arm64"))
+    assert "overlay-differs" in causes_of(world)
+
+
 def unseen(change: Callable[[World], object]) -> Callable[[World], None]:
     """The pod was created while the webhook was not asked."""
 

@@ -225,10 +225,11 @@ def test_with_prices_dollars_are_saved() -> None:
 @pytest.mark.parametrize(
     ("prices", "problem"),
     [
-        pytest.param(["p4d.24xlarge"], "write it as in p4d.24xlarge=32.77", id="no price"),
-        pytest.param(["p4d.24xlarge=dear"], "write it as in p4d.24xlarge=32.77", id="no number"),
-        pytest.param(["p4d.24xlarge=0"], "a price is more than 0", id="nothing"),
-        pytest.param(["p4d.24xlarge=nan"], "a price is more than 0", id="no number at all"),
+        pytest.param(["p4d.24xlarge"], "Write it as in 'p4d.24xlarge=21.96'", id="no price"),
+        pytest.param(["p4d.24xlarge=dear"], "Write it as in 'p4d.24xlarge=21.96'", id="no number"),
+        pytest.param(["p4d.24xlarge=0"], "'p4d.24xlarge=0' is not a price", id="nothing"),
+        pytest.param(["p4d.24xlarge=nan"], "'p4d.24xlarge=nan' is not a price", id="no number at all"),
+        pytest.param(["p4d.24xlarge=1e7"], "'p4d.24xlarge=1e7' is not a price", id="more than anything costs"),
         pytest.param(["p4d.large=1"], "'p4d.large' is no instance type of the catalogue", id="no instance type"),
         pytest.param(["g5.xlarge=1"], "the pods may use p4d.24xlarge, too. Give its price", id="one is missing"),
     ],
@@ -238,6 +239,39 @@ def test_a_wrong_price_is_refused(prices: list[str], problem: str) -> None:
 
     assert result.exit_code == 2
     assert problem in result.stderr
+
+
+PRICED = """\
+apiVersion: gpu-slice/v1
+pools:
+- {name: large, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], limit: {slices: 560}}
+- {name: other, gpu: h100-80gb, partition: {mig: {1g.10gb: 7}}, instanceTypes: [p5.48xlarge], limit: {slices: 560}}
+prices: {p4d.24xlarge: 20}
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "dollars", "remark"),
+    [
+        pytest.param(["--need=1g.5gb=1"], 20, "", id="of all types that the pods may use"),
+        pytest.param(["--need=1g.5gb=1", "--price=p4d.24xlarge=9"], 9, "", id="an option wins"),
+        pytest.param(
+            ["--need=1g.5gb=1", "--need=1g.10gb=1"],
+            None,
+            "GPUs are saved, and not dollars: the fleet has no price of p5.48xlarge\n",
+            id="not of all",
+        ),
+        pytest.param(
+            ["--need=1g.5gb=1", "--need=1g.10gb=1", "--price=p5.48xlarge=30"], 50, "", id="an option for the rest"
+        ),
+    ],
+)
+def test_the_fleets_prices_are_taken_where_they_suffice(
+    arguments: list[str], dollars: float | None, remark: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(PRICED)
+    result = run(*arguments, "--fleet", str(tmp_path / "fleet.yaml"), "-o", "json")
+    assert (json.loads(result.stdout)["dollarsPerHour"], result.stderr) == (dollars, remark)
 
 
 def test_pods_beyond_the_limits_are_named_with_the_pools_that_are_too_small() -> None:

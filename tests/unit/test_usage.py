@@ -257,6 +257,10 @@ class TestNodes:
         [
             pytest.param(node("n", "small"), "small", id="by our label"),
             pytest.param(
+                node("n", slices={"nvidia.com/mig-1g.5gb": 56}, labels={"karpenter.sh/nodepool": "small"}),
+                "small", id="by the NodePool that launched it",
+            ),
+            pytest.param(
                 node("n", slices={"nvidia.com/gpu": 3},
                      labels={"team": "research", "node.kubernetes.io/instance-type": "g6.xlarge"}),
                 "standing", id="by the labels of existing nodes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from webhook.cli import files
+from webhook.cli.prices import PRICE, prices_for
 from webhook.cli.terminal import CouldNotLook, echo
 from webhook.errors import BadFleet
 
@@ -27,11 +29,7 @@ if TYPE_CHECKING:
     "--need", "needs", multiple=True, metavar="SLICE=PODS",
     help="Pods without a file, such as 1g.5gb=120: the annotation's value, and how many pods.  Repeatable.",
 )  # fmt: skip
-@click.option(
-    "--price", "prices", multiple=True, metavar="TYPE=DOLLARS",
-    help="What a node of an instance type costs an hour, such as p4d.24xlarge=32.77.  Repeatable.  Dollars are saved "
-    "then, and not GPUs.",
-)  # fmt: skip
+@PRICE
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json", "short", "fleet"]), default="table", show_default=True,
     help="A table for people, JSON for programs, one line, or a fleet file with the better layouts.",
@@ -53,7 +51,7 @@ if TYPE_CHECKING:
 def fit(
     paths: tuple[Path, ...],
     needs: tuple[str, ...],
-    prices: tuple[str, ...],
+    prices: Mapping[str, float],
     output: str,
     fleet_path: Path | None,
     live: bool,
@@ -66,6 +64,7 @@ def fit(
     FILE is what `gpu-slice preview` reads.  An object counts for all pods that it runs at once: the replicas of a
     Deployment, the parallelism of a Job.  The answer is for empty nodes, also with --cluster.  Only slices are
     counted, not CPUs and memory, and no rules that keep pods apart.  The answer is proved, or the gap is printed.
+    With a price for every instance type that the pods may use, dollars are saved, and not GPUs.
 
     Exit codes, the same for every output: 1, the limits of the pools do not suffice, or a pod is denied; 2, called
     wrongly; 3, a document cannot be read.
@@ -91,7 +90,7 @@ def fit(
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)
-        costs = _prices(prices, wanted.instance_types(), set(fleet.catalogue.instance_types))
+        costs = prices_for(wanted.instance_types(), fleet, prices)
         found = fit_pods(wanted.demand(), fleet, costs, progress)
     wanted.say()
     code = max(wanted.code, 0 if found.fits else 1)
@@ -126,21 +125,3 @@ def _of_cluster(
         return fleet, reader.list(LIVE_PODS)
     except Unreachable as error:
         raise CouldNotLook(str(error)) from None
-
-
-def _prices(texts: tuple[str, ...], wanted: list[str], known: set[str]) -> dict[str, float] | None:
-    """Dollars an hour by instance type; None if there are none."""
-    prices = {}
-    for text in texts:
-        name, _, dollars = text.rpartition("=")
-        try:
-            prices[name] = float(dollars)
-        except ValueError:
-            raise click.BadParameter(f"'{text}': write it as in p4d.24xlarge=32.77", param_hint="--price") from None
-        if name not in known:
-            raise click.BadParameter(f"'{name}' is no instance type of the catalogue", param_hint="--price")
-        if not 0.0001 <= prices[name] <= 1e6:
-            raise click.BadParameter(f"'{text}': a price is more than 0, in dollars an hour", param_hint="--price")
-    if prices and (missing := [name for name in wanted if name not in prices]):
-        raise click.UsageError(f"the pods may use {missing[0]}, too. Give its price: --price {missing[0]}=DOLLARS")
-    return prices or None

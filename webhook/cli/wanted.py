@@ -6,19 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import click
 
-from webhook.admission.pod import convert
+from webhook.admission.pod import Pod, convert
 from webhook.admission.preview import previews
 from webhook.admission.workloads import Subject, subjects
 from webhook.cli import files, show
 from webhook.cli.progress import Progress
 from webhook.cli.terminal import echo, line
-from webhook.cluster.demand import Demand, Kind, LivePod, demand_of, key_of, kind_again
+from webhook.cluster.demand import Demand, Kind, LivePod, by_hand, demand_of, key_of, kind_again
 from webhook.cluster.fit import Answer, fit
-from webhook.cluster.replicas import ENDED, running
+from webhook.cluster.replicas import running
 from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
@@ -93,13 +92,13 @@ class Wanted:
             self._remark(f"not all pods are counted: {pods.problem}")
             self.code = 3
         for pod in pods.items:
-            if pod.status.phase in ENDED:
+            if pod.status.ended:
                 continue
             title = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
             try:
                 if (key := pod.key) not in self.kinds:
                     self.kinds[key] = kind_again(key, self.fleet)
-                self.unsliced += pod.by_hand
+                self.unsliced += by_hand(Pod(pod.metadata, pod.spec))
             except Denial as denial:
                 self.code, self.denied = max(self.code, 1), self.denied + 1
                 self._remark(f"{title}: it would be denied now, so it is not counted: {denial}")
@@ -108,14 +107,17 @@ class Wanted:
                 self.counts[key] += 1
 
     def _add(self, subject: Subject, count: int, remark: str = "") -> None:
-        key = b""
-        if subject.pod is not None and not subject.advice and not subject.strays:
+        key, unsliced = b"", False
+        if subject.pod is not None:
             with suppress(Denial):  # its preview is denied, too
-                key = key_of(convert(subject.pod), subject.namespace or self.namespace)
+                pod = convert(subject.pod)
+                unsliced = by_hand(pod)
+                if not subject.advice and not subject.strays:
+                    key = key_of(pod, subject.namespace or self.namespace)
         if key not in self.kinds:
             key = self._look(subject, count) or key
         if self.kinds.get(key) is None:
-            self.unsliced += count if subject.pod is not None and _asks_by_hand(subject.pod) else 0
+            self.unsliced += count if unsliced else 0
             return
         self.counts[key] += count
         if remark:
@@ -172,9 +174,3 @@ class Wanted:
         found = fit(demand_of(kinds), better, prices).current
         if found.left or found.cost > best.cost + 1e-6:
             yield "warning: with it, alternatives of the pods are taken differently; run fit again with it"
-
-
-def _asks_by_hand(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod names a GPU's resource in a container."""
-    containers = (pod.get("spec") or {}).get("containers")
-    return any("nvidia.com/" in str(each.get("resources")) for each in containers or () if isinstance(each, dict))

@@ -34,7 +34,7 @@ class _Load:
 def usage(snapshot: Snapshot, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
     """What the slices of *snapshot* are used for.  *prices*: dollars an hour by instance type."""
     nodes = {node.metadata.name: node for node in snapshot.items(NODES)}
-    pools = {name: pool_of(node, fleet) for name, node in nodes.items()}
+    pools = {name: pool_of(node, fleet.pools) for name, node in nodes.items()}
     loads = {name: _Load() for name, node in nodes.items() if pools[name] or gpu_resources(node)}
     nodes_seen = not snapshot.of(NODES).problem
     pods_seen = not snapshot.of(PODS).problem

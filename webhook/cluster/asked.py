@@ -13,9 +13,11 @@ import msgspec
 from webhook.admission.node_affinity import NodeRules, node_rules
 from webhook.admission.pod import EMPTY_SPEC, Spec, convert, is_gpu
 from webhook.admission.pod import Pod as View
+from webhook.admission.tolerations import covers
 from webhook.budget import Budget
 from webhook.cluster.objects import Document, Pod
 from webhook.cluster.requests import Amounts, requests_of
+from webhook.fleet.pool import Taint
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 
@@ -74,6 +76,10 @@ class Asked:
     def slices(self) -> dict[str, int]:
         """The GPU resources that it asks for."""
         return {name: int(number) for name, number in self.needs.items() if is_gpu(name) and number}
+
+    def tolerates(self, taint: Taint) -> bool:
+        """Whether *taint* does not keep it off a node."""
+        return any(covers(toleration, taint) for toleration in self.spec.tolerations or ())
 
     def condition(self, kind: str) -> Mapping[str, str]:
         """One condition of its status; empty if it has none."""

@@ -20,6 +20,7 @@ from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, nod
 from webhook.admission.plan import MIRROR, plan
 from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, Spec, View, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
+from webhook.cluster.nodes import NODE_POOL
 from webhook.cluster.objects import Kind as Api
 from webhook.cluster.objects import PodStatus
 from webhook.fleet.fleet import Fleet
@@ -29,7 +30,7 @@ from webhook.slices.request import ANNOTATION, ASSIGNED
 Shape: TypeAlias = tuple[int, int]
 """A kind of node: a pool's position in the fleet, and a position among the shapes of this pool."""
 
-_NAMES = {POOL_LABEL, "karpenter.sh/nodepool"}
+_NAMES = {POOL_LABEL, NODE_POOL}
 """Labels whose value is a pool's name."""
 
 _READ = (ANNOTATION, ASSIGNED, DEFAULT_CONTAINER, MIRROR)
@@ -54,13 +55,6 @@ class LivePod(View, frozen=True):
     def key(self) -> bytes:
         """See `key_of`."""
         return key_of(Pod(self.metadata, self.spec), self.metadata.namespace)
-
-    @property
-    def by_hand(self) -> bool:
-        """Whether it has a GPU's resource without the annotation."""
-        return ANNOTATION not in (self.metadata.annotations or {}) and any(
-            place.asks for place in places(self.spec, Budget(UNLIMITED))
-        )
 
 
 LIVE_PODS = Api("Pod", "pods", "v1", LivePod, namespaced=True)
@@ -98,6 +92,13 @@ Demand: TypeAlias = Mapping[Kind, int]
 def slice_of(offer: Offer) -> Slice:
     """The kind of slice that *offer* is."""
     return Slice(offer.resource, str(offer))
+
+
+def by_hand(pod: Pod) -> bool:
+    """Whether *pod* has a GPU's resource without the annotation.  Raises `Denial`."""
+    return ANNOTATION not in pod.annotations and any(
+        place.asks for place in places(pod.spec or EMPTY_SPEC, Budget(UNLIMITED))
+    )
 
 
 def key_of(pod: Pod, namespace: str | None) -> bytes:

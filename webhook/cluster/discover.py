@@ -14,7 +14,7 @@ from typing import Any
 
 from webhook.cluster.cuts import CONFIG, Cut, Unclear, cut_of, gpus_of, has_gpus
 from webhook.cluster.made import fields_of, made, order
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PRODUCT, instance_type
+from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, PRODUCT, instance_type
 from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Snapshot
 from webhook.documents import write_commented
@@ -29,9 +29,6 @@ GROUPS = (NODE_POOL, "eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-n
 
 TELLING = (CONFIG, INSTANCE_TYPE, *GROUPS, PRODUCT, "topology.kubernetes.io/zone")
 """Labels that may tell the nodes of a group apart, if they are cut in several ways."""
-
-PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
-"""Beginnings of taints that come and go with the life of a node."""
 
 DEFAULT_TAINTS = [{"key": TAINT_KEY, "value": "true", "effect": "NoSchedule"}]
 

@@ -12,18 +12,21 @@ from decimal import Decimal
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
-from webhook.admission.tolerations import covers
-from webhook.cluster import overlays
+from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
+from webhook.cluster.karpenter import container_of, missing_step
+from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
+    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
     Document,
     conditions,
 )
+from webhook.cluster.overlays import labels_of
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import WELL_KNOWN
@@ -66,11 +69,6 @@ _NO_LAUNCH = (
 )
 
 
-def node_pools(pool: Pool) -> list[str]:
-    """The NodePools whose nodes are those of *pool*."""
-    return [pool.name] if pool.entry.nodes == "karpenter" else list(pool.entry.node_pools or ())
-
-
 def obstacles(asked: Asked, pool: Pool, snapshot: Snapshot, said: Sequence[Said]) -> dict[str, list[Cause]]:
     """For each NodePool of *pool*: what keeps Karpenter from launching a node of it.  Empty: nothing that is known."""
     return {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
@@ -97,7 +95,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
-    yield from overlays.obstacles(asked, pool, node_pool, snapshot, said)
+    yield from expected.obstacles(asked, pool, node_pool, snapshot, said)
     yield from _limits(pool, node_pool)
     yield from _rules(asked, pool, node_pool)
     yield from _failures(name, said)
@@ -107,9 +105,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    for deployment in overlays.deployments(snapshot):
-        if not (deployment.get("status") or {}).get("availableReplicas"):
-            yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+    found = [each for each in snapshot.items(DEPLOYMENTS) if container_of(each) is not None]
+    if found and not any((each.get("status") or {}).get("availableReplicas") for each in found):
+        yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
 
 
 def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
@@ -165,7 +163,7 @@ def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
 
 def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
     name, template = node_pool["metadata"]["name"], node_pool["spec"]["template"]
-    labels = {**((template.get("metadata") or {}).get("labels") or {}), "karpenter.sh/nodepool": name}
+    labels = labels_of(node_pool)
     requirements: dict[str, list[Expression]] = {}
     for each in template["spec"].get("requirements") or ():
         expression = Expression(each["key"], each.get("operator"), each.get("values"))
@@ -193,9 +191,7 @@ def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
             yield Cause("node-pool-differs", f"{text}, so Karpenter launches none of them.")
     taints = template["spec"].get("taints") or ()
     for taint in (PoolTaint(each["key"], each.get("value", ""), each["effect"]) for each in taints):
-        if taint.effect != "PreferNoSchedule" and not any(
-            covers(toleration, taint) for toleration in asked.spec.tolerations or ()
-        ):
+        if taint.effect != "PreferNoSchedule" and not asked.tolerates(taint):
             text = (
                 f"Nodes of NodePool {name} have the taint {taint.key}:{taint.effect}, which the pod does not tolerate"
             )
@@ -217,15 +213,13 @@ def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tup
     """The NodeClaims of a NodePool that are not nodes with slices yet."""
     for claim in snapshot.items(NODE_CLAIMS):
         metadata, found = claim["metadata"], conditions(claim)
-        if (metadata.get("labels") or {}).get("karpenter.sh/nodepool") != name or metadata.get("deletionTimestamp"):
+        if (metadata.get("labels") or {}).get(NODE_POOL) != name or metadata.get("deletionTimestamp"):
             continue
-        if found.get("Initialized", {}).get("status") == "True":
+        missing = missing_step(claim)
+        if missing is None:
             continue
         created = moment(metadata.get("creationTimestamp"))
         age = snapshot.when - created if created else timedelta()
-        missing = next(
-            (kind for kind in ("Launched", "Registered") if found.get(kind, {}).get("status") != "True"), "Initialized"
-        )
         condition = found.get(missing, {})
         quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
         whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, Document
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import OPERATOR, ZONE
@@ -15,7 +16,7 @@ _BUDGETS = [{"nodes": "10%"}]
 """What the API server writes into a NodePool that gives none.  Source: Karpenter's CRD."""
 
 OURS = labels("karpenter")
-_TYPES, _BOUGHT, _POOL = "node.kubernetes.io/instance-type", "karpenter.sh/capacity-type", "karpenter.sh/nodepool"
+_BOUGHT = "karpenter.sh/capacity-type"
 
 
 def made(snapshot: Snapshot) -> dict[str, Document]:
@@ -34,7 +35,9 @@ def order(snapshot: Snapshot) -> dict[str, int]:
     for overlay in snapshot.items(NODE_OVERLAYS):
         if OURS.items() <= (overlay["metadata"].get("labels") or {}).items():
             spec = overlay["spec"]
-            names = [name for each in spec["requirements"] if each["key"] == _POOL for name in each.get("values") or ()]
+            names = [
+                name for each in spec["requirements"] if each["key"] == NODE_POOL for name in each.get("values") or ()
+            ]
             found |= {name: min(spec["weight"], found.get(name, spec["weight"])) for name in names}
     return found
 
@@ -51,7 +54,7 @@ def fields_of(pool: Document, snapshot: Snapshot, cluster: str, existing: Docume
     selecting = existing.get("labels", {WHOLE_GPU: ""})
     more = {key: value for key, value in own.items() if key not in (POOL_LABEL, *OPERATOR, *selecting)}
     fields = {
-        "instanceTypes": required.get(_TYPES),
+        "instanceTypes": required.get(INSTANCE_TYPE),
         "zones": required.get(ZONE),
         "partitionedBy": "gpu-operator" if OPERATOR[0] in own else None,
         "nodeLabels": more,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from webhook.cluster.objects import Node
 from webhook.cluster.requests import quantity
-from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL, SHARED_GPU, WHOLE_GPU, Pool
 from webhook.slices.catalogue import Catalogue, Gpu
 from webhook.slices.profile import RESOURCE_PREFIX
@@ -15,6 +16,18 @@ REPLICAS = "nvidia.com/gpu.replicas"
 """Of GPU feature discovery: pods that share a GPU."""
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 NODE_POOL = "karpenter.sh/nodepool"
+PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
+"""Beginnings of taints that come and go with the life of a node."""
+
+
+class Known(dict[str, str | None]):
+    """Labels of which nothing more is to come: a key that is not there, the node does not have."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> None:
+        return None
 
 
 def counted(resource: str) -> bool:
@@ -46,19 +59,30 @@ def gpu_of(node: Node, catalogue: Catalogue) -> Gpu | None:
     return catalogue.gpus[meant[0]] if len(meant) == 1 else None
 
 
-def pool_of(node: Node, fleet: Fleet) -> Pool | None:
-    """The pool to which *node* belongs: by our label, or else the only one of existing nodes that it matches."""
+def node_pools(pool: Pool) -> list[str]:
+    """The names of the NodePools that launch the nodes of *pool*."""
+    return [pool.name] if pool.entry.nodes == "karpenter" else pool.entry.node_pools or []
+
+
+def pool_of(node: Node, pools: Sequence[Pool], *, cut: bool = True) -> Pool | None:
+    """The one of *pools* to which *node* belongs: by our label, or else by the NodePool that launched it.
+
+    Without either, it is the only pool of existing nodes whose labels and type it has, and, with *cut*, whose slices.
+    """
     labels = node.metadata.labels
     if POOL_LABEL in labels:
-        return next((pool for pool in fleet.pools if pool.name == labels[POOL_LABEL]), None)
+        return next((pool for pool in pools if pool.name == labels[POOL_LABEL]), None)
+    for pool in pools:
+        if labels.get(NODE_POOL) in node_pools(pool):
+            return pool
     offered = gpu_resources(node)
     matching = [
         pool
-        for pool in fleet.pools
+        for pool in pools
         if pool.entry.nodes == "existing"
+        and not pool.entry.node_pools
         and instance_type(node) in pool.entry.instance_types
-        and (not pool.entry.node_pools or labels.get(NODE_POOL) in pool.entry.node_pools)
         and pool.labels.items() <= labels.items()
-        and all(offer.resource in offered for offer in pool.offers)
+        and (all(offer.resource in offered for offer in pool.offers) if cut else pool.labels)
     ]
     return matching[0] if len(matching) == 1 else None

@@ -6,7 +6,7 @@ there are few; they are kept whole, as the API server's JSON, to be compared wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -17,6 +17,9 @@ Document: TypeAlias = dict[str, Any]
 """An object as the API server's JSON."""
 
 T = TypeVar("T")
+
+ENDED = ("Succeeded", "Failed")
+"""Phases of pods that hold no slice any more."""
 
 
 class View(Struct, frozen=True, gc=False, rename="camel"):
@@ -59,27 +62,33 @@ class Container(View, frozen=True):
     """``Always`` in an init container makes it a sidecar, whose requests count beside those of the containers."""
 
 
-class Toleration(View, frozen=True):
-    key: str = ""
-    operator: str = ""
-    value: str = ""
-    effect: str = ""
-
-
 class PodSpec(View, frozen=True):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
-    scheduler_name: str = ""
     overhead: dict[str, str] = field(default_factory=dict)
     """What its RuntimeClass takes beside the containers."""
     resources: Resources = Resources()
     """Of the pod as a whole: CPU and memory."""
 
 
+def _ready(conditions: Iterable[Condition]) -> Condition:
+    return next((each for each in conditions if each.type == "Ready"), Condition("Ready", "Unknown"))
+
+
 class PodStatus(View, frozen=True):
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def ready(self) -> Condition:
+        """Whether its status is ``True``, and if not why not."""
+        return _ready(self.conditions)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the pod's containers have ended, so that it holds no slice any more."""
+        return self.phase in ENDED
 
 
 class Pod(View, frozen=True):
@@ -89,8 +98,8 @@ class Pod(View, frozen=True):
 
     @property
     def ended(self) -> bool:
-        """Whether its containers have ended, so that it holds no slice any more."""
-        return self.status.phase in ("Succeeded", "Failed")
+        """See `PodStatus.ended`."""
+        return self.status.ended
 
 
 class Taint(View, frozen=True):
@@ -102,13 +111,17 @@ class Taint(View, frozen=True):
 class NodeSpec(View, frozen=True):
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
-    provider_id: str = field(default="", name="providerID")
 
 
 class NodeStatus(View, frozen=True):
     capacity: dict[str, str] = field(default_factory=dict)
     allocatable: dict[str, str] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
+
+    @property
+    def ready(self) -> Condition:
+        """Whether its status is ``True``, and if not why not."""
+        return _ready(self.conditions)
 
 
 class Node(View, frozen=True):

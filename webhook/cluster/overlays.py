@@ -1,95 +1,48 @@
-"""NodeOverlays: whether Karpenter knows that new nodes of a pool will have slices.
+"""NodeOverlays: to which nodes Karpenter applies them, and what these then have.
 
-Source: Karpenter v1.15.0 ``pkg/controllers/nodeoverlay``.
+Karpenter takes overlays in order of weight, and of equal weights the name that is later in the alphabet.  The first
+that gives a resource wins.  Source: Karpenter v1.15.0 ``pkg/controllers/nodeoverlay``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from itertools import groupby
+from typing import NamedTuple
+
+import msgspec
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
-from webhook.cluster.asked import Asked, moment
-from webhook.cluster.causes import Cause
-from webhook.cluster.events import Said
-from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
+from webhook.cluster.nodes import NODE_POOL, Known
+from webhook.cluster.objects import Document, conditions
 from webhook.cluster.requests import quantity
-from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import WELL_KNOWN
-from webhook.fleet.pool import Pool
-
-GATE = "NodeOverlay"
-_TYPE = "node.kubernetes.io/instance-type"
+from webhook.fleet.pool import NodeShape, Pool
 
 
-def obstacles(
-    asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]
-) -> Iterator[Cause]:
-    """Why Karpenter does not expect the slices that the pod asks for on new nodes of *node_pool*."""
-    listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
-    if not listing.installed:
-        text = f"Karpenter does not know that new nodes of NodePool {name} will have slices"
-        yield Cause(
-            "overlay-missing", f"{text}: this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)."
-        )
-        return
-    if listing.problem:
-        return
-    fitting = [each for each in listing.items if any(map(_selects(each, node_pool), pool.entry.instance_types))]
-    for resource, need in asked.slices.items():
-        promising = [each for each in fitting if resource in (each["spec"].get("capacity") or {})]
-        unknown = f"Karpenter does not know that new nodes of NodePool {name} will have {resource}"
-        if not promising:
-            ours = [each for each in listing.items if _name(each).startswith(f"{pool.name}-") and each not in fitting]
-            if fitting or ours:
-                wrong = "does not say so" if fitting else "selects other nodes"
-                yield Cause("overlay-differs", f"{unknown}: NodeOverlay {_name((fitting or ours)[0])} {wrong}.")
-            else:
-                yield Cause("overlay-missing", f"{unknown}: there is no NodeOverlay that says so.")
-            return
-        if off := _gate(listing.items, snapshot, said):
-            yield Cause("gate-off", f"{unknown}: {off}.")
-            return
-        good = [each for each in promising if not _refused(each)]
-        winner = max(good, key=lambda each: (each["spec"].get("weight") or 0, _name(each)), default=None)
-        promised = quantity(winner["spec"]["capacity"][resource]) if winner is not None else Decimal()
-        if promised >= need:
-            continue
-        refused = [each for each in promising if _refused(each)]
-        if refused:
-            conflicts = "onflict" in _refused(refused[0])
-            why = "it conflicts with another of the same weight" if conflicts else "it is not valid"
-            text = f"{unknown}: it refuses NodeOverlay {_name(refused[0])}, because {why}"
-            yield Cause("overlay-refused", f"{text}.", (_refused(refused[0]),))
-        elif winner is not None:
-            text = f"NodeOverlay {_name(winner)} tells Karpenter that new nodes of NodePool {name} have {promised:f}"
-            fleets = pool.largest.capacity.get(resource, 0)
-            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
-        return
+class Given(NamedTuple):
+    """What an overlay gives to nodes."""
+
+    overlay: str
+    amount: Decimal
 
 
-def _name(document: Document) -> str:
-    return str(document["metadata"]["name"])
+def labels_of(node_pool: Document) -> dict[str, str]:
+    """The labels that the nodes of a NodePool have from it."""
+    template = (node_pool["spec"].get("template") or {}).get("metadata") or {}
+    return {**(template.get("labels") or {}), NODE_POOL: node_pool["metadata"]["name"]}
 
 
-def _selects(overlay: Document, node_pool: Document) -> Callable[[str], bool]:
-    template = node_pool["spec"]["template"].get("metadata") or {}
-    labels = {**(template.get("labels") or {}), "karpenter.sh/nodepool": node_pool["metadata"]["name"]}
-
-    def selects(instance_type: str) -> bool:
-        known = labels | {_TYPE: instance_type}
-        return all(
-            expression_could_hold(Expression(each["key"], each["operator"], each.get("values")), known)
-            and (each["key"] in known or each["key"] in WELL_KNOWN or each["operator"] in ("NotIn", "DoesNotExist"))
-            for each in overlay["spec"].get("requirements") or ()
-        )
-
-    return selects
+def types_of(pool: Pool) -> dict[str, list[NodeShape]]:
+    """The kinds of node of *pool* by instance type."""
+    shapes = groupby(pool.shapes, key=lambda shape: shape.instance_type.name)
+    return {name: list(members) for name, members in shapes}
 
 
-def _refused(overlay: Document) -> str:
+def refused(overlay: Document) -> str:
+    """Why Karpenter has dropped *overlay*; empty if it has not."""
     for kind in ("ValidationSucceeded", "Ready"):
         condition = conditions(overlay).get(kind, {})
         if condition.get("status") == "False":
@@ -97,36 +50,27 @@ def _refused(overlay: Document) -> str:
     return ""
 
 
-def _gate(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> str:
-    """Why Karpenter seems not to read overlays; empty if it seems to."""
-    for deployment in deployments(snapshot):
-        given = gates(deployment)
-        if GATE not in given or given[GATE] != "true":
-            return f"its feature gate {GATE} is off"
-    created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
-    settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
-    settled = settled or any("no instance type has enough resources" in each.message for each in said)
-    if settled and not any(map(conditions, overlays)):
-        return f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)"
-    return ""
+def selects(overlay: Document, shape: NodeShape, labels: Mapping[str, str]) -> bool:
+    """Whether Karpenter may apply *overlay* to nodes of *shape* of a NodePool that gives them *labels*."""
+    known = {**shape.labels, **labels}
+    return all(
+        expression_could_hold(msgspec.convert(requirement, Expression), Known(known))
+        for requirement in overlay["spec"].get("requirements") or ()
+        # Of such a label it has some value, and nobody knows which.
+        if requirement["key"] not in WELL_KNOWN or requirement["key"] in known
+    )
 
 
-def gates(deployment: Document) -> Mapping[str, str]:
-    """The feature gates that Karpenter's Deployment sets."""
-    texts = []
-    for container in deployment["spec"]["template"]["spec"].get("containers") or ():
-        texts += [each.get("value") or "" for each in container.get("env") or () if each["name"] == "FEATURE_GATES"]
-        arguments = [*(container.get("command") or ()), *(container.get("args") or ())]
-        texts += [each.partition("=")[2] for each in arguments if each.startswith("--feature-gates=")]
-    pairs = (part.partition("=") for text in texts for part in text.split(","))
-    return {key.strip(): value.strip().lower() for key, _, value in pairs}
+def given(overlays: Iterable[Document], shapes: Sequence[NodeShape], labels: Mapping[str, str]) -> dict[str, Given]:
+    """By resource, what *overlays* give to nodes of *shapes*, which are of one instance type."""
+    result: dict[str, Given] = {}
+    accepted = [overlay for overlay in overlays if not refused(overlay)]
+    for overlay in sorted(accepted, key=_rank, reverse=True):
+        if any(selects(overlay, shape, labels) for shape in shapes):
+            for resource, amount in (overlay["spec"].get("capacity") or {}).items():
+                result.setdefault(resource, Given(overlay["metadata"]["name"], quantity(str(amount))))
+    return result
 
 
-def deployments(snapshot: Snapshot) -> list[Document]:
-    """Karpenter's own Deployments."""
-    return [
-        each
-        for each in snapshot.items(DEPLOYMENTS)
-        if (each["metadata"].get("labels") or {}).get("app.kubernetes.io/name") == "karpenter"
-        or each["metadata"]["name"] == "karpenter"
-    ]
+def _rank(overlay: Document) -> tuple[int, str]:
+    return overlay["spec"].get("weight") or 0, overlay["metadata"]["name"]

@@ -38,6 +38,8 @@ class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+        self.no_pods = status == 403 and 'cannot create resource "pods"' in message
+        """Whether the user may not create pods.  A webhook's refusal, or a quota's, is another."""
 
 
 class Reader:

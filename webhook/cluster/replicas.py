@@ -8,10 +8,9 @@ from typing import Any
 
 from webhook.admission.kinds import find
 from webhook.admission.workloads import Subject
+from webhook.cluster.objects import ENDED
 
 _STEP = re.compile(r"\[(?P<bracket>[^\]]*)\]|(?P<name>[^.\[]+)")
-ENDED = ("Succeeded", "Failed")
-"""Phases of pods that hold no slice any more."""
 _SCALED = {"PodTemplate", "TrainingRuntime", "ClusterTrainingRuntime", "ScaledJob", "Workflow", "Configuration"}
 """Kinds whose objects do not say how many pods there are."""
 EACH_NODE = "DaemonSet"

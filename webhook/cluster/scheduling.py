@@ -12,11 +12,12 @@ from decimal import Decimal
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Term
-from webhook.admission.tolerations import covers
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
-from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod, conditions
-from webhook.cluster.requests import quantity
+from webhook.cluster.karpenter import missing_step
+from webhook.cluster.nodes import instance_type, pool_of
+from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
+from webhook.cluster.requests import Amounts, add, quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import quote
 from webhook.fleet.fleet import Fleet
@@ -25,7 +26,6 @@ from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.slices.request import POOLS
 
-NODE_POOL = "karpenter.sh/nodepool"
 CORDONED = "node.kubernetes.io/unschedulable"
 NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 OF_KARPENTER = ("karpenter.sh/unregistered", "karpenter.sh/disrupted", "karpenter.sh/disruption")
@@ -69,29 +69,16 @@ def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, sn
     for pod in snapshot.items(PODS):
         if pod.spec.node_name and not pod.ended:
             bound.setdefault(pod.spec.node_name, []).append(pod)
-    by_name = {pool.name: pool for pool in pools}
     young = {
         claim["status"].get("nodeName")
         for claim in snapshot.items(NODE_CLAIMS)
-        if claim.get("status") and conditions(claim).get("Initialized", {}).get("status") != "True"
+        if claim.get("status") and missing_step(claim)
     }
     return [
         _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young, all_pods)
         for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
-        if (pool := _pool(node, by_name)) is not None or stranger(node)
+        if (pool := pool_of(node, pools, cut=False)) is not None or stranger(node)
     ]
-
-
-def _pool(node: Node, pools: Mapping[str, FleetPool]) -> FleetPool | None:
-    labels = node.metadata.labels
-    if POOL_LABEL in labels:
-        return pools.get(labels[POOL_LABEL])
-    if NODE_POOL in labels and labels[NODE_POOL] in pools:
-        return pools[labels[NODE_POOL]]
-    for pool in pools.values():  # of existing nodes, which may lack one of its labels
-        if pool.entry.nodes == "existing" and pool.labels and pool.labels.items() <= labels.items():
-            return pool
-    return None
 
 
 def _candidate(
@@ -103,11 +90,10 @@ def _candidate(
     young: bool,
     all_pods: bool,
 ) -> Candidate:
-    used: dict[str, Decimal] = {}
+    used: Amounts = {}
     for pod in bound:
         if pod.metadata.name != asked.name or pod.metadata.namespace != asked.namespace:
-            for name, number in held(pod).items():
-                used[name] = used.get(name, Decimal()) + number
+            add(used, held(pod))
     going = node.metadata.deletion_timestamp is not None or any(
         taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
     )
@@ -121,14 +107,14 @@ def _candidate(
 
 def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
     name = node.metadata.name
-    if node.spec.unschedulable and not _tolerated(asked, CORDONED, "", "NoSchedule"):
+    if node.spec.unschedulable and not asked.tolerates(PoolTaint(CORDONED, "", "NoSchedule")):
         text = f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it"
         yield Cause("node-cordoned", f"{text}.", instead=f"Run 'kubectl uncordon {name}', or wait for another node.")
     yield from _readiness(node)
     for taint in node.spec.taints:
         if taint.effect == "PreferNoSchedule" or taint.key == CORDONED or taint.key in NOT_READY:
             continue
-        if not _tolerated(asked, taint.key, taint.value, taint.effect):
+        if not asked.tolerates(PoolTaint(taint.key, taint.value, taint.effect)):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
             cure = (
                 f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool "
@@ -139,17 +125,12 @@ def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[F
 
 
 def _readiness(node: Node) -> Iterator[Cause]:
-    ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
+    ready = node.status.ready
     tainted = any(taint.key in NOT_READY for taint in node.spec.taints)
-    if ready is None or ready.status != "True" or tainted:
-        why = f": {ready.reason}" if ready is not None and ready.reason and ready.status != "True" else ""
-        quotes = (ready.message,) if ready is not None and ready.message else ()
+    if ready.status != "True" or tainted:
+        why = f": {ready.reason}" if ready.reason and ready.status != "True" else ""
+        quotes = (ready.message,) if ready.message else ()
         yield Cause("node-not-ready", f"Node {node.metadata.name} is not ready{why}.", quotes)
-
-
-def _tolerated(asked: Asked, key: str, value: str, effect: str) -> bool:
-    taint = PoolTaint(key, value, effect)
-    return any(covers(toleration, taint) for toleration in asked.spec.tolerations or ())
 
 
 def _labels(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
@@ -196,8 +177,7 @@ def _has(node: Node, resource: str) -> Decimal:
 
 def expected(node: Node, pool: FleetPool) -> Mapping[str, int]:
     """The slices that the fleet says a node of *pool* has."""
-    kind = node.metadata.labels.get("node.kubernetes.io/instance-type")
-    shapes = [shape for shape in pool.shapes if shape.instance_type.name == kind]
+    shapes = [shape for shape in pool.shapes if shape.instance_type.name == instance_type(node)]
     return shapes[0].capacity if shapes else min(pool.shapes, key=lambda shape: shape.instance_type.gpus).capacity
 
 

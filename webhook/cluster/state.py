@@ -81,8 +81,8 @@ def bound(asked: Asked, snapshot: Snapshot, serving: Sequence[Pool]) -> Iterator
     where = f"node {asked.node}" + (f" (pool {pool})" if pool else "")
     has = ", ".join(f"{number} {resource}" for resource, number in asked.slices.items())
     if node is not None:
-        ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
-        if ready is not None and ready.status != "True":
+        ready = node.status.ready
+        if ready.status != "True":
             text = f"The pod is bound to node {asked.node}, which is not ready"
             yield Cause("node-lost", f"{text}{': ' + ready.reason if ready.reason else ''}.", (ready.message,))
         whole = node.status.allocatable.get(WHOLE_GPU, "0")

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from decimal import Decimal
 
+from webhook.cluster.nodes import PASSING
 from webhook.cluster.objects import Node
 from webhook.cluster.requests import ZERO, Amounts, amounts
 from webhook.fleet.file import TAINT_KEY
@@ -47,14 +48,14 @@ def why_unusable(node: Node, pool: Pool | None, resource: str, pods: int, taken:
     """
     if node.metadata.deletion_timestamp is not None:
         return "is being removed"
-    if not any(condition.type == "Ready" and condition.status == "True" for condition in node.status.conditions):
+    if node.status.ready.status != "True":
         return "is not ready"
     if node.spec.unschedulable:
         return "is cordoned"
     # What gpu-slice writes into a pod tolerates these.  Of nodes in no pool nobody knows what their pods tolerate.
     tolerated = {TAINT_KEY, resource, *(taint.key for taint in pool.taints)} if pool is not None else None
     for taint in node.spec.taints:
-        own = tolerated is None and not taint.key.startswith(("node.kubernetes.io/", "karpenter.sh/"))
+        own = tolerated is None and not taint.key.startswith(PASSING)
         if taint.effect != "PreferNoSchedule" and not own and taint.key not in (tolerated or ()):
             return f"has the taint {taint.key}"
     room = amounts(node.status.allocatable)

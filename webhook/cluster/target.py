@@ -143,7 +143,7 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
     try:
         created = reader.try_create(PODS, pod, namespace)
     except Refused as refused:
-        if 'cannot create resource "pods"' in str(refused):
+        if refused.no_pods:
             text = f"you may not create pods in namespace {namespace}: what the API server would say is not known"
             around = replace(around, unread=(*around.unread, text))
         else:

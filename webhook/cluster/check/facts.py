@@ -10,14 +10,12 @@ from typing import Any, TypeAlias, TypeVar
 from webhook.cluster.objects import Document, Kind
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.fleet.pool import Pool
 
 T = TypeVar("T")
 
 Address: TypeAlias = tuple[str, str, str]
 """Kind, namespace and name."""
-
-KARPENTER_POOL = "karpenter.sh/nodepool"
 
 
 class CannotLook(Exception):
@@ -98,16 +96,3 @@ class Facts:
     def made(self, kind: str) -> Iterator[Document]:
         """What is rendered of a kind of object."""
         return (document for document in self.rendered if document["kind"] == kind)
-
-    def pool_of(self, labels: Mapping[str, str]) -> Pool | None:
-        """The pool of a node with *labels*: by the name that it carries, or else by the NodePool that launched it."""
-        own = labels.get(POOL_LABEL)
-        for pool in self.fleet.pools:
-            if own == pool.name or (own is None and labels.get(KARPENTER_POOL, "-") in node_pools(pool)):
-                return pool
-        return None
-
-
-def node_pools(pool: Pool) -> list[str]:
-    """The names of the NodePools that launch the nodes of *pool*."""
-    return [pool.name] if pool.entry.nodes == "karpenter" else pool.entry.node_pools or []

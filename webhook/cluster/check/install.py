@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
@@ -14,7 +15,7 @@ from webhook.fleet.fleet import Fleet
 OLDEST = (1, 30)
 """The first Kubernetes whose `matchConditions` and `ValidatingAdmissionPolicy` are stable."""
 
-KEEPER, WEBHOOK, CONFIGURATION = "keeper", "webhook", "gpu-slice"
+KEEPER, WEBHOOK = "keeper", "webhook"
 INJECTED = "cert-manager.io/inject-ca-from"
 """The annotation by which cert-manager fills ``caBundle``."""
 

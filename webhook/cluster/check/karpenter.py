@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.install import version
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.karpenter import Look, container_of, gates, is_on, karpenters
 from webhook.cluster.objects import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -21,32 +21,13 @@ from webhook.cluster.objects import (
 OLDEST = (1, 13)
 """Before, one NodePool whose instance types cannot be listed stopped all overlays: karpenter#3002."""
 
-GATE = "NodeOverlay"
 
-
-def karpenters(facts: Facts) -> list[Document]:
-    """The Deployments of Karpenter that are to run."""
-    return [
-        deployment
-        for deployment in facts.all(DEPLOYMENTS)
-        if _container(deployment) is not None and deployment["spec"].get("replicas", 1) > 0
-    ]
-
-
-def _container(deployment: Document) -> dict[str, Any] | None:
-    """The controller's container, by its image or by the chart's label; None if it is no Karpenter."""
-    labels = deployment["metadata"].get("labels") or {}
-    containers: list[dict[str, Any]] = deployment["spec"]["template"]["spec"]["containers"]
-    images = [container for container in containers if "karpenter/controller" in container.get("image", "")]
-    if images:
-        return images[0]
-    if labels.get("app.kubernetes.io/name") != "karpenter":
-        return None
-    return next((container for container in containers if container["name"] == "controller"), containers[0])
+def _karpenters(facts: Facts) -> list[Document]:
+    return karpenters(facts.all(DEPLOYMENTS))
 
 
 def _installed(facts: Facts) -> Iterator[Found]:
-    found = karpenters(facts)
+    found = _karpenters(facts)
     names = [f"{each['metadata'].get('namespace')}/{each['metadata']['name']}" for each in found]
     if not found:
         yield Problem("no Deployment of Karpenter runs.  EKS Auto Mode has its own, and no NodeOverlay")
@@ -58,9 +39,9 @@ def _installed(facts: Facts) -> Iterator[Found]:
 
 
 def _version(facts: Facts) -> Iterator[Found]:
-    for deployment in karpenters(facts):
+    for deployment in _karpenters(facts):
         labels = deployment["metadata"].get("labels") or {}
-        image = (_container(deployment) or {}).get("image", "").rpartition("/")[2]
+        image = (container_of(deployment) or {}).get("image", "").rpartition("/")[2]
         said = (image.partition("@")[0].partition(":")[2], labels.get("app.kubernetes.io/version", ""),
                 labels.get("helm.sh/chart", "").removeprefix("karpenter-"))  # fmt: skip
         known = next((text for text in said if version(text)), None)
@@ -80,11 +61,8 @@ def _crds(facts: Facts) -> Iterator[Found]:
 
 
 def _gate(facts: Facts) -> Iterator[Found]:
-    for deployment in karpenters(facts):
-        try:
-            value = gates(facts, deployment)
-        except CannotLook:
-            value = None
+    for deployment in _karpenters(facts):
+        value = gates(deployment, _data(facts))
         if value is None:
             # What Karpenter has written into an overlay, it has looked at.
             if not any(conditions(overlay) for overlay in facts.all(NODE_OVERLAYS)):
@@ -95,53 +73,20 @@ def _gate(facts: Facts) -> Iterator[Found]:
             yield Problem(f"its feature gates are '{value}'" if value else "it is off, which is the default")
 
 
-def is_on(value: str) -> bool:
-    """Whether Karpenter looks at overlays, with these feature gates.
-
-    >>> is_on("NodeRepair=false, NodeOverlay=true"), is_on("")
-    (True, False)
-    """
-    pairs = [part.partition("=") for part in value.split(",")]
-    return [text.strip().lower() in ("true", "t", "1") for name, _, text in pairs if name.strip() == GATE][-1:] == [
-        True
-    ]
-
-
-def gates(facts: Facts, deployment: Document) -> str | None:
-    """Karpenter's feature gates; None if they stand where nobody can look.  An argument wins over the environment."""
-    container = _container(deployment) or {}
-    given = [*(container.get("command") or []), *(container.get("args") or [])]
-    flag = "--feature-gates"
-    for index, argument in reversed([*enumerate(given)]):  # of several, the last counts
-        if argument.lstrip("-").startswith("feature-gates="):
-            return str(argument.partition("=")[2])
-        if argument in (flag, flag[1:]) and index + 1 < len(given):
-            return str(given[index + 1])
-    namespace = deployment["metadata"].get("namespace")
-    for variable in reversed(container.get("env") or []):
-        if variable["name"] == "FEATURE_GATES":
-            if "valueFrom" not in variable:
-                return str(variable.get("value") or "")
-            reference = variable["valueFrom"].get("configMapKeyRef")
-            return _from_map(facts, namespace, reference["name"], reference["key"]) if reference else None
-    for source in reversed(container.get("envFrom") or []):
-        if "configMapRef" not in source:
+def _data(facts: Facts) -> Look:
+    def look(namespace: str, name: str) -> Mapping[str, str] | None:
+        try:
+            return (facts.one(CONFIG_MAPS, name, namespace) or {}).get("data") or {}
+        except CannotLook:
             return None
-        found = _from_map(facts, namespace, source["configMapRef"]["name"], "FEATURE_GATES")
-        if found is not None:
-            return found
-    return ""
 
-
-def _from_map(facts: Facts, namespace: str | None, name: str, key: str) -> str | None:
-    found = facts.one(CONFIG_MAPS, name, namespace)
-    return ((found or {}).get("data") or {}).get(key)
+    return look
 
 
 def config_maps(facts: Facts) -> Iterator[tuple[str, str]]:
     """Namespaces and names of the ConfigMaps that hold settings of Karpenter."""
-    for deployment in karpenters(facts):
-        container, namespace = _container(deployment) or {}, deployment["metadata"].get("namespace", "")
+    for deployment in _karpenters(facts):
+        container, namespace = container_of(deployment) or {}, deployment["metadata"].get("namespace", "")
         references = [
             *((variable.get("valueFrom") or {}).get("configMapKeyRef") for variable in container.get("env") or []),
             *(source.get("configMapRef") for source in container.get("envFrom") or []),
@@ -150,8 +95,8 @@ def config_maps(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _claims(facts: Facts) -> Iterator[Found]:
-    for deployment in karpenters(facts):
-        for variable in (_container(deployment) or {}).get("env") or []:
+    for deployment in _karpenters(facts):
+        for variable in (container_of(deployment) or {}).get("env") or []:
             name, value = variable["name"], str(variable.get("value") or "").lower()
             if (name == "IGNORE_DRA_REQUESTS" and value == "false") or (
                 name == "AWS_FEATURE_GATES" and "dranvidiagpu=true" in value.replace(" ", "")

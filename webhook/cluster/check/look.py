@@ -130,7 +130,7 @@ def _try(reader: Reader, fleet: Fleet) -> Probe | str:
     try:
         stored = reader.try_create(PODS, _pod(f"{asked}@{asked.gpu.name}"), reader.namespace)
     except Refused as refused:
-        if refused.status == 403 and 'cannot create resource "pods"' in str(refused):
+        if refused.no_pods:
             return f"you may not create pods in namespace {reader.namespace}"
         return Probe("", str(refused), reader.namespace)
     return Probe(((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""), "", reader.namespace)

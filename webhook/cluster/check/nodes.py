@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from webhook.cluster.check.facts import KARPENTER_POOL, Facts, node_pools
+from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.karpenter import missing_step
+from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
-TYPE = "node.kubernetes.io/instance-type"
 INITIALIZED = "karpenter.sh/initialized"
-PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
-"""Beginnings of taints that come and go with the life of a node."""
 
 SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
 
 def _of_pools(facts: Facts) -> Iterator[tuple[Node, Pool]]:
     for node in facts.all(NODES):
-        pool = facts.pool_of(node.metadata.labels)
+        pool = pool_of(node, facts.fleet.pools)
         if pool is not None and node.metadata.deletion_timestamp is None:
             yield node, pool
 
@@ -38,7 +37,7 @@ def _labels(facts: Facts) -> Iterator[Found]:
                 told = f"has {key}={given}, and not {value}" if given is not None else f"lacks the label {key}={value}"
                 yield Problem(f"{node.metadata.name} of {pool.name} {told}")
     for node in facts.all(NODES):
-        if facts.pool_of(node.metadata.labels) is None:
+        if pool_of(node, facts.fleet.pools) is None:
             yield from _stray(node, facts)
 
 
@@ -71,11 +70,11 @@ def _taints(facts: Facts) -> Iterator[Found]:
 def _usable(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
         name = node.metadata.name
-        ready = next((condition for condition in node.status.conditions if condition.type == "Ready"), None)
+        ready = node.status.ready
         if node.spec.unschedulable:
             yield Problem(f"{name} of {pool.name} is cordoned", f"When it may take pods again: kubectl uncordon {name}")
-        if ready is None or ready.status != "True":
-            why = f": {ready.message or ready.reason}" if ready is not None and (ready.message or ready.reason) else ""
+        if ready.status != "True":
+            why = f": {ready.message or ready.reason}" if ready.message or ready.reason else ""
             yield Problem(f"{name} of {pool.name} is not ready{why}")
 
 
@@ -83,9 +82,9 @@ def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
     """The nodes that Karpenter no longer waits for, with what is known of their type."""
     for node, pool in _of_pools(facts):
         labels = node.metadata.labels
-        if KARPENTER_POOL in labels and labels.get(INITIALIZED) != "true":
+        if NODE_POOL in labels and labels.get(INITIALIZED) != "true":
             continue  # its NodeClaim says what is missing
-        type = labels.get(TYPE) or labels.get("beta.kubernetes.io/instance-type")
+        type = labels.get(INSTANCE_TYPE) or labels.get("beta.kubernetes.io/instance-type")
         yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
 
 
@@ -93,7 +92,9 @@ def _slices(facts: Facts) -> Iterator[Found]:
     for node, pool, shape in _joined(facts):
         name, labels = node.metadata.name, node.metadata.labels
         if shape is None:
-            yield Problem(f"{name} of {pool.name} is a {labels.get(TYPE)}, which is not among its instanceTypes")
+            yield Problem(
+                f"{name} of {pool.name} is a {labels.get(INSTANCE_TYPE)}, which is not among its instanceTypes"
+            )
             continue
         for resource, promised in shape.capacity.items():
             there = node.status.allocatable.get(resource, "0")
@@ -124,13 +125,13 @@ def _join(facts: Facts) -> Iterator[Found]:
     nodes = {node.metadata.name: node for node in facts.snapshot.items(NODES)}
     for claim in facts.all(NODE_CLAIMS):
         metadata, stated = claim["metadata"], conditions(claim)
-        pool = names.get((metadata.get("labels") or {}).get(KARPENTER_POOL, ""))
+        pool = names.get((metadata.get("labels") or {}).get(NODE_POOL, ""))
         if pool is None or "deletionTimestamp" in metadata:
             continue
-        stuck = next(({**stated.get(step, {}), "type": step} for step in ("Launched", "Registered", "Initialized")
-                      if stated.get(step, {}).get("status") != "True"), None)  # fmt: skip
-        if stuck is None:
+        step = missing_step(claim)
+        if step is None:
             continue
+        stuck = {**stated.get(step, {}), "type": step}
         since = datetime.fromisoformat(metadata["creationTimestamp"])
         age, node = facts.now - since, (claim.get("status") or {}).get("nodeName", "")
         told = f"{metadata['name']} of {pool.name} is not {stuck['type']} after {int(age.total_seconds())} s"
@@ -148,7 +149,7 @@ def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
     return stuck.get("reason") == "ResourceNotRegistered" and any(
         pod.spec.node_name == node.metadata.name
         and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
-        and any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions)
+        and pod.status.ready.status == "True"
         for pod in pods
     )
 

@@ -10,7 +10,7 @@ import msgspec
 from webhook.admission.node_affinity import could_hold
 from webhook.admission.pod import Term, Toleration
 from webhook.admission.tolerations import covers
-from webhook.cluster.check.overlays import Known
+from webhook.cluster.nodes import Known
 from webhook.fleet.pool import Taint
 
 HARD = ("NoSchedule", "NoExecute")

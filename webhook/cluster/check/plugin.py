@@ -133,9 +133,7 @@ def _read(text: str) -> Any:
 
 def _runs(facts: Facts) -> Iterator[Found]:
     nodes: tuple[Node, ...] = facts.snapshot.items(NODES)
-    down = sum(
-        not any(each.type == "Ready" and each.status == "True" for each in node.status.conditions) for node in nodes
-    )
+    down = sum(node.status.ready.status != "True" for node in nodes)
     for _, live in _live(facts):
         name, status = live["metadata"]["name"], live.get("status") or {}
         wanted, ready = status.get("desiredNumberScheduled") or 0, status.get("numberAvailable") or 0

@@ -10,8 +10,8 @@ from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.workloads import subjects
+from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
-from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Problem
 from webhook.cluster.objects import (
     CRON_JOBS,
@@ -31,7 +31,6 @@ from webhook.errors import Denial
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
-OPT_OUT = "gpu-slice/opt-out"
 MOST_NAMED = 5
 """Pods that are named one by one.  Of the rest the number is said."""
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from webhook import documents
 from webhook.admission.plan import UNTOUCHED_NAMESPACES
+from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
-from webhook.cluster.check.install import CONFIGURATION
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from webhook.cluster.check.comparison import differences
-from webhook.cluster.check.facts import CannotLook, Facts, node_pools
+from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
+from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, PODS, Document, Kind, Pod, conditions
 from webhook.fleet.pool import Pool
 from webhook.slices.request import ANNOTATION, POOLS

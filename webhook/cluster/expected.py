@@ -1,0 +1,81 @@
+"""Whether Karpenter knows that new nodes of a pool will have slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from webhook.cluster.asked import Asked, moment
+from webhook.cluster.causes import Cause
+from webhook.cluster.events import Said
+from webhook.cluster.karpenter import GATE, gates, is_on, karpenters
+from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
+from webhook.cluster.overlays import Given, given, labels_of, refused, selects, types_of
+from webhook.cluster.requests import ZERO
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.pool import Pool
+
+
+def obstacles(
+    asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]
+) -> Iterator[Cause]:
+    """Why Karpenter does not expect the slices that the pod asks for on new nodes of *node_pool*."""
+    listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
+    if not listing.installed:
+        text = f"Karpenter does not know that new nodes of NodePool {name} will have slices"
+        yield Cause(
+            "overlay-missing", f"{text}: this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)."
+        )
+        return
+    if listing.problem:
+        return
+    labels = labels_of(node_pool)
+    fitting = [each for each in listing.items if any(selects(each, shape, labels) for shape in pool.shapes)]
+    by_type = [given(fitting, shapes, labels) for shapes in types_of(pool).values()]
+    for resource, need in asked.slices.items():
+        promising = [each for each in fitting if resource in (each["spec"].get("capacity") or {})]
+        unknown = f"Karpenter does not know that new nodes of NodePool {name} will have {resource}"
+        if not promising:
+            ours = [each for each in listing.items if _name(each).startswith(f"{pool.name}-") and each not in fitting]
+            if fitting or ours:
+                wrong = "does not say so" if fitting else "selects other nodes"
+                yield Cause("overlay-differs", f"{unknown}: NodeOverlay {_name((fitting or ours)[0])} {wrong}.")
+            else:
+                yield Cause("overlay-missing", f"{unknown}: there is no NodeOverlay that says so.")
+            return
+        if off := _gate(listing.items, snapshot, said):
+            yield Cause("gate-off", f"{unknown}: {off}.")
+            return
+        promises = [promise[resource] for promise in by_type if resource in promise]
+        most = max(promises, key=lambda promise: promise.amount, default=Given("", ZERO))
+        if most.amount >= need:
+            continue
+        dropped = [each for each in promising if refused(each)]
+        if dropped:
+            conflicts = "onflict" in refused(dropped[0])
+            why = "it conflicts with another of the same weight" if conflicts else "it is not valid"
+            text = f"{unknown}: it refuses NodeOverlay {_name(dropped[0])}, because {why}"
+            yield Cause("overlay-refused", f"{text}.", (refused(dropped[0]),))
+        else:
+            text = f"NodeOverlay {most.overlay} tells Karpenter that new nodes of NodePool {name} have {most.amount:f}"
+            fleets = pool.largest.capacity.get(resource, 0)
+            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+        return
+
+
+def _name(document: Document) -> str:
+    return str(document["metadata"]["name"])
+
+
+def _gate(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> str:
+    """Why Karpenter seems not to read overlays; empty if it seems to."""
+    # No ConfigMap is read for this: what one says is judged by what Karpenter does.
+    known = [gates(each, lambda *_: None) for each in karpenters(snapshot.items(DEPLOYMENTS))]
+    if any(each is not None and not is_on(each) for each in known):
+        return f"its feature gate {GATE} is off"
+    created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
+    settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
+    settled = settled or any("no instance type has enough resources" in each.message for each in said)
+    if settled and not any(map(conditions, overlays)):
+        return f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)"
+    return ""
