@@ -12,6 +12,7 @@ from typing import Any
 from tests.chart import CHART
 from tests.cluster import programs
 from tests.cluster.cluster import Document
+from tests.cluster.install import MANIFESTS
 from webhook import documents
 
 MAJORS = (4, 3)
@@ -72,3 +73,15 @@ def comparable(document: Document) -> Document:
             inner[name] = comparable(value)
         found["data"] = inner
     return found
+
+
+def overlay(folder: Path, namespace: str, of: str = ".") -> Path:
+    """A kustomization in *folder* that installs a folder of ``manifests`` into *namespace*."""
+    manifests = Path(os.path.relpath(MANIFESTS, folder.resolve()))
+    kustomization = {
+        "namespace": namespace,
+        "resources": [str(manifests / of)],
+        "transformers": [str(manifests / "namespace")],
+    }
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization))
+    return folder

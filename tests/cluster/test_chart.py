@@ -13,7 +13,7 @@ from tests.chart import values
 from tests.cluster import programs
 from tests.cluster.cluster import Document
 from tests.cluster.conftest import skip
-from tests.cluster.helm import CHART, HELM_LABELS, MAJORS, Helm, comparable, read
+from tests.cluster.helm import CHART, HELM_LABELS, MAJORS, Helm, comparable, overlay, read
 from tests.cluster.install import MANIFESTS
 from tests.stories import FLEETS
 from webhook import documents
@@ -30,12 +30,16 @@ def _helm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         skip(error)
 
 
-def kustomized(folder: str, tmp_path: Path) -> Objects:
-    """What ``kubectl kustomize`` makes of a folder of ``manifests``."""
-    kubectl = Helm(programs.control_plane() / "kubectl", tmp_path)
-    done = kubectl("kustomize", str(MANIFESTS / folder))
+def kustomize(folder: Path, home: Path) -> str:
+    """What ``kubectl kustomize`` prints."""
+    done = Helm(programs.control_plane() / "kubectl", home)("kustomize", str(folder))
     assert done.returncode == 0, done.stderr
-    return read(done.stdout)
+    return done.stdout
+
+
+def kustomized(folder: str, tmp_path: Path) -> Objects:
+    """What kustomize makes of a folder of ``manifests``."""
+    return read(kustomize(MANIFESTS / folder, tmp_path))
 
 
 def nested(path: str, value: Any) -> Document:
@@ -77,6 +81,22 @@ def test_it_renders_object_by_object_what_kustomize_makes(helm, tmp_path, folder
         labels = document["metadata"]["labels"]
         assert (theirs[key]["metadata"].get("labels") or {}).items() <= labels.items()
         assert labels.keys() >= HELM_LABELS
+
+
+@pytest.mark.parametrize(
+    ("folder", "given"),
+    [pytest.param(".", {}, id="the default"), pytest.param("cert-manager", CERT_MANAGER, id="cert-m")],
+)
+def test_an_overlay_of_kustomize_in_another_namespace_is_the_chart_in_that_namespace(
+    helm, tmp_path, folder, given
+) -> None:
+    ours = read(helm.template(values=given, namespace="gpus"))
+
+    theirs = read(kustomize(overlay(tmp_path, "gpus", folder), tmp_path))
+
+    assert theirs["Namespace", "gpus"]["metadata"]["name"] == "gpus"
+    for key in ours.keys() - KEEPERS:  # its text stays as it was, and the keeper knows its namespace
+        assert comparable(ours[key]) == comparable(theirs[key]), key
 
 
 def test_the_monitors_are_those_of_kustomize(helm, tmp_path) -> None:

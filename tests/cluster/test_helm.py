@@ -22,7 +22,7 @@ from tests.chart import CHART
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster, Document, cluster
 from tests.cluster.conftest import skip
-from tests.cluster.helm import MAJORS, Helm, read
+from tests.cluster.helm import MAJORS, Helm, overlay, read
 from tests.cluster.install import ADMISSION, ADVICE, CONFIGURATION, MANIFESTS, PROBE
 from tests.cluster.nodes import nodes
 from tests.waiting import wait_for
@@ -93,15 +93,8 @@ class Release:
         }
 
     def keep(self, folder: Path) -> Keeper:
-        """A keeper with the rights and the arguments of the chart's."""
-        data = self.objects()["ConfigMap", "webhook-configuration"]["data"]
-        for name, text in data.items():
-            (folder / name).write_text(text)
-        api = config.new_client_from_config(str(self.cluster.plane.kubeconfig))
-        api.set_default_header("Impersonate-User", f"system:serviceaccount:{self.namespace}:keeper")
-        shipped, advice = (Shipped(folder / name) for name in ("webhook.yaml", "advice.yaml"))
-        store = Store(api, Names(namespace=self.namespace))
-        return Keeper(store, KeeperMetrics(), shipped=shipped, advice=advice)
+        """A keeper with the rights and the arguments of the one in the namespace."""
+        return keeper(self.cluster, self.namespace, folder)
 
     def kept(self) -> list[Any]:
         """What the keeper wrote."""
@@ -109,6 +102,16 @@ class Release:
         secrets = [found["Secret", name].get("data") for name in ("webhook-ca", "webhook-tls")]
         entries = [*found[CONFIGURATION, "gpu-slice"]["webhooks"], *found[ADVICE, "gpu-slice-advice"]["webhooks"]]
         return [*secrets, *(each["clientConfig"].get("caBundle") for each in entries)]
+
+
+def keeper(cluster: Cluster, namespace: str, folder: Path) -> Keeper:
+    """A keeper with the rights and the arguments of the one in *namespace*."""
+    for name, text in cluster.get("ConfigMap", "webhook-configuration", namespace)["data"].items():
+        (folder / name).write_text(text)
+    api = config.new_client_from_config(str(cluster.plane.kubeconfig))
+    api.set_default_header("Impersonate-User", f"system:serviceaccount:{namespace}:keeper")
+    shipped, advice = (Shipped(folder / name, namespace) for name in ("webhook.yaml", "advice.yaml"))
+    return Keeper(Store(api, Names(namespace=namespace)), KeeperMetrics(), shipped=shipped, advice=advice)
 
 
 KINDS = (
@@ -137,13 +140,13 @@ def test_it_is_installed_upgraded_rolled_back_and_taken_away(cluster, release, t
     assert release.objects().keys() == rendered.keys()
 
     # The keeper of the chart does its work in this namespace, and finds what it expects.
-    keeper = release.keep(tmp_path)
-    keeper.turn()
+    keep = release.keep(tmp_path)
+    keep.turn()
     kept = release.kept()
     assert all(kept)
     assert len({*kept[2:]}) == 1
-    assert f"webhook.{release.namespace}.svc" in keeper.names
-    for shipped, key in ((keeper.shipped, (CONFIGURATION, "gpu-slice")), (keeper.advice, (ADVICE, "gpu-slice-advice"))):
+    assert f"webhook.{release.namespace}.svc" in keep.names
+    for shipped, key in ((keep.shipped, (CONFIGURATION, "gpu-slice")), (keep.advice, (ADVICE, "gpu-slice-advice"))):
         assert shipped.differences(release.objects()[key]) == ()
 
     # Nothing changes without a change, as often as one likes.
@@ -266,6 +269,43 @@ def test_a_gitops_tool_that_applies_what_is_rendered_leaves_the_keepers_fields_a
             assert cluster.kubectl("delete", "-f", "-", stdin=text).returncode == 0
     finally:
         cluster.kubectl("delete", "--ignore-not-found", "-f", "-", stdin=text)
+
+
+def test_an_overlay_of_kustomize_in_another_namespace_works_as_a_whole(cluster, tmp_path) -> None:
+    """P2, P26."""
+    folder = str(overlay(tmp_path, "overlaid"))
+    try:
+        applied = cluster.kubectl("apply", "--validate=strict", "-k", folder)
+        assert (applied.returncode, applied.stderr) == (0, ""), applied.stderr
+        keep = keeper(cluster, "overlaid", tmp_path)
+
+        keep.turn()
+
+        assert "webhook.overlaid.svc" in keep.names
+        for kind, name, shipped in (
+            (CONFIGURATION, "gpu-slice", keep.shipped), (ADVICE, "gpu-slice-advice", keep.advice)
+        ):  # fmt: skip
+            stored = cluster.get(kind, name, api_version=ADMISSION)
+            assert all(each["clientConfig"]["caBundle"] for each in stored["webhooks"])
+            assert {each["clientConfig"]["service"]["namespace"] for each in stored["webhooks"]} == {"overlaid"}
+            assert shipped.differences(stored) == ()
+        # The policy knows the account: it may change nothing else.
+        change = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+        account = "--as=system:serviceaccount:overlaid:keeper"
+        told = wait_for(
+            "the policy is in force",
+            lambda: (
+                said := cluster.kubectl(
+                    "patch", CONFIGURATION, "gpu-slice", "--type=json", "-p", json.dumps(change), account,
+                    "--dry-run=server",
+                )
+            ).returncode
+            and said.stderr,
+        )  # fmt: skip
+        assert "the account of the keeper may change caBundle and nothing else" in told
+        assert cluster.kubectl("diff", "-k", folder).returncode == 0
+    finally:
+        cluster.kubectl("delete", "--ignore-not-found", "-k", folder)
 
 
 @pytest.fixture(scope="module", name="schemas")
