@@ -355,7 +355,7 @@ WRONG = [
     pytest.param({"image": "a/b:1"}, "image", id="a string for a group"),
     pytest.param(nested("image.digest", "0123"), "digest", id="no digest"),
     pytest.param(nested("webhook.timeoutSeconds", 30), "timeoutSeconds", id="longer than a server waits for itself"),
-    pytest.param(nested("webhook.port", 443), "port", id="a port for root"),
+    pytest.param(nested("webhook.port", 0), "port", id="no port"),
     pytest.param(nested("certificates.mode", "Keeper"), "mode", id="a mode that there is not"),
     pytest.param(nested("networkPolicy.apiServers", ["10.0.0.1"]), "apiServers", id="an address without its length"),
     pytest.param(nested("podLabels", {"app.kubernetes.io/name": "a"}), "app.kubernetes.io/name", id="a label of ours"),
@@ -404,6 +404,17 @@ def test_helm_finds_nothing_to_complain_of(helm, tmp_path, given) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "[WARNING]" not in done.stdout
     assert "[ERROR]" not in done.stdout
+
+
+def test_a_package_of_it_renders_the_same(helm, tmp_path) -> None:
+    done = helm("package", str(CHART), "-d", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (package,) = tmp_path.glob("*.tgz")
+
+    rendered = helm("template", "gpu-slice", str(package), "-n", "gpu-slice", f"--kube-version={programs.kubernetes()}")
+
+    assert package.name == "gpu-slice-0.1.0.tgz"
+    assert rendered.stdout == helm.template()
 
 
 def test_an_older_kubernetes_is_refused(helm) -> None:

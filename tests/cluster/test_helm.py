@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from kubernetes import config
 from kubernetes.dynamic.exceptions import DynamicApiError
 
@@ -195,6 +199,49 @@ def test_a_second_release_in_the_cluster_is_refused_and_says_whose_the_first_is(
     assert second("uninstall", "--ignore-not-found").returncode == 0
     assert cluster.list("Deployment", second.namespace, "apps/v1") == []
     assert release.cluster.get(CONFIGURATION, "gpu-slice", api_version=ADMISSION) is not None
+
+
+def test_the_next_major_of_helm_takes_over_and_certificates_stay(cluster, release, tmp_path) -> None:
+    release.done("install", "--create-namespace")
+    release.keep(tmp_path).turn()
+    kept, before = release.kept(), release.generations()
+    try:
+        release.helm = Helm(programs.helm(4), release.helm.home, cluster.plane.kubeconfig)
+    except programs.BuildError as error:
+        skip(error)
+
+    release.done("upgrade", "--set", "replicas=4")
+
+    assert release.kept() == kept
+    after = release.generations()
+    assert {key for key in after if after[key] != before[key]} == {("Deployment", "webhook")}
+
+
+def test_with_certificates_by_hand_the_notes_say_all_that_has_to_be_done(cluster, release, tmp_path) -> None:
+    notes = release.done("install", "--create-namespace", "--set", "certificates.mode=secret")
+    about, _, _ = notes.partition("Wait until it answers")
+    commands = "\n".join(line for line in about.partition("made by hand:")[2].splitlines())
+    path = f"{cluster.plane.kubectl.parent}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = os.environ | {"PATH": path, "KUBECONFIG": str(cluster.plane.kubeconfig)}
+
+    done = subprocess.run(
+        ["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    secret = cluster.get("Secret", "webhook-tls", release.namespace)["data"]
+    assert secret.keys() >= {"tls.crt", "tls.key"}
+    bundle = base64.b64encode((tmp_path / "tls" / "ca.crt").read_bytes()).decode()
+    for kind, name in ((CONFIGURATION, "gpu-slice"), (ADVICE, "gpu-slice-advice")):
+        entries = cluster.get(kind, name, api_version=ADMISSION)["webhooks"]
+        assert {each["clientConfig"]["caBundle"] for each in entries} == {bundle}
+    certificate = x509.load_pem_x509_certificate(base64.b64decode(secret["tls.crt"]))
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert f"webhook.{release.namespace}.svc" in names.get_values_for_type(x509.DNSName)
+    # What was made by hand is not the release's to take away.
+    release.done("upgrade", "--set", "certificates.mode=secret", "--set", "replicas=4")
+    release.done("uninstall")
+    assert cluster.get("Secret", "webhook-tls", release.namespace)["data"] == secret
 
 
 def test_what_kustomize_installed_becomes_a_release_and_nothing_of_it_changes(cluster, helm) -> None:
