@@ -14,6 +14,8 @@ RUN python3 -m pip install --no-cache-dir --no-compile --only-binary :all: --req
       --target /app -r requirements.lock
 COPY webhook /app/webhook
 COPY certs /app/certs
+# What the page (`serve --preview`) says about each code.  Its editor is in the image if it was built before: by `make`.
+COPY docs/messages.md /app/webhook/server/api/page/
 # The root is read-only at run time, so bytecode is made here.  It is not checked against the sources, as they
 # cannot change any more.
 RUN python3 -m compileall -q --invalidation-mode unchecked-hash /app

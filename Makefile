@@ -9,7 +9,7 @@ STAMP := .venv/.installed
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-$(STAMP): requirements-dev.lock pyproject.toml
+$(STAMP): requirements-dev.lock pyproject.toml hatch_build.py $(wildcard webhook/server/api/page/editor/*)
 	@$(PYTHON) -c 'import sys; sys.exit("gpu-slice needs Python 3.11 or later: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	@echo "installing into .venv …"
 	@$(PYTHON) -m venv .venv
@@ -32,8 +32,9 @@ lint: $(STAMP)   ## format, lint, types, import contract
 check: lint      ## the fast inner loop: lint, and the tests that are not slow
 	@$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick -n auto --dist worksteal
 
-test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release)
+test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release), and gets Chromium
 	@$(BIN)/python -m tests.cluster.programs
+	@$(BIN)/python -m tests.browser.programs
 	@$(BIN)/python -m pytest
 
 bench: $(STAMP)  ## reviews a second beside peers in Go and Rust, and pods through a real API server; to bench/README.md
@@ -55,4 +56,4 @@ lock:            ## resolve the dependencies anew (needs uv on the PATH)
 	  --no-header --no-emit-index-url --no-emit-find-links -q -o requirements-dev.lock
 
 clean:           ## remove what was installed and built
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .playground
+	rm -rf .venv build dist webhook/server/api/page/editor.bundle.js *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .playground

@@ -8,7 +8,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import cluster, decision, programs, table, throughput
+from bench import cluster, decision, fit, programs, table, throughput, usage
 from bench.report import median, replace
 from webhook.cli.loopback import certify
 from webhook.draw import bars as picture
@@ -30,6 +30,8 @@ def main() -> None:
             "throughput": lambda: first(tls, decisions),
             "cluster": lambda: cluster.measure(folder / "cluster", tls, decisions),
             "decision": lambda: decision.measure(folder),
+            "fit": lambda: fit.measure(folder),
+            "usage": lambda: usage.measure(folder),
         }
         for section in sys.argv[1:] or sections:
             try:

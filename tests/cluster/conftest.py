@@ -17,6 +17,7 @@ from tests.cluster.cluster import Cluster, cluster
 from tests.cluster.install import Installation
 from tests.cluster.karpenter import install_crds
 from tests.cluster.nodes import nodes
+from tests.cluster.world import World, world
 from tests.running import Running
 from tests.stories import FLEETS
 from tests.waiting import wait_for
@@ -82,6 +83,18 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory, fleet: Fleet) -> Iterator
         for each in nodes(fleet):
             found.add_node(each)
         yield found
+
+
+@pytest.fixture(scope="session", name="live")
+def _live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A cluster with everything as installed.  A test that changes it puts it back: see `World`."""
+    with ExitStack() as stack:
+        try:
+            made = stack.enter_context(world(tmp_path_factory.mktemp("world")))
+        except programs.BuildError as error:
+            skip(error)
+        told.logs = made.cluster.plane.logs
+        yield made
 
 
 class Ours:

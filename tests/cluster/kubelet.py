@@ -68,5 +68,8 @@ def _running(pod: dict[str, Any]) -> dict[str, Any]:
         }
         for each in pod["spec"]["containers"]
     ]
-    conditions = [{"type": kind, "status": "True"} for kind in ("Initialized", "ContainersReady", "Ready")]
+    conditions = [
+        {"type": kind, "status": "True", "lastTransitionTime": NOW}  # long ago: available at once
+        for kind in ("Initialized", "ContainersReady", "Ready")
+    ]
     return {"phase": "Running", "startTime": NOW, "containerStatuses": containers, "conditions": conditions}

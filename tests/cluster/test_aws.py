@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tests.cluster import programs
 from tests.cluster.aws.cloud import Call, Cloud, cloud, tags, values
 from tests.cluster.aws.node import NODE_CONFIG, SCRIPT, boot, labels_and_taints, nodeadm, parts
 from tests.cluster.aws.provider import all_pools, controller, log
+from tests.cluster.aws.server import GOLDEN, GROUP, PRIVATE, RESERVATIONS, SUBNET
 from tests.cluster.cluster import Cluster, Document
 from tests.cluster.cluster import cluster as control_plane_and_kubelet
 from tests.cluster.conftest import skip, told
@@ -25,9 +30,10 @@ from tests.rendering import BOOT, documents_of
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli import files
+from webhook.cli.main import main
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
-from webhook.render.boot import user_data
+from webhook.render.boot import BootFiles, user_data
 
 CLAIM = ("NodeClaim", "karpenter.sh/v1")
 CLASS = ("EC2NodeClass", "karpenter.k8s.aws/v1")
@@ -76,6 +82,14 @@ class World:
 
         return wait_for(f"the NodeClaim of {pool} is {condition}", claim)
 
+    def started(self, node: str, pool: Pool) -> None:
+        """Remove the startup taints of *pool*, as the program does for which it has them."""
+        startup = {taint.key for taint in pool.entry.startup_taints}
+        taints = self.cluster.get("Node", node)["spec"]["taints"]
+        kept = [taint for taint in taints if taint["key"] not in startup]
+        assert len(taints) - len(kept) == len(startup)
+        self.cluster.patch("Node", node, {"spec": {"taints": kept}})
+
     def says(self, pod: str, about: str) -> str:
         """An event of Karpenter on *pod* that has *about* in it; waits for it."""
 
@@ -89,6 +103,12 @@ class World:
 def conditions(document: Document) -> dict[str, dict[str, str]]:
     """The conditions of an object, by type."""
     return {each["type"]: each for each in document.get("status", {}).get("conditions", ())}
+
+
+def ready(documents: list[Document]) -> bool:
+    """Whether all are Ready."""
+    found = [conditions(each).get("Ready", {}) for each in documents]
+    return len(found) >= 30 and all(each.get("status") == "True" for each in found)
 
 
 @pytest.fixture(scope="module", name="world")
@@ -144,24 +164,60 @@ def pod(name: str, asked: str | None, pool: str | list[str], **spec: Any) -> Doc
 
 def test_with_the_feature_gate_off_nothing_is_launched_and_no_overlay_has_a_condition(world: World) -> None:
     """The first here, as the others share a Karpenter whose gate is on."""
-    world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
     with controller(world.cluster, world.cloud, world.fleet, world.home, gates="NodeOverlay=false"):
+        # Karpenter's first word on a pod is its last for five minutes.
+        wait_for("the pools are Ready", lambda: ready(world.cluster.list(POOL[0], api_version=POOL[1])))
+        world.cluster.create(pod("waits", "1g.5gb", "scale-light"))
         world.says("waits", quoted("no instance type has enough resources"))
+        explained = CliRunner().invoke(
+            main,
+            ["explain", "waits", "--fleet", str(world.home.parent / "fleet.yaml"), "-o", "json"],
+            env={"KUBECONFIG": str(world.cluster.plane.kubeconfig)},
+        )
 
+    assert json.loads(explained.stdout)[0]["cause"]["id"] == "gate-off", explained.output
     assert world.claims("scale-light") == []
     assert not any(conditions(each) for each in world.cluster.list(OVERLAY[0], api_version=OVERLAY[1]))
     assert quoted('"controller":"nodeoverlay.controller"') not in log(world.cluster)
     world.cluster.delete("Pod", "waits", "default")
 
 
+CLAIMS = """\
+apiVersion: resource.k8s.io/v1
+kind: DeviceClass
+metadata: {name: gpu.nvidia.com}
+spec: {selectors: [{cel: {expression: "device.driver == 'gpu.nvidia.com'"}}]}
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: gpu, namespace: default}
+spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.nvidia.com}}]}}
+"""
+
+
+def test_with_dra_switched_on_a_slice_gets_its_node_and_a_claim_of_a_gpu_no_node_that_is_cut(world: World) -> None:
+    """The nodes that Karpenter believes to have whole GPUs for DRA are those of our pools, too."""
+    applied = world.cluster.kubectl("apply", "-f", "-", stdin=CLAIMS)
+    assert applied.returncode == 0, applied.stderr
+    claims = pod("claims", None, [name for name, pool in world.pools.items() if pool.taints])
+    claims["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimName": "gpu"}]
+    claims["spec"]["containers"][0]["resources"] = {"claims": [{"name": "gpu"}]}
+    with controller(world.cluster, world.cloud, world.fleet, world.home, dra=True):
+        world.cluster.create(pod("beside-dra", "1g.5gb", "teams-small"))
+
+        node = boot(world.cluster, world.launched("teams-small"), world.pools["teams-small"])
+
+        world.claimed("teams-small", "Initialized")
+        assert world.cluster.scheduled("beside-dra", "default") == node["metadata"]["name"]
+        world.cluster.create(claims)  # now that all pools are Ready
+        world.says("claims", "did not tolerate taint")
+        assert len(world.cluster.list(CLAIM[0], api_version=CLAIM[1])) == 1
+    world.cluster.delete("Pod", "claims", "default")
+
+
 @pytest.mark.parametrize(("kind", "api"), [pytest.param(*each, id=each[0]) for each in (CLASS, POOL, OVERLAY)])
 def test_every_document_of_every_fleet_is_ready(kind: str, api: str, running: World) -> None:
-
-    def ready() -> bool:
-        found = [conditions(each).get("Ready", {}) for each in running.cluster.list(kind, api_version=api)]
-        return len(found) >= 30 and all(each.get("status") == "True" for each in found)
-
-    wait_for("all are Ready", ready)
+    wait_for("all are Ready", lambda: ready(running.cluster.list(kind, api_version=api)))
     wait_for(
         "the controller of overlays is logged", lambda: '"controller":"nodeoverlay.controller"' in log(running.cluster)
     )
@@ -196,6 +252,10 @@ class Launch:
         pytest.param(("shared@a10g", "more-brocket-turns"), id="Bottlerocket, time-sliced"),
         pytest.param(("2g.10gb", "more-company"), id="with all that a company demands"),
         pytest.param(("3g.20gb", "more-operator"), id="cut by the GPU Operator"),
+        pytest.param(("1g.10gb", "more-reserved"), id="of a Capacity Block that another account shares"),
+        pytest.param(("1g.5gb", "recipe-a100-1g-5gb"), id="as documented, MIG, reserved"),
+        pytest.param(("shared@a10g", "recipe-a10g-shared"), id="as documented, time-sliced"),
+        pytest.param(("1g.5gb", "recipe-operator"), id="as documented, cut by the GPU Operator"),
     ],
 )
 def _launch(request: pytest.FixtureRequest, running: World) -> Launch:
@@ -222,7 +282,8 @@ def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
     assert len(subnets) == len(zones) >= 1
     assert launch.instance["subnet"] in subnets
     bought = "spot" if "spot" in entry.capacity_types else "on-demand"
-    assert asked["TargetCapacitySpecification.DefaultTargetCapacityType"] == bought
+    block = launch.pool.name == "more-reserved"
+    assert asked["TargetCapacitySpecification.DefaultTargetCapacityType"] == ("capacity-block" if block else bought)
     for resource in ("instance", "fleet"):
         assert tags(asked, resource)["karpenter.sh/nodepool"] == launch.pool.name
         assert tags(asked, resource)["eks:eks-cluster-name"] == launch.world.fleet.cluster
@@ -230,12 +291,87 @@ def test_what_is_asked_of_ec2_is_what_the_pool_says(launch: Launch) -> None:
 
     image = launch.instance["image"]
     assert "nvidia" in image
-    assert image.startswith("bottlerocket" if entry.bottlerocket else "amazon-eks-node-al2023")
+    eks = "bottlerocket" if entry.bottlerocket else "amazon-eks-node-al2023"
+    assert image.startswith(GOLDEN if launch.pool.name in RESERVED_RECIPES else eks)
     assert {"arm64": "arm64", "amd64": "x86_64"}[launch.pool.architecture] in image
     disk = "LaunchTemplateData.BlockDeviceMapping.1"
     assert template[f"{disk}.DeviceName"] == ("/dev/xvdb" if "bottlerocket" in image else "/dev/xvda")
-    assert template[f"{disk}.Ebs.VolumeSize"] == entry.disk.removesuffix("Gi")
     assert template[f"{disk}.Ebs.Encrypted"] == "true"
+
+
+def test_a_pool_of_reserved_capacity_is_launched_into_its_reservation(launch: Launch) -> None:
+    reservations = [each for each in RESERVATIONS if each["CapacityReservationId"] == reservation_of(launch.pool)]
+    specified = "LaunchTemplateData.CapacityReservationSpecification"
+    if not reservations:
+        assert launch.template[f"{specified}.CapacityReservationPreference"] == "none"
+        return
+    (reservation,) = reservations
+    assert launch.template[f"{specified}.CapacityReservationPreference"] == "capacity-reservations-only"
+    target = launch.template[f"{specified}.CapacityReservationTarget.CapacityReservationId"]
+    assert target == reservation["CapacityReservationId"]
+    market = launch.template.get("LaunchTemplateData.InstanceMarketOptions.MarketType", "default")
+    assert market == reservation["ReservationType"]
+    assert launch.instance["zone"] == reservation["AvailabilityZone"]
+
+    labels = launch.world.claimed(launch.pool.name, "Launched")["metadata"]["labels"]
+    assert labels["karpenter.sh/capacity-type"] == "reserved"
+    assert labels["karpenter.k8s.aws/capacity-reservation-id"] == reservation["CapacityReservationId"]
+
+
+def reservation_of(pool: Pool) -> str | None:
+    """By its id, or the only one with those tags that the other account shares."""
+    (term,) = pool.entry.capacity_reservations or [None]
+    return term and (term.id or "cr-0b")
+
+
+RECIPE = {
+    "BlockDeviceMapping.1.DeviceName": "/dev/xvda",
+    "BlockDeviceMapping.1.Ebs.Encrypted": "true",
+    "BlockDeviceMapping.1.Ebs.Iops": "6000",
+    "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/nodes",
+    "BlockDeviceMapping.1.Ebs.VolumeSize": "300",
+    "BlockDeviceMapping.1.Ebs.VolumeType": "gp3",
+    "EnclaveOptions.Enabled": "false",
+    "MetadataOptions.HttpEndpoint": "enabled",
+    "MetadataOptions.HttpProtocolIpv6": "disabled",
+    "MetadataOptions.HttpPutResponseHopLimit": "1",
+    "MetadataOptions.HttpTokens": "required",
+    "MetadataOptions.InstanceMetadataTags": "disabled",
+    "Monitoring.Enabled": "false",
+    "NetworkInterface.1.DeviceIndex": "0",
+    "Placement.Tenancy": "default",
+}
+"""What the launch template of the documentation's recipe has, but for what has a name of its own in each run."""
+RESERVED_RECIPES = ("recipe-a100-1g-5gb", "recipe-operator")
+RUN = ("CapacityReservation", "IamInstanceProfile", "ImageId", "NetworkInterface.1.Sec", "TagSpecification", "UserData")
+
+
+def test_the_recipe_of_the_documentation_reaches_ec2_field_by_field(launch: Launch) -> None:
+    if not launch.pool.name.startswith("recipe"):
+        return
+    prefix = "LaunchTemplateData."
+    data = {key.removeprefix(prefix): text for key, text in launch.template.items() if key.startswith(prefix)}
+    assert {key: text for key, text in data.items() if not key.startswith(RUN)} == RECIPE
+    assert launch.instance["groups"] == [GROUP]
+    for call, resources in ((launch.asked_of_ec2, "instance volume fleet"), (launch.template, "network-interface")):
+        for resource in resources.split():
+            assert {"team": "ml", "cost-center": "42"}.items() <= tags(call, resource).items()
+
+    overrides = "LaunchTemplateConfigs.*.Overrides.*"
+    fields = [values(launch.asked_of_ec2, f"{overrides}.{name}") for name in ("InstanceType", "SubnetId")]
+    types, subnets = launch.pool.entry.instance_types, [SUBNET, PRIVATE]
+    reserved = launch.pool.name in RESERVED_RECIPES
+    assert {*zip(*fields, strict=True)} == {*product(types, subnets[1:] if reserved else subnets)}
+
+    documents = documents_of(launch.world.fleet, "node-pools")
+    (spec,) = [each["spec"] for each in documents if each["metadata"]["name"] == launch.pool.name]
+    assert spec["disruption"]["budgets"] == [
+        {"nodes": "1"},
+        {"nodes": "0", "schedule": "0 9 * * mon-fri", "duration": "8h"},
+    ]
+    claim = launch.world.claimed(launch.pool.name, "Launched")
+    assert claim["spec"]["terminationGracePeriod"] == "2h0m0s"
+    assert claim["metadata"]["labels"]["example.com/team"] == "ml"
 
 
 def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) -> None:
@@ -245,23 +381,30 @@ def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) ->
         ours = tomllib.loads(rendered)["settings"]["kubelet-device-plugins"]
         assert tomllib.loads(arrived)["settings"]["kubelet-device-plugins"] == ours
         return
-    kinds = [kind for kind, _ in parts(arrived)]
-    scripts = [content for kind, content in parts(arrived) if kind == SCRIPT]
-    assert kinds == [*(kind for kind, _ in (parts(rendered) if rendered else [])), NODE_CONFIG]
-    assert scripts == ([content for _, content in parts(rendered)] if rendered else [])
+    ours = parts(rendered) if launch.pool.entry.partition.mig and not launch.pool.entry.by_operator else []
+    added = [(SCRIPT, launch.pool.entry.node_class["userData"])] if "userData" in launch.pool.entry.node_class else []
+    *before, (kind, _) = parts(arrived)
+    assert before == (ours or added)
+    assert ours[: len(added)] == (added if ours else [])
+    assert kind == NODE_CONFIG
 
 
 def test_what_is_merged_over_the_node_class_reaches_ec2_and_the_kubelet(launch: Launch) -> None:
     merged = launch.pool.entry.node_class
-    options = {key: value for key, value in launch.template.items() if "MetadataOptions" in key}
-    assert options["LaunchTemplateData.MetadataOptions.HttpTokens"] == "required"
-    if not merged:
-        return
-    assert options["LaunchTemplateData.MetadataOptions.HttpPutResponseHopLimit"] == "1"
-    assert launch.template["LaunchTemplateData.BlockDeviceMapping.1.Ebs.Iops"] == "6000"
-    (config,) = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
-    kubelet = config["spec"]["kubelet"]["config"]
-    assert (kubelet["maxPods"], kubelet["systemReserved"]) == (58, {"memory": "1Gi"})
+    options = {"httpTokens": "required"} | merged.get("metadataOptions", {})
+    (ebs,) = [each["ebs"] for each in merged.get("blockDeviceMappings", ())] or [{"volumeSize": launch.pool.entry.disk}]
+    for place, wanted in {"MetadataOptions": options, "BlockDeviceMapping.1.Ebs": ebs}.items():
+        for name, value in wanted.items():
+            found = launch.template[f"LaunchTemplateData.{place}.{'KmsKeyId' if 'kms' in name else upper(name)}"]
+            assert found == str(value).removesuffix("Gi").replace("True", "true")
+    if "kubelet" in merged:
+        (config,) = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
+        assert merged["kubelet"].items() <= config["spec"]["kubelet"]["config"].items()
+
+
+def upper(name: str) -> str:
+    """The name of a field as EC2 has it."""
+    return name[0].upper() + name[1:]
 
 
 def test_nodeadm_accepts_the_user_data(launch: Launch) -> None:
@@ -283,13 +426,17 @@ def test_the_kubelet_registers_with_the_labels_and_taints_of_the_pool(launch: La
     assert labels.get("nvidia.com/mig.config") == (launch.pool.name if launch.pool.entry.by_operator else None)
     assert labels["gpu-slice/pool"] == labels["karpenter.sh/nodepool"] == launch.pool.name
     assert "nvidia.com/gpu.present" not in labels
-    ours = [{key: value for key, value in taint._asdict().items() if value} for taint in launch.pool.taints]
+    startup = [taint.model_dump() for taint in launch.pool.entry.startup_taints]
+    both = [*(taint._asdict() for taint in launch.pool.taints), *startup]
+    ours = [{key: value for key, value in taint.items() if value} for taint in both]
     unregistered = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
     assert sorted(taints, key=lambda each: each["key"]) == sorted([*ours, unregistered], key=lambda each: each["key"])
 
 
 def test_the_booted_node_is_initialized_and_the_pod_bound_to_it(launch: Launch) -> None:
     launch.world.claimed(launch.pool.name, "Registered")
+    if launch.pool.entry.startup_taints:
+        launch.world.started(launch.node["metadata"]["name"], launch.pool)
     launch.world.claimed(launch.pool.name, "Initialized")
 
     assert launch.world.cluster.scheduled(launch.pod, "default") == launch.node["metadata"]["name"]
@@ -307,43 +454,48 @@ def test_the_booted_node_is_initialized_and_the_pod_bound_to_it(launch: Launch) 
     assert {key: node["metadata"]["labels"].get(key) for key in known} == known
 
 
-def test_no_node_drifts_by_itself_or_with_a_release_that_renders_the_same_and_one_does_with_its_disk(
+def test_no_node_drifts_by_itself_or_with_a_release_that_renders_the_same_and_one_does_with_its_disk_or_layout(
     running: World,
 ) -> None:
-    there, changed = "scale-light", "scale-mps"
-    for pool in (there, changed):
+    there, changed, cut = "scale-light", "scale-mps", "corners-untainted"
+    for pool in (there, changed, cut):
         running.claimed(pool, "Initialized")
-    for kind, api in (CLASS, POOL):
-        for name in (there, changed):
-            label = {"metadata": {"labels": {"app.kubernetes.io/version": "9.9.9"}}}
-            running.cluster.patch(kind, name, label, api=api)
+    # A release of ours: another version, and other comments in the script and the unit.
+    newer = BootFiles(*(f"{text}# Another comment.\n" for text in (BOOT.script, BOOT.unit)))
+    assert newer != BOOT
+    for name in (there, changed):
+        label = {"metadata": {"labels": {"app.kubernetes.io/version": "9.9.9"}}}
+        running.cluster.patch(POOL[0], name, label, api=POOL[1])
+        spec = {"spec": {"userData": user_data(running.pools[name], newer)}}
+        running.cluster.patch(CLASS[0], name, label | spec, api=CLASS[1])
 
-    (document,) = [each for each in documents_of(running.fleet, "node-classes") if each["metadata"]["name"] == changed]
-    document["spec"]["blockDeviceMappings"][0]["ebs"]["volumeSize"] = "300Gi"
-    running.cluster.patch(CLASS[0], changed, {"spec": document["spec"]}, api=CLASS[1])
+    classes = {each["metadata"]["name"]: each["spec"] for each in documents_of(running.fleet, "node-classes")}
+    classes[changed]["blockDeviceMappings"][0]["ebs"]["volumeSize"] = "300Gi"
+    assert "1g.5gb" in classes[cut]["userData"]
+    classes[cut]["userData"] = classes[cut]["userData"].replace("1g.5gb,", "", 1)
+    for name in (changed, cut):
+        running.cluster.patch(CLASS[0], name, {"spec": classes[name]}, api=CLASS[1])
 
-    assert conditions(running.claimed(changed, "Drifted"))["Drifted"]["reason"] == "NodeClassDrift"
-    drifted = [
+    for name in (changed, cut):
+        assert conditions(running.claimed(name, "Drifted"))["Drifted"]["reason"] == "NodeClassDrift"
+    drifted = {
         each["metadata"]["labels"]["karpenter.sh/nodepool"]
         for each in running.cluster.list(CLAIM[0], api_version=CLAIM[1])
         if "Drifted" in conditions(each)
-    ]
-    assert drifted == [changed]
+    }
+    assert drifted == {changed, cut}
 
 
-def test_an_emptied_node_is_terminated(running: World) -> None:
+@pytest.fixture(scope="module", name="emptied")
+def _emptied(running: World) -> dict[str, Any]:
+    """The instance of a node that has no pod any more."""
     instance = running.launched("scale-layout")
     running.claimed("scale-layout", "Initialized")
-
     running.cluster.delete("Pod", "on-scale-layout", "default")
-
-    wait_for(
-        "the instance is terminated",
-        lambda: running.cloud.instances()[instance["id"]]["state"] in ("shutting-down", "terminated"),
-    )
-    wait_for("its NodeClaim is gone", lambda: running.claims("scale-layout") == [])
+    return instance
 
 
+@pytest.mark.usefixtures("emptied")  # it takes Karpenter half a minute, in which other tests can be done
 def test_56_slices_need_one_node_of_the_pool_that_holds_most_of_them(running: World) -> None:
     pools = ["default-a100-1g-5gb", "default-a100-mixed"]
     many = pod("many", "1g.5gb", pools, restartPolicy="Never")
@@ -421,6 +573,26 @@ def test_why_ec2_launches_nothing_is_an_event_of_the_pod(
         assert quoted(f"{code}: {text}") in said
         running.cluster.delete("Pod", name, "default")
         wait_for("no NodeClaim is left to describe", lambda: running.claims(pool) == [])
+
+
+def test_neither_a_condition_nor_an_event_says_that_a_reservation_is_not_found_or_full(running: World) -> None:
+    for kind, api in (CLASS, POOL, OVERLAY):
+        wait_for("all are Ready", lambda kind=kind, api=api: ready(running.cluster.list(kind, api_version=api)))
+    for pool in ("more-unreserved", "more-full"):
+        running.cluster.create(pod(pool, "1g.10gb", pool))
+    running.says("more-unreserved", "Failed to schedule pod")
+    deferred = quoted("due to limited reserved offering capacity")
+    wait_for(f"the log has '{deferred}'", lambda: f'{deferred}","' in log(running.cluster))
+
+    for pool, found in (("more-unreserved", []), ("more-full", ["cr-0c"])):
+        node_class = running.cluster.get(CLASS[0], pool, api_version=CLASS[1])
+        assert conditions(node_class)["Ready"]["status"] == "True"
+        status = node_class["status"].get(quoted("capacityReservations"), [])
+        assert [each["id"] for each in status] == found
+        assert running.claims(pool) == []
+        about = f"involvedObject.kind=Pod,involvedObject.name={pool}"
+        events = running.cluster.list("Event", "default", field_selector=about)
+        assert not any("reserv" in re.sub(r"more-\w+", "", each["message"]) for each in events)
 
 
 ELSEWHERE = [{"tags": {"karpenter.sh/discovery": "elsewhere"}}]
@@ -503,6 +675,14 @@ def test_pools_that_are_not_ready_do_not_keep_others_from_being_launched(running
     running.cluster.create(pod("beside", "2g.20gb", "default-a100-80gb"))
 
     assert running.launched("default-a100-80gb")["type"] == "p4de.24xlarge"
+
+
+def test_an_emptied_node_is_terminated(emptied: dict[str, Any], running: World) -> None:
+    wait_for(
+        "the instance is terminated",
+        lambda: running.cloud.instances()[emptied["id"]]["state"] in ("shutting-down", "terminated"),
+    )
+    wait_for("its NodeClaim is gone", lambda: running.claims("scale-layout") == [])
 
 
 def overlay_of(world: World, pool: str) -> Document:

@@ -223,6 +223,7 @@ RENDERED: list[tuple[str, Any, Document, Callable[[Objects], Any], Any]] = [
     ("imagePullSecrets", [{"name": "a"}], {}, lambda it: both(it, lambda pod: pod["imagePullSecrets"]),
      [{"name": "a"}]),
     ("fleet", FLEET, {}, lambda it: documents.read(it["ConfigMap", "fleet"]["data"]["fleet.yaml"])[0].value, FLEET),
+    ("fleetReader", False, {}, lambda it: [name for _, name in it if name == "fleet-reader"], []),
     ("replicas", 5, {}, lambda it: it["Deployment", "webhook"]["spec"]["replicas"], 5),
     ("replicas", 20, {}, lambda it: it["ResourceQuota", "critical-pods"]["spec"]["hard"], {"pods": "80"}),
     ("resources", CPU, {}, lambda it: main(it)["resources"]["requests"], {"cpu": "1", "memory": "64Mi"}),

@@ -398,5 +398,5 @@ def test_what_is_rendered_conforms_to_the_schemas_of_the_api_server(helm, schema
     done = conformed(schemas, text)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Valid: 25, Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
+    assert "Valid: 27, Invalid: 0, Errors: 0, Skipped: 0" in done.stdout
     assert conformed(schemas, text.replace("minReadySeconds: 5", "minReadySecond: 5")).returncode == 1

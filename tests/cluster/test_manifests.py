@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kubernetes.dynamic.exceptions import DynamicApiError
@@ -15,15 +16,24 @@ from tests.cluster.cluster import Cluster, said
 from tests.cluster.conftest import Ours
 from tests.cluster.install import MANIFESTS, PROBE
 from tests.waiting import wait_for
+from webhook.cli import files, render
 
 NODES = {"device-plugin": 4, "karpenter": 3 * 6}
-"""Folders that are applied only where somebody asks for them, with the number of their documents."""
+"""Folders that the built-in fleet is rendered to, with the number of their documents."""
 
 ROBOT = "--as=system:serviceaccount:gpu-slice:webhook"
 
 
+@pytest.fixture(scope="module", name="companions")
+def _companions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the built-in fleet is rendered to."""
+    folder = tmp_path_factory.mktemp("companions")
+    render.save(files.fleet_at(None), (), folder)
+    return folder
+
+
 @pytest.fixture(scope="module", autouse=True, name="applied")
-def _applied(cluster: Cluster, ours: Ours) -> Iterator[str]:
+def _applied(cluster: Cluster, ours: Ours, companions: Path) -> Iterator[str]:
     """What ``kubectl apply -k manifests`` says on a cluster that has nothing of ours."""
     pod = {**PROBE, "metadata": {**PROBE["metadata"], "name": "running"}}
     cluster.create(pod)
@@ -33,7 +43,7 @@ def _applied(cluster: Cluster, ours: Ours) -> Iterator[str]:
     applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS))
     yield applied.stdout + applied.stderr
     for name in NODES:
-        cluster.kubectl("delete", "--ignore-not-found", "-k", str(MANIFESTS / name))
+        cluster.kubectl("delete", "--ignore-not-found", "-k", str(companions / name))
     cluster.delete("Pod", "running", "default")
     uninstall(cluster)
     ours.installation.guard()
@@ -48,7 +58,7 @@ def uninstall(cluster: Cluster) -> None:
 
 def test_they_are_accepted_without_a_remark(applied: str) -> None:
     lines = applied.splitlines()
-    assert len(lines) == 15 + 11
+    assert len(lines) == 17 + 11
     assert all(line.endswith(" created") for line in lines), applied  # and no "Warning: would violate PodSecurity"
 
 
@@ -59,9 +69,9 @@ def test_no_nodes_are_made_unasked(cluster) -> None:
 
 @pytest.mark.parametrize(("name", "documents"), NODES.items())
 def test_the_nodes_of_the_built_in_fleet_are_accepted_when_they_are_asked_for(
-    cluster, name: str, documents: int
+    cluster, companions: Path, name: str, documents: int
 ) -> None:
-    applied = cluster.kubectl("apply", "--validate=strict", "-k", str(MANIFESTS / name))
+    applied = cluster.kubectl("apply", "--validate=strict", "-k", str(companions / name))
     lines = (applied.stdout + applied.stderr).splitlines()
     assert len(lines) == documents
     assert all(line.endswith(" created") for line in lines), lines

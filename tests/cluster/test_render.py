@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from tests.cluster import programs
 from tests.cluster.cluster import Cluster
+from tests.rendering import documents_of
 from tests.stories import FLEETS
 from webhook.cli import files, render
 from webhook.render import SUBJECTS
@@ -37,7 +39,7 @@ pools:
   partition: {mig: {1g.10gb: 7}}
   instanceTypes: [p5.48xlarge]
   capacityTypes: [reserved, on-demand]
-  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}}]
+  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}, ownerID: "123456789012"}]
   expireAfter: Never
   consolidation: WhenEmptyOrUnderutilized
   limit: {nodes: 2}
@@ -92,3 +94,28 @@ def test_the_schemas_refuse_what_is_wrong(cluster) -> None:
         )
         assert refused.returncode == 1
         assert message in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "term", "message"),
+    [
+        ("capacityReservationSelectorTerms", {"ownerID": "123456789012"}, "expected at least one"),
+        ("capacityReservationSelectorTerms", {"id": "cr-1", "ownerID": "123456789012"}, "mutually exclusive"),
+        ("capacityReservationSelectorTerms", {"id": "cr-1", "tags": {"a": "b"}}, "mutually exclusive"),
+        ("capacityReservationSelectorTerms", {"tags": {"a": "b"}, "ownerID": "1"}, "should match"),
+        ("capacityReservationSelectorTerms", {"instanceMatchCriteria": "Open"}, "supported values"),
+        ("capacityReservationSelectorTerms", {"tags": {"a": ""}}, "empty tag keys or values"),
+        ("amiSelectorTerms", {"owner": "self"}, "expected at least one"),
+        ("amiSelectorTerms", {"id": "ami-1", "owner": "self"}, "mutually exclusive"),
+        ("subnetSelectorTerms", {"tags": {"": "b"}}, "empty tag keys or values"),
+        ("subnetSelectorTerms", {"tags": {f"t{number}": "b" for number in range(21)}}, "must have at most 20"),
+        ("securityGroupSelectorTerms", {"id": "sg-1", "name": "a"}, "mutually exclusive"),
+    ],
+)
+def test_karpenter_refuses_the_selector_terms_that_a_fleet_may_not_have(field, term, message, cluster) -> None:
+    """Rows of ``tests/unit/test_fleet.py``."""
+    document = {**documents_of(files.fleet_at(None), "node-classes")[0], "metadata": {"name": "refused"}}
+    document["spec"] = {**document["spec"], "amiFamily": "AL2023", field: [term]}
+    refused = cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))
+    assert refused.returncode == 1
+    assert message in refused.stderr

@@ -53,7 +53,7 @@ def test_a_page_keeps_all_but_what_stands_between_the_markers() -> None:
 
 def test_the_page_of_the_benchmark_has_a_place_for_all_tables() -> None:
     page = (Path(report.__file__).parent / "README.md").read_text()
-    for name in ("throughput", "cluster", "decision"):
+    for name in ("throughput", "cluster", "decision", "fit", "usage"):
         assert "new figures" in report.replace(page, name, "new figures")
 
 

@@ -448,6 +448,68 @@ def test_fleet_check_warns_of_what_karpenter_will_do_unasked(left_out: str, warn
     assert result.stderr.count("warning") == 1
 
 
+@pytest.mark.parametrize(
+    ("image", "warning"),
+    [
+        pytest.param(
+            "al2023@v20200101",
+            "'al2023@v20200101' of pools mixed, all is older than 'al2023@v20260724': no Kubernetes that came after "
+            "it has this image, and nothing is launched. Write a newer date before you upgrade the control plane.",
+            id="old",
+        ),
+        pytest.param(
+            "al2023@latest",
+            "'al2023@latest' of pools mixed, all replaces the nodes, and evicts their pods, with each image that AWS "
+            "publishes. Write 'al2023@v20260724'.",
+            id="any",
+        ),
+        *(
+            pytest.param(
+                f"al2023@{version}",
+                f"'al2023@{version}' of pools mixed, all is no image's: their versions are dates, with a v. "
+                "Write 'al2023@v20260724'.",
+                id=version,
+            )
+            for version in ("20260724", "v20261340", "v2026", "v2026-07-24")
+        ),
+        pytest.param("al2023@v20260724", None, id="that of this release"),
+        pytest.param("al2023@v20270101", None, id="newer"),
+        pytest.param("bottlerocket@1.57.0", None, id="Bottlerocket, whose versions are no dates"),
+        pytest.param("[{id: ami-0123456789abcdef0}]", None, id="of one's own"),
+    ],
+)
+def test_fleet_check_warns_of_images_that_karpenter_may_not_find(
+    image: str, warning: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    pools = EQUAL.replace("1g.5gb: 7", "3g.20gb: 2")
+    if "bottlerocket" in image:  # which cuts each GPU into one profile
+        pools = pools.replace("2g.10gb: 1, 1g.5gb: 5", "1g.5gb: 7").replace("]}\n", "], strategy: single}\n")
+    path.write_text(pools.replace("{terminationGracePeriod: 2h}", f"{{terminationGracePeriod: 2h, ami: {image}}}"))
+    result = run("fleet", "check", str(path))
+    assert (result.exit_code, result.stdout) == (0, "")
+    warnings = [line for line in result.stderr.splitlines() if line.startswith("warning")]
+    assert warnings == ([f"warning: ami: {warning}"] if warning else [])
+
+
+@pytest.mark.parametrize(
+    ("partition", "daemons"),
+    [
+        pytest.param("{mig: {1g.5gb: 7}}", "gpu-slice-device-plugin-mixed", id="MIG"),
+        pytest.param("{mps: {replicas: 3}}", "gpu-slice-device-plugin-mps-3-daemon", id="MPS"),
+        pytest.param("{timeSlicing: {replicas: 3}}", None, id="time-slicing"),
+        pytest.param("{timeSlicing: {replicas: 3}}, nodes: existing", None, id="by others"),
+    ],
+)
+def test_fleet_check_names_what_is_privileged_and_where(partition: str, daemons: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    pool = f"{{name: a, gpu: a100-40gb, instanceTypes: [p4d.24xlarge], partition: {partition}}}"
+    path.write_text(f"apiVersion: gpu-slice/v1\npools: [{pool}]\n")
+    told = [line for line in run("fleet", "check", str(path)).stderr.splitlines() if line.startswith("note")]
+    expected = f"note: privileged in kube-system once it is rendered: {daemons}. SECURITY.md says why"
+    assert told == ([expected] if daemons else [])
+
+
 def test_the_schema_is_one_for_editors() -> None:
     found = json.loads(run("fleet", "schema").stdout)
     assert found["$schema"].startswith("https://json-schema.org/")

@@ -172,7 +172,11 @@ class TestValid:
             pytest.param({"nodes": "existing"}, id="nodes that stand there"),
             pytest.param({"capacityTypes": "[spot, on-demand]"}, id="spot, then on-demand"),
             pytest.param(
-                {"capacityTypes": "[reserved]", "capacityReservations": "[{id: cr-0a1}, {tags: {team: a}}]"},
+                {
+                    "capacityTypes": "[reserved]",
+                    "capacityReservations": "[{id: cr-0a1}, {tags: {team: '*'}, ownerID: '123456789012'}, "
+                    "{instanceMatchCriteria: targeted}]",
+                },
                 id="reserved, by id and by tags",
             ),
             pytest.param({"emptyFor": "1h30m", "expireAfter": "Never"}, id="durations"),
@@ -288,7 +292,7 @@ REFUSED = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, catalogue",
+        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, prices, catalogue",
         id="a field like no other",
     ),
     pytest.param(
@@ -887,17 +891,42 @@ REFUSED = [
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1, tags: {a: b}}]")),
         "pools[0].capacityReservations[0]",
-        "it needs either id or tags",
-        "Give exactly one",
+        "id and tags are given",
+        "Give one of them",
         id="a reservation by id and tags",
     ),
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: cr-1}, {}]")),
         "pools[0].capacityReservations[1]",
-        "it needs either id or tags",
-        "Give exactly one",
+        "nothing is given",
+        "Give id or tags or instanceMatchCriteria",
         id="a reservation by nothing",
     ),
+    *[
+        pytest.param(
+            text(pool_text(capacityTypes="[reserved]", capacityReservations=f"[{term}]")),
+            f"pools[0].capacityReservations[0]{where}",
+            problem,
+            hint,
+            id=f"a reservation by {term}",
+        )
+        for term, where, problem, hint in [
+            ("{ownerID: '123456789012'}", "", "only ownerID is given", "Give id or tags or instanceMatchCriteria"),
+            ("{id: cr-1, ownerID: '123456789012'}", "", "id and ownerID are given", "Give one of them"),
+            (
+                "{id: cr-1, instanceMatchCriteria: open}",
+                "",
+                "id and instanceMatchCriteria are given",
+                "Give one of them",
+            ),
+            ("{tags: {a: b}, ownerID: 123456789012}", ".ownerID", "123456789012 is a number", "put it in quotes"),
+            ("{tags: {a: b}, ownerID: '1'}", ".ownerID", "'1' is not well formed", "the twelve digits"),
+            ("{tags: {a: b}, owner: '1'}", ".owner", "is not a known field", "Write 'ownerID'"),
+            ("{instanceMatchCriteria: Open}", ".instanceMatchCriteria", "'Open' is not known", "'open' or 'targeted'"),
+            ("{tags: {a: ''}}", ".tags.a", "is empty", "Write it, or remove it"),
+            ("{tags: {'': a}}", ".tags[]", "is empty", "Write it, or remove it"),
+        ]
+    ],
     pytest.param(
         text(pool_text(capacityTypes="[reserved]", capacityReservations="[{id: i-1}]")),
         "pools[0].capacityReservations[0].id",
@@ -1077,9 +1106,20 @@ REFUSED = [
             ("subnets", "[{id: 'arn:aws:ec2:x'}]", "subnets[0].id", "is not well formed", "'subnet-0123456789abcdef0'"),
             ("subnets", "[{id: subnet-1, tags: {a: b}}]", "subnets[0]", "id and tags are given", "Give one of them"),
             ("securityGroups", "[{name: a, tags: {a: b}}]", "securityGroups[0]", "name and tags are given", "Give one"),
-            ("ami", "[{}]", "ami[0]", "nothing is given", "Give one of them"),
+            ("ami", "[{}]", "ami[0]", "nothing is given", "Give id or ssmParameter or name or tags"),
             ("ami", "[{alias: al2023@latest}]", "ami[0].alias", "is not a known field", "The known fields are"),
             ("ami", "[{id: ami-1, name: a}]", "ami[0]", "id and name are given", "Give one of them"),
+            ("ami", "[{owner: self}]", "ami[0]", "only owner is given", "Give id or ssmParameter or name or tags"),
+            ("ami", "[{name: ''}]", "ami[0].name", "is empty", "Write it, or remove it"),
+            ("subnets", "[{tags: {tier: ''}}]", "subnets[0].tags.tier", "is empty", "Write it, or remove it"),
+            ("subnets", f"[{', '.join(['{id: subnet-1}'] * 31)}]", "subnets", "has 31 entries", "Write at most 30"),
+            (
+                "securityGroups",
+                f"[{{tags: {{{', '.join(f't{number}: a' for number in range(21))}}}}}]",
+                "securityGroups[0].tags",
+                "has 21 entries",
+                "Write at most 20",
+            ),
             (
                 "nodeClass",
                 "{blockDeviceMappings: [{deviceName: /dev/sda1}]}",
@@ -1188,6 +1228,27 @@ REFUSED = [
         "is older than v0.20",
         "Write a newer one",
         id="an old device plugin",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlrge: 21.96}\n",
+        "prices[p4d.24xlrge]",
+        "'p4d.24xlrge' is not in the catalogue",
+        "Write 'p4d.24xlarge'",
+        id="the price of no instance type",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlarge: 0}\n",
+        "prices[p4d.24xlarge]",
+        "0 is out of range",
+        "Write more than 0",
+        id="a price of nothing",
+    ),
+    pytest.param(
+        text() + "prices: {p4d.24xlarge: $21.96}\n",
+        "prices[p4d.24xlarge]",
+        "is a string",
+        "Write a number, without quotes",
+        id="a price with a sign",
     ),
     pytest.param(
         text() + "devicePlugin: {image: 'k8s device plugin'}\n",

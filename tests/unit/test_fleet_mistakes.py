@@ -15,7 +15,7 @@ from tests.unit.test_fleet import A10G, H100, load, pool_text, problems, text
 from webhook.cli import files
 from webhook.cli.main import main
 
-DOCS = Path(__file__).parents[2] / "docs" / "eks.md"
+DOCS = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 NODE_CLASS = (
     "amiFamily", "amiSelectorTerms", "associatePublicIPAddress", "blockDeviceMappings",
@@ -350,12 +350,13 @@ class TestAllAtOnce:
     def test_a_fault_in_the_file_or_a_namespace_hides_nothing(self) -> None:
         extra = (
             "cluster: 5\ndevicePlugin: {image: 'a/k8s-device-plugin:v0.19.0'}\n"
+            "prices: {p4d.24xlarge: '5', p9.large: 7}\n"
             "namespaces: {a: {pools: 5}, b: {pools: [x]}, c: {slices: [banana]}}\n"
         )
         told = {problem.path for problem in problems(text(pool_text(gpu="a100"), extra=extra))}
         assert told == {
             "cluster", "devicePlugin.image", "namespaces.a.pools", "namespaces.b.pools[0]", "namespaces.c.slices[0]",
-            "pools[0].gpu",
+            "pools[0].gpu", "prices[p4d.24xlarge]",
         }  # fmt: skip
 
     @pytest.mark.parametrize(

@@ -95,7 +95,12 @@ def test_no_lock_says_where_packages_were_loaded_from() -> None:
     locks = [path for path in tracked() if LOCKED.search(path.name)]
     source = re.compile(r"[a-z+]+://|--(extra-)?index-url|--find-links|--trusted-host")
 
-    assert {path.name for path in locks} >= {"requirements.lock", "requirements-dev.lock", "go.sum"}
+    assert {path.name for path in locks} >= {
+        "requirements.lock",
+        "requirements-dev.lock",
+        "go.sum",
+        "package-lock.json",
+    }
     assert [path for path in locks if source.search(path.read_text().replace(CRATES, ""))] == []
 
 
@@ -136,10 +141,17 @@ def test_the_manifests_and_the_code_agree_on_names_ports_and_paths() -> None:
     assert f"containerPort: {Settings.ops_port}" in deployment
 
 
+BUILT = re.compile(r"\.bundle\.js$|\.min\.js$|(^|/)node_modules/|\.map$")
+
+
+def test_nothing_that_is_built_is_kept() -> None:
+    assert [path for path in tracked() if BUILT.search(path.as_posix())] == []
+
+
 def test_most_files_are_small() -> None:
     long = {
         str(path.relative_to(ROOT)): len(path.read_text().splitlines())
         for path in tracked()
-        if path.suffix == ".py" and path.parts[len(ROOT.parts)] in ("webhook", "certs")
+        if path.suffix in (".py", ".js") and path.parts[len(ROOT.parts)] in ("webhook", "certs")
     }
     assert {name for name, lines in long.items() if lines > 350} <= set()

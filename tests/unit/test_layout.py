@@ -15,7 +15,7 @@ from tests.oracle import LAYOUTS, slices_fit
 from webhook.cli import files
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.entries import CatalogueFile, Engines
-from webhook.slices.layout import engines_missing, fits
+from webhook.slices.layout import engines_missing, fits, largest
 from webhook.slices.profile import MigProfile
 
 SEVEN = {"1g": "1g.5gb", "d": "1g.10gb", "2g": "2g.10gb", "3g": "3g.20gb", "4g": "4g.20gb", "7g": "7g.40gb"}
@@ -172,6 +172,15 @@ def test_placements_and_compute_slices_alone_give_that_number_too(gpu: Gpu) -> N
                 and places[-1] + each.size <= gpu.memory_slices
             ]
             assert max(map(len, apart)) == each.most
+
+
+@pytest.mark.parametrize("name", ["a30", "a100-40gb", "h200"])
+def test_the_largest_layouts_are_those_to_which_nothing_can_be_added(catalogue: Catalogue, name: str) -> None:
+    gpu = catalogue.gpus[name]
+    plain = [profile for profile in gpu.profiles if not profile.profile.attribute]
+
+    assert same(named(largest(gpu, plain)), set(named(maximal(gpu))))
+    assert [len(layout) for layout in largest(gpu, plain[:1])] == [1], "of one profile, as many as fit"
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,17 @@ pools:
 
 def test_what_is_offered_is_one_row_for_each_slice_of_each_pool() -> None:
     assert list(offered(files.load_fleet(FLEET))) == [
-        Offered("3g.20gb", "nvidia.com/mig-3g.20gb", "mixed", "a100-40gb", 19968, 1, {"p4d.24xlarge": 8}),
-        Offered("1g.5gb+me", "nvidia.com/mig-1g.5gb.me", "mixed", "a100-40gb", 4864, 1, {"p4d.24xlarge": 8}),
-        Offered("1g.10gb", "nvidia.com/gpu", "single", "h100-80gb", 9984, 7, {"p5.4xlarge": 7, "p5.48xlarge": 56}),
-        Offered("7g.79gb", "nvidia.com/mig-7g.79gb", "other-driver", "a100-80gb", 80384, 1, {"p4de.24xlarge": 8}),
-        Offered("shared", "nvidia.com/gpu.shared", "shared", "a10g", None, 4, {"g5.xlarge": 4, "g5.12xlarge": 16}),
+        Offered("3g.20gb", "nvidia.com/mig-3g.20gb", "mixed", "a100-40gb", "a100", 19968, 1, {"p4d.24xlarge": 8}),
+        Offered("1g.5gb+me", "nvidia.com/mig-1g.5gb.me", "mixed", "a100-40gb", "a100", 4864, 1, {"p4d.24xlarge": 8}),
+        Offered(
+            "1g.10gb", "nvidia.com/gpu", "single", "h100-80gb", "h100", 9984, 7, {"p5.4xlarge": 7, "p5.48xlarge": 56}
+        ),
+        Offered(
+            "7g.79gb", "nvidia.com/mig-7g.79gb", "other-driver", "a100-80gb", "a100", 80384, 1, {"p4de.24xlarge": 8}
+        ),
+        Offered(
+            "shared", "nvidia.com/gpu.shared", "shared", "a10g", "a10g", None, 4, {"g5.xlarge": 4, "g5.12xlarge": 16}
+        ),
     ]
 
 

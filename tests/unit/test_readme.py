@@ -39,7 +39,9 @@ def test_a_command_prints_what_the_page_says(command: str, output: str) -> None:
     assert result.stdout.replace("python -m webhook", "gpu-slice") == output
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "bench/README.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "bench/README.md", "CHANGELOG.md", "docs/eks.md", "docs/recipes.md"]
+)
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     named = set(re.findall(r"\]\(([^)#:]+)\)", text)) | set(
@@ -49,16 +51,32 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
         assert (ROOT / page).parent.joinpath(path).exists() or (ROOT / path).exists(), path
 
 
-def test_every_fleet_in_the_readme_is_good(tmp_path: Path) -> None:
-    blocks = re.findall(r"```yaml\n(apiVersion: gpu-slice/v1.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        path = tmp_path / "fleet.yaml"
-        path.write_text(block)
+POOL = "pools: [{name: a, gpu: a10g, partition: {timeSlicing: {replicas: 4}}, instanceTypes: [g5.xlarge]}]\n"
+HEAD = "apiVersion: gpu-slice/v1\n"
+FLEETS = [
+    pytest.param(block, id=f"{page}: {block.splitlines()[min(1, block.count(chr(10)) - 1)].strip()}")
+    for page in ("README.md", "docs/recipes.md")
+    for block in re.findall(
+        r"```yaml\n((?:apiVersion: gpu-slice/v1|defaults|pools|devicePlugin).*?)```",
+        (ROOT / page).read_text(),
+        re.DOTALL,
+    )
+]
+
+
+@pytest.mark.parametrize("block", FLEETS)
+def test_every_fleet_and_every_part_of_one_is_good(block: str, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(("" if block.startswith(HEAD) else HEAD) + block + ("" if "pools:" in block else POOL))
+    for command in (["fleet", "check", str(path)], ["render", "--fleet", str(path), "--cluster", "a"]):
         result = subprocess.run(
-            [sys.executable, "-m", "webhook", "fleet", "check", str(path)], capture_output=True, text=True, check=False
+            [sys.executable, "-m", "webhook", *command], capture_output=True, text=True, check=False
         )
-        assert result.returncode == 0, result.stdout
+        assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_readme_and_the_recipes_have_fleets() -> None:
+    assert len(FLEETS) >= 11
 
 
 def test_every_command_and_option_has_a_help_text() -> None:

@@ -1,9 +1,10 @@
-"""What a fleet renders to: that it is in ``manifests/``, that it holds together, and what the command does."""
+"""What a fleet renders to: that ``docs/rendered/`` shows it, that it holds together, and what the command does."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -22,7 +23,10 @@ EXISTING = (
     "apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a10g, partition: {timeSlicing: {replicas: 2}}, "
     "instanceTypes: [g5.xlarge], nodes: existing}\n"
 )
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+RENDERED = Path(__file__).parents[2] / "docs" / "rendered"
+EXAMPLE = (
+    "# An example: what `gpu-slice render` prints for the built-in fleet, but that all names begin with example-.\n"
+)
 
 
 @pytest.fixture(name="any_fleet", params=FLEETS.values(), ids=FLEETS)
@@ -35,8 +39,29 @@ def run(*arguments: str) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_the_manifests_are_what_the_built_in_fleet_renders_to() -> None:
-    assert list(render.differences(files.fleet_at(None), (), MANIFESTS)) == []
+def test_the_documents_show_what_the_built_in_fleet_renders_to(request: pytest.FixtureRequest) -> None:
+    fleet = files.load_fleet(files.default_fleet_text().replace(b"  - name: ", b"  - name: example-"))
+    rendered = {
+        f"{subject.name}.yaml": EXAMPLE + text.replace("gpu-slice-device-plugin", "example-device-plugin")
+        for subject, text in render.render(fleet, render.boot_files())
+        if text
+    }
+    if request.config.getoption("--update-stories"):
+        for name, text in rendered.items():
+            (RENDERED / name).write_text(text)
+    assert {path.name: path.read_text() for path in RENDERED.iterdir()} == rendered
+
+
+def test_what_the_documents_show_overwrites_nothing_that_a_fleet_renders_to(any_fleet: Fleet) -> None:
+    shown = {name_of(each.value) for path in RENDERED.iterdir() for each in documents.read(path.read_bytes())}
+    rendered = {name_of(each.value) for each in documents.read(render.text(any_fleet, ()))}
+    assert {kind for kind, _ in shown} >= {"DaemonSet", "ConfigMap", "NodePool", "EC2NodeClass", "NodeOverlay"}
+    assert all(name.startswith("example-") for _, name in shown)
+    assert shown & rendered == set()
+
+
+def name_of(document: dict[str, Any]) -> tuple[str, str]:
+    return document["kind"], document["metadata"]["name"]
 
 
 def test_a_fleet_is_rendered_to_files_and_held_against_them(tmp_path: Path) -> None:
@@ -305,7 +330,7 @@ pools:
   partition: {mig: {1g.10gb: 7}}
   instanceTypes: [p5.48xlarge]
   capacityTypes: [reserved, on-demand]
-  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}}]
+  capacityReservations: [{id: cr-0123456789abcdef0}, {tags: {team: research}, ownerID: "123456789012"}]
   disk: 1Ti
 """
     ((found,), (pool,)) = (
@@ -313,7 +338,10 @@ pools:
     )
     spec = found["spec"]
     assert spec["role"] == "KarpenterNodeRole-west"
-    assert spec["capacityReservationSelectorTerms"] == [{"id": "cr-0123456789abcdef0"}, {"tags": {"team": "research"}}]
+    assert spec["capacityReservationSelectorTerms"] == [
+        {"id": "cr-0123456789abcdef0"},
+        {"tags": {"team": "research"}, "ownerID": "123456789012"},
+    ]
     assert spec["blockDeviceMappings"][0]["ebs"]["volumeSize"] == "1Ti"
     bought = pool["spec"]["template"]["spec"]["requirements"][-1]
     assert bought == {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["reserved", "on-demand"]}

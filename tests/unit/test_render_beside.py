@@ -274,13 +274,15 @@ class TestOnTheNodes:
     def test_the_chart_is_configured_as_our_device_plugin_is(self, any_fleet: Fleet) -> None:
         values = {each["fullnameOverride"]: each for each in manifests(helm_values.helm_values(any_fleet))}
         for name, pools in device_plugin.configurations(any_fleet).items():
-            wanted = device_plugin.configuration(pools[0])
-            if pools[0].entry.partition.mig:
-                assert {"migStrategy": values[name]["migStrategy"]} == wanted["flags"]
-                assert "config" not in values[name]
-            else:
-                config = values[name]["config"]
-                assert yaml.safe_load(config["map"][config["default"]]) == wanted
+            config = values[name]["config"]
+            given = yaml.safe_load(config["map"][config["default"]])
+            environment = device_plugin.environment(pools[0])
+            assert given["flags"].pop("plugin") == {
+                "sharedDevicesAllocationPolicy": environment["SHARED_DEVICES_ALLOCATION_POLICY"]
+            }
+            assert given == device_plugin.configuration(pools[0])
+            # As an environment variable: it tells the chart that its pods need MIG's monitor device.
+            assert values[name].get("migStrategy") == environment.get("MIG_STRATEGY")
 
     def test_the_charts_mps_daemon_finds_the_label_that_it_waits_for(self) -> None:
         values = {each["fullnameOverride"]: each for each in manifests(helm_values.helm_values(fleet_of("corners")))}

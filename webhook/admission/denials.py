@@ -27,10 +27,12 @@ _SELECTED_BY_OTHERS = "; if you did not write it, the namespace (PodNodeSelector
 
 def explain(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
     """The reason, as a `Denial` that says what to write instead."""
-    return _Explanation(demand, fleet, namespace, budget).denial()
+    return Explanation(demand, fleet, namespace, budget).denial()
 
 
-class _Explanation:
+class Explanation:
+    """What can be said about why pools do not serve *demand*."""
+
     def __init__(self, demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:
         self.demand = demand
         self.fleet = fleet
@@ -120,7 +122,7 @@ class _Explanation:
             if not instead.startswith("Write "):
                 instead = f"It may use nothing as large, only {listed(permitted)}"
         return Denial(
-            f"namespace {quote(self.namespace or 'default')} may not use {quote(_choices(wanted))}",
+            f"namespace {quote(self.namespace or 'default')} may not use {quote(asked_of(wanted))}",
             field=FIELD,
             hint=instead,
             reason="namespace",
@@ -130,7 +132,7 @@ class _Explanation:
     def other_architecture(self, wanted: Wanted, pool: Pool) -> Denial:
         named = listed([quote(name) for name in sorted(self.demand.rules.architectures)[:MOST_LISTED]])
         return Denial(
-            f"pool {pool.name}, which has {quote(_choices(wanted))}, is {pool.architecture}, "
+            f"pool {pool.name}, which has {quote(asked_of(wanted))}, is {pool.architecture}, "
             f"and the pod names {named or 'no architecture'}",
             field=FIELD,
             hint=f"If the image runs on {pool.architecture}, {'write' if named else 'add'} nodeSelector "
@@ -228,7 +230,7 @@ class _Explanation:
         )
 
     def asked(self) -> str:
-        return listed([quote(_choices(wanted)) for wanted in self.demand.wanted])
+        return listed([quote(asked_of(wanted)) for wanted in self.demand.wanted])
 
 
 def _matching(expression: Expression, shapes: Iterable[NodeShape]) -> list[NodeShape]:
@@ -249,5 +251,6 @@ def _pools(names: list[str]) -> str:
     return f"pool {names[0]}" if len(names) == 1 else f"pools {listed(names)}"
 
 
-def _choices(wanted: Wanted) -> str:
+def asked_of(wanted: Wanted) -> str:
+    """The choices of one container, as it wrote them."""
     return "|".join(map(str, wanted.request.choices))

@@ -53,6 +53,15 @@ class Plan(Struct, frozen=True, gc=False):
     why: str = ""
     """Why nothing changes; empty if something does."""
 
+    @property
+    def given(self) -> str:
+        """As in ``main gets 1 nvidia.com/mig-1g.5gb (pool a100-1g-5gb)``; empty where nothing is."""
+        if self.resolution is None:
+            return ""
+        parts = [f"{part.container.name} gets {part.count} {part.resource}" for part in self.resolution.assignments]
+        pools = [pool.name for pool in self.resolution.pools]
+        return f"{', '.join(parts)} ({'pool' if len(pools) == 1 else 'pools'} {', '.join(pools)})"
+
 
 UNANNOTATED = Plan(why=f"it has no annotation '{ANNOTATION}'")
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from difflib import unified_diff
 from typing import Any
 
 import jsonpatch
 import msgspec
 
+from webhook import documents
 from webhook.admission.containers import refused_names
 from webhook.admission.contents import Stray, mapping
 from webhook.admission.kinds import find
@@ -29,6 +31,9 @@ from webhook.slices import request
 from webhook.slices.request import ANNOTATION, FIELD
 
 DEFAULT_NAMESPACE = "default"
+
+CONTEXT = 2
+"""Lines of a diff around a change."""
 
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
@@ -76,6 +81,12 @@ def shown(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: shown(item) for key, item in value.items() if item is not None}
+
+
+def difference(before: Document, after: Document, title: str) -> Iterator[str]:
+    """A pod before and after, as the lines of a unified diff of its YAML."""
+    old, new = (documents.write(pod).splitlines() for pod in (before, after))
+    return unified_diff(old, new, title, f"{title}, as admitted", n=CONTEXT, lineterm="")
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:

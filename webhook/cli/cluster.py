@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from webhook.cli import files
 from webhook.cli.terminal import CouldNotLook
-from webhook.cluster.objects import CONFIG_MAPS
-from webhook.cluster.reader import Reader, Refused, Unreachable, connect
 from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
+
+if TYPE_CHECKING:
+    from webhook.cluster.reader import Reader  # which loads a client that the server does without
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +45,8 @@ def options(command: F) -> F:
 
 def reader(context: str | None, namespace: str | None) -> Reader:
     """A connection.  If there is none, the exit code is 3."""
+    from webhook.cluster.reader import Unreachable, connect
+
     try:
         return connect(context, namespace)
     except Unreachable as error:
@@ -55,6 +58,9 @@ def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
 
     If there is none that can be read, the exit code is 3 (2 for a file that is no fleet).
     """
+    from webhook.cluster.objects import CONFIG_MAPS
+    from webhook.cluster.reader import Refused, Unreachable
+
     if path is not None:
         return files.fleet_at(path)
     where = f"ConfigMap {FLEET} in namespace {namespace}"

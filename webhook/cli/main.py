@@ -17,8 +17,11 @@ import click
 from webhook import __version__
 from webhook.cli import files
 from webhook.cli.certs import certs
+from webhook.cli.discover import discover
 from webhook.cli.draw import draw
+from webhook.cli.fit import fit
 from webhook.cli.terminal import PORT, Group, echo
+from webhook.cli.usage import usage
 from webhook.errors import BadDocument, BadFleet
 from webhook.fleet.check import check_made, check_weights
 from webhook.fleet.file import CLUSTER, schema
@@ -36,7 +39,11 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"})
+@click.group(
+    cls=Group,
+    lazy=("check", "explain"),
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
+)
 @click.version_option(__version__, prog_name="gpu-slice")
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.
@@ -177,13 +184,15 @@ def render_fleet(
 
 @main.group()
 def fleet() -> None:
-    """Check a fleet file, or print its schema or the built-in one."""
+    """Check a fleet file, make one from a cluster, or print its schema or the built-in one."""
 
 
 @fleet.command()
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.render.device_plugin import NAMESPACE, privileged
+
     try:
         fleet = files.load_fleet(files.read(path), path.name)
     except BadFleet as error:
@@ -192,12 +201,19 @@ def check(path: Path) -> None:
         raise click.exceptions.Exit(1) from None
     for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
+    if daemons := privileged(fleet):
+        echo(
+            f"note: privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why", err=True
+        )
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+fleet.add_command(discover)
 
 
 @fleet.command("schema")
@@ -237,7 +253,8 @@ def default() -> None:
     "--preview",
     "doors",
     is_flag=True,
-    help="Also serve /preview, /catalogue, /fleet and /openapi.json on the ops port.",
+    help="Also serve the page of gpu-slice page at /, and /preview, /catalogue, /fleet and /openapi.json, on the "
+    "ops port.",
 )
 @click.option(
     "--log-level",
@@ -288,7 +305,23 @@ def serve(
 
 
 main.add_command(certs)
+main.add_command(usage)
 main.add_command(draw)
+main.add_command(fit)
+
+
+@main.command()
+@_FLEET
+@click.option("--port", default=0, type=PORT, help="Port on loopback.  Default: any that is free.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def page(fleet_path: Path | None, port: int, no_browser: bool) -> None:
+    """Open a page in the browser that shows what the webhook would do to a pod, as you write it.
+
+    The page is served on loopback, until Ctrl-C.  It needs no cluster and no network, and changes nothing.
+    """
+    from webhook.cli import page
+
+    page.run(files.fleet_at(fleet_path), port, browser=not no_browser)
 
 
 @main.command()

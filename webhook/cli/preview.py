@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, starmap
 from pathlib import Path
 from textwrap import indent
 from typing import NamedTuple, TypeAlias
@@ -19,9 +18,10 @@ from typing import NamedTuple, TypeAlias
 import click
 
 from webhook import documents
+from webhook.admission.findings import findings
 from webhook.admission.preview import Preview, preview, shown, unread
 from webhook.cli import files, show
-from webhook.cli.findings import findings, github, sarif
+from webhook.cli.findings import Found, github, sarif
 from webhook.cli.terminal import Line, echo
 from webhook.errors import BadDocument, printable
 from webhook.fleet.fleet import Fleet
@@ -105,12 +105,16 @@ def as_json(results: Iterator[Result]) -> Iterator[str]:
     yield "\n]\n" if separator == "," else "[]\n"
 
 
+def _found(results: Iterator[Result]) -> Found:
+    return ((path, each) for path, line, result, document in results for each in findings(line, result, document))
+
+
 def as_sarif(results: Iterator[Result], help_uri: str) -> Iterator[str]:
-    return sarif(chain.from_iterable(starmap(findings, results)), help_uri)
+    return sarif(_found(results), help_uri)
 
 
 def as_github(results: Iterator[Result]) -> Iterator[str]:
-    for command in github(chain.from_iterable(starmap(findings, results))):
+    for command in github(_found(results)):
         yield Line(printable(command.removesuffix("\n")) + "\n")
 
 

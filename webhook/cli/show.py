@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import unified_diff
 
-from webhook import documents
-from webhook.admission.plan import Plan
-from webhook.admission.preview import Preview
+from webhook.admission.preview import Preview, difference
 from webhook.admission.workloads import Document
 from webhook.cli.terminal import Line, line
 from webhook.errors import printable
 from webhook.slices.request import ANNOTATION
-
-CONTEXT = 2
-"""Lines around a change."""
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def diff(before: Document, after: Document, title: str) -> Iterator[Line]:
     """The pod before and after as a unified diff of its YAML; colours are for a terminal."""
-    old, new = (documents.write(pod).splitlines() for pod in (before, after))
-    for number, text in enumerate(unified_diff(old, new, title, f"{title}, as admitted", n=CONTEXT, lineterm="")):
+    for number, text in enumerate(difference(before, after, title)):
         yield line(text, bold=True) if number < 2 else line(text, fg=_COLOURS.get(text[:1]))
 
 
@@ -41,20 +34,11 @@ def remarks(preview: Preview) -> Iterator[Line]:
     elif preview.plan.resolution is None or not preview.plan.patch:
         yield line(f"{title}: nothing changes: {preview.plan.why}")
     else:
-        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f": {given(preview.plan)}")
+        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f": {preview.plan.given}")
     for warning in preview.plan.warnings if preview.plan else ():
         yield line("  ", line("warning", fg="yellow"), f": {warning}")
     for advice in preview.subject.advice:
         yield line("  ", line("note", fg="yellow"), f": {advice}")
-
-
-def given(plan: Plan) -> str:
-    """As in ``main gets 1 nvidia.com/mig-1g.5gb (pool a100-1g-5gb)``."""
-    if plan.resolution is None:
-        return ""
-    parts = [f"{part.container.name} gets {part.count} {part.resource}" for part in plan.resolution.assignments]
-    pools = [pool.name for pool in plan.resolution.pools]
-    return f"{', '.join(parts)} ({'pool' if len(pools) == 1 else 'pools'} {', '.join(pools)})"
 
 
 def pointer(preview: Preview) -> Iterator[Line]:

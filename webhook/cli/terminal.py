@@ -7,8 +7,9 @@ characters are printed except line breaks and the colours that `line` adds, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import click
@@ -42,7 +43,22 @@ def _safe(text: str) -> str:
 
 
 class Group(click.Group):
-    """Commands whose errors are printed safely, too: errors contain file names and arguments."""
+    """Commands whose errors are printed safely, too: errors contain file names and arguments.
+
+    *lazy*: names of commands, each the only one of a module of its name, which is imported when it is asked for.
+    """
+
+    def __init__(self, *args: Any, lazy: Sequence[str] = (), **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.lazy = lazy
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *self.lazy})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.lazy and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(f"webhook.cli.{cmd_name}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _printable_errors():

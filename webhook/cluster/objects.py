@@ -71,6 +71,10 @@ class PodSpec(View, frozen=True):
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     scheduler_name: str = ""
+    overhead: dict[str, str] = field(default_factory=dict)
+    """What its RuntimeClass takes beside the containers."""
+    resources: Resources = Resources()
+    """Of the pod as a whole: CPU and memory."""
 
 
 class PodStatus(View, frozen=True):
@@ -147,6 +151,9 @@ CONFIG_MAPS = _kind("ConfigMap", "configmaps", "v1", namespaced=True)
 QUOTAS = _kind("ResourceQuota", "resourcequotas", "v1", namespaced=True)
 DEPLOYMENTS = _kind("Deployment", "deployments", "apps/v1", namespaced=True)
 DAEMON_SETS = _kind("DaemonSet", "daemonsets", "apps/v1", namespaced=True)
+STATEFUL_SETS = _kind("StatefulSet", "statefulsets", "apps/v1", namespaced=True)
+JOBS = _kind("Job", "jobs", "batch/v1", namespaced=True)
+CRON_JOBS = _kind("CronJob", "cronjobs", "batch/v1", namespaced=True)
 BUDGETS = _kind("PodDisruptionBudget", "poddisruptionbudgets", "policy/v1", namespaced=True)
 WEBHOOKS = _kind("MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "admissionregistration.k8s.io/v1")
 VALIDATORS = _kind(
@@ -160,6 +167,9 @@ NODE_POOLS = _kind("NodePool", "nodepools", "karpenter.sh/v1")
 NODE_CLAIMS = _kind("NodeClaim", "nodeclaims", "karpenter.sh/v1")
 NODE_OVERLAYS = _kind("NodeOverlay", "nodeoverlays", "karpenter.sh/v1alpha1")
 NODE_CLASSES = _kind("EC2NodeClass", "ec2nodeclasses", "karpenter.k8s.aws/v1")
+CLUSTER_POLICIES = _kind("ClusterPolicy", "clusterpolicies", "nvidia.com/v1")
+"""Of NVIDIA's GPU Operator."""
+SECRETS = _kind("Secret", "secrets", "v1", namespaced=True)
 
 
 def conditions(document: Document) -> Mapping[str, Mapping[str, str]]:

@@ -6,6 +6,7 @@ What the user may not read is said in the snapshot and is no error.  Only an API
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -86,6 +87,19 @@ class Reader:
         created: Document = json.loads(answer)
         return created
 
+    def may(self, verb: str, kind: Kind[Any], namespace: str | None = None) -> bool:
+        """Whether the user may do *verb* with *kind*, in all namespaces if *namespace* is None."""
+        group, _, _ = kind.group.rpartition("/")
+        asked = {"verb": verb, "group": group, "resource": kind.plural, "namespace": namespace or ""}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        # Such a review is answered and not stored.
+        answer = self._ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
+        return bool((json.loads(answer).get("status") or {}).get("allowed"))
+
     def _version(self) -> str:
         try:
             return str(json.loads(self._ask("GET", "/version"))["gitVersion"])
@@ -145,17 +159,22 @@ def connect(context: str | None = None, namespace: str | None = None) -> Reader:
         if context is None and not _has_kubeconfig():
             config.load_incluster_config()  # type: ignore[no-untyped-call]
             return Reader(ApiClient(), namespace or "default")
-        api = config.new_client_from_config(context=context)  # type: ignore[no-untyped-call]
-        contexts, active = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+        api = config.new_client_from_config(_kubeconfig(), context=context)  # type: ignore[no-untyped-call]
+        contexts, active = config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
     except (config.ConfigException, OSError) as error:
         raise Unreachable(f"no kubeconfig can be used: {error}") from None
     chosen = next((entry for entry in contexts if entry["name"] == context), active)
     return Reader(api, namespace or chosen["context"].get("namespace") or "default")
 
 
+def _kubeconfig() -> str | None:
+    """The file, or the files, of ``$KUBECONFIG`` as it is now: the client has read it when it was imported."""
+    return os.environ.get("KUBECONFIG") or None
+
+
 def _has_kubeconfig() -> bool:
     try:
-        config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+        config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
     except config.ConfigException:
         return False
     return True

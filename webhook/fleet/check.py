@@ -6,12 +6,12 @@ What NVIDIA's device plugin would refuse, or worse, ignore, is refused here: its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from webhook.errors import FleetProblem, quote
 from webhook.fleet.check_nodes import check_nodes, given_of
 from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
-from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry
+from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry, path
 from webhook.fleet.pool import Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
 from webhook.slices.layout import engines_missing, fits
@@ -226,6 +226,30 @@ def check_made(fleet_file: FleetFile) -> Iterator[FleetProblem]:
             f"is missing in {pools}, whose nodes expire: a pod that forbids its eviction holds such a node for ever",
             "Add it, or 'expireAfter: Never'",
         )
+    images: dict[str, list[str]] = {}
+    for entry in made:
+        if isinstance(entry.ami, str):
+            images.setdefault(entry.ami, []).append(entry.name)
+    for image, names in images.items():
+        if found := _image(image):
+            of = f"pool{'s' if len(names) > 1 else ''} {', '.join(names)}"
+            yield FleetProblem("ami", f"'{image}' of {of} {found[0]}", found[1])
+
+
+def _image(alias: str) -> tuple[str, str] | None:
+    """What Karpenter will make of an image's alias that may not be meant, and what to write instead."""
+    newest: str = PoolEntry.model_fields["ami"].default
+    family, _, version = alias.partition("@")
+    if version == "latest":
+        return "replaces the nodes, and evicts their pods, with each image that AWS publishes", f"Write '{newest}'"
+    if family == "bottlerocket":
+        return None
+    if not re.fullmatch(r"v20\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", version):
+        return "is no image's: their versions are dates, with a v", f"Write '{newest}'"
+    if alias < newest:
+        problem = f"is older than '{newest}': no Kubernetes that came after it has this image, and nothing is launched"
+        return problem, "Write a newer date before you upgrade the control plane"
+    return None
 
 
 def _check_instance_types(
@@ -236,10 +260,7 @@ def _check_instance_types(
         location = f"{where}.instanceTypes[{index}]"
         instance_type = catalogue.instance_types.get(name)
         if instance_type is None:
-            suggestion = nearest(name, catalogue.instance_types)
-            hint = f"Write '{suggestion}', or add it" if suggestion else "Add it"
-            problem = f"{quote(name)} is not in the catalogue"
-            yield FleetProblem(location, problem, f"{hint} under catalogue.instanceTypes")
+            yield _unknown_type(location, name, catalogue)
             continue
         if name in entry.instance_types[:index]:
             yield FleetProblem(location, f"'{name}' is given twice", "Give it once")
@@ -264,6 +285,19 @@ def _check_instance_types(
             f"'{first_type}' is {first} and '{second_type}' is {second}",
             "Make a pool for each architecture",
         )
+
+
+def _unknown_type(where: str, name: str, catalogue: Catalogue) -> FleetProblem:
+    suggestion = nearest(name, catalogue.instance_types)
+    hint = f"Write '{suggestion}', or add it" if suggestion else "Add it"
+    return FleetProblem(where, f"{quote(name)} is not in the catalogue", f"{hint} under catalogue.instanceTypes")
+
+
+def check_prices(types: Iterable[str], catalogue: Catalogue) -> Iterator[FleetProblem]:
+    """Prices of instance types that nobody knows, which no command would show."""
+    for name in types:
+        if name not in catalogue.instance_types:
+            yield _unknown_type(path(("prices", name)), name, catalogue)
 
 
 def check_device_plugin(plugin: DevicePlugin) -> Iterator[FleetProblem]:

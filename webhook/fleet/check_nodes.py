@@ -102,11 +102,6 @@ def check_nodes(where: str, entry: PoolEntry, catalogue: Catalogue, *, cut: bool
             "the pool does not use them",
             "Add 'reserved' to capacityTypes, or remove them",
         )
-    for index, reservation in enumerate(entry.capacity_reservations):
-        if (reservation.id is None) == (reservation.tags is None):
-            yield FleetProblem(
-                f"{where}.capacityReservations[{index}]", "it needs either id or tags", "Give exactly one"
-            )
 
 
 def _check_labels(where: str, entry: PoolEntry, types: Sequence[InstanceType]) -> Iterator[FleetProblem]:

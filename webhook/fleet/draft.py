@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ class Draft:
     namespaces: Mapping[str, NamespaceEntry]
     catalogue: CatalogueFile | None
     device_plugin: DevicePlugin | None
+    prices: Iterable[str]
+    """The instance types that have one."""
 
 
 def read(data: Any) -> Draft:
@@ -66,8 +68,9 @@ def read(data: Any) -> Draft:
     names, pools = [pool.name for pool in whole.pools], dict(enumerate(whole.pools))
     inherited = _inherited(full, data)
     return Draft(
-        whole, (), names, pools, frozenset(), inherited, whole.namespaces, whole.catalogue, whole.device_plugin
-    )
+        whole, (), names, pools, frozenset(), inherited, whole.namespaces, whole.catalogue, whole.device_plugin,
+        whole.prices,
+    )  # fmt: skip
 
 
 def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +134,7 @@ def _draft(data: dict[str, Any], written: dict[str, Any], errors: Sequence[Any])
         },
         catalogue=None if ("catalogue",) in wrong else CatalogueFile.model_validate(data.get("catalogue", {})),
         device_plugin=None if ("devicePlugin",) in wrong else DevicePlugin.model_validate(data.get("devicePlugin", {})),
+        prices=[key for key in data.get("prices", ()) if isinstance(key, str)] if ("prices",) not in wrong else (),
     )
 
 
@@ -153,6 +157,7 @@ _HINTS = {
     file.SHARE: "Write a number or a percentage in quotes, such as '1' or '10%'",
     file.HOURS: "Write hours and minutes, such as '8h' or '90m'",
     file.RESERVATION: "Write an id such as 'cr-0123456789abcdef0'",
+    file.ACCOUNT: "Write the twelve digits of an AWS account, in quotes",
     file.IMAGE: "Write it with its registry, as in 'registry.example/nvidia/k8s-device-plugin:v0.20.0'",
 }
 WHOLE = re.compile(r"full|whole|gpu|device|^all|none|disabled|^[0-9, -]*$", re.IGNORECASE)
@@ -180,6 +185,7 @@ _EXAMPLES = {
 _WANTED = {
     "string_type": "a string: put it in quotes",
     "int_type": "a whole number, without quotes",
+    "float_type": "a number, without quotes",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "a mapping",
@@ -218,6 +224,12 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
         return FleetProblem(where, f"{quote(value)} is not well formed", _HINTS[pattern])
     if kind == "too_short":
         return FleetProblem(where, "is empty", "Add at least one entry")
+    if kind == "greater_than":
+        return FleetProblem(where, f"{quote(value)} is out of range", f"Write more than {context['gt']:g}")
+    if kind == "too_long":
+        return FleetProblem(where, f"has {len(value)} entries", f"Write at most {context['max_length']}")
+    if kind == "string_too_short":
+        return FleetProblem(where, "is empty", "Write it, or remove it")
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")

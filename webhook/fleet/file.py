@@ -30,18 +30,23 @@ ROLE = r"^[A-Za-z0-9_+=,.@-]{1,64}$"
 AMI = r"^(al2023|bottlerocket)@(latest|v?[0-9][0-9A-Za-z.-]*)$"
 DISK = r"^[1-9][0-9]{0,8}(Gi|Ti)$"
 RESERVATION = r"^cr-[0-9a-z]+$"
+ACCOUNT = r"^[0-9]{12}$"
 SUBNET, SECURITY_GROUP, IMAGE_ID = r"^subnet-[0-9a-z]+$", r"^sg-[0-9a-z]+$", r"^ami-[0-9a-z]+$"
 SHARE = r"^((100|[0-9]{1,2})%|[0-9]+)$"
 HOURS = r"^([0-9]+h)?([0-9]+m)?$"
 ZONE = r"^[a-z]+(-[a-z]+)+-[0-9]+([a-z]|-[a-z0-9]+(-[a-z0-9]+)*)$"
 IMAGE = r"^[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)+(:[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+MOST_TERMS = 30
+"""Selector terms, of which each has at most 20 tags: ``karpenter.k8s.aws_ec2nodeclasses.yaml``."""
 DURATION_OR_NEVER = rf"{DURATION}|^Never$"
 
 DnsLabel = Annotated[str, Field(pattern=DNS_LABEL)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 Positive = Annotated[int, Field(ge=1)]
-Tags = Annotated[dict[str, str], Field(min_length=1)]
+Price = Annotated[float, Field(gt=0)]
+Text = Annotated[str, Field(min_length=1)]
+Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
 
 
 class Model(BaseModel):
@@ -94,15 +99,18 @@ class Limit(Model):
     """0 launches nothing more."""
 
 
+Object = dict[str, Any]
+"""A part of a Karpenter object, which Karpenter's own schema checks."""
+
+
 class CapacityReservation(Model):
-    """An EC2 capacity reservation: exactly one of the two."""
+    """EC2 capacity reservations: an id, or tags and instanceMatchCriteria, of an owner.  A tag's value may be `"*"`."""
 
     id: Annotated[str, Field(pattern=RESERVATION)] | None = None
     tags: Tags | None = None
-
-
-Object = dict[str, Any]
-"""A part of a Karpenter object, which Karpenter's own schema checks."""
+    owner_id: Annotated[str, Field(pattern=ACCOUNT)] | None = Field(None, alias="ownerID")
+    """The account that shares them with yours."""
+    instance_match_criteria: Literal["open", "targeted"] | None = None
 
 
 class SubnetTerm(Model):
@@ -116,7 +124,7 @@ class SecurityGroupTerm(Model):
     """Security groups: exactly one of the three.  A tag's value may be `"*"`."""
 
     id: Annotated[str, Field(pattern=SECURITY_GROUP)] | None = None
-    name: str | None = None
+    name: Text | None = None
     tags: Tags | None = None
 
 
@@ -124,9 +132,9 @@ class ImageTerm(Model):
     """Images: an id, an ssmParameter, or names and tags of an owner."""
 
     id: Annotated[str, Field(pattern=IMAGE_ID)] | None = None
-    ssm_parameter: str | None = None
-    name: str | None = None
-    owner: str | None = None
+    ssm_parameter: Text | None = None
+    name: Text | None = None
+    owner: Text | None = None
     tags: Tags | None = None
 
 
@@ -185,7 +193,7 @@ class PoolEntry(Model):
     """With existing: the names of the Karpenter NodePools that create these nodes.  They get a NodeOverlay."""
     capacity_types: Annotated[list[Literal["spot", "on-demand", "reserved"]], Field(min_length=1)] = ["on-demand"]
     """spot is cheaper, but AWS may reclaim it at two minutes' notice, so it is not the default."""
-    capacity_reservations: list[CapacityReservation] = []
+    capacity_reservations: Annotated[list[CapacityReservation], Field(max_length=MOST_TERMS)] = []
     """Which reservations `reserved` may use."""
     empty_for: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "300s"
     """How long an empty node is kept.  Never keeps it."""
@@ -202,7 +210,7 @@ class PoolEntry(Model):
     """Of several pools that serve a slice, Karpenter launches the largest weight; of equal ones, the last by name."""
     ami: Annotated[
         Annotated[str, Field(pattern=AMI), Tag("(alias)")]
-        | Annotated[list[ImageTerm], Field(min_length=1), Tag("(terms)")],
+        | Annotated[list[ImageTerm], Field(min_length=1, max_length=MOST_TERMS), Tag("(terms)")],
         Discriminator(lambda value: "(terms)" if isinstance(value, list) else "(alias)"),
     ] = "al2023@v20260724"
     """Pinned, so that a new image is a deliberate change.  Or Karpenter's amiSelectorTerms, for images of your own that
@@ -213,9 +221,9 @@ class PoolEntry(Model):
     """Size of a gp3 volume, from 20Gi to 58Ti."""
     tags: dict[str, str] = {}
     """Of the instances and their disks."""
-    subnets: Annotated[list[SubnetTerm], Field(min_length=1)] | None = None
+    subnets: Annotated[list[SubnetTerm], Field(min_length=1, max_length=MOST_TERMS)] | None = None
     """Karpenter's subnetSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
-    security_groups: Annotated[list[SecurityGroupTerm], Field(min_length=1)] | None = None
+    security_groups: Annotated[list[SecurityGroupTerm], Field(min_length=1, max_length=MOST_TERMS)] | None = None
     """Karpenter's securityGroupSelectorTerms.  Default: those tagged karpenter.sh/discovery: <cluster>."""
     node_class: Object = {}
     """Merged over the EC2NodeClass' spec that is rendered (RFC 7396).  `userData` is run before our own part."""
@@ -271,6 +279,8 @@ class FleetFile(Model):
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}
     """By name; "*" is for namespaces without an entry of their own.  A namespace without either may use everything."""
     device_plugin: DevicePlugin = DevicePlugin()
+    prices: dict[str, Price] = {}
+    """Dollars that an instance costs in an hour, by its type: {p4d.24xlarge: 21.96}.  Only commands show them."""
     catalogue: CatalogueFile = CatalogueFile()
     """Your own GPUs and instance types, in the format of the built-in catalogue."""
 

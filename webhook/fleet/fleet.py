@@ -14,7 +14,7 @@ from typing import TypeAlias
 from webhook.documents import read as read_documents
 from webhook.errors import BadDocument, BadFleet, FleetProblem, quote
 from webhook.fleet import draft
-from webhook.fleet.check import check_device_plugin, check_pool
+from webhook.fleet.check import check_device_plugin, check_pool, check_prices
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_defaults, check_pools, check_slices, read_policies
@@ -91,6 +91,8 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     problems += check_pools(read)
     problems += _check_operator(read.pools)
     problems += _check_node_pools(read.pools)
+    if own is not None:
+        problems += check_prices(read.prices, catalogue)
     if read.device_plugin is not None:
         problems += check_device_plugin(read.device_plugin)
     fleet_file = read.file

@@ -103,14 +103,27 @@ def _own(where: str, steps: tuple[str, ...], given: Any, own: Mapping[str, Any] 
 
 
 def _check_terms(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
-    fields = ("subnets", entry.subnets), ("securityGroups", entry.security_groups), ("ami", entry.ami)
-    for field, terms in fields:
+    """Source: the rules of ``karpenter.k8s.aws_ec2nodeclasses.yaml``, some of which let a wrong term by a right one."""
+    for field, terms, together in (
+        ("subnets", entry.subnets, set()),
+        ("securityGroups", entry.security_groups, set()),
+        ("ami", entry.ami, {"name", "owner", "tags"}),
+        ("capacityReservations", entry.capacity_reservations, {"instanceMatchCriteria", "ownerID", "tags"}),
+    ):
         for index, term in enumerate(terms if isinstance(terms, list) else ()):
-            given = [name for name, value in term.model_dump(by_alias=True).items() if value is not None]
-            together = field == "ami" and set(given) <= {"name", "owner", "tags"}
-            if not given or (len(given) > 1 and not together):
-                problem = f"{' and '.join(given)} are given" if given else "nothing is given"
+            fields = term.model_dump(by_alias=True)
+            given = [name for name, value in fields.items() if value is not None]
+            if not set(given) - OWNERS:
+                problem = f"only {given[0]} is given" if given else "nothing is given"
+                alone = " or ".join(name for name in fields if name not in OWNERS)
+                yield FleetProblem(f"{where}.{field}[{index}]", problem, f"Give {alone}, as Karpenter demands")
+            elif len(given) > 1 and not set(given) <= together:
+                problem = f"{' and '.join(given)} are given"
                 yield FleetProblem(f"{where}.{field}[{index}]", problem, "Give one of them, as Karpenter demands")
+
+
+OWNERS = {"owner", "ownerID"}
+"""Fields of a selector term that select nothing by themselves."""
 
 
 _CRON = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))

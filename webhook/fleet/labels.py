@@ -95,12 +95,13 @@ _OF_A_GROUP = (
 ZONES = (ZONE, *_ALIASES[ZONE])
 """The names of the zone's label."""
 
-_OPERATOR = ("nvidia.com/mig.config", "nvidia.com/gpu.deploy.operands")
+OPERATOR = ("nvidia.com/mig.config", "nvidia.com/gpu.deploy.operands")
+"""The GPU Operator's: the layout of a node that it cuts, and whether it works on the node at all."""
 
 
 def is_set_by_others(key: str) -> bool:
     """Whether Karpenter, the cloud or gpu-slice sets the label *key* on nodes that Karpenter launches."""
-    return key.startswith(RESERVED_LABELS) or key in WELL_KNOWN or key in _OPERATOR
+    return key.startswith(RESERVED_LABELS) or key in WELL_KNOWN or key in OPERATOR
 
 
 def widespread(key: str) -> bool:
@@ -138,7 +139,7 @@ def for_operator(entry: PoolEntry) -> dict[str, str]:
 
     Source: NVIDIA/gpu-operator ``controllers/state_manager.go``.
     """
-    layout, away = _OPERATOR
+    layout, away = OPERATOR
     return {layout: entry.name} if entry.by_operator else {away: "false"}
 
 

@@ -20,6 +20,8 @@ class Offered:
     """The extended resource that it gets."""
     pool: str
     gpu: str
+    family: str
+    """What a request may name instead of the GPU."""
     memory_mib: int | None
     """Of one slice in MiB; None if it is not known, and for a share of a GPU."""
     per_gpu: int
@@ -53,6 +55,7 @@ def offered(fleet: Fleet) -> Iterator[Offered]:
             resource=offer.resource,
             pool=pool.name,
             gpu=pool.gpu.name,
+            family=pool.gpu.family,
             memory_mib=offer.profile.memory_mib if isinstance(offer, MigOffer) else None,
             per_gpu=offer.per_gpu,
             per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},

@@ -45,6 +45,19 @@ def device_plugins(fleet: Fleet) -> Iterator[Commented]:
             )
 
 
+def privileged(fleet: Fleet) -> list[str]:
+    """The names of the DaemonSets that have a privileged container."""
+    return [
+        each.manifest["metadata"]["name"]
+        for each in device_plugins(fleet)
+        if each.manifest["kind"] == "DaemonSet"
+        and any(
+            container.get("securityContext", {}).get("privileged")
+            for container in each.manifest["spec"]["template"]["spec"]["containers"]
+        )
+    ]
+
+
 def configurations(fleet: Fleet) -> dict[str, list[Pool]]:
     """Pools by the name of the configuration that their nodes' device plugin needs.
 

@@ -11,7 +11,7 @@ from webhook.documents import write as write_yaml
 from webhook.fleet.file import DevicePlugin
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
-from webhook.render.device_plugin import NAMESPACE, PRIVILEGED, configuration, configurations
+from webhook.render.device_plugin import NAMESPACE, PRIVILEGED, allocation, configuration, configurations
 from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 CHART = "0.20.0"
@@ -41,9 +41,11 @@ def _values(name: str, pools: list[Pool], plugin: DevicePlugin) -> Manifest:
         repository, tag = image_parts(plugin.image)
         values["image"] = {"repository": repository, "tag": tag}
         values["imagePullSecrets"] = [{"name": name} for name in plugin.pull_secrets]
+    config = configuration(pools[0])
+    config["flags"]["plugin"] = {"sharedDevicesAllocationPolicy": allocation(pools[0])}
+    values["config"] = {"map": {ONLY: write_yaml(config)}, "default": ONLY}
     if partition.mig is not None:
-        return values | {"migStrategy": pools[0].entry.strategy, "securityContext": {"privileged": True}}
-    values["config"] = {"map": {ONLY: write_yaml(configuration(pools[0]))}, "default": ONLY}
+        values |= {"migStrategy": pools[0].entry.strategy, "securityContext": {"privileged": True}}
     if partition.mps is not None:
         values |= {"gfd": {"enabled": True}, "nfd": {"worker": {"tolerations": nodes["tolerations"]}}}
     return values
@@ -61,13 +63,15 @@ def image_parts(image: str) -> tuple[str, str]:
 def _notes(pool: Pool, head: str) -> dict[KeyPath, str]:
     notes: dict[KeyPath, str] = {
         (): head,
+        ("config",): (
+            "No value of the chart says which GPU is taken next, so it is said here.\n"
+            "With a configuration the chart also runs a sidecar that reads the labels of nodes."
+        ),
         ("affinity",): "Replaces the chart's own affinity, which needs labels of node-feature-discovery.",
     }
     if pool.entry.partition.mig is not None:
         notes["migStrategy",] = "The chart's default is none, which advertises every GPU as whole."
         notes["securityContext",] = PRIVILEGED
-    else:
-        notes["config",] = "With this the chart also runs a sidecar that reads the labels of nodes."
     if pool.entry.partition.mps is not None:
         notes["gfd",] = "Sets nvidia.com/mps.capable.  Without that label the chart's MPS daemon runs on no node."
     return notes

@@ -28,7 +28,7 @@ def node_classes(fleet: Fleet, files: BootFiles) -> Iterator[Commented]:
 def _node_class(fleet: Fleet, pool: Pool, files: BootFiles) -> Manifest:
     entry = pool.entry
     discovered = [{"tags": {"karpenter.sh/discovery": fleet.cluster}}]
-    reservations = [reservation.model_dump(exclude_none=True) for reservation in entry.capacity_reservations]
+    reservations = _terms(entry.capacity_reservations)
     spec: Manifest = {
         **({"amiFamily": "AL2023"} if isinstance(entry.ami, list) else {}),
         "amiSelectorTerms": _terms(entry.ami) if isinstance(entry.ami, list) else [{"alias": entry.ami}],

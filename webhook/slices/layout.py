@@ -9,7 +9,7 @@ Source: NVIDIA MIG User Guide; the placements themselves are the catalogue's (se
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from webhook.slices.catalogue import Gpu, GpuProfile
@@ -38,6 +38,29 @@ def place(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> list[Placement] | None:
     wanted = sorted((profile for profile, count in layout.items() for _ in range(count)), key=lambda p: -p.size)
     starts = _place(wanted, 0, 0)
     return None if starts is None else sorted(zip(starts, wanted, strict=True), key=lambda placement: placement[0])
+
+
+def largest(gpu: Gpu, profiles: Sequence[GpuProfile]) -> list[dict[GpuProfile, int]]:
+    """The layouts of *profiles* on *gpu* that have no room for one more; some dozens at most."""
+    return [
+        {profile: count for profile, count in layout.items() if count}
+        for layout in _layouts(gpu, profiles, {})
+        if not any(fits(gpu, layout | {profile: layout[profile] + 1}) for profile in profiles) and any(layout.values())
+    ]
+
+
+def _layouts(
+    gpu: Gpu, profiles: Sequence[GpuProfile], layout: dict[GpuProfile, int]
+) -> Iterator[dict[GpuProfile, int]]:
+    """All that fit, with *layout* for the profiles before those that are left."""
+    if len(layout) == len(profiles):
+        yield layout
+        return
+    profile = profiles[len(layout)]
+    for count in range(profile.most + 1):
+        if not fits(gpu, more := layout | {profile: count}):
+            return
+        yield from _layouts(gpu, profiles, more)
 
 
 def engines_missing(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> str:

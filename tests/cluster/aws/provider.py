@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from tests.cluster import programs
 from tests.cluster.aws.cloud import Cloud
-from tests.cluster.aws.server import BOTTLEROCKET, REGION
+from tests.cluster.aws.server import ANOTHER, BOTTLEROCKET, REGION
 from tests.cluster.cluster import Cluster
 from tests.cluster.control_plane import Starter, free_ports
 from tests.stories import FLEETS
 from tests.waiting import wait_for
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
+
+DOCS = Path(__file__).parents[3] / "docs"
 
 MORE = f"""\
 pools:
@@ -61,18 +64,49 @@ pools:
   partition: {{mig: {{3g.20gb: 2}}}}
   instanceTypes: [p4d.24xlarge]
   partitionedBy: gpu-operator
+- name: reserved
+  gpu: h100-80gb
+  partition: {{mig: {{1g.10gb: 7}}}}
+  instanceTypes: [p5.48xlarge]
+  capacityTypes: [reserved]
+  capacityReservations: [{{tags: {{team: "*"}}, ownerID: "{ANOTHER}"}}]
+- name: unreserved
+  gpu: h100-80gb
+  partition: {{mig: {{1g.10gb: 7}}}}
+  instanceTypes: [p5.48xlarge]
+  capacityTypes: [reserved]
+  capacityReservations: [{{id: cr-0123456789abcdeff}}]
+- name: full
+  gpu: h100-80gb
+  partition: {{mig: {{1g.10gb: 7}}}}
+  instanceTypes: [p5.48xlarge]
+  capacityTypes: [reserved]
+  capacityReservations: [{{id: cr-0c}}]
 """
 
 
-def all_pools() -> str:
-    """A fleet file with the pools of every test fleet, each named after its fleet, and `MORE`."""
-    texts = {name: path.read_bytes() if path else files.default_fleet_text() for name, path in FLEETS.items()}
-    pools = [
-        pool | {"name": f"{name}-{pool['name']}"}
-        for name, text in (texts | {"more": MORE.encode()}).items()
-        for pool in yaml.safe_load(text)["pools"]
+def recipe() -> str:
+    """The fleet that the documentation shows for what companies demand."""
+    shown = [
+        block.split("\n```")[0] for page in sorted(DOCS.glob("*.md")) for block in page.read_text().split("```yaml\n")
     ]
+    (fleet,) = [each for each in shown if each.startswith("apiVersion: gpu-slice/v1") and "\ndefaults:" in each]
+    return fleet
+
+
+def all_pools() -> str:
+    """A fleet file with the pools of every test fleet, each named after its fleet, of `MORE`, and of `recipe`."""
+    texts = {name: path.read_bytes() if path else files.default_fleet_text() for name, path in FLEETS.items()}
+    texts |= {"more": f"apiVersion: gpu-slice/v1\n{MORE}".encode(), "recipe": recipe().encode()}
+    (theirs,) = [each for each in pools_of(texts["recipe"]) if "mig" in each["partition"]]
+    pools = [pool | {"name": f"{name}-{pool['name']}"} for name, text in texts.items() for pool in pools_of(text)]
+    pools.append(theirs | {"name": "recipe-operator", "partitionedBy": "gpu-operator"})
     return yaml.safe_dump({"apiVersion": "gpu-slice/v1", "pools": pools})
+
+
+def pools_of(text: bytes) -> list[dict[str, Any]]:
+    """The pools of a fleet as they are written, with what they have from its `defaults`."""
+    return [pool.entry.model_dump(by_alias=True, exclude_unset=True) for pool in files.load_fleet(text).pools]
 
 
 def log(cluster: Cluster) -> str:
@@ -82,9 +116,9 @@ def log(cluster: Cluster) -> str:
 
 @contextmanager
 def controller(
-    cluster: Cluster, cloud: Cloud, fleet: Fleet, home: Path, gates: str = "NodeOverlay=true"
+    cluster: Cluster, cloud: Cloud, fleet: Fleet, home: Path, gates: str = "NodeOverlay=true", *, dra: bool = False
 ) -> Iterator[None]:
-    """Karpenter, until the end of the block."""
+    """Karpenter, until the end of the block; with *dra* as the chart's ``settings.enableDRA`` starts it."""
     program = programs.karpenter_aws() / "controller"
     home.mkdir(parents=True, exist_ok=True)
     metrics, health = free_ports(2)
@@ -105,6 +139,9 @@ def controller(
         "METRICS_PORT": str(metrics),
         "HEALTH_PROBE_PORT": str(health),
         "BATCH_IDLE_DURATION": "200ms",
+        "LOG_LEVEL": "debug",
+        "IGNORE_DRA_REQUESTS": str(not dra).lower(),
+        "AWS_FEATURE_GATES": "DRANVIDIAGPU=true,DRAEFA=true" if dra else "DRANVIDIAGPU=false,DRAEFA=false",
     }
     with ExitStack() as stack:
         process = Starter(stack, cluster.plane.logs, environment)(program)

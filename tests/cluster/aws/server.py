@@ -1,7 +1,8 @@
 """moto's AWS as a process: ``python -m tests.cluster.aws.server PORT CLUSTER KUBERNETES TYPE...``.
 
-What moto lacks is put in from here: EKS' images, the parameters that name them, and the security groups of what a fleet
-launches.  Paths below ``/test`` are for the tests: the calls so far, the instances, the faults.
+What moto lacks is put in from here: EKS' images and the parameters that name them, capacity reservations, and of what
+a fleet launches its security groups and its reservation.  What the examples of the documentation name is there, too.
+Paths below ``/test`` are for the tests: the calls so far, the instances, the faults.
 """
 
 from __future__ import annotations
@@ -16,11 +17,58 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
-ACCOUNT, REGION = "123456789012", "us-west-2"
-"""moto's own account, and the only region whose data have p4d, p4de, p5 and p5e."""
+ACCOUNT, ANOTHER, REGION = "123456789012", "210987654321", "us-west-2"
+"""moto's own account, one that shares reservations, and the only region whose data have p4d, p4de, p5 and p5e."""
 AL2023, BOTTLEROCKET = "v20260724", "1.57.0"
+GOLDEN = "company-golden-al2023-nvidia"
+"""The company's own images, tagged ``golden: al2023-nvidia``."""
+SUBNET, PRIVATE, GROUP = "subnet-0123456789abcdef0", "subnet-0fedcba9876543210", "gpu-nodes"
+"""In us-west-2a and -2b, the second tagged ``tier: private``; and a security group by its name."""
+
+
+def _reservation(number: str, instance_type: str, zone: str, owner: str = ACCOUNT, **more: Any) -> dict[str, Any]:
+    return {
+        "CapacityReservationId": f"cr-{number}",
+        "OwnerId": owner,
+        "InstanceType": instance_type,
+        "AvailabilityZone": f"{REGION}{zone}",
+        "State": "active",
+        "InstanceMatchCriteria": "targeted",
+        "ReservationType": "default",
+        "TotalInstanceCount": 4,
+        "AvailableInstanceCount": 4,
+        **more,
+    }
+
+
+TEAM = {"Tags": [{"Key": "team", "Value": "research"}]}
+BLOCK = {"ReservationType": "capacity-block", "EndDate": datetime(2999, 1, 1, tzinfo=UTC)}
+RESERVATIONS = [
+    _reservation("0123456789abcdef0", "p4d.24xlarge", "b"),
+    _reservation("0a", "p5.48xlarge", "a", **TEAM),
+    _reservation("0b", "p5.48xlarge", "c", ANOTHER, **TEAM, **BLOCK),
+    _reservation("0c", "p5.48xlarge", "a", AvailableInstanceCount=0),
+]
+
+
+def reserved(ids: Container[str], filters: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """What EC2's DescribeCapacityReservations answers."""
+    for each in RESERVATIONS:
+        has = {
+            "state": each["State"],
+            "owner-id": each["OwnerId"],
+            "instance-match-criteria": each["InstanceMatchCriteria"],
+            **{f"tag:{tag['Key']}": tag["Value"] for tag in each.get("Tags", ())},
+        }
+        keys = [tag["Key"] for tag in each.get("Tags", ())]
+        fits = (
+            bool({*keys} & {*want}) if name == "tag-key" else has.get(name) in want for name, want in filters.items()
+        )
+        if (not ids or each["CapacityReservationId"] in ids) and all(fits):
+            yield each
 
 
 def images(kubernetes: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -37,15 +85,17 @@ def images(kubernetes: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
             number += 1
             folder = f"/aws/service/bottlerocket/aws-k8s-{kubernetes}{variant}/{arch}/{BOTTLEROCKET}"
             yield f"{folder}/image_id", *_image(number, name, arch)
+        number += 1
+        yield "", *_image(number, f"{GOLDEN}-{arch}", arch, ACCOUNT)
 
 
-def _image(number: int, name: str, arch: str) -> tuple[str, dict[str, Any]]:
+def _image(number: int, name: str, arch: str, owner: str = "602401143452") -> tuple[str, dict[str, Any]]:
     ami = f"ami-{number:017x}"
     return ami, {
         "ami_id": ami,
         "name": name,
         "description": name,
-        "owner_id": "602401143452",
+        "owner_id": owner,
         "public": True,
         "virtualization_type": "hvm",
         "architecture": arch,
@@ -61,10 +111,12 @@ def _image(number: int, name: str, arch: str) -> tuple[str, dict[str, Any]]:
 
 
 def seed(cluster: str, kubernetes: str, types: Container[str]) -> None:
-    """What ``docs/eks.md`` asks for before one begins, and EKS' images."""
+    """What ``docs/eks.md`` asks for before one begins, what its examples name, and EKS' images."""
     from moto.backends import get_backend
+    from moto.core.responses import ActionResult
     from moto.ec2.models import instance_types
     from moto.ec2.models.fleets import Fleet
+    from moto.ec2.responses import EC2Response
     from moto.ssm.models import Parameter
 
     # Karpenter looks at each type for each pair of a pool and an overlay: with all, and many pools, for minutes.
@@ -74,12 +126,21 @@ def seed(cluster: str, kubernetes: str, types: Container[str]) -> None:
         regions[REGION] = [each for each in regions[REGION] if each["InstanceType"] in types]
     now = datetime.now(UTC)
     parameters = get_backend("ssm")[ACCOUNT][REGION]._parameters
-    for parameter, ami, _ in images(kubernetes):
-        parameters[parameter].append(Parameter(ACCOUNT, parameter, ami, "String", None, None, None, now, 1, "text"))
     ec2 = get_backend("ec2")[ACCOUNT][REGION]
+    for parameter, ami, _ in images(kubernetes):
+        if parameter:
+            parameters[parameter].append(Parameter(ACCOUNT, parameter, ami, "String", None, None, None, now, 1, "text"))
+        else:
+            ec2.create_tags([ami], {"golden": "al2023-nvidia"})
     subnets = [subnet.id for subnet in ec2.get_default_subnets().values()]
     (group, *_) = [group.id for group in ec2.describe_security_groups(filters={"group-name": ["default"]})]
     ec2.create_tags([*subnets, group], {"karpenter.sh/discovery": cluster})
+    vpc = ec2.get_default_vpc().id
+    for number, (name, zone) in enumerate([(SUBNET, "a"), (PRIVATE, "b")]):
+        with patch("moto.ec2.models.subnets.random_subnet_id", lambda name=name: name):
+            ec2.create_subnet(vpc, f"172.31.{128 + 16 * number}.0/20", availability_zone=f"{REGION}{zone}")
+    ec2.create_tags([PRIVATE], {"tier": "private"})
+    ec2.create_security_group(GROUP, GROUP, vpc)
     get_backend("iam")[ACCOUNT]["aws"].create_role(f"KarpenterNodeRole-{cluster}", "{}", "/", None, "", [], None)
     get_backend("eks")[ACCOUNT][REGION].create_cluster(
         cluster,
@@ -89,8 +150,23 @@ def seed(cluster: str, kubernetes: str, types: Container[str]) -> None:
         kubernetes_network_config={"serviceIpv4Cidr": "10.100.0.0/16"},
     )
 
-    def with_groups(create: Callable[[Fleet, float], Any]) -> Callable[[Fleet, float], Any]:
-        """Without its groups an instance is drifted to Karpenter."""
+    def described(self: EC2Response) -> ActionResult:
+        found = reserved(self._get_param("CapacityReservationIds", []), self._filters_from_querystring())
+        return ActionResult({"CapacityReservations": list(found)})
+
+    EC2Response.describe_capacity_reservations = described
+
+    begin = Fleet.__init__
+
+    def begun(fleet: Fleet, *given: Any) -> None:
+        """A block of capacity, which moto does not sell, is bought on demand."""
+        begin(fleet, *({**each, "DefaultTargetCapacityType": "on-demand"} if block(each) else each for each in given))
+
+    def block(given: Any) -> bool:
+        return isinstance(given, dict) and given.get("DefaultTargetCapacityType") == "capacity-block"
+
+    def as_asked(create: Callable[[Fleet, float], Any]) -> Callable[[Fleet, float], Any]:
+        """Without its groups an instance is drifted to Karpenter, and without its reservation it is not reserved."""
 
         def created(fleet: Fleet, weight: float) -> Any:
             result = create(fleet, weight)
@@ -104,12 +180,20 @@ def seed(cluster: str, kubernetes: str, types: Container[str]) -> None:
                     *(each.instance for each in fleet.spot_requests),
                 ]:
                     instance.security_groups = found
+                    specified = data.get("CapacityReservationSpecification", {})
+                    instance.capacity_reservation_specification = specified
+                    instance.capacity_reservation_id = specified.get("CapacityReservationTarget", {}).get(
+                        "CapacityReservationId"
+                    )
+                    if "InstanceMarketOptions" in data and instance.capacity_reservation_id:
+                        instance.lifecycle = data["InstanceMarketOptions"]["MarketType"]
             return result
 
         return created
 
-    Fleet.create_on_demand_requests = with_groups(Fleet.create_on_demand_requests)
-    Fleet.create_spot_requests = with_groups(Fleet.create_spot_requests)
+    Fleet.__init__ = begun
+    Fleet.create_on_demand_requests = as_asked(Fleet.create_on_demand_requests)
+    Fleet.create_spot_requests = as_asked(Fleet.create_spot_requests)
 
 
 MESSAGES = {
@@ -196,6 +280,7 @@ def instances() -> Iterator[dict[str, Any]]:
             "subnet": instance.subnet_id,
             "image": ec2.amis[instance.image_id].name,
             "architecture": instance.architecture,
+            "groups": [group.name for group in instance.security_groups],
             "state": instance.state,
             "userData": str(instance.user_data or ""),
             "tags": {tag["key"]: tag["value"] for tag in instance.get_tags()},

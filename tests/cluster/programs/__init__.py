@@ -1,4 +1,4 @@
-"""etcd, Kubernetes, Karpenter, Helm, NVIDIA's device plugin, and a caller, built from pinned Go modules once and kept.
+"""etcd, Kubernetes, Karpenter, Helm, NVIDIA's device plugin and mig-parted, and a caller, built from pinned Go modules.
 
 Each folder here is a Go module that names programs as its tools: their dependencies disagree, so each has
 its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums, its
@@ -74,6 +74,11 @@ def helm(major: int = 4) -> Path:
 def kubeconform() -> Path:
     """Who holds manifests to the schemas of an API server.  Raises `BuildError`."""
     return build("kubeconform") / "kubeconform"
+
+
+def mig_parted() -> Path:
+    """What the GPU Operator's MIG manager cuts with.  Raises `BuildError`."""
+    return build("mig-parted", output="nvidia-mig-parted") / "nvidia-mig-parted"
 
 
 def caller() -> Path:

@@ -20,6 +20,7 @@ from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.listing import Known, known, offered
 from webhook.server.api.previews import Previews
+from webhook.server.api.site import open_page
 from webhook.server.api.views import FleetView, PreviewView
 from webhook.server.metrics import Metrics
 from webhook.server.webhook import HEALTH, health
@@ -65,7 +66,7 @@ def application(unready: Callable[[], str], metrics: Metrics) -> FastAPI:
 
 
 def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previews) -> None:
-    """Add previews, the catalogue and the fleet to *app*."""
+    """Add previews, the catalogue, the fleet and the page to *app*."""
     app.openapi_url = "/openapi.json"
     app.setup()
 
@@ -95,6 +96,8 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
         """What this cluster offers."""
         result = current()
         return FleetView(cluster=result.cluster, slices=list(offered(result)), file=result.file)
+
+    open_page(app, current, previews)
 
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> Response:

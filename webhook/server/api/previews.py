@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from time import monotonic
@@ -21,7 +22,11 @@ from webhook.documents import read_json
 from webhook.errors import BadDocument
 from webhook.fleet.fleet import Fleet
 from webhook.server import settings
+from webhook.server.api.dry_run import dry_run
 from webhook.server.api.views import view
+
+_BEGIN_VALUES = (b"\n", b",", b"[", b"{", b": ", b"- ", b"*")
+"""Each value of a YAML text but the first has one of these before it."""
 
 
 class Previews:
@@ -35,12 +40,19 @@ class Previews:
     async def of(self, body: bytes, fleet: Fleet, namespace: str) -> bytes:
         """The previews of the document in *body*, as JSON.  Raises HTTPException where it cannot be read, or they are
         too many."""
+        return await self._in_turn(body, lambda body: self._previews(body, fleet, namespace))
+
+    async def page(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None) -> bytes:
+        """The dry run of the text in *body*, as JSON: see `dry_run`."""
+        return await self._in_turn(body, lambda body: self._dry_run(body, fleet, namespace, line, index))
+
+    async def _in_turn(self, body: bytes, make: Callable[[bytes], bytes]) -> bytes:
         if self.waiting >= settings.MOST_PREVIEWS:
             raise HTTPException(503, "too many previews at once", headers={"Retry-After": "1"})
         self.waiting += 1
         waiting = [body]
         try:
-            work = self.threads.submit(self._make, waiting, fleet, namespace)
+            work = self.threads.submit(lambda: make(waiting.pop()) if waiting else b"")
             return await asyncio.wrap_future(work)
         finally:
             self.waiting -= 1
@@ -51,10 +63,15 @@ class Previews:
         self.ended = True
         self.threads.shutdown(wait=False, cancel_futures=True)
 
-    def _make(self, waiting: list[bytes], fleet: Fleet, namespace: str) -> bytes:
-        if not waiting:
-            return b""
-        document, most = _read(waiting.pop()), settings.MOST_PREVIEWED
+    def _dry_run(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None) -> bytes:
+        if sum(map(body.count, _BEGIN_VALUES)) > settings.MOST_PREVIEW_VALUES:
+            raise HTTPException(413, "the text has too many values. gpu-slice preview takes any number")
+        end = monotonic() + settings.PREVIEW
+        result = dry_run(body, fleet, namespace, line, index, settings.MOST_PREVIEWED, lambda: self._end_by(end))
+        return result.model_dump_json().encode()
+
+    def _previews(self, body: bytes, fleet: Fleet, namespace: str) -> bytes:
+        document, most = _read(body), settings.MOST_PREVIEWED
         end = monotonic() + settings.PREVIEW
         found: list[Subject] = []
         for subject in subjects(document):

@@ -1,0 +1,947 @@
+"""`explain` on clusters that are written down: the cause of a pod that waits, and what was not looked at."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import jsonpatch
+import msgspec
+import pytest
+
+from tests.cluster.nodes import node as node_of
+from tests.pods import container, expression, fleet_of, plan, pod_of, required
+from tests.rendering import documents_of
+from webhook.cli.explained import as_json, exit_code, short, table
+from webhook.cli.terminal import echo
+from webhook.cluster import causes
+from webhook.cluster.asked import Asked
+from webhook.cluster.causes import CAUSES, FINE, WAITS
+from webhook.cluster.events import Said, in_words
+from webhook.cluster.explain import Around, Explanation, explain
+from webhook.cluster.objects import (
+    DEPLOYMENTS,
+    EVENTS,
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_OVERLAYS,
+    NODE_POOLS,
+    NODES,
+    PODS,
+    QUOTAS,
+    WEBHOOKS,
+    Kind,
+    Node,
+    Pod,
+)
+from webhook.cluster.snapshot import Listing, Snapshot
+
+Document = dict[str, Any]
+README = Path(__file__).parents[2] / "README.md"
+PAGE = README.parent / "docs" / "causes.md"
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+BEFORE = "2026-11-25T10:00:00Z"
+SLICE = "nvidia.com/mig-1g.5gb"
+FLEET = fleet_of("""
+pools:
+- {name: a100, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], limit: {slices: 560}}
+- {name: standing, gpu: h100-80gb, partition: {mig: {1g.10gb: 7}}, instanceTypes: [p5.48xlarge], nodes: existing}
+""")
+READY = {"type": "Ready", "status": "True"}
+
+
+class World:
+    """A cluster in which the pod `notebook` waits only because of what a test changes."""
+
+    def __init__(self, asked: str | None = "1g.5gb", **spec: Any) -> None:
+        pod = pod_of(asked, container(), **spec)
+        if asked is None:
+            pod["metadata"]["annotations"] = {}
+        pod["metadata"] |= {"namespace": "team-a", "uid": "1", "creationTimestamp": "2026-11-25T11:58:00Z"}
+        self.pod: Document = jsonpatch.apply_patch(pod, plan(pod, FLEET, "team-a").patch)
+        self.pod["status"] = {"phase": "Pending"}
+        pools = {pool.name: pool for pool in FLEET.pools}
+        self.nodes = {name: node_of(pool, pool.shapes[0], f"{name}-1") for name, pool in pools.items()}
+        self.others: list[Document] = []
+        self.node_pools, self.classes, self.overlays = (
+            [copy.deepcopy(each) for each in documents_of(FLEET, subject)]
+            for subject in ("node-pools", "node-classes", "node-overlays")
+        )
+        for each in (*self.node_pools, *self.classes, *self.overlays):
+            each["metadata"]["creationTimestamp"] = BEFORE
+            each["status"] = {"conditions": [dict(READY)]}
+        self.claims: list[Document] = []
+        self.quotas: list[Document] = []
+        self.karpenter = deployment(
+            "karpenter", "kube-system", env=[{"name": "FEATURE_GATES", "value": "NodeOverlay=true"}]
+        )
+        self.keeper = deployment("keeper", "gpu-slice")
+        self.configuration: Document | None = {
+            "metadata": {"name": "gpu-slice", "creationTimestamp": BEFORE},
+            "webhooks": [
+                {
+                    "name": "pods.gpu-slice.io",
+                    "failurePolicy": "Fail",
+                    "rules": [{"operations": ["CREATE"], "resources": ["pods"]}],
+                    "namespaceSelector": {"matchExpressions": [expression("gpu-slice/opt-out", "DoesNotExist")]},
+                }
+            ],
+        }
+        self.namespace: Document = {"metadata": {"name": "team-a", "labels": {}}}
+        self.problems: dict[Kind[Any], str] = {}
+        self.around: dict[str, Any] = {}
+        self.said: list[Said] = []
+        self.exists = True
+
+    def full(self, name: str = "a100") -> None:
+        """All slices of the node of a pool are in use."""
+        resource = {"a100": SLICE, "standing": "nvidia.com/mig-1g.10gb"}[name]
+        busy = pod_of("1g.5gb", container(limits={resource: "56"}), nodeName=f"{name}-1")
+        busy["metadata"] |= {"name": "busy", "namespace": "team-b"}
+        self.others.append(busy)
+
+    def explain(self) -> Explanation:
+        listings: dict[Kind[Any], Listing[Any]] = {
+            NODES: Listing(tuple(msgspec.convert(each, Node) for each in self.nodes.values())),
+            PODS: Listing(tuple(msgspec.convert(each, Pod) for each in self.others)),
+            NODE_POOLS: Listing(tuple(self.node_pools)),
+            NODE_CLASSES: Listing(tuple(self.classes)),
+            NODE_OVERLAYS: Listing(tuple(self.overlays)),
+            NODE_CLAIMS: Listing(tuple(self.claims)),
+            WEBHOOKS: Listing((self.configuration,) if self.configuration else ()),
+            DEPLOYMENTS: Listing((self.karpenter, self.keeper)),
+            QUOTAS: Listing(tuple(self.quotas)),
+            EVENTS: Listing(),
+        }
+        listings |= {
+            kind: Listing(installed=False) if why == "absent" else Listing(problem=why)
+            for kind, why in self.problems.items()
+        }
+        around = Around(FLEET, Snapshot(NOW, listings=listings), namespace=self.namespace, said=self.said)
+        asked = Asked.of(self.pod, exists=self.exists)
+        return explain("Pod team-a/notebook", asked, replace(around, **self.around))
+
+    def says(self, source: str, message: str, reason: str = "FailedScheduling") -> None:
+        self.said.append(Said(source, "Pod/notebook", reason, message, NOW))
+
+    def claim(self, age: str, **conditions: tuple[str, str, str]) -> None:
+        """A NodeClaim of the pool a100."""
+        written = [
+            {"type": kind, "status": status, "reason": reason, "message": message}
+            for kind, (status, reason, message) in conditions.items()
+        ]
+        metadata = {"name": "a100-x7k2p", "labels": {"karpenter.sh/nodepool": "a100"}, "creationTimestamp": age}
+        self.claims.append({"metadata": metadata, "status": {"conditions": written}})
+
+
+def deployment(name: str, namespace: str, **container: Any) -> Document:
+    return {
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"template": {"spec": {"containers": [{"name": "main", **container}]}}},
+        "status": {"availableReplicas": 1},
+    }
+
+
+def taint(world: World) -> None:
+    world.nodes["a100"]["spec"]["taints"].append({"key": "team", "value": "b", "effect": "NoSchedule"})
+
+
+def not_ready(world: World) -> None:
+    world.nodes["a100"]["status"]["conditions"] = [
+        {"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting"}
+    ]
+
+
+def advertises(count: str | None, **more: str) -> Callable[[World], None]:
+    def change(world: World) -> None:
+        for part in ("capacity", "allocatable"):
+            status = world.nodes["a100"]["status"][part] = dict(world.nodes["a100"]["status"][part])
+            status.update(more)
+            status.pop(SLICE) if count is None else status.update({SLICE: count})
+
+    return change
+
+
+def no_label(key: str) -> Callable[[World], None]:
+    return lambda world: world.nodes["a100"]["metadata"]["labels"].pop(key)
+
+
+def full_and(change: Callable[[World], object]) -> Callable[[World], None]:
+    def both(world: World) -> None:
+        world.full()
+        change(world)
+
+    return both
+
+
+def limit(world: World) -> None:
+    world.node_pools[0]["status"]["resources"] = {SLICE: "560"}
+
+
+def limit_zero(world: World) -> None:
+    world.node_pools[0]["spec"]["limits"] = {"nodes": "0"}
+
+
+def conflict(world: World) -> None:
+    world.overlays[0]["status"]["conditions"] = [
+        {
+            "type": "ValidationSucceeded",
+            "status": "False",
+            "reason": "Conflict",
+            "message": "conflict with another overlay",
+        }
+    ]
+
+
+def foreign_overlay(world: World) -> None:
+    other = copy.deepcopy(world.overlays[0])
+    other["metadata"]["name"] = "theirs"
+    other["spec"] |= {"weight": 1000, "capacity": {SLICE: "0"}}
+    world.overlays.append(other)
+
+
+def elsewhere(world: World) -> None:
+    world.overlays[0]["spec"]["requirements"].append(expression("team", "In", "a"))
+
+
+def class_condition(status: str, reason: str = "") -> Callable[[World], None]:
+    def change(world: World) -> None:
+        world.classes[0]["status"]["conditions"] = [
+            {"type": "Ready", "status": status},
+            {"type": "SubnetsReady", "status": status, "reason": reason, "message": "did not match any Subnets"},
+        ]
+
+    return change
+
+
+def refused(message: str, **more: Any) -> Callable[[World], None]:
+    return lambda world: world.around.update(refused=message, **more)
+
+
+def gate(value: str | None) -> Callable[[World], None]:
+    def change(world: World) -> None:
+        env = [] if value is None else [{"name": "FEATURE_GATES", "value": value}]
+        world.karpenter["spec"]["template"]["spec"]["containers"][0]["env"] = env
+
+    return change
+
+
+def unseen(change: Callable[[World], object]) -> Callable[[World], None]:
+    """The pod was created while the webhook was not asked."""
+
+    def both(world: World) -> None:
+        world.pod = pod_of("1g.5gb", container())
+        world.pod["metadata"] |= {"namespace": "team-a", "creationTimestamp": "2026-11-25T11:58:00Z"}
+        world.pod["status"] = {"phase": "Running"}
+        world.pod["spec"]["nodeName"] = "cpu-1"
+        change(world)
+
+    return both
+
+
+def webhook(**fields: Any) -> Callable[[World], None]:
+    return lambda world: world.configuration["webhooks"][0].update(fields)  # type: ignore[index]
+
+
+def no_conditions(world: World) -> None:
+    world.karpenter["metadata"]["name"] = "autoscaler"
+    for overlay in world.overlays:
+        overlay["status"] = {}
+
+
+def condition(message: str) -> Callable[[World], None]:
+    return lambda world: world.pod["status"].update(
+        conditions=[{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+    )
+
+
+def running(world: World) -> None:
+    world.pod["spec"]["nodeName"] = "a100-1"
+    world.pod["status"] = {"phase": "Running"}
+
+
+def image(world: World) -> None:
+    running(world)
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "a/b:1"'}
+    world.pod["status"] = {"phase": "Pending", "containerStatuses": [{"name": "main", "state": {"waiting": waiting}}]}
+
+
+BROKEN = [
+    # A node could take the pod, if it were not for one thing.
+    pytest.param(taint, "node-tainted", "Node a100-1 has the taint team=b:NoSchedule", id="a taint"),
+    pytest.param(
+        lambda w: w.nodes["a100"]["spec"].update(unschedulable=True),
+        "node-cordoned",
+        "a100-1 is cordoned",
+        id="cordoned",
+    ),
+    pytest.param(not_ready, "node-not-ready", "a100-1 is not ready: NodeStatusUnknown", id="not ready"),
+    pytest.param(no_label("nvidia.com/gpu"), "node-label", "lacks the label nvidia.com/gpu", id="a label is missing"),
+    pytest.param(
+        lambda w: (no_label("gpu-slice/pool")(w), no_label("nvidia.com/gpu")(w)),
+        "node-label",
+        "a100-1 lacks the label nvidia.com/gpu",
+        id="and the pool's",
+    ),
+    pytest.param(
+        advertises("0"),
+        "slices-not-advertised",
+        "advertises 0 of nvidia.com/mig-1g.5gb, and the fleet says 56",
+        id="the plugin shows none",
+    ),
+    pytest.param(advertises(None), "slices-not-advertised", "says 56", id="the plugin never registered"),
+    pytest.param(advertises("0", **{"nvidia.com/gpu": "8"}), "two-plugins", "8 whole GPUs", id="two plugins"),
+    pytest.param(
+        lambda w: w.pod["spec"]["containers"][0]["resources"].update(requests={SLICE: "1", "cpu": "200"}),
+        "node-full",
+        "a100-1 has 96 of 96 cpu free, and the pod asks for 200",
+        id="more CPU than a node has",
+    ),
+    # None has a free slice, and Karpenter launches none.
+    pytest.param(full_and(limit), "limit-reached", "560 of 560 nvidia.com/mig-1g.5gb are launched", id="limit"),
+    pytest.param(full_and(limit_zero), "limit-reached", "0 of 0 nodes", id="limit 0"),
+    pytest.param(full_and(lambda w: w.overlays.clear()), "overlay-missing", "there is no NodeOverlay", id="no overlay"),
+    pytest.param(
+        full_and(lambda w: w.problems.update({NODE_OVERLAYS: "absent"})),
+        "overlay-missing",
+        "this cluster has no NodeOverlays",
+        id="no CRD of overlays",
+    ),
+    pytest.param(
+        full_and(gate("NodeOverlay=false,StaticCapacity=true")), "gate-off", "gate NodeOverlay is off", id="gate off"
+    ),
+    pytest.param(full_and(gate(None)), "gate-off", "gate NodeOverlay is off", id="gate never set"),
+    pytest.param(full_and(no_conditions), "gate-off", "does not read NodeOverlays", id="gate off, unseen"),
+    pytest.param(full_and(conflict), "overlay-refused", "same weight", id="two overlays of one weight"),
+    pytest.param(
+        full_and(foreign_overlay), "overlay-differs", "NodeOverlay theirs tells Karpenter", id="a heavier overlay"
+    ),
+    pytest.param(
+        full_and(lambda w: w.node_pools.clear()), "node-pool-missing", "no NodePool a100", id="fleet is newer"
+    ),
+    pytest.param(
+        full_and(lambda w: w.problems.update({NODE_POOLS: "absent"})),
+        "karpenter-missing",
+        "no NodePools",
+        id="no Karpenter",
+    ),
+    pytest.param(
+        full_and(lambda w: w.karpenter["status"].clear()), "karpenter-down", "No replica of Karpenter", id="down"
+    ),
+    pytest.param(full_and(lambda w: w.classes.clear()), "node-class-missing", "EC2NodeClass a100", id="no NodeClass"),
+    pytest.param(
+        full_and(class_condition("False", "SubnetsNotFound")),
+        "node-class-not-ready",
+        "no subnet in AWS",
+        id="no subnet",
+    ),
+    pytest.param(full_and(class_condition("Unknown")), "node-class-not-ready", "Karpenter's log", id="no image"),
+    pytest.param(
+        full_and(lambda w: w.node_pools[0]["spec"]["template"]["metadata"]["labels"].pop("nvidia.com/gpu")),
+        "node-pool-differs",
+        "do not have the label nvidia.com/gpu",
+        id="NodePool without the label",
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.node_pools[0]["spec"]["template"]["spec"]["taints"].append(
+                {"key": "team", "effect": "NoSchedule"}
+            )
+        ),
+        "node-pool-differs",
+        "taint team",
+        id="NodePool with another taint",
+    ),
+    pytest.param(
+        full_and(lambda w: w.pod["spec"]["nodeSelector"].update(tier="x")),
+        "unknown-label",
+        "label tier",
+        id="a label that nobody knows",
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.says(
+                "karpenter",
+                "NodeClaim a100-x7k2p nominated for this pod failed to launch: "
+                "creating instance, VcpuLimitExceeded: You have requested more vCPU",
+                "InsufficientCapacityError",
+            )
+        ),
+        "aws-quota",
+        "quota is too small",
+        id="AWS' quota",
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.says(
+                "karpenter",
+                "NodeClaim a100-x7k2p nominated for this pod failed to launch: "
+                "InsufficientInstanceCapacity: We currently do not have",
+                "InsufficientCapacityError",
+            )
+        ),
+        "no-capacity",
+        "no capacity",
+        id="no capacity",
+    ),
+    pytest.param(
+        full_and(lambda w: w.claim(BEFORE, Launched=("True", "", ""))),
+        "node-not-registered",
+        "a100-x7k2p",
+        id="an instance that becomes no node",
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.claim(
+                BEFORE,
+                Launched=("True", "", ""),
+                Registered=("True", "", ""),
+                Initialized=("Unknown", "ResourceNotRegistered", "mig"),
+            )
+        ),
+        "slices-not-registered",
+        "registered no slices",
+        id="uncut",
+    ),
+    pytest.param(
+        full_and(
+            lambda w: (
+                w.claim("2026-11-25T11:59:00Z", Launched=("True", "", "")),
+                limit(w),
+                w.says("karpenter", "Pod should schedule on: nodeclaim/a100-x7k2p", "Nominated"),
+            )
+        ),
+        "launching",
+        "60 s old",
+        id="on its way",
+    ),
+    # The webhook was not asked, or the pod was refused.
+    pytest.param(
+        unseen(lambda w: w.namespace["metadata"].update(labels={"gpu-slice/opt-out": "false"})),
+        "namespace-opted-out",
+        "gpu-slice/opt-out=false",
+        id="opted out",
+    ),
+    pytest.param(
+        unseen(lambda w: setattr(w, "configuration", None)), "webhook-missing", "gpu-slice was not asked", id="gone"
+    ),
+    pytest.param(
+        unseen(lambda w: w.pod["metadata"].update(namespace="kube-system")),
+        "namespace-excluded",
+        "kube-system",
+        id="kube-system",
+    ),
+    pytest.param(unseen(webhook(failurePolicy="Ignore")), "webhook-ignored", "failurePolicy: Ignore", id="fails open"),
+    pytest.param(
+        unseen(webhook(objectSelector={"matchLabels": {"gpu": "yes"}})),
+        "webhook-not-asked",
+        "gpu=yes",
+        id="an object selector",
+    ),
+    pytest.param(
+        unseen(webhook(rules=[{"operations": ["UPDATE"], "resources": ["pods"]}])),
+        "webhook-not-asked",
+        "rules",
+        id="other rules",
+    ),
+    pytest.param(
+        unseen(lambda w: w.pod["metadata"].update(creationTimestamp="2026-11-25T09:00:00Z")),
+        "older-than-webhook",
+        "09:00:00",
+        id="older than the webhook",
+    ),
+    pytest.param(unseen(lambda w: None), "not-visited", "added after", id="annotated later"),
+    pytest.param(
+        refused(
+            'Error creating: admission webhook "pods.gpu-slice.io" denied the request: metadata.annotations'
+            "[gpu-slice]: 'x' is not a slice. Write '1g.5gb'.",
+            fleet=None,
+        ),
+        "denied",
+        "Write '1g.5gb'.",
+        id="denied",
+    ),
+    pytest.param(
+        refused('admission webhook "pods.gpu-slice.io" denied the request: metadata.annotations[gpu-slice]: it is not'),
+        "fleet-newer",
+        "would not by the fleet file",
+        id="denied by a webhook with another fleet",
+    ),
+    pytest.param(
+        refused(
+            'pods "x" is forbidden: exceeded quota: gpu-slice, requested: requests.nvidia.com/mig-1g.5gb=1, '
+            "used: requests.nvidia.com/mig-1g.5gb=4, limited: requests.nvidia.com/mig-1g.5gb=4"
+        ),
+        "quota",
+        "ResourceQuota gpu-slice",
+        id="quota",
+    ),
+    pytest.param(
+        lambda w: (
+            w.keeper["status"].clear(),
+            refused(
+                "Internal error occurred: failed calling webhook "
+                '"pods.gpu-slice.io": failed to call webhook: Post "https://x": tls: failed to verify certificate: '
+                "x509: certificate signed by unknown authority"
+            )(w),
+        ),
+        "certificate",
+        "keeper",
+        id="CA swapped, no keeper",
+    ),
+    pytest.param(
+        refused(
+            'failed calling webhook "pods.gpu-slice.io": failed to call webhook: Post "https://x": dial tcp '
+            "10.0.0.1:443: connect: connection refused"
+        ),
+        "webhook-unreachable",
+        "refused",
+        id="no replica",
+    ),
+    pytest.param(
+        refused(
+            "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'gpu-slice' with binding 'gpu-slice' denied "
+            "request: it has not seen"
+        ),
+        "guard",
+        "has not seen",
+        id="guard",
+    ),
+    pytest.param(
+        lambda w: w.pod["metadata"]["annotations"].update({"gpu-slice": "2g.10gb"}),
+        "annotation-changed",
+        "'2g.10gb' afterwards",
+        id="annotation changed afterwards",
+    ),
+    pytest.param(
+        lambda w: w.pod["metadata"]["annotations"].update(
+            {"gpu-slice": "7g.40gb", "gpu-slice/assigned": "7g.40gb -> main=nvidia.com/mig-1g.5gb:1"}
+        ),
+        "fleet-changed",
+        "fleet has changed",
+        id="fleet changed afterwards",
+    ),
+    pytest.param(
+        lambda w: (w.pod["metadata"].update(annotations={}), w.pod["spec"].update(tolerations=[])),
+        "by-hand",
+        "by its resource",
+        id="by hand",
+    ),
+    # It waits for something else, or does not wait at all.
+    pytest.param(
+        lambda w: w.pod["spec"].update(schedulingGates=[{"name": "kueue.x-k8s.io/admission"}]),
+        "scheduling-gates",
+        "Kueue has not admitted it",
+        id="Kueue",
+    ),
+    pytest.param(
+        lambda w: w.pod["spec"].update(schedulerName="volcano"), "other-scheduler", "volcano", id="a scheduler"
+    ),
+    pytest.param(
+        condition("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: no"),
+        "volume",
+        "unbound immediate",
+        id="a volume",
+    ),
+    pytest.param(
+        condition("0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules."),
+        "spread",
+        "anti-affinity",
+        id="anti-affinity",
+    ),
+    pytest.param(image, "image", "cannot be pulled", id="an image"),
+    pytest.param(running, "running", "runs on node a100-1 (pool a100) and has 1 nvidia.com/mig-1g.5gb", id="it runs"),
+    pytest.param(lambda w: (running(w), not_ready(w)), "node-lost", "not ready", id="its node is lost"),
+    pytest.param(
+        lambda w: w.pod["status"].update(phase="Failed", reason="UnexpectedAdmissionError", message="Allocate"),
+        "node-refused",
+        "nothing free",
+        id="the kubelet refused it",
+    ),
+    pytest.param(
+        lambda w: w.pod["metadata"].update(deletionTimestamp=BEFORE, finalizers=["a/b"]), "leaving", "a/b", id="goes"
+    ),
+    pytest.param(lambda w: setattr(w, "exists", False), "served", "56 of 56", id="it would run at once"),
+    pytest.param(
+        lambda w: (w.full(), setattr(w, "exists", False)),
+        "launchable",
+        "launching a node of NodePool a100",
+        id="launched",
+    ),
+    pytest.param(
+        full_and(elsewhere), "overlay-differs", "a100-8-gpus selects other nodes", id="an overlay for nothing"
+    ),
+    pytest.param(
+        full_and(
+            lambda w: w.claim(
+                BEFORE,
+                Launched=("True", "", ""),
+                Registered=("True", "", ""),
+                Initialized=("Unknown", "StartupTaintsExist", "cilium"),
+            )
+        ),
+        "node-not-initialized",
+        "nobody removes its startup taint",
+        id="a startup taint that stays",
+    ),
+    pytest.param(
+        lambda w: w.pod["status"].update(phase="Failed", reason=f"OutOf{SLICE}", message="Node didn't have enough"),
+        "node-refused",
+        "nothing free",
+        id="it named its node",
+    ),
+    pytest.param(
+        lambda w: w.pod["spec"].update(
+            affinity=required({"matchFields": [expression("metadata.name", "In", "cpu-1")]})
+        ),
+        "daemon-set",
+        "placed it on node cpu-1",
+        id="of a DaemonSet, on a node without slices",
+    ),
+    pytest.param(
+        lambda w: w.pod["spec"].update(tolerations=[]), "fleet-changed", "lacks a toleration", id="toleration stripped"
+    ),
+    pytest.param(
+        lambda w: (
+            w.node_pools[0]["spec"]["template"]["spec"]["requirements"][0].update(values=["g5.xlarge"]) or w.full()
+        ),
+        "node-pool-differs",
+        "another node.kubernetes.io/instance-type",
+        id="a NodePool of other instances",
+    ),
+    pytest.param(
+        full_and(lambda w: w.says("karpenter", "Failed to schedule pod, no instance type has enough resources")),
+        "karpenter",
+        "no type of node with these slices and resources",
+        id="Karpenter knows better",
+    ),
+    pytest.param(
+        condition("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports."),
+        "scheduler",
+        "a port",
+        id="a port that is taken",
+    ),
+    pytest.param(lambda w: None, "soon", "Node a100-1 has 56 of 56", id="just created"),
+    pytest.param(
+        lambda w: w.around.update(wants_none="it is suspended (spec.suspend)"),
+        "no-pods-wanted",
+        "suspended",
+        id="suspended",
+    ),
+    pytest.param(
+        refused('failed calling webhook "pods.gpu-slice.io": no endpoints available for service "webhook"'),
+        "webhook-unreachable",
+        "the webhook that answers is not there",
+        id="the webhook is gone",
+    ),
+    pytest.param(
+        lambda w: (
+            condition("0/2 nodes are available: 1 node(s) didn't match pod topology spread constraints.")(w),
+            w.problems.update({NODE_POOLS: "absent"}),
+        ),
+        "spread",
+        "topology spread excludes the nodes that have room",
+        id="spread, where Karpenter could launch no other node",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "cause", "words"), BROKEN)
+def test_the_first_sentence_is_what_was_changed(change: Callable[[World], object], cause: str, words: str) -> None:
+    world = World()
+    change(world)
+
+    explanation = world.explain()
+
+    assert (explanation.cause.id, explanation.also) == (cause, explanation.also)
+    assert words in explanation.cause.sentence
+    assert explanation.cause.sentence.endswith(".")
+    assert not re.search(r"\.\.$|\{|\bNone\b", explanation.cause.sentence)
+
+
+def test_every_cause_has_its_paragraph_and_no_other_is_there() -> None:
+    paragraphs = dict(re.findall(r"^### `([^`]+)`\n\n(.*?)(?=\n##|\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE))
+
+    assert {name: " ".join(text.split()) for name, text in paragraphs.items()} == {
+        name: f"{kind.title}. What to do: {kind.cure}" for name, kind in CAUSES.items()
+    }
+    assert list(paragraphs) == list(CAUSES)
+
+
+def test_every_cause_can_be_found() -> None:
+    folder = Path(causes.__file__).parent
+    code = "".join(path.read_text() for path in folder.glob("*.py") if path.name != "causes.py")
+
+    assert [name for name in CAUSES if f'"{name}"' not in code] == []
+
+
+def test_every_cause_is_a_sentence_with_a_cure() -> None:
+    assert set(CAUSES) >= FINE | WAITS
+    for kind in CAUSES.values():
+        assert not kind.title.endswith(".")
+        assert kind.cure.endswith(".")
+
+
+def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
+    world = World()
+    world.full()
+    limit(world)
+
+    explanation = world.explain()
+
+    assert [(each.pool, bool(each.why_not), each.weight) for each in explanation.pools] == [
+        ("a100", False, 10),
+        ("standing", True, 0),
+    ]
+    assert [(each.name, each.free, [cause.id for cause in each.causes]) for each in explanation.nodes] == [
+        ("a100-1", f"0 of 56 {SLICE}", ["slices-in-use"])
+    ]
+    assert [(each.node_pool, [cause.id for cause in each.causes]) for each in explanation.launches] == [
+        ("a100", ["limit-reached"])
+    ]
+    assert [cause.id for cause in explanation.also] == ["slices-in-use"]
+    assert explanation.also[0].sentence.endswith("and the pod asks for 1: team-b/busy holds 56.")
+    assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
+
+
+def test_many_nodes_with_one_obstacle_are_told_once() -> None:
+    world = World()
+    for number in range(2, 12):
+        other = copy.deepcopy(world.nodes["a100"])
+        other["metadata"]["name"] = f"a100-{number}"
+        world.nodes[other["metadata"]["name"]] = other
+    for node in world.nodes.values():
+        node["spec"]["unschedulable"] = True
+
+    assert world.explain().cause.sentence.endswith("so the scheduler skips it, and 10 more nodes likewise.")
+
+
+def test_a_node_that_karpenter_removes_is_no_fault() -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": "karpenter.sh/disrupted", "effect": "NoSchedule"})
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert explanation.nodes[0].coming
+
+
+def test_nodes_of_a_pool_that_the_pod_may_not_use_do_not_count() -> None:
+    """Another pool with the same slices, whose nodes have another taint."""
+    fleet = fleet_of("""
+pools:
+- {name: a100, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+- {name: theirs, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}
+namespaces: {team-a: {pools: [a100]}}
+""")
+    world = World()
+    (_, theirs) = fleet.pools
+    world.nodes = {"theirs": node_of(theirs, theirs.shapes[0], "theirs-1")}
+    world.nodes["theirs"]["spec"]["unschedulable"] = True
+    limit(world)
+    world.around["fleet"] = fleet
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert explanation.nodes == ()
+    assert [(each.pool, each.why_not) for each in explanation.pools if each.why_not] == [
+        ("theirs", "namespace 'team-a' may not use it")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (NODES, "what keeps the pod off each node is not known"),
+        (NODE_POOLS, "what keeps Karpenter from launching a node is not known"),
+        (NODE_OVERLAYS, "whether Karpenter knows the slices is not known"),
+        (WEBHOOKS, "whether the API server asks gpu-slice is not known"),
+        (EVENTS, "what Karpenter says of nodes on their way is not known"),
+    ],
+)
+def test_what_may_not_be_read_is_said_and_nothing_is_concluded_from_it(kind: Kind[Any], words: str) -> None:
+    world = World()
+    world.full()
+    world.problems[kind] = f"you may not list {kind.plural}"
+    condition("0/2 nodes are available: 2 Insufficient nvidia.com/mig-1g.5gb.")(world)
+
+    explanation = world.explain()
+
+    assert f"you may not list {kind.plural}: {words}" in explanation.unread
+    assert explanation.cause.id in ("scheduler", "soon")
+
+
+def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
+    world = World()
+    world.around["fleet"] = None
+    world.problems = {NODES: "you may not list nodes", NODE_POOLS: "you may not list nodepools"}
+    condition("0/2 nodes are available: 1 node(s) had untolerated taint(s), 1 Insufficient nvidia.com/mig-1g.5gb.")(
+        world
+    )
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "scheduler"
+    assert "no node has a free nvidia.com/mig-1g.5gb" in explanation.cause.sentence
+    assert explanation.pools == explanation.nodes == explanation.launches == ()
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            'incompatible requirements, label "tier" does not have known values',
+            "selects by tier",
+        ),
+        (
+            "all available instance types exceed limits for nodepool (NodePool=a)",
+            "at its limit",
+        ),
+        ("Failed to schedule pod, no instance type has enough resources", "no type of node with these slices"),
+        ("Pod should schedule on: nodeclaim/a100-x7k2p, node/n", "launching NodeClaim a100-x7k2p"),
+        ("0/4 nodes are available: 1 node(s) had volume node affinity conflict.", "in another zone"),
+        ("something else", ""),
+    ],
+)
+def test_events_are_told_in_the_fleets_words(message: str, words: str) -> None:
+    assert words in in_words(message)
+    assert bool(in_words(message)) == bool(words)
+
+
+def test_a_node_without_the_pools_label_is_found_by_its_slices() -> None:
+    world = World()
+    labels = world.nodes["a100"]["metadata"]["labels"]
+    for key in ("gpu-slice/pool", "karpenter.sh/nodepool", "nvidia.com/gpu"):
+        del labels[key]
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "node-label"
+    assert "--overwrite nvidia.com/gpu=a100" in explanation.cause.cure
+
+
+def test_a_pods_own_selection_is_not_taken_for_the_cause_of_a_limit() -> None:
+    world = World(nodeSelector={"topology.kubernetes.io/zone": "us-east-1b"})
+    limit(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "limit-reached"
+    assert [cause.id for cause in explanation.also] == ["node-selector"]
+
+
+def test_affinity_is_matched_with_the_labels_that_a_node_really_has() -> None:
+    for operator, values, holds in (
+        ("In", ["us-east-1a"], True),
+        ("In", ["us-east-1b"], False),
+        ("NotIn", ["us-east-1b"], True),
+        ("Exists", [], True),
+        ("DoesNotExist", [], False),
+    ):
+        term = {"matchExpressions": [expression("topology.kubernetes.io/zone", operator, *values)]}
+        world = World(affinity=required(term))
+        (candidate,) = world.explain().nodes
+        assert (not candidate.causes) == holds, operator
+
+
+def test_what_a_rescue_changed_is_told() -> None:
+    world = World()
+    world.around["changed"] = ("'main': nvidia.com/gpu: 1 was replaced by nvidia.com/mig-1g.5gb: 1",)
+    running(world)
+
+    assert world.explain().changed == world.around["changed"]
+
+
+def printed(explanation: Explanation, output: str) -> str:
+    """What the command prints, without colours."""
+    lines = {"table": table, "short": short}[output](explanation)
+    return "".join(f"{click.unstyle(text)}\n" for text in lines)
+
+
+def without_its_overlay() -> Explanation:
+    world = World()
+    world.full()
+    world.overlays.clear()
+    world.says("karpenter", "Failed to schedule pod, no instance type has enough resources")
+    return world.explain()
+
+
+def test_the_readme_shows_an_explanation_as_it_is_printed() -> None:
+    (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", README.read_text(), re.DOTALL)
+
+    assert block == printed(without_its_overlay(), "table")
+
+
+def test_the_short_form_is_the_cause_and_the_cure() -> None:
+    title, sentence, cure = printed(without_its_overlay(), "short").splitlines()
+
+    assert title == "× Pod team-a/notebook [overlay-missing]"
+    assert sentence == without_its_overlay().cause.sentence
+    assert cure.startswith("What to do: The platform team: gpu-slice render --only node-overlays | kubectl apply")
+
+
+def test_programs_get_ids_sentences_cures_and_all_tables() -> None:
+    found = as_json(without_its_overlay())
+
+    assert json.loads(json.dumps(found)) == found
+    assert found["cause"]["id"] == "overlay-missing"
+    assert found["cause"]["docs"] == "docs/causes.md#overlay-missing"
+    assert [pool["serves"] for pool in found["pools"]] == [True, False]
+    assert found["nodes"][0]["causes"][0]["id"] == "slices-in-use"
+    assert found["nodePools"][0]["causes"][0]["id"] == "overlay-missing"
+    assert found["events"][0]["words"] == "Karpenter knows no type of node with these slices and resources"
+    assert found["couldNotLook"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (running, 0),
+        (taint, 1),
+        (lambda world: world.problems.update({NODES: "you may not list nodes", NODE_POOLS: "nor nodepools"}), 3),
+    ],
+    ids=["it runs", "it waits", "nothing could be looked at"],
+)
+def test_the_exit_code_says_whether_it_has_its_slice(change: Callable[[World], object], code: int) -> None:
+    world = World()
+    change(world)
+
+    assert exit_code(world.explain()) == code
+
+
+def test_nothing_that_others_wrote_controls_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": "a\x1b[31m", "effect": "NoSchedule"})
+    world.says("default-scheduler", "\x1b]0;title\x07::error::")
+
+    for text in table(world.explain()):
+        echo(text)
+
+    printed_text = capsys.readouterr().out
+    assert "\x1b]0" not in click.unstyle(printed_text)
+    assert "\x07" not in printed_text
+    assert "\\x1b]0;title" in printed_text
+
+
+def test_without_a_fleet_the_record_says_which_pools_count() -> None:
+    world = World()
+    world.full()
+    other = copy.deepcopy(world.nodes["a100"])
+    other["metadata"] |= {"name": "theirs-1", "labels": {"gpu-slice/pool": "theirs"}}
+    world.nodes["theirs"] = other
+    world.around["fleet"] = None
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "slices-in-use"
+    assert [each.name for each in explanation.nodes] == ["a100-1"]

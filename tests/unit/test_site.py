@@ -1,0 +1,301 @@
+"""The page without a browser: its files and their headers, and the door that its editor calls."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import json
+import logging
+import re
+import signal
+import socket
+import subprocess
+import sys
+from functools import cache
+from queue import Queue
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.pods import broken, cases, fleet_of, pod_of
+from webhook import documents
+from webhook.cli.main import main
+from webhook.codes import DENIALS, NOTES, WARNINGS
+from webhook.server import settings
+from webhook.server.api.app import application, open_doors
+from webhook.server.api.asgi import Asgi
+from webhook.server.api.marks import span
+from webhook.server.api.previews import Previews
+from webhook.server.api.site import FILES
+from webhook.server.http import Request, Response
+from webhook.server.metrics import Metrics
+
+POD = documents.write(pod_of("1g5gb"))
+YAML = b"application/yaml"
+
+
+@cache
+def door() -> Asgi:
+    """The second port's application, without a network."""
+    app = application(lambda: "", Metrics())
+    open_doors(app, lambda: fleet_of("built-in"), Previews())
+    return Asgi(app, settings.MOST_PREVIEW_BODY)
+
+
+def ask(path: str, body: bytes | None = None, *, query: str = "", **headers: str) -> Response:
+    request = Request(0)
+    request.method, request.path, request.query = b"GET" if body is None else b"POST", path.encode(), query.encode()
+    request.body = body or b""
+    request.headers = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    return asyncio.run(door().answer(request))
+
+
+def dry_run(text: str | bytes, query: str = "", kind: str = YAML.decode()) -> Response:
+    return ask("/dry-run", text.encode() if isinstance(text, str) else text, query=query, content_type=kind)
+
+
+def told(text: str | bytes, query: str = "") -> Any:
+    answer = dry_run(text, query)
+    assert answer.status == 200, answer.body
+    return json.loads(answer.body)
+
+
+STATIC = ["/", *(f"/page/{file.name}" for file in FILES.iterdir() if file.suffix and file.suffix != ".html")]
+
+
+def headers_of(answer: Response) -> dict[bytes, bytes]:
+    return dict(answer.headers)
+
+
+@pytest.mark.parametrize("path", [*STATIC, "/page/messages.json", "/dry-run", "/drawing"])
+def test_nothing_of_the_page_may_load_or_be_framed_or_guessed(path: str) -> None:
+    query = "pool=a100-mixed" if path == "/drawing" else ""
+    answer = dry_run(POD) if path == "/dry-run" else ask(path, query=query)
+    headers = headers_of(answer)
+    policy = dict(part.strip().partition(" ")[::2] for part in headers[b"content-security-policy"].decode().split(";"))
+
+    assert answer.status == 200
+    assert policy["default-src"] == "'none'"
+    assert policy["frame-ancestors"] == "'none'"
+    if path != "/drawing":  # an image, which has a style of its own
+        assert set(policy.values()) == {"'none'", "'self'"}
+    assert "unsafe" not in policy.get("script-src", "")
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"referrer-policy"] == b"no-referrer"
+    assert headers[b"cross-origin-opener-policy"] == b"same-origin"
+    assert headers[b"cross-origin-resource-policy"] == b"same-origin"
+    assert headers[b"cache-control"] in (b"no-cache", b"no-store")
+    assert b"set-cookie" not in headers
+    assert not any(name.startswith(b"access-control-") for name in headers)
+
+
+def test_the_document_has_no_script_or_style_of_its_own_and_names_nobody_else() -> None:
+    html = ask("/").body.decode()
+    assert not re.search(r"<script(?![^>]* src=\"/)|<style|\sstyle=|\son[a-z]+=", html)
+    sources = [
+        path for path in FILES.iterdir() if path.suffix in (".html", ".js", ".css") and "bundle" not in path.name
+    ]
+    for file in sources:
+        assert "http://www.w3.org/" in file.name or not re.search(r"(https?:)?//[a-z]+\.", file.read_text()), file.name
+
+
+def test_files_are_packed_where_the_browser_can_unpack_them() -> None:
+    plain, packed = ask("/page/page.css"), ask("/page/page.css", accept_encoding="gzip, br")
+    assert headers_of(packed)[b"content-encoding"] == b"gzip"
+    assert gzip.decompress(packed.body) == plain.body
+    assert b"content-encoding" not in headers_of(plain)
+
+
+@pytest.mark.parametrize("path", ["/page/../site.py", "/page/editor/package.json", "/page/", "/page/nothing.js"])
+def test_only_the_files_of_the_page_are_served(path: str) -> None:
+    assert ask(path).status == 404
+
+
+def test_the_page_is_there_only_where_it_is_asked_for() -> None:
+    site = Asgi(application(lambda: "", Metrics()), settings.MOST_PREVIEW_BODY)
+    for path in ("/", "/page/page.js", "/dry-run", "/drawing"):
+        request = Request(0)
+        request.method, request.path = b"GET", path.encode()
+        assert asyncio.run(site.answer(request)).status == 404
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/json", ""])
+def test_no_form_and_no_script_of_another_site_can_send_a_text(kind: str) -> None:
+    """These kinds need no leave, which is never given."""
+    assert dry_run(POD, kind=kind).status == 415
+
+
+def test_every_code_has_its_paragraph() -> None:
+    paragraphs = json.loads(ask("/page/messages.json").body)
+    assert list(paragraphs) == [*DENIALS, *WARNINGS, *NOTES]
+    assert all(why and what for why, what in paragraphs.values())
+
+
+def test_a_denial_has_its_place_its_correction_and_no_pools() -> None:
+    result = told(POD)
+    (mark,), shown = result["marks"], result["shown"]
+    line = POD.splitlines()[mark["line"] - 1]
+    assert line[mark["start"] : mark["end"]] == "5gb"
+    assert (shown["correction"], shown["denial"]["position"]) == ("1g.5gb", 2)
+    assert line[shown["place"]["start"] : shown["place"]["end"]] == "1g5gb"
+    assert shown["pools"] == []
+
+
+def test_the_pod_under_the_cursor_is_shown() -> None:
+    text = "---\n".join(documents.write(pod_of(asked) | {"kind": "Pod"}) for asked in ("1g.5gb", "2g.10gb", "8g.1gb"))
+    lines = [entry["line"] for entry in told(text)["entries"]]
+    assert [told(text, f"line={line + 1}")["index"] for line in lines] == [0, 1, 2]
+    assert told(text, "index=1")["shown"]["given"][0]["slice"] == "2g.10gb"
+    assert told(text, "index=99")["index"] == 2
+    assert told(text, "line=999")["shown"]["outcome"] == "denied"
+
+
+def test_a_pool_says_how_many_such_pods_its_node_takes() -> None:
+    init = {"name": "warm-up", "resources": {"limits": {"nvidia.com/mig-1g.5gb": 3}}}
+    pools = told(documents.write(pod_of("2x1g.5gb", initContainers=[init])))["shown"]["pools"]
+    assert {pool["name"]: (pool["pods"], pool["left"]) for pool in pools if pool["serves"]} == {
+        "a100-1g-5gb": (18, {"nvidia.com/mig-1g.5gb": 53}),
+        "a100-mixed": (5, {"nvidia.com/mig-3g.20gb": 8, "nvidia.com/mig-2g.10gb": 8, "nvidia.com/mig-1g.5gb": 13}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "position", "expected"),
+    [
+        pytest.param("    gpu-slice: 1g5gb", "1g5gb", 2, "5gb", id="plain"),
+        pytest.param("    gpu-slice: '1g5gb' # x", "1g5gb", 2, "5gb", id="in quotes"),
+        pytest.param('    "gpu-slice": "1g5gb"', "1g5gb", 2, "5gb", id="the key in quotes"),
+        pytest.param("{annotations: {gpu-slice: 1g5gb}}", "1g5gb", 2, "5gb", id="in a flow mapping"),
+        pytest.param("gpu-slice: é=1g5gb", "é=1g5gb", 4, "5gb", id="after another letter"),
+        pytest.param("gpu-slice: 🚀=1g5gb", "🚀=1g5gb", 4, "5gb", id="after a letter of two units"),
+        pytest.param("gpu-slice: a | ", "a | ", 2, "|", id="a separator"),
+        pytest.param("gpu-slice: !!str 1g5gb", "1g5gb", 2, "5gb", id="after a tag"),
+        pytest.param("gpu-slice: &a 1g5gb", "1g5gb", 2, "5gb", id="after an anchor"),
+        pytest.param("  gpu-slice: >-", "1g5gb", 2, "gpu-slice: >-", id="written below"),
+        pytest.param('  gpu-slice: "1g\\x35gb"', "1g5gb", 2, 'gpu-slice: "1g\\x35gb"', id="written with an escape"),
+        pytest.param("  limits: {a: 1}  ", None, None, "limits: {a: 1}", id="another field"),
+        pytest.param("gpu-slice: a=1g.5gb,b", "a=1g.5gb,b", None, "a=1g.5gb,b", id="the whole value"),
+    ],
+)
+def test_what_is_underlined(line: str, value: str | None, position: int | None, expected: str) -> None:
+    found = span(["x", line], 2, value, position)
+    units = line.encode("utf-16-le")
+    assert units[2 * found.start : 2 * found.end].decode("utf-16-le") == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"\xff\xfe", 200),
+        (b"a: [", 200),
+        (b"- 1\n" * 60_000, 413),
+        (b"[" * 60_000, 413),
+        (b"a: &a [" + b"*a, " * 60_000, 413),
+    ],
+)
+def test_a_text_is_read_or_refused(body: bytes, status: int) -> None:
+    """P16."""
+    assert dry_run(body).status == status
+
+
+def test_the_first_hundred_pods_are_looked_at() -> None:
+    """P16."""
+    result = told("---\n".join([documents.write(pod_of())] * 300))
+    assert (len(result["entries"]), result["more"]) == (100, True)
+
+
+@pytest.mark.parametrize("query", ["namespace=Canary%1b", "line=0", "line=x", "index=-1", "line=99999999999999999999"])
+def test_a_query_is_checked_and_not_repeated(query: str) -> None:
+    answer = dry_run(POD, query)
+    assert answer.status == 422
+    assert b"anary" not in answer.body
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("pool=a100-mixed&resource=nvidia.com/mig-1g.5gb", 200),
+        ("pool=a100-mixed&resource=%3Cscript%3E", 200),
+        ("pool=no-such-pool", 404),
+        ("pool=" + "x" * 300, 422),
+        ("", 422),
+        ("pool=a100-mixed&count=0", 422),
+        ("pool=a100-mixed&count=1000000", 422),
+    ],
+)
+def test_a_drawing_is_of_a_pool(query: str, status: int) -> None:
+    answer = ask("/drawing", query=query)
+    assert answer.status == status
+    assert b"<script" not in answer.body
+
+
+@given(st.text() | st.binary())
+def test_any_text_has_an_answer(text: str | bytes) -> None:
+    body = text.encode(errors="surrogatepass") if isinstance(text, str) else text
+    assert dry_run(body).status in (200, 413)
+
+
+@given(cases(), st.data())
+def test_any_pod_with_something_odd_in_it_has_an_answer(case: tuple[dict[str, Any], str], data: st.DataObject) -> None:
+    pod = data.draw(broken({"kind": "Pod", **case[0]}))
+    assert dry_run(json.dumps(pod)).status in (200, 413)
+    assert dry_run(json.dumps(pod, ensure_ascii=False, indent=1).encode(errors="surrogatepass")).status in (200, 413)
+
+
+def test_nothing_of_a_pod_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """P39."""
+    with caplog.at_level(logging.DEBUG):
+        dry_run(POD.replace("notebook", "canary"))
+        dry_run("canary: [")
+    assert "canary" not in caplog.text
+
+
+def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -> None:
+    command = [sys.executable, "-m", "webhook", "page", "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        address = urlsplit(process.stdout.readline().strip())
+        statuses = []
+        for host in (address.netloc, f"localhost:{address.port}", "attacker.example"):
+            connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=10)
+            connection.request("GET", "/fleet", headers={"Host": host})
+            statuses.append(connection.getresponse().status)
+            connection.close()
+        process.send_signal(signal.SIGINT)
+        output, remarks = process.communicate(timeout=20)
+    assert (address.hostname, statuses) == ("127.0.0.1", [200, 200, 400])
+    assert (process.returncode, output, remarks) == (0, "", "Ctrl-C ends it.\n")
+
+
+def test_a_port_that_is_taken_is_a_wrong_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = CliRunner().invoke(main, ["page", "--no-browser", "--port", str(taken.getsockname()[1])])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Address already in use" in result.stderr
+
+
+def test_the_browser_is_opened_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: Queue[str] = Queue()
+
+    async def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("webbrowser.open", opened.put)
+    monkeypatch.setattr("webhook.cli.page._serve", end)
+    result = CliRunner().invoke(main, ["page"])
+    assert (result.exit_code, result.stdout) == (0, f"{opened.get(timeout=10)}\n")
+
+
+@pytest.mark.parametrize("kind", ["x" * 50_000, "List" * 10_000])
+def test_however_long_names_are_a_dry_run_is_short(kind: str) -> None:
+    """P16."""
+    templates = [{"spec": {"containers": []}}] * 50
+    metadata = {"name": "n" * 50_000, "namespace": "s" * 50_000}
+    document: Any = {"kind": kind, "metadata": metadata, "spec": templates, "items": [{"metadata": metadata}] * 50}
+    for _ in range(8):
+        assert len(dry_run(json.dumps(document)).body) < 400_000
+        document = {"kind": "List", "items": [document]}

@@ -1,0 +1,190 @@
+"""What ``gpu-slice explain`` reads and prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from webhook.admission.preview import preview
+from webhook.cli import cluster, files, show
+from webhook.cli.terminal import CouldNotLook, Line, echo, line
+from webhook.cluster import target
+from webhook.cluster.causes import Cause
+from webhook.cluster.explain import Explanation, explain
+from webhook.cluster.objects import PODS
+from webhook.cluster.reader import Reader, Unreachable
+from webhook.cluster.target import WORKLOADS, NotThere, Target
+from webhook.errors import BadDocument
+from webhook.fleet.fleet import Fleet
+
+YES, NO, UNREAD = 0, 1, 3
+"""Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
+
+
+def run(reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool) -> int:
+    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace."""
+    try:
+        found = list(_targets(reader, name, is_file, fleet_path, own))
+    except (Unreachable, NotThere) as error:
+        raise CouldNotLook(str(error)) from None
+    explanations = [explain(each.title, each.asked, each.around) for each in found]
+    if output == "json":
+        echo(json.dumps([as_json(each) for each in explanations], indent=2, ensure_ascii=False))
+        return max(map(exit_code, explanations))
+    for number, each in enumerate(explanations):
+        for text in (*([""] if number else []), *(short(each) if output == "short" else table(each))):
+            echo(text)
+    return max(map(exit_code, explanations))
+
+
+def exit_code(explanation: Explanation) -> int:
+    """`UNREAD` if the cause may be in what could not be looked at."""
+    if explanation.cause.fine:
+        return YES
+    return UNREAD if explanation.cause.id in ("scheduler", "karpenter", "soon") and explanation.unread else NO
+
+
+def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, own: str) -> Iterator[Target]:
+    path = Path(name)
+    kind_name, slash, of_kind = name.partition("/")
+    named = bool(slash) and kind_name.lower() in WORKLOADS and "/" not in of_kind
+    folder = path.is_dir() and (slash or name == ".")  # a pod may be called as a folder is that happens to be here
+    as_file = is_file or name == "-" or (not named and (path.is_file() or folder))
+    if slash and not named and not as_file:
+        kinds = ", ".join(dict.fromkeys(kind.name.lower() for kind in WORKLOADS.values()))
+        raise click.UsageError(f"'{name}' is neither a file nor one of {kinds} with a name")
+    fleet, unread = _fleet(reader, fleet_path, own)
+    namespace = reader.namespace
+    if as_file:
+        yield from _of_file(reader, path, fleet, own, unread)
+        return
+    around = target.surroundings(reader, fleet, namespace, own, unread)
+    kind = WORKLOADS[kind_name.lower()] if named else PODS
+    if kind is PODS:
+        yield target.of_pod(reader, of_kind if named else name, around, namespace)
+    else:
+        yield target.of_workload(reader, kind, of_kind, around, namespace)
+
+
+def _fleet(reader: Reader, path: Path | None, own: str) -> tuple[Fleet | None, list[str]]:
+    try:
+        return cluster.fleet_of(reader, path, own), []
+    except CouldNotLook as error:
+        return None, [f"{error.message}: which pools serve the pod is not known"]
+
+
+def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: Sequence[str]) -> Iterator[Target]:
+    if fleet is None:
+        raise CouldNotLook(unread[0])
+    found = False
+    for _, document in files.read_all((path,)):
+        if isinstance(document, BadDocument):
+            raise CouldNotLook(f"{path}: {document}")
+        for shown in preview(document.value, fleet, reader.namespace):
+            if shown.subject.pod is None:
+                if shown.problem or shown.denial:
+                    raise CouldNotLook(f"{path}: {shown.problem or shown.denial}")
+                continue
+            found = True
+            namespace = shown.subject.namespace or reader.namespace
+            around = target.surroundings(reader, fleet, namespace, own, unread)
+            yield target.of_document(reader, shown, around, namespace)
+    if not found:
+        raise CouldNotLook(f"{path}: there is no pod and no workload in it")
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """For programs: everything."""
+    return {
+        "title": explanation.title,
+        "cause": _cause(explanation.cause),
+        "also": [_cause(cause) for cause in explanation.also],
+        "asked": explanation.asked,
+        "given": explanation.given,
+        "changed": list(explanation.changed),
+        "pools": [{"pool": each.pool, "serves": not each.why_not, "whyNot": each.why_not, "weight": each.weight}
+                  for each in explanation.pools],
+        "nodes": [{"node": each.name, "pool": each.pool, "free": each.free, "coming": each.coming,
+                   "causes": [_cause(cause) for cause in each.causes]} for each in explanation.nodes],
+        "nodePools": [{"nodePool": each.node_pool, "causes": [_cause(cause) for cause in each.causes]}
+                      for each in explanation.launches],
+        "events": [{"source": each.source, "about": each.about, "reason": each.reason, "words": each.words,
+                    "message": each.message, "when": each.when.isoformat(), "count": each.count}
+                   for each in explanation.said],
+        "quotas": list(explanation.quotas),
+        "couldNotLook": list(explanation.unread),
+    }  # fmt: skip
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {"id": cause.id, "sentence": cause.sentence, "cure": cause.cure, "docs": cause.anchor,
+            "quotes": list(cause.quotes)}  # fmt: skip
+
+
+def short(explanation: Explanation) -> Iterator[str]:
+    """The cause, the cure, and what could not be looked at."""
+    cause = explanation.cause
+    mark = line("×", fg="red", bold=True)
+    if cause.fine or cause.waits:
+        mark = line("√", fg="green") if cause.fine else line("…", fg="yellow")
+    yield line(mark, " ", line(explanation.title, bold=True), f" [{cause.id}]")
+    yield cause.sentence
+    if not cause.fine:
+        yield f"What to do: {cause.cure}"
+    for text in explanation.unread:
+        yield line(line("not looked at", fg="yellow"), f": {text}")
+
+
+def table(explanation: Explanation) -> Iterator[str]:
+    """The same with everything behind it."""
+    cause = explanation.cause
+    yield from short(explanation)
+    yield from (f'  "{quote}"' for quote in cause.quotes if quote)
+    if not cause.fine:
+        yield f"More: {cause.anchor}"
+    if explanation.asked:
+        yield ""
+        yield f"Asked: {explanation.asked}"
+        yield f"Given: {explanation.given or 'nothing'}"
+    yield from (f"Changed: {text}" for text in explanation.changed)
+    yield from _section("POOL", "SERVES IT", [
+        (each.pool, f"no: {each.why_not}" if each.why_not else f"yes{_weight(each.weight)}")
+        for each in explanation.pools
+    ])  # fmt: skip
+    yield from _section("NODE", "FREE", [
+        (each.name, each.free, "coming or going" if each.coming else _ids(each.causes)) for each in explanation.nodes
+    ], "WHAT KEEPS THE POD OFF")  # fmt: skip
+    yield from _section("NODEPOOL", "WHAT KEEPS KARPENTER FROM LAUNCHING", [
+        (each.node_pool, _ids(each.causes)) for each in explanation.launches
+    ])  # fmt: skip
+    also = [each for each in explanation.also if each.id not in ("scheduler", "karpenter")]
+    yield from (["", "Also:"] if also else [])
+    for each in also:
+        yield f"- [{each.id}] {each.sentence}"
+        yield from (f'  "{quote}"' for quote in each.quotes if quote)
+    yield from (["", "Quotas:"] if explanation.quotas else [])
+    yield from (f"- {quota}" for quota in explanation.quotas)
+    events = [] if cause.fine else explanation.said
+    yield from (["", "Said:"] if events else [])
+    for said in events:
+        about = f" of {said.about}" if not said.about.startswith("Pod/") else ""
+        yield f"- {said.source}{about}: {said.words or said.reason}"
+        yield f'  "{said.message}"'
+
+
+def _weight(weight: int) -> str:
+    return f", with weight {weight}" if weight else ""
+
+
+def _ids(causes: Sequence[Cause]) -> str:
+    return ", ".join(dict.fromkeys(cause.id for cause in causes)) or "nothing that is known"
+
+
+def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[Line | str]:
+    if rows:
+        yield ""
+        yield from show.table([(first, second, *more), *rows])

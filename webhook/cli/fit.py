@@ -1,0 +1,146 @@
+"""``gpu-slice fit``: whether workloads fit on a fleet, on how many nodes, and which layouts would fit better."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from webhook.cli import files
+from webhook.cli.terminal import CouldNotLook, echo
+from webhook.errors import BadFleet
+
+if TYPE_CHECKING:
+    from webhook.cli.progress import Progress
+    from webhook.cluster.demand import LivePod
+    from webhook.cluster.snapshot import Listing
+    from webhook.fleet.fleet import Fleet
+
+# What only this command needs is imported inside it, so that the server does not load it.
+
+
+@click.command()
+@click.argument("paths", metavar="[FILE...]", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.option(
+    "--need", "needs", multiple=True, metavar="SLICE=PODS",
+    help="Pods without a file, such as 1g.5gb=120: the annotation's value, and how many pods.  Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--price", "prices", multiple=True, metavar="TYPE=DOLLARS",
+    help="What a node of an instance type costs an hour, such as p4d.24xlarge=32.77.  Repeatable.  Dollars are saved "
+    "then, and not GPUs.",
+)  # fmt: skip
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json", "short", "fleet"]), default="table", show_default=True,
+    help="A table for people, JSON for programs, one line, or a fleet file with the better layouts.",
+)  # fmt: skip
+@click.option(
+    "--fleet", "fleet_path", type=click.Path(path_type=Path, dir_okay=False),
+    help="Fleet file.  Default: the built-in one.",
+)  # fmt: skip
+@click.option(
+    "--cluster", "live", is_flag=True,
+    help="Also count the pods that run or wait in a cluster; the fleet is then the cluster's own by default.",
+)  # fmt: skip
+@click.option("--context", metavar="NAME", help="With --cluster: context of the kubeconfig.  Default: the current one.")
+@click.option(
+    "--webhook-namespace", default="gpu-slice", show_default=True, metavar="NAME",
+    help="With --cluster: where gpu-slice is installed.",
+)  # fmt: skip
+@click.option("-n", "--namespace", default="default", show_default=True, help="Namespace for objects that name none.")
+def fit(
+    paths: tuple[Path, ...],
+    needs: tuple[str, ...],
+    prices: tuple[str, ...],
+    output: str,
+    fleet_path: Path | None,
+    live: bool,
+    context: str | None,
+    webhook_namespace: str,
+    namespace: str,
+) -> None:
+    """Say on how many GPUs and nodes workloads fit, and which layouts would fit better.
+
+    FILE is what `gpu-slice preview` reads.  An object counts for all pods that it runs at once: the replicas of a
+    Deployment, the parallelism of a Job.  The answer is for empty nodes, also with --cluster.  Only slices are
+    counted, not CPUs and memory, and no rules that keep pods apart.  The answer is proved, or the gap is printed.
+
+    Exit codes, the same for every output: 1, the limits of the pools do not suffice, or a pod is denied; 2, called
+    wrongly; 3, a document cannot be read.
+    """
+    if not paths and not needs and not live:
+        raise click.UsageError("Missing argument 'FILE...', or an option '--need' or '--cluster'.")
+    if find_spec("highspy") is None:
+        raise CouldNotLook("the solver HiGHS is not installed. Run: pip install 'gpu-slice[fit]'")
+    from webhook.cli import fit_report
+    from webhook.cli.progress import Progress
+    from webhook.cli.wanted import Wanted
+    from webhook.cluster.fit import fit as fit_pods
+    from webhook.cluster.suggestion import suggest
+
+    with Progress() as progress:
+        if live:
+            fleet, pods = _of_cluster(fleet_path, context, webhook_namespace, progress)
+            wanted = Wanted(fleet, namespace)
+            wanted.look(pods)
+        else:
+            fleet = files.fleet_at(fleet_path)
+            wanted = Wanted(fleet, namespace)
+        for text in needs:
+            wanted.need(text)
+        wanted.read(paths, progress)
+        costs = _prices(prices, wanted.instance_types(), set(fleet.catalogue.instance_types))
+        found = fit_pods(wanted.demand(), fleet, costs, progress)
+    wanted.say()
+    code = max(wanted.code, 0 if found.fits else 1)
+    if output == "fleet":
+        try:
+            file, better, remarks = suggest(
+                found.best, fleet, wanted.pools() if found.better else (), files.catalogue()
+            )
+        except BadFleet as error:
+            raise CouldNotLook(f"the better layouts make no valid fleet: {error.problems[0]}") from None
+        remarks += wanted.differences(found.best, better, costs)
+        for line in (*fit_report.savings(found), *remarks):
+            echo(line, err=True)
+        echo(fit_report.as_fleet(file), nl=False)
+    else:
+        echo(fit_report.OUTPUTS[output](found, fleet, wanted.denied))
+    raise click.exceptions.Exit(code)
+
+
+def _of_cluster(
+    fleet_path: Path | None, context: str | None, namespace: str, progress: Progress
+) -> tuple[Fleet, Listing[LivePod]]:
+    """The fleet of a cluster, and its pods."""
+    from webhook.cli import cluster
+    from webhook.cluster.demand import LIVE_PODS
+    from webhook.cluster.reader import Unreachable
+
+    progress("reading the cluster")
+    reader = cluster.reader(context, None)
+    fleet = cluster.fleet_of(reader, fleet_path, namespace)
+    try:
+        return fleet, reader.list(LIVE_PODS)
+    except Unreachable as error:
+        raise CouldNotLook(str(error)) from None
+
+
+def _prices(texts: tuple[str, ...], wanted: list[str], known: set[str]) -> dict[str, float] | None:
+    """Dollars an hour by instance type; None if there are none."""
+    prices = {}
+    for text in texts:
+        name, _, dollars = text.rpartition("=")
+        try:
+            prices[name] = float(dollars)
+        except ValueError:
+            raise click.BadParameter(f"'{text}': write it as in p4d.24xlarge=32.77", param_hint="--price") from None
+        if name not in known:
+            raise click.BadParameter(f"'{name}' is no instance type of the catalogue", param_hint="--price")
+        if not 0.0001 <= prices[name] <= 1e6:
+            raise click.BadParameter(f"'{text}': a price is more than 0, in dollars an hour", param_hint="--price")
+    if prices and (missing := [name for name in wanted if name not in prices]):
+        raise click.UsageError(f"the pods may use {missing[0]}, too. Give its price: --price {missing[0]}=DOLLARS")
+    return prices or None

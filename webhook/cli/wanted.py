@@ -1,0 +1,180 @@
+"""The pods that ``gpu-slice fit`` is about, read from files and options, and counted by their kind."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from webhook.admission.pod import convert
+from webhook.admission.preview import previews
+from webhook.admission.workloads import Subject, subjects
+from webhook.cli import files, show
+from webhook.cli.progress import Progress
+from webhook.cli.terminal import echo, line
+from webhook.cluster.demand import Demand, Kind, LivePod, demand_of, key_of, kind_again
+from webhook.cluster.fit import Answer, fit
+from webhook.cluster.replicas import ENDED, running
+from webhook.cluster.snapshot import Listing
+from webhook.errors import BadDocument, Denial
+from webhook.fleet.fleet import Fleet
+from webhook.slices import request
+from webhook.slices.request import ANNOTATION
+
+MOST_REMARKS = 20
+"""Remarks that are printed.  The others are counted."""
+
+MOST_PODS = 10**9
+"""Pods of one object, or of one option.  A cluster has some 100,000."""
+
+
+class Wanted:
+    """Pods by what decides about them."""
+
+    def __init__(self, fleet: Fleet, namespace: str) -> None:
+        self.fleet, self.namespace = fleet, namespace
+        self.counts: dict[bytes, int] = defaultdict(int)
+        self.kinds: dict[bytes, Kind | None] = {}
+        self.code = 0
+        self.denied = 0
+        self.unsliced = 0
+        self.remarks = 0
+        self.documents = 0
+
+    def demand(self) -> Demand:
+        """How many pods of each kind there are."""
+        return demand_of((kind, self.counts[key]) for key, kind in self.kinds.items() if kind is not None)
+
+    def pools(self) -> list[str]:
+        """The pools that the pods may use."""
+        indexes = {index for kind in self.demand() for index, _ in kind.served | kind.possible}
+        return [self.fleet.pools[index].name for index in sorted(indexes)]
+
+    def instance_types(self) -> list[str]:
+        """The instance types that the pods may use, in the order of the fleet."""
+        shapes = {shape for kind in self.demand() for shape in kind.served | kind.possible}
+        found = (self.fleet.pools[index].shapes[number].instance_type.name for index, number in sorted(shapes))
+        return list(dict.fromkeys(found))
+
+    def need(self, text: str) -> None:
+        """Add the pods of an option, such as ``1g.5gb=120``."""
+        value, _, count = text.rpartition("=")
+        if not value or not count.strip().isdecimal() or int(count) > MOST_PODS:
+            raise click.BadParameter(f"'{text}': write it as in 1g.5gb=120", param_hint="--need")
+        names = ["main"]
+        with suppress(Denial):  # so is its preview
+            names = [each.container or "main" for each in request.parse(value)]
+        pod = {"metadata": {"name": text, "annotations": {ANNOTATION: value}},
+               "spec": {"containers": [{"name": name} for name in names]}}  # fmt: skip
+        self._add(Subject("--need", text, None, {"apiVersion": "v1", "kind": "Pod", **pod}), int(count))
+
+    def read(self, paths: tuple[Path, ...], progress: Progress) -> None:
+        """Add the pods of all documents in *paths*."""
+        for _, found in files.read_all(paths):
+            self.documents += 1
+            progress(f"read {self.documents:,} objects with {sum(self.counts.values()):,} pods")
+            if isinstance(found, BadDocument):
+                self._remark(line(line("not read", fg="red", bold=True), f": {found}"))
+                self.code = 3
+                continue
+            for subject in subjects(found.value):
+                count, remark = running(subject)
+                self._add(subject, min(count, MOST_PODS), remark)
+        if paths and not self.documents:
+            raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
+
+    def look(self, pods: Listing[LivePod]) -> None:
+        """Add the pods of a cluster that run or wait."""
+        if pods.problem:
+            self._remark(f"not all pods are counted: {pods.problem}")
+            self.code = 3
+        for pod in pods.items:
+            if pod.status.phase in ENDED:
+                continue
+            title = f"Pod {pod.metadata.namespace}/{pod.metadata.name}"
+            try:
+                if (key := pod.key) not in self.kinds:
+                    self.kinds[key] = kind_again(key, self.fleet)
+                self.unsliced += pod.by_hand
+            except Denial as denial:
+                self.code, self.denied = max(self.code, 1), self.denied + 1
+                self._remark(f"{title}: it would be denied now, so it is not counted: {denial}")
+                continue
+            if self.kinds[key] is not None:
+                self.counts[key] += 1
+
+    def _add(self, subject: Subject, count: int, remark: str = "") -> None:
+        key = b""
+        if subject.pod is not None and not subject.advice and not subject.strays:
+            with suppress(Denial):  # its preview is denied, too
+                key = key_of(convert(subject.pod), subject.namespace or self.namespace)
+        if key not in self.kinds:
+            key = self._look(subject, count) or key
+        if self.kinds.get(key) is None:
+            self.unsliced += count if subject.pod is not None and _asks_by_hand(subject.pod) else 0
+            return
+        self.counts[key] += count
+        if remark:
+            self._note(subject, remark)
+
+    def _look(self, subject: Subject, count: int) -> bytes | None:
+        """Preview *subject*, and say what is wrong with it; its key if it gets slices."""
+        found = None
+        for preview in previews(subject, self.fleet, self.namespace):
+            if preview.denial is not None or preview.problem:
+                self.code = max(self.code, 3 if preview.problem else 1)
+                self.denied += count if preview.denial is not None and preview.subject.pod is not None else 0
+                for text in show.remarks(preview):
+                    echo(text, err=True)
+                continue
+            for note in preview.subject.advice:
+                self._note(preview.subject, note)
+            if preview.plan is not None and subject.pod is not None:
+                found = key_of(convert(subject.pod), subject.namespace or self.namespace)
+                if found not in self.kinds:
+                    self.kinds[found] = kind_again(found, self.fleet)
+        return found
+
+    def _note(self, subject: Subject, text: str) -> None:
+        self._remark(line(f"{subject.title}: ", line("note", fg="yellow"), f": {text}"))
+
+    def _remark(self, text: str) -> None:
+        self.remarks += 1
+        if self.remarks <= MOST_REMARKS:
+            echo(text, err=True)
+
+    def say(self) -> None:
+        """What is to be said about all of them, on stderr."""
+        if self.remarks > MOST_REMARKS:
+            echo(f"more remarks like these: {self.remarks - MOST_REMARKS:,}", err=True)
+        if self.unsliced:
+            echo(
+                f"pods that ask for GPUs by hand, without the annotation, are not counted: {self.unsliced:,}", err=True
+            )
+
+    def differences(self, best: Answer, better: Fleet, prices: Mapping[str, float] | None) -> Iterator[str]:
+        """Where the pods do otherwise on the *better* fleet than *best* says: alternatives may be taken differently."""
+        kinds: list[tuple[Kind, int]] = []
+        for key, kind in self.kinds.items():
+            if kind is None:
+                continue
+            try:
+                again = kind_again(key, better)
+            except Denial as denial:
+                yield f"warning: {self.counts[key]:,} pods would be denied with it: {denial}"
+                continue
+            if again is not None:
+                kinds.append((again, self.counts[key]))
+        found = fit(demand_of(kinds), better, prices).current
+        if found.left or found.cost > best.cost + 1e-6:
+            yield "warning: with it, alternatives of the pods are taken differently; run fit again with it"
+
+
+def _asks_by_hand(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod names a GPU's resource in a container."""
+    containers = (pod.get("spec") or {}).get("containers")
+    return any("nvidia.com/" in str(each.get("resources")) for each in containers or () if isinstance(each, dict))

@@ -1,0 +1,158 @@
+"""Whether the webhook was asked about a pod, why not, and what the API server's refusals mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
+from webhook.admission.pod import is_gpu
+from webhook.cluster.asked import Asked, moment
+from webhook.cluster.causes import Cause
+from webhook.cluster.objects import DEPLOYMENTS, WEBHOOKS, Document
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.fleet import Fleet
+from webhook.slices.request import ANNOTATION
+
+CONFIGURATION = "gpu-slice"
+WEBHOOK = "pods.gpu-slice.io"
+OPT_OUT = "gpu-slice/opt-out"
+
+_CERTIFICATE = re.compile(r"x509|certificate|tls:")
+
+
+def not_asked(asked: Asked, namespace: Document | None, snapshot: Snapshot, own: str) -> Iterator[Cause]:
+    """Why a pod with the annotation was not seen.  *namespace*: the object, None if it may not be read; *own*: ours."""
+    name, labels = asked.namespace, ((namespace or {}).get("metadata") or {}).get("labels") or {}
+    if name in UNTOUCHED_NAMESPACES or name == own:
+        yield Cause(
+            "namespace-excluded", f"gpu-slice never touches pods of namespace {name}, so this one has no slice."
+        )
+        return
+    if OPT_OUT in labels:
+        text = f"Namespace {name} carries the label {OPT_OUT}={labels[OPT_OUT]}, so gpu-slice was not asked"
+        yield Cause("namespace-opted-out", f"{text} and the pod has no slice.")
+        return
+    if MIRROR in asked.view.annotations:
+        yield Cause("mirror-pod", "It is the mirror of a kubelet's static pod, which is never changed.")
+        return
+    listing = snapshot.of(WEBHOOKS)
+    configuration = snapshot.named(WEBHOOKS, CONFIGURATION)
+    if configuration is None:
+        if not listing.problem:
+            text = f"There is no MutatingWebhookConfiguration '{CONFIGURATION}'"
+            yield Cause("webhook-missing", f"{text}, so gpu-slice was not asked and the pod has no slice.")
+            return
+    else:
+        yield from _left_out(asked, labels, configuration)
+    text = f"The pod has the annotation '{ANNOTATION}', and gpu-slice has not answered it"
+    yield Cause("not-visited", f"{text}: it was added after the pod was created, or nobody was asked then.")
+
+
+def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document) -> Iterator[Cause]:
+    webhooks = configuration.get("webhooks") or ()
+    webhook = next((each for each in webhooks if each["name"] == WEBHOOK), None)
+    if webhook is None:
+        yield Cause("webhook-missing", f"MutatingWebhookConfiguration '{CONFIGURATION}' has no webhook {WEBHOOK}.")
+        return
+    of_namespace = {"kubernetes.io/metadata.name": asked.namespace, **labels}
+    of_pod = asked.document["metadata"].get("labels") or {}
+    for field, has in (("namespaceSelector", of_namespace), ("objectSelector", of_pod)):
+        if wrong := _unmatched(webhook.get(field) or {}, has):
+            yield Cause("webhook-not-asked", f"The webhook's {field} ({wrong}) leaves this pod out.")
+            return
+    rules = webhook.get("rules") or ()
+    if not any("CREATE" in _any(each, "operations") and "pods" in _any(each, "resources") for each in rules):
+        yield Cause("webhook-not-asked", "The webhook's rules do not name the creation of pods.")
+        return
+    created, installed = asked.created, moment(configuration["metadata"].get("creationTimestamp"))
+    if created is not None and installed is not None and created < installed:
+        text = f"The pod was created at {created:%Y-%m-%d %H:%M:%S}, before the webhook configuration"
+        yield Cause("older-than-webhook", f"{text} ({installed:%Y-%m-%d %H:%M:%S}), so gpu-slice was not asked.")
+        return
+    if webhook.get("failurePolicy") == "Ignore":
+        text = "The webhook configuration has failurePolicy: Ignore, and the webhook did not answer"
+        yield Cause("webhook-ignored", f"{text} when the pod was created, so it has no slice.")
+        return
+    conditions = [each["name"] for each in webhook.get("matchConditions") or () if f"'{ANNOTATION}'" not in str(each)]
+    odd = [name for name in conditions if name != "is-no-mirror-pod"]
+    if odd:
+        yield Cause(
+            "webhook-not-asked", f"The webhook has match conditions that are not gpu-slice's: {', '.join(odd)}."
+        )
+
+
+def _any(rule: Mapping[str, Any], field: str) -> list[str]:
+    given: list[str] = rule.get(field) or []
+    return ["CREATE", "pods"] if "*" in given or "*/*" in given else given
+
+
+def _unmatched(selector: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    """The part of a label selector that *labels* do not match; empty if they match."""
+    for key, value in (selector.get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return f"{key}={value}"
+    for each in selector.get("matchExpressions") or ():
+        key, operator, values = each["key"], each["operator"], each.get("values") or []
+        holds = {
+            "In": key in labels and labels[key] in values,
+            "NotIn": labels.get(key) not in values,
+            "Exists": key in labels,
+            "DoesNotExist": key not in labels,
+        }.get(operator, True)
+        if not holds:
+            return f"{key} {operator} {', '.join(values)}".strip()
+    return ""
+
+
+def without_annotation(asked: Asked, misplaced: Sequence[str], fleet: Fleet | None) -> Cause:
+    """What to say of a pod without the annotation.  *misplaced*: notes about one that stands elsewhere."""
+    if misplaced:
+        return Cause("annotation-misplaced", f"gpu-slice was not asked: {misplaced[0]}.", tuple(misplaced[1:]))
+    by_hand = [name for name in asked.slices if is_gpu(name) and (fleet is None or name in fleet.by_resource)]
+    if by_hand:
+        text = f"The pod asks for {by_hand[0]} by its resource and has no annotation '{ANNOTATION}'"
+        return Cause("by-hand", f"{text}, so it got neither the toleration nor the node selection of a pool.")
+    return Cause("no-annotation", f"The pod has no annotation '{ANNOTATION}', so it asks for no slice.")
+
+
+def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
+    """What the API server's refusal of a pod means."""
+    quotes = (message,)
+    if match := re.search(r'admission webhook "[\w.-]*gpu-slice\.io" denied the request: (.*)', message, re.DOTALL):
+        return Cause("denied", f"gpu-slice refuses the pod: {match[1].strip()}")
+    if re.search(r'failed calling webhook "[\w.-]*gpu-slice\.io"', message):
+        why = message.rpartition(": ")[2]
+        if _CERTIFICATE.search(message):
+            text = f"The API server does not trust the webhook's certificate ({why}), so it refuses the pod"
+            return Cause("certificate", f"{text}{_missing('keeper', 'would correct it', snapshot, own)}.", quotes)
+        text = f"The API server gets no answer from gpu-slice ({why}), so it refuses the pod"
+        return Cause("webhook-unreachable", f"{text}{_missing('webhook', 'answers', snapshot, own)}.", quotes)
+    if match := re.search(r"exceeded quota: ([\w.-]+), requested: (\S+), used: (\S+), limited: (\S+)", message):
+        name, requested, used, limited = (part.rstrip(",") for part in match.groups())
+        text = f"ResourceQuota {name} refuses the pod: it asks for {requested}, {used} is used"
+        return Cause("quota", f"{text}, and the limit is {limited}.", quotes)
+    if "ValidatingAdmissionPolicy 'gpu-slice'" in message:
+        configuration = snapshot.named(WEBHOOKS, CONFIGURATION)
+        unseen = "has not seen" in message
+        if unseen and configuration is None and not snapshot.of(WEBHOOKS).problem:
+            text = f"There is no MutatingWebhookConfiguration '{CONFIGURATION}', so gpu-slice is not asked"
+            return Cause("webhook-missing", f"{text} and the guard refuses the pod.", quotes)
+        policies = [each.get("failurePolicy") for each in (configuration or {}).get("webhooks") or ()]
+        if unseen and "Ignore" in policies:
+            text = "The webhook configuration has failurePolicy: Ignore, the webhook does not answer"
+            return Cause("webhook-ignored", f"{text}, and the guard refuses the pod.", quotes)
+        _, _, why = message.partition("denied request: ")
+        return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
+    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())
+
+
+def _missing(name: str, does: str, snapshot: Snapshot, own: str) -> str:
+    """The end of a sentence, if a Deployment of ours is not there or does not run."""
+    deployment = snapshot.named(DEPLOYMENTS, name, own)
+    if deployment is None:
+        return "" if snapshot.of(DEPLOYMENTS).problem else f", and the {name} that {does} is not there (in {own})"
+    if not (deployment.get("status") or {}).get("availableReplicas"):
+        return f", and the {name} that {does} does not run"
+    return ""

@@ -1,0 +1,306 @@
+"""Why a pod does not have its slice: a closed list, in the order in which causes are told.
+
+Whoever stands further up is more likely to be what somebody changed, and what is below often follows from it.  An id
+never changes its meaning.  ``docs/causes.md`` has a paragraph for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+PAGE = "docs/causes.md"
+
+
+class Kind(NamedTuple):
+    title: str
+    """In a sentence, for the page."""
+    cure: str
+    """What to do, in one or two sentences."""
+
+
+CAUSES: dict[str, Kind] = {
+    # What became of the pod.
+    "succeeded": Kind("The pod has ended well", "Nothing: it holds no slice any more."),
+    "node-refused": Kind(
+        "The kubelet refused the pod after it was bound",
+        "Delete the pod, so that it is created anew. If it names its node (spec.nodeName), remove that.",
+    ),
+    "failed": Kind("The pod has ended with an error", "Read its log: kubectl logs POD."),
+    "leaving": Kind("The pod is being deleted", "Wait, or look at its finalizers: kubectl get pod POD -o yaml."),
+    # The pod is refused, so there is none.
+    "fleet-newer": Kind(
+        "The webhook refuses what the fleet file that is looked at offers: it serves another fleet",
+        "Wait a minute if the fleet was just changed: every replica reads it anew. Else see what the webhook's log "
+        "says (fleet refused), and that --fleet names the file that was applied.",
+    ),
+    "denied": Kind("gpu-slice refuses the pod", "Do what the last sentence of the denial says."),
+    "quota": Kind(
+        "A ResourceQuota of the namespace is used up",
+        "Delete what is not needed any more, or ask the platform team for a larger quota.",
+    ),
+    "certificate": Kind(
+        "The API server does not trust the webhook's certificate",
+        "The platform team: see that Deployment keeper runs in the webhook's namespace and read its log; it writes the "
+        "right caBundle. 'gpu-slice certs status' shows both sides.",
+    ),
+    "webhook-unreachable": Kind(
+        "The API server gets no answer from the webhook",
+        "The platform team: kubectl -n gpu-slice get pods, and the log of deployment/webhook.",
+    ),
+    "guard": Kind(
+        "The guard refuses a pod that the webhook did not see, or that another webhook changed afterwards",
+        "Write the annotation into the pod or its template, and see that the webhook configuration 'gpu-slice' is "
+        "there and fails closed.",
+    ),
+    "refused": Kind("The API server refuses the pod for a reason of its own", "Correct what the message names."),
+    # The webhook was not asked.
+    "no-pods-wanted": Kind(
+        "The workload wants no pods", "Scale it up, resume it, or wait until whoever suspended it lets it go."
+    ),
+    "annotation-misplaced": Kind(
+        "The annotation is in a place where nobody reads it, or is misspelt",
+        "Write it where the message says, and create the pod again.",
+    ),
+    "namespace-excluded": Kind(
+        "gpu-slice never touches pods of this namespace", "Use another namespace for pods that need a slice."
+    ),
+    "namespace-opted-out": Kind(
+        "The namespace has opted out of gpu-slice",
+        "Remove its label gpu-slice/opt-out (any value counts, 'false' too), and create the pod again.",
+    ),
+    "mirror-pod": Kind("A static pod of a kubelet is never changed", "Use a Deployment or a DaemonSet."),
+    "webhook-missing": Kind(
+        "The webhook configuration is not there, so nobody was asked about the pod",
+        "The platform team: apply manifests/webhook again. Then delete the pod, so that it is created anew.",
+    ),
+    "older-than-webhook": Kind(
+        "The pod is older than the webhook", "Delete the pod, so that it is created anew and gets its slice."
+    ),
+    "webhook-not-asked": Kind(
+        "The webhook configuration was changed and leaves the pod out",
+        "The platform team: apply manifests/webhook again. Then delete the pod, so that it is created anew.",
+    ),
+    "webhook-ignored": Kind(
+        "The webhook configuration fails open, and the webhook did not answer when the pod was created",
+        "The platform team: set failurePolicy to Fail and see that the webhook runs. Then delete the pod, so that it "
+        "is created anew.",
+    ),
+    "not-visited": Kind(
+        "The webhook has not seen that the pod asks for a slice",
+        "An annotation that is added to a pod that exists has no effect: write it into the pod's manifest or template, "
+        "and create the pod anew.",
+    ),
+    "annotation-changed": Kind(
+        "The annotation was changed after the pod was created, which has no effect",
+        "Delete the pod and create it anew with the annotation that you want.",
+    ),
+    "fleet-changed": Kind(
+        "The pod has a slice of an earlier fleet, which no pool has any more",
+        "Delete the pod, so that it is created anew and asks for what is offered now.",
+    ),
+    "by-hand": Kind(
+        "The pod asks for a slice by its resource, so gpu-slice did nothing for it",
+        "Write the annotation gpu-slice instead of the resource: it also gives the toleration and the node selection.",
+    ),
+    "no-annotation": Kind(
+        "The pod does not ask for a slice", "Write the annotation gpu-slice into the pod or its template."
+    ),
+    # The pod waits for something else.
+    "scheduling-gates": Kind(
+        "The pod may not be scheduled yet: it has scheduling gates",
+        "Whoever wrote the gate removes it. With Kueue: kubectl get workloads, and look at the queue's quota.",
+    ),
+    "other-scheduler": Kind(
+        "The pod names another scheduler, which nothing is known of",
+        "Remove spec.schedulerName, or see that this scheduler runs.",
+    ),
+    "volume": Kind("The pod waits for a volume", "kubectl describe pvc: it says what the volume waits for."),
+    "image": Kind("The node cannot pull an image", "Correct the image's name, or the credentials to pull it."),
+    "container": Kind("The pod has its slice, and a container does not run", "Read kubectl describe pod and its log."),
+    "starting": Kind("The pod has its slice and is starting", "Wait: large images take minutes."),
+    "node-lost": Kind(
+        "The pod's node is not ready any more",
+        "Kubernetes gives the pod up after some minutes and its workload makes another; look at the node.",
+    ),
+    "daemon-set": Kind(
+        "The pod's DaemonSet placed it on a node without slices, before gpu-slice saw it",
+        "Write the pool's nodeSelector and toleration into the DaemonSet's template: gpu-slice preview says which.",
+    ),
+    "spread": Kind(
+        "The pod's topology spread, or its affinity to other pods, excludes the nodes that have room for it",
+        "Relax it, for example with whenUnsatisfiable: ScheduleAnyway.",
+    ),
+    # A node could take the pod.
+    "two-plugins": Kind(
+        "Two device plugins run on a node, and count its GPUs twice",
+        "The platform team: keep the other plugin off nodes that carry gpu-slice/pool (docs/eks.md, Before you begin).",
+    ),
+    "slices-not-advertised": Kind(
+        "A node has fewer slices than its pool's layout says",
+        "The platform team: see that the device plugin runs on the node "
+        "(kubectl -n kube-system get pods -o wide -l app.kubernetes.io/component=device-plugin), and read its log.",
+    ),
+    "node-not-ready": Kind(
+        "The node that has the slices is not ready", "The platform team: kubectl describe node says why."
+    ),
+    "node-cordoned": Kind(
+        "The node that has the slices is cordoned", "Run kubectl uncordon with the node's name, or wait for another."
+    ),
+    "node-tainted": Kind(
+        "The node that has the slices has a taint that the pod does not tolerate",
+        "Remove the taint from the node; or, if all nodes of the pool have it, name it in the pool's taints in the "
+        "fleet file; or tolerate it in the pod.",
+    ),
+    "node-label": Kind(
+        "The node that has the slices lacks a label that its pool has",
+        "The platform team: label the node as the fleet file says, or correct the fleet file.",
+    ),
+    "node-full": Kind(
+        "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
+    ),
+    # Karpenter could launch a node.
+    "karpenter-missing": Kind(
+        "The fleet wants nodes of Karpenter, and the cluster has no Karpenter",
+        "The platform team: install Karpenter (docs/eks.md).",
+    ),
+    "karpenter-down": Kind(
+        "Karpenter does not run", "The platform team: look at Deployment karpenter and the log of its pods."
+    ),
+    "node-pool-missing": Kind(
+        "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
+        "The platform team: gpu-slice render | kubectl apply -f -.",
+    ),
+    "node-pool-leaving": Kind(
+        "The pool's NodePool is being deleted", "The platform team: gpu-slice render | kubectl apply -f -."
+    ),
+    "node-class-missing": Kind(
+        "The pool's EC2NodeClass is not in the cluster", "The platform team: gpu-slice render | kubectl apply -f -."
+    ),
+    "node-class-not-ready": Kind(
+        "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
+        "The platform team: docs/eks.md has a table of what is missing, in step 2.",
+    ),
+    "node-pool-not-ready": Kind(
+        "The pool's NodePool is not ready", "The platform team: correct what the message names in the NodePool."
+    ),
+    "overlay-missing": Kind(
+        "Karpenter does not know that new nodes will have the slices: the pool's NodeOverlay is not in the cluster",
+        "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
+    ),
+    "gate-off": Kind(
+        "Karpenter does not read NodeOverlays: its feature gate is off, so it does not know that new nodes have slices",
+        "The platform team: set settings.featureGates.nodeOverlay=true in Karpenter's chart (docs/eks.md).",
+    ),
+    "overlay-refused": Kind(
+        "Karpenter refuses the pool's NodeOverlay, so it does not know that new nodes will have the slices",
+        "The platform team: two overlays for one node need different weights. "
+        "gpu-slice render --only node-overlays | kubectl apply -f -.",
+    ),
+    "overlay-differs": Kind(
+        "The pool's NodeOverlay does not promise the slices that the fleet file says",
+        "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
+    ),
+    "limit-reached": Kind(
+        "The pool's limit is reached, so Karpenter launches no further node",
+        "Wait until slices are free, or the platform team raises the pool's limit in the fleet file.",
+    ),
+    "node-pool-differs": Kind(
+        "The pool's NodePool differs from the fleet file, so its nodes would not take the pod",
+        "The platform team: gpu-slice render --only node-pools | kubectl apply -f -.",
+    ),
+    "unknown-label": Kind(
+        "The pod selects by a label that no new node will have",
+        "Remove that rule, or select by a label of the pool.",
+    ),
+    "aws-quota": Kind(
+        "AWS refuses to launch a node: the account's quota is too small",
+        "The platform team: Service Quotas, 'Running On-Demand P instances' (or G, or Spot). It can take weeks.",
+    ),
+    "no-capacity": Kind(
+        "AWS has no capacity for this instance type",
+        "Wait: Karpenter tries again. The platform team may add zones, spot or a reservation to the pool.",
+    ),
+    "launch-failed": Kind("AWS refuses to launch a node", "The platform team: correct what the message names."),
+    "slices-not-registered": Kind(
+        "A node was launched for the pool and never got its slices",
+        "The platform team: see that the device plugin runs on that node, and read its log.",
+    ),
+    "node-not-initialized": Kind(
+        "A node was launched for the pool and does not become ready for pods",
+        "The platform team: kubectl describe node, and remove what the sentence names or see what should have.",
+    ),
+    "node-not-registered": Kind(
+        "An instance was launched for the pool and does not become a node",
+        "The platform team: most often its GPUs could not be cut. Look for gpu-slice-cut in the instance's console "
+        "output (docs/eks.md), and set the pool's limit to 0 meanwhile.",
+    ),
+    "claims": Kind(
+        "The pod has resourceClaims, which Karpenter ignores", "Use the annotation or resourceClaims, not both."
+    ),
+    "launching": Kind(
+        "Karpenter is launching a node for the pod", "Wait: a GPU node takes some minutes from launch to slices."
+    ),
+    # There is nothing wrong but that everything is in use, or nobody knows more.
+    "no-nodes": Kind(
+        "The pool has no node", "The platform team: add a node with the pool's labels, or see that it carries them."
+    ),
+    "slices-in-use": Kind(
+        "All slices of this kind are in use",
+        "Wait until one is free. An alternative (1g.5gb|1g.10gb) helps only where the first is never offered.",
+    ),
+    "node-selector": Kind(
+        "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
+    ),
+    "karpenter": Kind("Karpenter launches nothing for a reason of its own", "Read the message below."),
+    "scheduler": Kind("The scheduler finds no node for a reason of its own", "Read the message below."),
+    "soon": Kind("Nothing is known that keeps the pod waiting", "Wait a minute and ask again."),
+    # It is as it should be.
+    "running": Kind("The pod runs and has its slice", "Nothing."),
+    "served": Kind("The pod would be admitted, and a node has room for it", "Nothing: create it."),
+    "launchable": Kind("The pod would be admitted, and Karpenter may launch a node for it", "Nothing: create it."),
+}
+RANK = {name: number for number, name in enumerate(CAUSES)}
+FINE = frozenset({"succeeded", "running", "served", "launchable"})
+"""Those with which nothing is wrong."""
+WAITS = frozenset({"launching", "starting", "soon"})
+"""Those for which nobody has to do anything but wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason, as it was found."""
+
+    id: str
+    sentence: str
+    """With its names and numbers, and a full stop."""
+    quotes: tuple[str, ...] = ()
+    """What a program said, in its own words."""
+    instead: str = ""
+    """What to do, where that can be said better than for all of its kind."""
+
+    @property
+    def cure(self) -> str:
+        """What to do."""
+        return self.instead or CAUSES[self.id].cure
+
+    @property
+    def anchor(self) -> str:
+        """Where a paragraph about it stands."""
+        return f"{PAGE}#{self.id}"
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.id in FINE
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is wrong, but it is not done yet."""
+        return self.id in WAITS
+
+
+def ranked(causes: Iterable[Cause]) -> list[Cause]:
+    """*causes* without repetition, the one to tell first at the front; equal ones stay in their order."""
+    return sorted(dict.fromkeys(causes), key=lambda cause: RANK[cause.id])

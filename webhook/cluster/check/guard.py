@@ -1,0 +1,126 @@
+"""Checks of the guard: the policy by which no pod is stored without the slice that it asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+
+from webhook import __version__
+from webhook.cluster.check.facts import Facts
+from webhook.cluster.check.install import KEEPER
+from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, POLICIES, Document
+
+NAME, KEEPERS_POLICY = "gpu-slice", "gpu-slice-keeper"
+
+EXPRESSIONS = "e6c07a53657f7df8"
+"""What `digest` gives for ``manifests/guard/policy.yaml`` of this release.  A test holds it to that."""
+
+
+KEEPERS = "b0f6dbe1d7b168c1"
+"""The same for ``manifests/keeper/policy.yaml``."""
+
+
+def digest(spec: Document) -> str:
+    """A short name for what a policy demands: its expressions, but not its messages."""
+    parts = [
+        [part.get(key) for key in ("name", "expression")]
+        for field in ("matchConditions", "variables", "validations")
+        for part in spec.get(field) or []
+        if part.get("name") not in ("missing", "printable")  # for the messages
+    ]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _policy(facts: Facts) -> Iterator[Found]:
+    live = facts.named(POLICIES, NAME)
+    if live is None:
+        yield Problem(f"there is no ValidatingAdmissionPolicy {NAME}")
+        return
+    spec = live["spec"]
+    if spec.get("failurePolicy", "Fail") != "Fail":
+        yield Problem(f"failurePolicy is {spec['failurePolicy']}")
+    constraints = spec.get("matchConstraints") or {}
+    rules = constraints.get("resourceRules") or []
+    if not any(
+        "pods" in rule.get("resources", ()) and {"CREATE", "*"} & {*rule.get("operations", ())} for rule in rules
+    ):
+        yield Problem("it is not about pods that are created")
+    excluded = [facts.namespace, "kube-system"]
+    for part in (constraints.get("namespaceSelector") or {}).get("matchExpressions") or []:
+        named = part["key"] == "kubernetes.io/metadata.name" and sorted(part.get("values") or []) == sorted(excluded)
+        if not named and part["key"] != "gpu-slice/opt-out":
+            yield Problem(
+                f"its namespaceSelector has {part['key']} {part['operator']} {part.get('values') or ''}".rstrip()
+            )
+    for field in ("objectSelector", "excludeResourceRules"):
+        if any(
+            (constraints[field]).values() if isinstance(constraints.get(field), dict) else constraints.get(field) or ()
+        ):
+            yield Problem(f"its {field} is {constraints[field]}")
+    if (constraints.get("namespaceSelector") or {}).get("matchLabels"):
+        yield Problem("its namespaceSelector has matchLabels")
+    if digest(spec) != EXPRESSIONS:
+        yield Problem(f"its expressions are not those of gpu-slice {__version__}")
+    for warning in ((live.get("status") or {}).get("typeChecking") or {}).get("expressionWarnings") or []:
+        yield Problem(f"{warning.get('fieldRef')}: {warning.get('warning')}"[:200])
+
+
+def _bound(facts: Facts) -> Iterator[Found]:
+    bindings = [binding for binding in facts.all(BINDINGS) if binding["spec"].get("policyName") == NAME]
+    if not bindings:
+        yield Problem("no ValidatingAdmissionPolicyBinding names it, so it refuses nothing")
+        return
+    problems = []
+    for binding in bindings:
+        spec, name = binding["spec"], binding["metadata"]["name"]
+        actions, matched = spec.get("validationActions") or [], spec.get("matchResources") or {}
+        narrowed = [
+            field
+            for field in ("namespaceSelector", "objectSelector", "resourceRules", "excludeResourceRules")
+            if matched.get(field)
+        ]
+        if "Deny" not in actions:
+            problems.append(f"{name} has validationActions {', '.join(actions)}, so it refuses nothing")
+        elif narrowed:
+            problems.append(f"{name} narrows it by matchResources.{narrowed[0]}")
+        else:
+            yield Note(name)
+            return
+    for problem in problems:
+        yield Problem(problem)
+
+
+def _keeper(facts: Facts) -> Iterator[Found]:
+    if facts.one(DEPLOYMENTS, KEEPER) is None:
+        return
+    live = facts.named(POLICIES, KEEPERS_POLICY)
+    actions = [
+        action
+        for binding in facts.all(BINDINGS)
+        if binding["spec"].get("policyName") == KEEPERS_POLICY and not binding["spec"].get("matchResources")
+        for action in binding["spec"].get("validationActions") or ()
+    ]
+    if live is None or live["spec"].get("failurePolicy", "Fail") != "Fail":
+        yield Problem(f"there is no ValidatingAdmissionPolicy {KEEPERS_POLICY} that fails closed")
+    elif digest(live["spec"]) != KEEPERS:
+        yield Problem(f"the expressions of {KEEPERS_POLICY} are not those of gpu-slice {__version__}")
+    elif "Deny" not in actions:
+        yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
+
+
+_AGAIN = "Apply manifests/guard of the release that is installed: kubectl apply -k manifests/guard."
+
+CHECKS = (
+    Check("guard", "Admission", "the guard is there", _AGAIN, _policy),
+    Check("guard-bound", "Admission", "the guard refuses pods without their slice", _AGAIN, _bound, after=("guard",)),
+    Check(
+        "keeper-rights",
+        "Certificates",
+        "the keeper may change caBundle alone",
+        "Apply manifests/keeper again: without its policy, its token is worth the whole cluster.",
+        _keeper,
+        after=("keeper",),
+    ),
+)

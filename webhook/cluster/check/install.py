@@ -1,0 +1,161 @@
+"""Checks of what is installed: Kubernetes, the fleet that is served, the replicas, the keeper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from webhook.cluster.check.comparison import Comparison
+from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Document
+from webhook.fleet.fleet import Fleet
+
+OLDEST = (1, 30)
+"""The first Kubernetes whose `matchConditions` and `ValidatingAdmissionPolicy` are stable."""
+
+KEEPER, WEBHOOK, CONFIGURATION = "keeper", "webhook", "gpu-slice"
+INJECTED = "cert-manager.io/inject-ca-from"
+"""The annotation by which cert-manager fills ``caBundle``."""
+
+
+def version(text: str) -> tuple[int, ...] | None:
+    """The first two or three numbers of a version, such as ``v1.36.3`` or ``1.33+``.
+
+    >>> version("controller:1.15.0@sha256:00"), version("latest")
+    ((1, 15, 0), None)
+    """
+    found = re.search(r"(?<![\w.])v?(\d+)\.(\d+)(?:\.(\d+))?", text)
+    return tuple(int(part) for part in found.groups() if part is not None) if found else None
+
+
+def _kubernetes(facts: Facts) -> Iterator[Found]:
+    found = version(facts.snapshot.version)
+    if found is None:
+        raise CannotLook("the API server does not say its version")
+    if found < OLDEST:
+        yield Problem(f"it is {facts.snapshot.version}")
+    yield Note(facts.snapshot.version)
+
+
+def _rights(facts: Facts) -> Iterator[Found]:
+    for refused in facts.refused:
+        yield Problem(f"you may not {refused}")
+
+
+def _name_is_free(facts: Facts) -> Iterator[Found]:
+    live = facts.named(WEBHOOKS, CONFIGURATION)
+    labels = (live or {}).get("metadata", {}).get("labels") or {}
+    if live is not None and labels.get("app.kubernetes.io/name") != "gpu-slice":
+        yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} belongs to somebody else")
+
+
+def _fleet(facts: Facts) -> Iterator[Found]:
+    facts.one(CONFIG_MAPS, "fleet")
+    if facts.served is None:
+        yield Problem(f"there is no ConfigMap fleet in namespace {facts.namespace}")
+    elif isinstance(facts.served, str):
+        yield Problem(f"the webhook would refuse it: {facts.served}")
+    elif changed := list(_changed(facts.served, facts.fleet)):
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        yield Problem(f"in the cluster {changed[0]}{more}")
+
+
+def _changed(served: Fleet, wanted: Fleet) -> Iterator[str]:
+    before, after = (fleet.file.model_dump(by_alias=True, exclude_defaults=True) for fleet in (served, wanted))
+    yield from Comparison("the file gives", exact=True).differences(after, before)
+
+
+def _replicas(facts: Facts) -> Iterator[Found]:
+    live = facts.one(DEPLOYMENTS, WEBHOOK)
+    if live is None:
+        yield Problem(f"there is no Deployment {WEBHOOK} in namespace {facts.namespace}")
+        return
+    wanted, ready = _counts(live)
+    if ready < wanted:
+        yield Problem(f"{ready} of {wanted} replicas are available")
+    if wanted < 2:
+        yield Problem(f"it has {wanted} replica{'' if wanted else 's'}: while it restarts, annotated pods are refused")
+    elif wanted < 3:
+        yield Problem("it has 2 replicas: in a rollout, with a node lost, none may answer", warning=True)
+
+
+def _counts(deployment: Document) -> tuple[int, int]:
+    status = deployment.get("status") or {}
+    return deployment["spec"].get("replicas", 1), status.get("availableReplicas") or 0
+
+
+def _budget(facts: Facts) -> Iterator[Found]:
+    live = facts.one(DEPLOYMENTS, WEBHOOK)
+    labels = live["spec"]["template"]["metadata"].get("labels") or {} if live else {}
+    chosen = [
+        budget
+        for budget in facts.all(BUDGETS)
+        if budget["metadata"].get("namespace") == facts.namespace
+        and (wanted := (budget["spec"].get("selector") or {}).get("matchLabels"))
+        and wanted.items() <= labels.items()
+    ]
+    if not chosen:
+        yield Problem("no PodDisruptionBudget selects the replicas: a drain may end all of them at once")
+    for budget in chosen:
+        if str(budget["spec"].get("maxUnavailable")) in ("0", "0%"):
+            name = budget["metadata"]["name"]
+            yield Problem(f"PodDisruptionBudget {name} lets no replica go: no node that has one can be drained")
+        elif str(budget["spec"].get("maxUnavailable")) == "100%" or str(budget["spec"].get("minAvailable")) in (
+            "0",
+            "0%",
+        ):
+            yield Problem(f"PodDisruptionBudget {budget['metadata']['name']} lets all replicas go at once")
+
+
+def _keeper(facts: Facts) -> Iterator[Found]:
+    live = facts.one(DEPLOYMENTS, KEEPER)
+    if live is None:
+        annotations = (facts.named(WEBHOOKS, CONFIGURATION) or {}).get("metadata", {}).get("annotations") or {}
+        if INJECTED in annotations:
+            yield Note("by cert-manager")
+            return
+        yield Problem(f"there is no Deployment {KEEPER} in namespace {facts.namespace}")
+        return
+    wanted, ready = _counts(live)
+    if ready < 1:
+        yield Problem(f"{ready} of {wanted} replicas are available: nobody renews the certificates")
+
+
+CHECKS = (
+    Check(
+        "kubernetes-version", "Kubernetes", "Kubernetes is 1.30 or later",
+        "Upgrade the control plane: older releases have no stable matchConditions and ValidatingAdmissionPolicy.",
+        _kubernetes, before=True,
+    ),
+    Check(
+        "rights", "Kubernetes", "you may create what is installed",
+        "Ask an administrator to install gpu-slice, or for these rights.",
+        _rights, before=True, only_before=True,
+    ),
+    Check(
+        "name-free", "Kubernetes", "no other webhook has our name",
+        "Rename or remove that configuration first: the keeper and the guard rely on the name.",
+        _name_is_free, before=True, only_before=True,
+    ),
+    Check(
+        "fleet", "Webhook", "the webhook serves this fleet",
+        "Apply the fleet file as ConfigMap fleet (manifests/webhook), and then what gpu-slice render prints for it.",
+        _fleet,
+    ),
+    Check(
+        "replicas", "Webhook", "enough replicas are available",
+        "Run kubectl -n gpu-slice describe deployment webhook, and read the pods' events and logs.",
+        _replicas,
+    ),
+    Check(
+        "disruption-budget", "Webhook", "a drain leaves replicas that answer",
+        "Apply manifests/webhook again: pdb.yaml allows one replica at a time to go.",
+        _budget, after=("replicas",),
+    ),
+    Check(
+        "keeper", "Certificates", "something renews the certificates",
+        "Apply manifests/keeper again, and read kubectl -n gpu-slice logs deployment/keeper.",
+        _keeper,
+    ),
+)  # fmt: skip

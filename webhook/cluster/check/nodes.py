@@ -1,0 +1,179 @@
+"""Checks of the nodes of each pool: labels, taints, the slices that they advertise; and of nodes that do not join."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from webhook.cluster.check.facts import KARPENTER_POOL, Facts, node_pools
+from webhook.cluster.check.placement import HARD
+from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
+from webhook.fleet.labels import for_operator
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
+
+TYPE = "node.kubernetes.io/instance-type"
+INITIALIZED = "karpenter.sh/initialized"
+PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
+"""Beginnings of taints that come and go with the life of a node."""
+
+SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
+
+
+def _of_pools(facts: Facts) -> Iterator[tuple[Node, Pool]]:
+    for node in facts.all(NODES):
+        pool = facts.pool_of(node.metadata.labels)
+        if pool is not None and node.metadata.deletion_timestamp is None:
+            yield node, pool
+
+
+def _labels(facts: Facts) -> Iterator[Found]:
+    for node, pool in _of_pools(facts):
+        wanted = {POOL_LABEL: pool.name, **pool.labels, **pool.entry.node_labels}
+        if pool.entry.nodes == "karpenter":
+            wanted |= for_operator(pool.entry)
+        for key, value in wanted.items():
+            given = node.metadata.labels.get(key)
+            if given != value:
+                told = f"has {key}={given}, and not {value}" if given is not None else f"lacks the label {key}={value}"
+                yield Problem(f"{node.metadata.name} of {pool.name} {told}")
+    for node in facts.all(NODES):
+        if facts.pool_of(node.metadata.labels) is None:
+            yield from _stray(node, facts)
+
+
+def _stray(node: Node, facts: Facts) -> Iterator[Found]:
+    """A node that the fleet does not know, and that looks as if it belonged to it."""
+    name, named = node.metadata.name, node.metadata.labels.get(POOL_LABEL)
+    sliced = [key for key, value in node.status.allocatable.items() if key.startswith(SLICES) and value != "0"]
+    if named is not None:
+        yield Problem(f"{name} is labelled {POOL_LABEL}={named}, and the fleet has no such pool")
+    elif sliced and set(sliced) & facts.fleet.by_resource.keys():
+        yield Problem(f"{name} has {sliced[0]}, and lacks the label {POOL_LABEL}")
+
+
+def _taints(facts: Facts) -> Iterator[Found]:
+    for node, pool in _of_pools(facts):
+        name, there = node.metadata.name, [(taint.key, taint.value, taint.effect) for taint in node.spec.taints]
+        for taint in pool.taints:
+            if tuple(taint) not in there:
+                yield Problem(f"{name} of {pool.name} lacks the taint {taint.key}={taint.value}:{taint.effect}")
+        known = {taint.key for taint in pool.taints} | {taint.key for taint in pool.entry.startup_taints}
+        known |= {offer.resource for offer in pool.offers}  # which its pods tolerate, too
+        for key, value, effect in there:
+            if key not in known and effect in HARD and not key.startswith(PASSING):
+                yield Problem(
+                    f"{name} of {pool.name} has the taint {key}={value}:{effect}, which no pod gets a toleration for",
+                    f"Remove it, or give it to the pool in the fleet file: kubectl taint node {name} {key}-",
+                )
+
+
+def _usable(facts: Facts) -> Iterator[Found]:
+    for node, pool in _of_pools(facts):
+        name = node.metadata.name
+        ready = next((condition for condition in node.status.conditions if condition.type == "Ready"), None)
+        if node.spec.unschedulable:
+            yield Problem(f"{name} of {pool.name} is cordoned", f"When it may take pods again: kubectl uncordon {name}")
+        if ready is None or ready.status != "True":
+            why = f": {ready.message or ready.reason}" if ready is not None and (ready.message or ready.reason) else ""
+            yield Problem(f"{name} of {pool.name} is not ready{why}")
+
+
+def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
+    """The nodes that Karpenter no longer waits for, with what is known of their type."""
+    for node, pool in _of_pools(facts):
+        labels = node.metadata.labels
+        if KARPENTER_POOL in labels and labels.get(INITIALIZED) != "true":
+            continue  # its NodeClaim says what is missing
+        type = labels.get(TYPE) or labels.get("beta.kubernetes.io/instance-type")
+        yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
+
+
+def _slices(facts: Facts) -> Iterator[Found]:
+    for node, pool, shape in _joined(facts):
+        name, labels = node.metadata.name, node.metadata.labels
+        if shape is None:
+            yield Problem(f"{name} of {pool.name} is a {labels.get(TYPE)}, which is not among its instanceTypes")
+            continue
+        for resource, promised in shape.capacity.items():
+            there = node.status.allocatable.get(resource, "0")
+            if there != str(promised):
+                yield Problem(f"{name} of {pool.name} has {there} {resource}, and its layout promises {promised}")
+
+
+def _whole(facts: Facts) -> Iterator[Found]:
+    for node, pool, _ in _joined(facts):
+        offered = {offer.resource for offer in pool.offers}
+        for resource, there in node.status.allocatable.items():
+            if resource.startswith((*SLICES, WHOLE_GPU)) and resource not in offered and there != "0":
+                yield Problem(f"{node.metadata.name} of {pool.name} has {there} {resource} beside its slices")
+
+
+def _peopled(facts: Facts) -> Iterator[Found]:
+    counts = {pool.name: 0 for pool in facts.fleet.pools}
+    for _, pool in _of_pools(facts):
+        counts[pool.name] += 1
+    for pool in facts.fleet.pools:
+        if pool.entry.nodes == "existing" and not counts[pool.name]:
+            yield Problem(f"{pool.name} has none, and nothing launches any unless you do", warning=True)
+    yield Note(", ".join(f"{name}: {count}" for name, count in counts.items()))
+
+
+def _join(facts: Facts) -> Iterator[Found]:
+    names = {name: pool for pool in facts.karpenter_pools for name in node_pools(pool)}
+    nodes = {node.metadata.name: node for node in facts.snapshot.items(NODES)}
+    for claim in facts.all(NODE_CLAIMS):
+        metadata, stated = claim["metadata"], conditions(claim)
+        pool = names.get((metadata.get("labels") or {}).get(KARPENTER_POOL, ""))
+        if pool is None or "deletionTimestamp" in metadata:
+            continue
+        stuck = next(({**stated.get(step, {}), "type": step} for step in ("Launched", "Registered", "Initialized")
+                      if stated.get(step, {}).get("status") != "True"), None)  # fmt: skip
+        if stuck is None:
+            continue
+        since = datetime.fromisoformat(metadata["creationTimestamp"])
+        age, node = facts.now - since, (claim.get("status") or {}).get("nodeName", "")
+        told = f"{metadata['name']} of {pool.name} is not {stuck['type']} after {int(age.total_seconds())} s"
+        if why := stuck.get("message") or stuck.get("reason"):
+            told += f": {why}"
+        # A plugin that runs registers within seconds, so what it has not registered by then it will not.
+        waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
+        yield Problem(told, warning=waits)
+
+
+def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
+    """Whether the plugin runs on *node*, and has not registered what Karpenter waits for."""
+    plugins = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
+    return stuck.get("reason") == "ResourceNotRegistered" and any(
+        pod.spec.node_name == node.metadata.name
+        and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
+        and any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions)
+        for pod in pods
+    )
+
+
+CHECKS = (
+    Check("nodes", "Nodes", "the pools have nodes, or Karpenter launches them",
+          "Create nodes for it, labelled gpu-slice/pool, or remove the pool from the fleet file.", _peopled,
+          after=("fleet",)),
+    Check("node-claims", "Nodes", "the nodes that Karpenter launched have joined",
+          "Run kubectl describe nodeclaim, and for one that never registers read its console (docs/eks.md).", _join,
+          after=("fleet",), karpenter=True),
+    Check("node-labels", "Nodes", "the nodes have the labels of their pool",
+          "Label the node, or correct what creates it: pods select their nodes by these labels.", _labels,
+          after=("fleet",)),
+    Check("node-taints", "Nodes", "the nodes have the taints of their pool and no others",
+          "Taint the node, or correct what creates it: without it, pods without a slice fill the node.", _taints,
+          after=("fleet",)),
+    Check("node-usable", "Nodes", "the nodes take pods", "Run kubectl describe node: conditions and events say why.",
+          _usable),
+    Check("node-slices", "Nodes", "the nodes advertise the slices of their layout",
+          "Read the device plugin's log on that node, and nvidia-smi -L there: its GPUs may be cut otherwise.",
+          _slices,
+          after=("fleet",)),
+    Check("node-whole-gpus", "Nodes", "the nodes advertise nothing beside their slices",
+          "A second device plugin runs there, or ran: remove it, then restart the kubelet or replace the node.",
+          _whole,
+          after=("fleet",)),
+)  # fmt: skip

@@ -1,0 +1,111 @@
+"""What a check is, and what becomes of one: a line with a verdict, and under it the reasons with their cures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.objects import Kind
+
+
+class Status(StrEnum):
+    """How a check ended."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """The user may not look, or a check that has to hold first has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong.  *cure* is what to do about it."""
+
+    reason: str
+    cure: str = ""
+    """Empty: what the check itself says."""
+    warning: bool = False
+    """It works all the same, or will by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth knowing about what is as it should be."""
+
+    text: str
+
+
+Found: TypeAlias = Problem | Note
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the report, as data."""
+
+    id: str
+    """Never changes its meaning.  It is the anchor in ``docs/checks.md`` too."""
+    category: str
+    words: str
+    """What is true where the check succeeds."""
+    cure: str
+    """What to do where it fails."""
+    look: Callable[[Facts], Iterable[Found]]
+    after: tuple[str, ...] = ()
+    """Checks without which this one would only repeat what they say."""
+    partial: Kind[Any] | None = None
+    """A kind of object of which those of one namespace are worth a look."""
+    before: bool = False
+    """Whether it is also done before an installation."""
+    only_before: bool = False
+    karpenter: bool = False
+    """Whether it is about nodes that Karpenter launches, and left out if a fleet has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What became of one check."""
+
+    check: Check
+    status: Status
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    unknown: str = ""
+    """Why nothing is known."""
+
+
+def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Iterator[Line]:
+    """Do those of *checks* that are about this fleet and this moment, in order."""
+    failed: set[str] = set()
+    for check in checks:
+        wanted = check.before if before else not check.only_before
+        if not wanted or (check.karpenter and not facts.karpenter_pools):
+            continue
+        first = next((name for name in check.after if name in failed), None)
+        if first is not None:
+            line = Line(check, Status.UNKNOWN, unknown=f"not looked at, because '{first}' comes first")
+        else:
+            line = _done(check, facts)
+        if first is not None or line.status is Status.FAILED:
+            failed.add(check.id)
+        yield line
+
+
+def _done(check: Check, facts: Facts) -> Line:
+    listing = facts.snapshot.listings.get(check.partial) if check.partial is not None else None
+    part = listing if listing is not None and listing.namespace is not None else None
+    try:
+        found = list(check.look(facts))
+    except CannotLook as error:
+        return Line(check, Status.UNKNOWN, unknown=f"could not look: {error}")
+    problems = tuple(each for each in found if isinstance(each, Problem))
+    notes = tuple(each.text for each in found if isinstance(each, Note))
+    if any(not problem.warning for problem in problems):
+        return Line(check, Status.FAILED, problems, notes)
+    if part is not None:
+        unknown = f"looked only at namespace {part.namespace}: {part.problem}"
+        return Line(check, Status.UNKNOWN, problems, notes, unknown)
+    return Line(check, Status.WARNING if problems else Status.GOOD, problems, notes)

@@ -1,0 +1,228 @@
+"""Why a pod has its slice, or has not: the cause in a sentence, and the tables behind it.
+
+It asks the webhook's own functions what the pod gets, so that it cannot disagree with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from webhook.admission.assigned import ARROW
+from webhook.admission.plan import Plan, plan
+from webhook.admission.why_not import reasons
+from webhook.cluster.asked import Asked
+from webhook.cluster.asking import not_asked, refusal, without_annotation
+from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.events import Said
+from webhook.cluster.launching import obstacles
+from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
+from webhook.cluster.scheduling import Candidate, candidates
+from webhook.cluster.snapshot import Snapshot
+from webhook.cluster.state import bound, ended, gated
+from webhook.cluster.waiting import Launch, in_other_words, waiting
+from webhook.errors import Denial
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import Pool
+from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A pool of the fleet."""
+
+    pool: str
+    why_not: str
+    """Why it does not serve the pod; empty if it does."""
+    weight: int
+    """Of several pools, Karpenter launches a node of the one with the largest; 0 for existing nodes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    title: str
+    """As in ``Pod team-a/notebook``."""
+    asked: str
+    """The annotation."""
+    given: str
+    """What it was read as: which container gets which resource."""
+    cause: Cause
+    also: tuple[Cause, ...] = ()
+    """What else was found, the more likely first."""
+    changed: tuple[str, ...] = ()
+    """The warnings at admission: what was replaced, and what was passed over."""
+    pools: tuple[Served, ...] = ()
+    nodes: tuple[Candidate, ...] = ()
+    launches: tuple[Launch, ...] = ()
+    said: tuple[Said, ...] = ()
+    quotas: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    """What could not be looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known beside the pod."""
+
+    fleet: Fleet | None
+    """None if it may not be read."""
+    snapshot: Snapshot
+    own: str = "gpu-slice"
+    """The webhook's namespace."""
+    namespace: Document | None = None
+    """The pod's namespace; None if it may not be read."""
+    said: Sequence[Said] = ()
+    """The newest first."""
+    misplaced: tuple[str, ...] = ()
+    """Notes about an annotation that stands in the wrong place of the workload."""
+    changed: tuple[str, ...] = ()
+    refused: str = ""
+    """The API server's refusal of the pod."""
+    denial: Denial | None = None
+    """The webhook's, as a preview gives it."""
+    wants_none: str = ""
+    """Why a workload has no pods, though nobody refuses them."""
+    unread: tuple[str, ...] = ()
+
+
+def explain(title: str, asked: Asked, around: Around) -> Explanation:
+    """The explanation of a pod, or of the one that a template or a file would become."""
+    value = asked.view.annotations.get(ANNOTATION)
+    served = _served(asked, around)
+    serving = [pool for pool, why in served if why is None]
+    nodes: list[Candidate] = []
+    launches: list[Launch] = []
+    if not (asked.node or around.refused or around.denial):
+        nodes = candidates(asked, serving, around.fleet, around.snapshot)
+        for pool in serving:
+            found = obstacles(asked, pool, around.snapshot, around.said)
+            launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
+    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(in_other_words(asked, around.said))
+    return Explanation(
+        title=title,
+        asked=value if isinstance(value, str) else "",
+        given=_given(asked),
+        cause=causes[0],
+        also=tuple(causes[1:]),
+        changed=around.changed,
+        pools=tuple(Served(pool.name, why or "", pool.entry.weight if _launched(pool) else 0) for pool, why in served),
+        nodes=tuple(nodes),
+        launches=tuple(launches),
+        said=tuple(each for each in around.said if each.message)[:8],
+        quotas=tuple(_quotas(around.snapshot)),
+        unread=(*around.unread, *_unread(around.snapshot)),
+    )
+
+
+def _launched(pool: Pool) -> bool:
+    return pool.entry.nodes == "karpenter"
+
+
+def _served(asked: Asked, around: Around) -> list[tuple[Pool, str | None]]:
+    fleet = around.fleet
+    if fleet is None:
+        return []
+    if asked.asks:
+        return reasons(asked.view, fleet, asked.namespace)
+    resources = asked.slices.keys()
+    return [
+        (pool, None if resources <= pool.largest.capacity.keys() else "it does not have what the pod asks for by hand")
+        for pool in (fleet.pools if resources else ())
+    ]
+
+
+def _given(asked: Asked) -> str:
+    record = asked.view.annotations.get(ASSIGNED)
+    if isinstance(record, str):
+        return record.rpartition(ARROW)[2]
+    return ", ".join(f"{number} {resource} (by hand)" for resource, number in asked.slices.items())
+
+
+def _causes(
+    asked: Asked, around: Around, serving: Sequence[Pool], nodes: Sequence[Candidate], launches: Sequence[Launch]
+) -> Iterator[Cause]:
+    refused = refusal(around.refused, around.snapshot, around.own) if around.refused else None
+    if around.denial is not None and (refused is None or refused.id == "denied"):
+        denial = around.denial
+        page = f"docs/messages.md#{denial.reason}"
+        yield Cause("denied", f"gpu-slice refuses the pod: {denial.problem}.", (f"{denial}", page), f"{denial.hint}.")
+        return
+    if refused is not None:
+        if refused.id == "denied" and around.fleet is not None and asked.asks:
+            text = "The webhook refused the pod, and would not by the fleet file that is looked at"
+            yield Cause("fleet-newer", f"{text}: its replicas serve another one, or did then.", (around.refused,))
+        yield refused
+        return
+    if around.wants_none:
+        yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.")
+    found = list(ended(asked))
+    yield from found
+    if found:
+        return
+    if not asked.asks:
+        if not (asked.node and asked.slices):
+            yield without_annotation(asked, around.misplaced, around.fleet)
+            if not asked.slices:
+                return
+    elif not asked.visited:
+        yield from not_asked(asked, around.namespace, around.snapshot, around.own)
+        return
+    else:
+        yield from _stale(asked, around)
+    if asked.node:
+        yield from bound(asked, around.snapshot, serving)
+        return
+    waits = list(gated(asked, around.said))
+    yield from waits
+    if waits:
+        return
+    yield from waiting(asked, around.snapshot, around.said, serving, nodes, launches)
+
+
+def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
+    """A record that does not answer what the pod asks for now, or that the fleet does not serve any more."""
+    value, record = asked.view.annotations[ANNOTATION], str(asked.view.annotations[ASSIGNED])
+    before = record.rpartition(ARROW)[0]
+    if before != value:
+        text = f"The pod was given what '{before}' asks for, and the annotation was changed to '{value}' afterwards"
+        yield Cause("annotation-changed", f"{text}, which has no effect.")
+    elif around.fleet is not None and not asked.node:
+        try:
+            decision: Plan = plan(asked.view, around.fleet, asked.namespace)
+        except Denial as denial:
+            pools = asked.view.annotations.get(POOLS)
+            text = f"The fleet has changed since the pod was created with {record.rpartition(ARROW)[2]} (pools {pools})"
+            yield Cause("fleet-changed", f"{text}: today it would be refused.", (str(denial),))
+            return
+        if any(operation["path"].startswith("/spec/tolerations") for operation in decision.patch):
+            text = "The pod lacks a toleration that its pools need"
+            yield Cause("fleet-changed", f"{text}: their taints were changed since, or another webhook removed it.")
+
+
+def _quotas(snapshot: Snapshot) -> Iterator[str]:
+    for quota in snapshot.items(QUOTAS):
+        status: Mapping[str, Mapping[str, str]] = quota.get("status") or {}
+        for resource, hard in (status.get("hard") or {}).items():
+            if "nvidia.com/" in resource:
+                used = (status.get("used") or {}).get(resource, "0")
+                yield f"{quota['metadata']['name']}: {used} of {hard} {resource.removeprefix('requests.')} used"
+
+
+def _unread(snapshot: Snapshot) -> Iterator[str]:
+    for kind, listing in snapshot.listings.items():
+        if listing.problem:
+            yield f"{listing.problem}: {_MISSED.get(kind.name, f'what {kind.plural} would say is not known')}"
+
+
+_MISSED = {
+    "Node": "what keeps the pod off each node is not known",
+    "Pod": "how many slices are free is not known",
+    "NodePool": "what keeps Karpenter from launching a node is not known",
+    "NodeOverlay": "whether Karpenter knows the slices is not known",
+    "EC2NodeClass": "whether Karpenter may launch instances is not known",
+    "NodeClaim": "whether a node is on its way is not known",
+    WEBHOOKS.name: "whether the API server asks gpu-slice is not known",
+    "Deployment": "whether Karpenter and the keeper run is not known",
+    "Event": "what Karpenter says of nodes on their way is not known",
+    "ResourceQuota": "what is left of the namespace's quota is not known",
+}

@@ -1,0 +1,249 @@
+"""Karpenter's side: what keeps it from launching a node of a pool for a pod.
+
+Source: Karpenter v1.15.0 ``pkg/controllers/provisioning/scheduling``, ``nodeclaim/lifecycle`` and ``nodeoverlay``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+from webhook.admission.node_affinity import expression_could_hold
+from webhook.admission.pod import Expression
+from webhook.admission.tolerations import covers
+from webhook.cluster import overlays
+from webhook.cluster.asked import Asked, moment
+from webhook.cluster.causes import Cause
+from webhook.cluster.events import Said
+from webhook.cluster.objects import (
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_POOLS,
+    Document,
+    conditions,
+)
+from webhook.cluster.requests import quantity
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.pool import POOL_LABEL, Pool
+from webhook.fleet.pool import Taint as PoolTaint
+
+LATE = timedelta(minutes=10)
+"""After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
+
+_CLASS_REASONS = {
+    "SubnetsNotFound": "no subnet in AWS matches its selector",
+    "SecurityGroupsNotFound": "no security group in AWS matches its selector",
+    "AMINotFound": "no image exists for its alias, Kubernetes version and architecture",
+    "InstanceProfileNotFound": "its instance profile does not exist",
+    "CreateFleetAuthCheckFailed": "Karpenter's role may not call ec2:CreateFleet",
+    "CreateLaunchTemplateAuthCheckFailed": "Karpenter's role may not call ec2:CreateLaunchTemplate",
+    "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
+}
+
+_INITIALIZED = {
+    "ResourceNotRegistered": "its device plugin has registered no slices",
+    "StartupTaintsExist": "nobody removes its startup taint",
+    "KnownEphemeralTaintsExist": "it still has a taint of a node that starts",
+    "NodeNotReady": "its kubelet is not ready",
+}
+"""Why a node is not initialized.  Source: ``pkg/controllers/nodeclaim/lifecycle/initialization.go``."""
+
+_NO_LAUNCH = (
+    (
+        re.compile("VcpuLimitExceeded|MaxSpotInstanceCountExceeded"),
+        "aws-quota",
+        "the account's vCPU quota is too small",
+    ),
+    (
+        re.compile("InsufficientInstanceCapacity|InsufficientCapacity|UnfulfillableCapacity|insufficient capacity"),
+        "no-capacity",
+        "AWS has no capacity for this instance type now",
+    ),
+    (re.compile("failed to launch|creating instance"), "launch-failed", "AWS refuses it"),
+)
+
+
+def node_pools(pool: Pool) -> list[str]:
+    """The NodePools whose nodes are those of *pool*."""
+    return [pool.name] if pool.entry.nodes == "karpenter" else list(pool.entry.node_pools or ())
+
+
+def obstacles(asked: Asked, pool: Pool, snapshot: Snapshot, said: Sequence[Said]) -> dict[str, list[Cause]]:
+    """For each NodePool of *pool*: what keeps Karpenter from launching a node of it.  Empty: nothing that is known."""
+    return {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
+
+
+def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[Cause]:
+    listing = snapshot.of(NODE_POOLS)
+    if not listing.installed:
+        yield Cause("karpenter-missing", f"Pool {pool.name} has nodes of Karpenter, and this cluster has no NodePools.")
+        return
+    if listing.problem:
+        return
+    node_pool = snapshot.named(NODE_POOLS, name)
+    if node_pool is None:
+        text = "the fleet has the pool, and the cluster does not"
+        yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
+        return
+    on_the_way = list(_claims(name, snapshot, said))
+    nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
+    if any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
+        yield from (cause for _, cause in on_the_way)
+        return
+    yield from _karpenter(snapshot)
+    if node_pool["metadata"].get("deletionTimestamp"):
+        yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
+    yield from _readiness(node_pool, snapshot)
+    yield from overlays.obstacles(asked, pool, node_pool, snapshot, said)
+    yield from _limits(pool, node_pool)
+    yield from _rules(asked, pool, node_pool)
+    yield from _failures(name, said)
+    if asked.spec.resource_claims:
+        yield Cause("claims", "The pod has resourceClaims, so Karpenter ignores it (settings.ignoreDRARequests).")
+    yield from (cause for _, cause in on_the_way)
+
+
+def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
+    for deployment in overlays.deployments(snapshot):
+        if not (deployment.get("status") or {}).get("availableReplicas"):
+            yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+
+
+def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
+    name = node_pool["metadata"]["name"]
+    reference = node_pool["spec"]["template"]["spec"]["nodeClassRef"]
+    found, listing = conditions(node_pool), snapshot.of(NODE_CLASSES)
+    if reference["kind"] == NODE_CLASSES.name and listing.installed and not listing.problem:
+        node_class = snapshot.named(NODE_CLASSES, reference["name"])
+        if node_class is None:
+            text = f"NodePool {name} names EC2NodeClass {reference['name']}, which does not exist"
+            yield Cause("node-class-missing", f"{text}, so Karpenter launches no node of it.")
+            return
+        ready = conditions(node_class).get("Ready", {}).get("status")
+        if ready != "True":
+            yield _class_not_ready(name, node_class, ready or "Unknown")
+            return
+    for kind, condition in found.items():
+        if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
+            id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
+            why = condition.get("reason", "")
+            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),))
+    if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
+        text = f"The last nodes of NodePool {name} were launched and never registered"
+        yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
+
+
+def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
+    whose = f"EC2NodeClass {node_class['metadata']['name']} is not ready, so Karpenter launches no node of {name}"
+    failed = [
+        each for kind, each in conditions(node_class).items() if kind != "Ready" and each.get("status") == "False"
+    ]
+    if not failed:
+        text = "Karpenter's log says why; most often the image or the nodes' role is not found"
+        return Cause("node-class-not-ready", f"{whose} (Ready is {ready}): {text}.")
+    reasons = [_CLASS_REASONS.get(each.get("reason", ""), each.get("reason", "")) for each in failed]
+    quotes = tuple(f"{each.get('reason', '')}: {each.get('message', '')}" for each in failed)
+    return Cause("node-class-not-ready", f"{whose}: {', '.join(dict.fromkeys(reasons))}.", quotes)
+
+
+def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
+    name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
+    for resource, text in (node_pool["spec"].get("limits") or {}).items():
+        limit, launched = quantity(text), quantity(used.get(resource, "0"))
+        each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
+        each = Decimal(1) if resource == "nodes" else each
+        if launched < limit and launched + each <= limit:
+            continue
+        a_node = f", and a node has {each:f}" if each and resource != "nodes" else ""
+        reached = f"{launched.normalize():f} of {limit.normalize():f} {resource} are launched{a_node}"
+        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.")
+        return
+
+
+def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
+    name, template = node_pool["metadata"]["name"], node_pool["spec"]["template"]
+    labels = {**((template.get("metadata") or {}).get("labels") or {}), "karpenter.sh/nodepool": name}
+    requirements: dict[str, list[Expression]] = {}
+    for each in template["spec"].get("requirements") or ():
+        expression = Expression(each["key"], each.get("operator"), each.get("values"))
+        requirements.setdefault(each["key"], []).append(expression)
+    of_pool = {POOL_LABEL: pool.name} | dict(pool.labels)
+    for key, value in sorted(asked.rules.selector.items()):
+        if labels.get(key, value) != value or not all(
+            expression_could_hold(each, {key: value}) for each in requirements.get(key, ())
+        ):
+            text = f"Nodes of NodePool {name} have another {key} than {value}, which the pod selects"
+            yield Cause("node-pool-differs" if key in of_pool else "unknown-label", f"{text}.")
+        elif key not in labels and key not in requirements and key not in WELL_KNOWN:
+            text = f"New nodes of NodePool {name} do not have the label {key}, which the pod selects"
+            yield Cause("node-pool-differs" if key in of_pool else "unknown-label", f"{text}.")
+    terms = asked.rules.terms
+    if terms and POOL_LABEL not in {*labels} | {*requirements} and POOL_LABEL in set(asked.rules.keys()):
+        yield Cause("node-pool-differs", f"New nodes of NodePool {name} lack the label {POOL_LABEL}.")
+    for shape in pool.shapes[:1]:
+        for key in asked.rules.unheard_of({**shape.labels, **labels, **asked.rules.selector}):
+            text = f"The pod's node affinity needs the label {key}"
+            yield Cause("unknown-label", f"{text}, which new nodes of NodePool {name} do not have.")
+    for key, expressions in sorted(requirements.items()):
+        if not any(all(expression_could_hold(each, shape.labels) for each in expressions) for shape in pool.shapes):
+            text = f"NodePool {name} requires another {key} than the nodes of pool {pool.name} have"
+            yield Cause("node-pool-differs", f"{text}, so Karpenter launches none of them.")
+    taints = template["spec"].get("taints") or ()
+    for taint in (PoolTaint(each["key"], each.get("value", ""), each["effect"]) for each in taints):
+        if taint.effect != "PreferNoSchedule" and not any(
+            covers(toleration, taint) for toleration in asked.spec.tolerations or ()
+        ):
+            text = (
+                f"Nodes of NodePool {name} have the taint {taint.key}:{taint.effect}, which the pod does not tolerate"
+            )
+            yield Cause("node-pool-differs", f"{text}, and the fleet does not name.")
+
+
+def _failures(name: str, said: Sequence[Said]) -> Iterator[Cause]:
+    for each in said:
+        match = re.search(r"NodeClaim (\S+)-[a-z0-9]{5} ", each.message)
+        if match is None or match[1] != name:
+            continue
+        for pattern, id, words in _NO_LAUNCH:
+            if pattern.search(each.message):
+                yield Cause(id, f"Karpenter tried to launch a node of NodePool {name}, and {words}.", (each.message,))
+                return
+
+
+def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tuple[str, Cause]]:
+    """The NodeClaims of a NodePool that are not nodes with slices yet."""
+    for claim in snapshot.items(NODE_CLAIMS):
+        metadata, found = claim["metadata"], conditions(claim)
+        if (metadata.get("labels") or {}).get("karpenter.sh/nodepool") != name or metadata.get("deletionTimestamp"):
+            continue
+        if found.get("Initialized", {}).get("status") == "True":
+            continue
+        created = moment(metadata.get("creationTimestamp"))
+        age = snapshot.when - created if created else timedelta()
+        missing = next(
+            (kind for kind in ("Launched", "Registered") if found.get(kind, {}).get("status") != "True"), "Initialized"
+        )
+        condition = found.get(missing, {})
+        quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
+        whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"
+        if missing == "Launched" and condition.get("reason") not in (None, "", "AwaitingReconciliation"):
+            cause = Cause("launch-failed", f"AWS refuses it: {whose} cannot be launched.", (quote,))
+        elif age > LATE and missing == "Initialized":
+            words = _INITIALIZED.get(condition.get("reason", ""), condition.get("reason", ""))
+            id = "slices-not-registered" if "slices" in words else "node-not-initialized"
+            cause = Cause(id, f"{whose} is a node that takes no pods yet: {words}.", (quote,))
+        elif age > LATE:
+            cause = Cause("node-not-registered", f"{whose} was launched and has not become a node.", (quote,))
+        else:
+            stage = {"Launched": "is being launched", "Registered": "is launched and boots"}
+            text = f"{whose} {stage.get(missing, 'has registered and waits for its slices')}"
+            cause = Cause("launching", f"Karpenter is launching a node: {text}.", (quote,) if quote else ())
+        yield metadata["name"], cause
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

@@ -1,0 +1,79 @@
+"""What a pod asks the scheduler for, and how Kubernetes writes quantities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import TypeAlias
+
+from kubernetes.utils.quantity import parse_quantity
+
+from webhook.cluster.objects import Pod, Resources
+
+Amounts: TypeAlias = dict[str, Decimal]
+"""By resource: cores, bytes, slices."""
+
+ZERO = Decimal(0)
+
+
+@lru_cache(maxsize=4096)
+def quantity(text: str) -> Decimal:
+    """The number that *text* stands for, as in ``500m`` and ``16Gi``.  Raises `ValueError`."""
+    number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]
+    return number
+
+
+def amounts(written: Mapping[str, str]) -> Amounts:
+    """The numbers of *written* quantities."""
+    return {name: quantity(text) for name, text in written.items()}
+
+
+def add(amounts: Amounts, more: Mapping[str, Decimal]) -> None:
+    """Add *more* to *amounts*."""
+    for name, amount in more.items():
+        amounts[name] = amounts.get(name, ZERO) + amount
+
+
+def requests_of(pod: Pod) -> Amounts:
+    """What the scheduler must find on a node for *pod*.
+
+    Containers and sidecars run together.  The other init containers run before, one after the other, each beside the
+    sidecars that stand above it.  Source: k8s.io/component-helpers ``resource/helpers.go``, ``PodRequests``.
+    """
+    together: Amounts = {}
+    sidecars: Amounts = {}
+    most: Amounts = {}
+    for container in pod.spec.init_containers:
+        own = _of(container.resources)
+        if container.restart_policy == "Always":
+            add(sidecars, own)
+            own = {}
+        add(own, sidecars)
+        most = _larger(most, own)
+    for container in pod.spec.containers:
+        add(together, _of(container.resources))
+    add(together, sidecars)
+    # What the pod as a whole asks for replaces the sum of CPU and memory.
+    total = _larger(together, most) | _of(pod.spec.resources)
+    add(total, amounts(pod.spec.overhead))
+    return total
+
+
+def _larger(one: Amounts, other: Amounts) -> Amounts:
+    return {name: max(one.get(name, ZERO), other.get(name, ZERO)) for name in one | other}
+
+
+def _of(resources: Resources) -> Amounts:
+    # Where a request is not given, the API server copies the limit.
+    return amounts({**resources.limits, **resources.requests})
+
+
+def asks_for(pod: Pod, prefix: str) -> bool:
+    """Whether *pod* asks for a resource whose name begins with *prefix*."""
+    return any(
+        name.startswith(prefix)
+        for container in (*pod.spec.containers, *pod.spec.init_containers)
+        for named in (container.resources.requests, container.resources.limits)
+        for name in named
+    )

@@ -1,0 +1,253 @@
+"""The scheduler's filters, replayed: what keeps a pod off each node that has, or should have, its slices.
+
+Spread, pod affinity, volumes and ports are left to the scheduler's own message.  Source: k8s.io/kubernetes
+``pkg/scheduler/framework/plugins``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from webhook.admission.node_affinity import expression_could_hold
+from webhook.admission.pod import Term
+from webhook.admission.tolerations import covers
+from webhook.cluster.asked import Asked, held
+from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod, conditions
+from webhook.cluster.requests import quantity
+from webhook.cluster.snapshot import Snapshot
+from webhook.errors import quote
+from webhook.fleet.fleet import Fleet
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
+from webhook.fleet.pool import Pool as FleetPool
+from webhook.fleet.pool import Taint as PoolTaint
+from webhook.slices.request import POOLS
+
+NODE_POOL = "karpenter.sh/nodepool"
+CORDONED = "node.kubernetes.io/unschedulable"
+NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+OF_KARPENTER = ("karpenter.sh/unregistered", "karpenter.sh/disrupted", "karpenter.sh/disruption")
+"""Taints of nodes that come or go, which is no fault."""
+
+MOST_HOLDERS = 5
+"""Pods that are named as those that hold slices."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A node that has, or should have, the slices; and what keeps the pod off it."""
+
+    name: str
+    pool: str
+    """The fleet's pool that it belongs to; empty if it carries no pool's label."""
+    free: str
+    """As in ``12 of 56 nvidia.com/mig-1g.5gb``."""
+    causes: tuple[Cause, ...]
+    """Empty: the scheduler may bind the pod to it."""
+    coming: bool
+    """Whether it is being launched or removed, so that what it lacks is no fault."""
+
+
+def candidates(asked: Asked, pools: Sequence[FleetPool], fleet: Fleet | None, snapshot: Snapshot) -> list[Candidate]:
+    """The nodes of *pools*, and those of no pool of *fleet* with what the pod asks for, by name."""
+    recorded = str(asked.view.annotations.get(POOLS) or "").split(", ")
+    wanted = asked.slices.keys()
+
+    def stranger(node: Node) -> bool:
+        """Whether it has what the pod asks for, and is not of another pool that has it, too."""
+        name = node.metadata.labels.get(POOL_LABEL)
+        if fleet is None:
+            other = name is not None and name not in recorded
+        else:
+            other = any(pool.name == name and wanted & pool.largest.capacity.keys() for pool in fleet.pools)
+        return not other and bool(wanted & node.status.capacity.keys() - {WHOLE_GPU})
+
+    all_pods = not snapshot.of(PODS).problem
+    bound: dict[str, list[Pod]] = {}
+    for pod in snapshot.items(PODS):
+        if pod.spec.node_name and not pod.ended:
+            bound.setdefault(pod.spec.node_name, []).append(pod)
+    by_name = {pool.name: pool for pool in pools}
+    young = {
+        claim["status"].get("nodeName")
+        for claim in snapshot.items(NODE_CLAIMS)
+        if claim.get("status") and conditions(claim).get("Initialized", {}).get("status") != "True"
+    }
+    return [
+        _candidate(asked, node, pool, pools, bound.get(node.metadata.name, ()), node.metadata.name in young, all_pods)
+        for node in sorted(snapshot.items(NODES), key=lambda node: node.metadata.name)
+        if (pool := _pool(node, by_name)) is not None or stranger(node)
+    ]
+
+
+def _pool(node: Node, pools: Mapping[str, FleetPool]) -> FleetPool | None:
+    labels = node.metadata.labels
+    if POOL_LABEL in labels:
+        return pools.get(labels[POOL_LABEL])
+    if NODE_POOL in labels and labels[NODE_POOL] in pools:
+        return pools[labels[NODE_POOL]]
+    for pool in pools.values():  # of existing nodes, which may lack one of its labels
+        if pool.entry.nodes == "existing" and pool.labels and pool.labels.items() <= labels.items():
+            return pool
+    return None
+
+
+def _candidate(
+    asked: Asked,
+    node: Node,
+    pool: FleetPool | None,
+    pools: Sequence[FleetPool],
+    bound: Sequence[Pod],
+    young: bool,
+    all_pods: bool,
+) -> Candidate:
+    used: dict[str, Decimal] = {}
+    for pod in bound:
+        if pod.metadata.name != asked.name or pod.metadata.namespace != asked.namespace:
+            for name, number in held(pod).items():
+                used[name] = used.get(name, Decimal()) + number
+    going = node.metadata.deletion_timestamp is not None or any(
+        taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
+    )
+    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)])
+    free = ", ".join(
+        f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
+        for name in asked.slices
+    )
+    return Candidate(node.metadata.name, pool.name if pool else "", free, tuple(found), young or going)
+
+
+def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
+    name = node.metadata.name
+    if node.spec.unschedulable and not _tolerated(asked, CORDONED, "", "NoSchedule"):
+        text = f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it"
+        yield Cause("node-cordoned", f"{text}.", instead=f"Run 'kubectl uncordon {name}', or wait for another node.")
+    yield from _readiness(node)
+    for taint in node.spec.taints:
+        if taint.effect == "PreferNoSchedule" or taint.key == CORDONED or taint.key in NOT_READY:
+            continue
+        if not _tolerated(asked, taint.key, taint.value, taint.effect):
+            text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
+            cure = (
+                f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool "
+                "are to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
+            )
+            yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
+    yield from _labels(asked, node, pool, pools)
+
+
+def _readiness(node: Node) -> Iterator[Cause]:
+    ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
+    tainted = any(taint.key in NOT_READY for taint in node.spec.taints)
+    if ready is None or ready.status != "True" or tainted:
+        why = f": {ready.reason}" if ready is not None and ready.reason and ready.status != "True" else ""
+        quotes = (ready.message,) if ready is not None and ready.message else ()
+        yield Cause("node-not-ready", f"Node {node.metadata.name} is not ready{why}.", quotes)
+
+
+def _tolerated(asked: Asked, key: str, value: str, effect: str) -> bool:
+    taint = PoolTaint(key, value, effect)
+    return any(covers(toleration, taint) for toleration in asked.spec.tolerations or ())
+
+
+def _labels(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
+    labels, rules = node.metadata.labels, asked.rules
+    exact = {key: labels.get(key) for key in sorted(rules.keys())}
+    of_pools = {
+        pair for each in ([pool] if pool else pools) for pair in (*each.labels.items(), (POOL_LABEL, each.name))
+    }
+    for key, value in sorted(rules.selector.items()):
+        if exact[key] != value:
+            has = f"has {key}={exact[key]}" if exact[key] is not None else f"lacks the label {key}"
+            ours = (key, value) in of_pools
+            text = f"Node {node.metadata.name} {has}, and the pod selects {key}={value}"
+            cure = f"If the fleet file is right: kubectl label node {node.metadata.name} --overwrite {key}={value}"
+            yield (
+                Cause("node-label", f"{text}, as the fleet says.", (), cure)
+                if ours
+                else Cause("node-selector", f"{text}.")
+            )
+    if rules.terms is None or any(_holds(term, exact, node.metadata.name) for term in rules.terms):
+        return
+    keys = sorted({part.key for term in rules.terms for part in term.match_expressions or ()})
+    if POOL_LABEL in keys and labels.get(POOL_LABEL) is None:
+        yield Cause("node-label", f"Node {node.metadata.name} lacks the label {POOL_LABEL}, by which the pod selects.")
+        return
+    about = ", ".join(quote(key)[1:-1] for key in keys) or "names"
+    yield Cause(
+        "node-selector", f"Node {node.metadata.name} does not match the pod's required node affinity ({about})."
+    )
+
+
+def _holds(term: Term, exact: Mapping[str, str | None], name: str) -> bool:
+    expressions, fields = term.match_expressions or (), term.match_fields or ()
+    if not expressions and not fields:
+        return False
+    return all(expression_could_hold(part, exact) for part in expressions) and all(
+        expression_could_hold(part, {"metadata.name": name}) for part in fields
+    )
+
+
+def _has(node: Node, resource: str) -> Decimal:
+    return quantity(node.status.allocatable.get(resource, "0"))
+
+
+def expected(node: Node, pool: FleetPool) -> Mapping[str, int]:
+    """The slices that the fleet says a node of *pool* has."""
+    kind = node.metadata.labels.get("node.kubernetes.io/instance-type")
+    shapes = [shape for shape in pool.shapes if shape.instance_type.name == kind]
+    return shapes[0].capacity if shapes else min(pool.shapes, key=lambda shape: shape.instance_type.gpus).capacity
+
+
+def _resources(
+    asked: Asked, node: Node, pool: FleetPool | None, used: Mapping[str, Decimal], bound: Sequence[Pod], all_pods: bool
+) -> Iterator[Cause]:
+    name = node.metadata.name
+    layout = expected(node, pool) if pool is not None else {}
+    whole = _has(node, WHOLE_GPU)
+    for resource, need in asked.needs.items():
+        has, busy = _has(node, resource), used.get(resource, Decimal())
+        if not need or has - busy >= need:
+            continue
+        should = Decimal(layout.get(resource, 0))
+        if resource in asked.slices and has < should and should - busy >= need:
+            if whole and WHOLE_GPU not in layout:
+                text = f"Node {name} advertises {whole:f} whole GPUs and {has:f} of {resource}, not {should:f}"
+                yield Cause("two-plugins", f"{text}: another device plugin counts its GPUs, too.")
+            else:
+                text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
+                runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
+                why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
+                yield Cause("slices-not-advertised", f"{text}: {why}.")
+        elif resource in asked.slices and (busy or has):
+            left = f"{has - busy:f} of" if has > busy else "None of"
+            text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"
+            yield Cause("slices-in-use", f"{text}, and the pod asks for {need:f}{_holders(resource, bound)}.")
+        elif resource in asked.slices:
+            yield Cause("slices-not-advertised", f"Node {name} advertises no {resource}.")
+        else:
+            free = f"{shown(max(has - busy, Decimal()), resource)} of {shown(has, resource)} {resource}"
+            asks = f"the pod asks for {shown(need, resource)}" if resource != "pods" else "no pod more fits"
+            yield Cause("node-full", f"Node {name} has {free} free, and {asks}.")
+
+
+def shown(number: Decimal, resource: str) -> str:
+    """A quantity as people write it."""
+    if resource in ("memory", "ephemeral-storage"):
+        return f"{number / 2**30:.4g}Gi"
+    return f"{number.normalize():f}"
+
+
+def _holders(resource: str, bound: Sequence[Pod]) -> str:
+    """The end of a sentence: who holds *resource*."""
+    holding = [
+        f"{pod.metadata.namespace}/{pod.metadata.name} holds {number:f}"
+        for pod in bound
+        if (number := held(pod).get(resource))
+    ]
+    more = len(holding) - MOST_HOLDERS
+    if more > 0:
+        holding[MOST_HOLDERS:] = [f"and {more} more pod{'s' if more > 1 else ''}"]
+    return f": {', '.join(holding)}" if holding else ""

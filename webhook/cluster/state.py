@@ -1,0 +1,114 @@
+"""What became of a pod: whether it ended, waits for somebody's leave, or runs, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from webhook.cluster.asked import Asked
+from webhook.cluster.causes import Cause
+from webhook.cluster.events import Said
+from webhook.cluster.objects import NODES
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+
+DEFAULT_SCHEDULER = "default-scheduler"
+_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_REFUSED = ("UnexpectedAdmissionError", "OutOf", "NodeAffinity")
+"""The beginnings of a kubelet's reasons: ``OutOfcpu``, ``OutOfnvidia.com/mig-1g.5gb``."""
+_STARTING = ("", "ContainerCreating", "PodInitializing")
+
+
+def ended(asked: Asked) -> Iterator[Cause]:
+    """If it has ended, or is about to."""
+    status, phase = asked.status, asked.status.get("phase")
+    since = asked.document["metadata"].get("deletionTimestamp")
+    message = f"{status.get('reason', '')}: {status.get('message', '')}".strip(": ")
+    if phase == "Succeeded":
+        yield Cause("succeeded", "The pod has ended well, and holds no slice any more.")
+    elif phase == "Failed" and str(status.get("reason")).startswith(_REFUSED):
+        why = (
+            "it does not match the node any more"
+            if status["reason"] == "NodeAffinity"
+            else "it had nothing free for it"
+        )
+        yield Cause("node-refused", f"The kubelet of node {asked.node} refused the pod: {why}.", (message,))
+    elif phase == "Failed":
+        text = f"The pod has failed{' on node ' + asked.node if asked.node else ''}, and holds no slice any more"
+        yield Cause("failed", f"{text}.", (message,) if message else ())
+    elif since:
+        waits = asked.document["metadata"].get("finalizers") or ()
+        held = f"; finalizers hold it: {', '.join(waits)}" if waits else ""
+        yield Cause("leaving", f"The pod is being deleted since {since}{held}.")
+
+
+def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
+    """If the scheduler does not look for a node yet, or looks for something else first."""
+    spec = asked.document["spec"]
+    gates = [gate["name"] for gate in spec.get("schedulingGates") or ()]
+    if gates:
+        kueue = any("kueue" in gate for gate in gates)
+        queue = (asked.document["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name", "")
+        where = f": Kueue has not admitted it yet (queue {queue or 'unknown'})" if kueue else ""
+        yield Cause("scheduling-gates", f"The pod has the scheduling gate {', '.join(gates)}{where}.")
+        return
+    scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
+    if scheduler != DEFAULT_SCHEDULER and not any(each.source == scheduler for each in said):
+        text = f"The pod names the scheduler {scheduler}, which has said nothing about it"
+        yield Cause("other-scheduler", f"{text}: the usual one passes it over.")
+        return
+    message = asked.condition("PodScheduled").get("message", "")
+    if "persistentvolumeclaim" in message.lower():
+        why = message.rpartition("nodes are available: ")[2].partition(". ")[0].rstrip(".")
+        yield Cause("volume", f"The pod waits for a volume: {why}.", (message,))
+
+
+def passed_over(asked: Asked) -> Iterator[Cause]:
+    """Why the scheduler passes over a node on which nothing else keeps the pod off."""
+    message = asked.condition("PodScheduled").get("message", "")
+    if "volume node affinity" in message:
+        text = "The pod's volume is in another zone than the nodes that have room for it"
+        yield Cause("volume", f"{text}.", (message,))
+    elif "topology spread" in message or "affinity rules" in message:
+        what = "topology spread" if "topology spread" in message else "affinity or anti-affinity to other pods"
+        yield Cause("spread", f"The pod's {what} excludes the nodes that have room for it.", (message,))
+
+
+def bound(asked: Asked, snapshot: Snapshot, serving: Sequence[Pool]) -> Iterator[Cause]:
+    """What happens on its node."""
+    node = next((each for each in snapshot.items(NODES) if each.metadata.name == asked.node), None)
+    pool = node.metadata.labels.get(POOL_LABEL) if node is not None else None
+    where = f"node {asked.node}" + (f" (pool {pool})" if pool else "")
+    has = ", ".join(f"{number} {resource}" for resource, number in asked.slices.items())
+    if node is not None:
+        ready = next((each for each in node.status.conditions if each.type == "Ready"), None)
+        if ready is not None and ready.status != "True":
+            text = f"The pod is bound to node {asked.node}, which is not ready"
+            yield Cause("node-lost", f"{text}{': ' + ready.reason if ready.reason else ''}.", (ready.message,))
+        whole = node.status.allocatable.get(WHOLE_GPU, "0")
+        mine = next((each for each in serving if each.name == pool), None)
+        if mine is not None and WHOLE_GPU not in mine.largest.capacity and whole not in ("", "0"):
+            text = f"Node {asked.node} advertises {whole} whole GPUs beside its slices"
+            yield Cause("two-plugins", f"{text}: another device plugin counts its GPUs.")
+    troubled = list(_containers(asked, where))
+    yield from troubled
+    if asked.status.get("phase") == "Running" and not troubled:
+        yield Cause("running", f"The pod runs on {where} and has {has}.")
+    elif not troubled:
+        yield Cause("starting", f"The pod is bound to {where}, has {has}, and its containers are starting.")
+
+
+def _containers(asked: Asked, where: str) -> Iterator[Cause]:
+    statuses: list[Mapping[str, Any]] = [
+        *(asked.status.get("initContainerStatuses") or ()),
+        *(asked.status.get("containerStatuses") or ()),
+    ]
+    for status in statuses:
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        reason, quotes = waiting.get("reason") or "", tuple(filter(None, [waiting.get("message")]))
+        if reason in _IMAGE:
+            text = f"The pod has its slice on {where}, and the image of {status['name']} cannot be pulled"
+            yield Cause("image", f"{text} ({reason}).", quotes)
+        elif waiting and reason not in _STARTING:
+            text = f"The pod has its slice on {where}, and container {status['name']} does not run: {reason}"
+            yield Cause("container", f"{text}.", quotes)

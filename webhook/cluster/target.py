@@ -1,0 +1,271 @@
+"""Reads what an explanation needs: the pod, what made it, and the cluster around it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from webhook.admission.preview import Preview, preview
+from webhook.cluster.asked import Asked
+from webhook.cluster.events import Said, read
+from webhook.cluster.explain import Around
+from webhook.cluster.objects import (
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    EVENTS,
+    NAMESPACES,
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_OVERLAYS,
+    NODE_POOLS,
+    NODES,
+    PODS,
+    QUOTAS,
+    WEBHOOKS,
+    Document,
+    Kind,
+    Pod,
+)
+from webhook.cluster.reader import Reader, Refused
+from webhook.cluster.snapshot import Listing, Snapshot
+from webhook.errors import Denial
+from webhook.fleet.fleet import Fleet
+
+REPLICA_SETS: Kind[Document] = Kind("ReplicaSet", "replicasets", "apps/v1", dict, namespaced=True)
+STATEFUL_SETS: Kind[Document] = Kind("StatefulSet", "statefulsets", "apps/v1", dict, namespaced=True)
+JOBS: Kind[Document] = Kind("Job", "jobs", "batch/v1", dict, namespaced=True)
+CRON_JOBS: Kind[Document] = Kind("CronJob", "cronjobs", "batch/v1", dict, namespaced=True)
+WORKLOADS: dict[str, Kind[Any]] = {
+    alias: kind
+    for kind, aliases in (
+        (PODS, ("po",)),
+        (DEPLOYMENTS, ("deploy",)),
+        (REPLICA_SETS, ("rs",)),
+        (STATEFUL_SETS, ("sts",)),
+        (DAEMON_SETS, ("ds",)),
+        (JOBS, ()),
+        (CRON_JOBS, ("cj",)),
+    )
+    for alias in (kind.name.lower(), kind.plural, *aliases)
+}
+"""The kinds that can be explained, by all names that kubectl takes."""
+
+_BETWEEN = {DEPLOYMENTS.name: REPLICA_SETS, CRON_JOBS.name: JOBS}
+"""What stands between a workload and its pods."""
+_OF_CLAIMS = ("InsufficientCapacityError", "NodeClassNotReady", "FailedConsistencyCheck", "UnregisteredTaintMissing")
+"""Events on NodeClaims that tell why a node is not launched, or does not come up."""
+_REMEMBERED = timedelta(minutes=3)
+"""How long Karpenter does not try again what AWS had no capacity for: ``pkg/cache/cache.go`` of its provider."""
+_MOST_OWNERS = 8
+"""ReplicaSets or Jobs of a workload whose events are read, the newest first."""
+
+
+class NotThere(Exception):
+    """There is no such object.  The message says which."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """A pod to explain, with what is known around it."""
+
+    title: str
+    asked: Asked
+    around: Around
+
+
+def surroundings(reader: Reader, fleet: Fleet | None, namespace: str, own: str, unread: Sequence[str] = ()) -> Around:
+    """The cluster, as far as pods of *namespace* depend on it.  *own*: the webhook's namespace."""
+    bound = {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}
+    ours = {"labelSelector": "app.kubernetes.io/name in (gpu-slice, karpenter)"}
+    kinds: tuple[Kind[Any], ...] = (NODES, NODE_POOLS, NODE_CLAIMS, NODE_OVERLAYS, NODE_CLASSES, WEBHOOKS)
+    listings: dict[Kind[Any], Listing[Any]] = {kind: reader.list(kind) for kind in kinds}
+    listings |= {PODS: reader.list(PODS, **bound), DEPLOYMENTS: reader.list(DEPLOYMENTS, **ours)}
+    listings |= {QUOTAS: reader.list(QUOTAS, namespace)}
+    listings[EVENTS] = reader.list(EVENTS, "default", fieldSelector=f"involvedObject.kind={NODE_CLAIMS.name}")
+    missed, of_namespace = list(unread), None
+    try:
+        of_namespace = reader.get(NAMESPACES, namespace)
+    except Refused:
+        missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
+    snapshot = Snapshot(datetime.now(UTC), listings=listings)
+    return Around(fleet, snapshot, own, of_namespace, unread=tuple(missed))
+
+
+def of_pod(reader: Reader, name: str, around: Around, namespace: str) -> Target:
+    """The pod *name*.  Raises `NotThere`."""
+    document = _get(reader, PODS, name, namespace)
+    workload = _maker(reader, document, namespace)
+    around = _as_admitted(around, workload or _as_applied(document), namespace)
+    return _existing(reader, document, around, f"Pod {namespace}/{name}")
+
+
+def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, namespace: str) -> Target:
+    """The pod of a workload that has the most to explain: the oldest that waits, or the one that cannot be made."""
+    document = _get(reader, kind, name, namespace)
+    around = _as_admitted(around, document, namespace)
+    title = f"{kind.name} {namespace}/{name}"
+    owners = [(kind.name, name)]
+    if between := _BETWEEN.get(kind.name):
+        made = [each for each in reader.list(between, namespace).items if _controller(each) == (kind.name, name)]
+        made.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
+        owners += [(between.name, each["metadata"]["name"]) for each in made]
+    of_owner = set(owners)
+    listing = reader.list(PODS, namespace)
+    missed = [f"{listing.problem}: whether it has pods that wait is not known"] if listing.problem else []
+    pods = [each for each in listing.items if _owner(each) in of_owner]
+    pods.sort(key=lambda each: (each.status.phase != "Pending", each.ended, str(each.metadata.creation_timestamp)))
+    said: list[Said] = []
+    for _, owner in owners[:_MOST_OWNERS]:
+        events, more = _said(reader, owner, namespace)
+        said, missed = said + events, missed + more
+    failed = [each for each in said if each.reason == "FailedCreate"]
+    if pods and (pods[0].status.phase == "Pending" or not failed or len(pods) >= _wants(document)):
+        pod = _get(reader, PODS, pods[0].metadata.name, namespace)
+        return _existing(reader, pod, around, f"{title}, Pod {pods[0].metadata.name}")
+    around = replace(around, said=said, unread=(*around.unread, *dict.fromkeys(missed)))
+    if failed:
+        around = replace(around, refused=max(failed, key=lambda each: each.when).message)
+    elif not pods and not listing.problem:
+        around = replace(around, wants_none=_wants_none(document))
+    return Target(title, _of_template(document, around, namespace), around)
+
+
+def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) -> Target:
+    """What a document of a file would become: the API server is asked, and stores nothing."""
+    around = _as_previewed(around, shown)
+    pod: Document = shown.subject.pod or {}
+    namespace = shown.subject.namespace or namespace
+    pod["metadata"] = {"generateName": "pod-", **(pod.get("metadata") or {}), "namespace": namespace}
+    asked = _asked(shown.pod or pod)
+    try:
+        created = reader.try_create(PODS, pod, namespace)
+    except Refused as refused:
+        if 'cannot create resource "pods"' in str(refused):
+            text = f"you may not create pods in namespace {namespace}: what the API server would say is not known"
+            around = replace(around, unread=(*around.unread, text))
+        else:
+            around = replace(around, refused=str(refused))
+        return Target(shown.subject.title, asked, around)
+    return Target(shown.subject.title, Asked.of(created, exists=False), replace(around, denial=None))
+
+
+def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
+    try:
+        document = reader.get(kind, name, namespace)
+    except Refused as refused:
+        raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
+    if document is None:
+        raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
+    return document
+
+
+def _existing(reader: Reader, document: Document, around: Around, title: str) -> Target:
+    metadata = document["metadata"]
+    said, missed = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
+    asked = _asked(document, exists=True)
+    of_claims = [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
+    since = around.snapshot.when - _REMEMBERED
+    said += [each for each in of_claims if each.when >= min(since, asked.created or since)]
+    said.sort(key=lambda each: each.when, reverse=True)
+    return Target(title, asked, replace(around, said=said, denial=None, unread=(*around.unread, *missed)))
+
+
+def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[list[Said], list[str]]:
+    """The events on an object, and what could not be looked at."""
+    selector = f"involvedObject.name={name}" + (f",involvedObject.uid={uid}" if uid else "")
+    listing = reader.list(EVENTS, namespace, fieldSelector=selector)
+    missed = [f"{listing.problem}: what the scheduler and Karpenter say is not known"] if listing.problem else []
+    return read(listing.items), missed
+
+
+def _asked(document: Document, *, exists: bool = False) -> Asked:
+    """The view of *document*; where that cannot be read, only of its annotations."""
+    try:
+        return Asked.of(document, exists=exists)
+    except (Denial, ValueError):
+        metadata = document.get("metadata") or {}
+        texts = {key: text for key, text in (metadata.get("annotations") or {}).items() if isinstance(text, str)}
+        return Asked.of({"metadata": {**metadata, "annotations": texts}, "spec": {}}, exists=exists)
+
+
+def _owner(pod: Pod) -> tuple[str, str] | None:
+    return next(((each.kind, each.name) for each in pod.metadata.owner_references if each.controller), None)
+
+
+def _controller(document: Document) -> tuple[str, str] | None:
+    owners = document["metadata"].get("ownerReferences") or ()
+    return next(((each["kind"], each["name"]) for each in owners if each.get("controller")), None)
+
+
+def _maker(reader: Reader, document: Document, namespace: str) -> Document | None:
+    """The workload that made a pod, as far up as it is of a known kind."""
+    found = None
+    while (owner := _controller(found or document)) and (kind := WORKLOADS.get(owner[0].lower())):
+        try:
+            above = reader.get(kind, owner[1], namespace)
+        except Refused:
+            return found
+        if above is None:
+            return found
+        found = above | {"apiVersion": kind.group, "kind": kind.name}
+    return found
+
+
+def _as_applied(pod: Document) -> Document:
+    """The pod as ``kubectl apply`` got it, if that is known."""
+    text = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    try:
+        return dict(json.loads(text)) if text else pod
+    except (ValueError, TypeError):
+        return pod
+
+
+def _as_admitted(around: Around, document: Document, namespace: str) -> Around:
+    """*around* with what a preview says of the workload, or the pod as it was applied."""
+    if around.fleet is None:
+        return around
+    for shown in preview(document, around.fleet, namespace):
+        around = _as_previewed(around, shown)
+        if document.get("kind") == PODS.name:
+            return replace(around, denial=None)  # it was created, so it was not denied
+        return around
+    return around
+
+
+def _as_previewed(around: Around, shown: Preview) -> Around:
+    warnings = tuple(
+        warning.text.removeprefix("gpu-slice: ") for warning in (shown.plan.warnings if shown.plan else ())
+    )
+    notes = tuple(str(note) for note in shown.subject.advice if note.code == "misplaced-annotation")
+    return replace(around, changed=warnings, misplaced=notes, denial=shown.denial)
+
+
+def _of_template(document: Document, around: Around, namespace: str) -> Asked:
+    if around.fleet is not None:
+        for shown in preview(document, around.fleet, namespace):
+            if shown.subject.pod is not None:
+                pod = shown.pod or shown.subject.pod
+                return _asked({**pod, "metadata": {**pod["metadata"], "namespace": namespace}})
+    template = document["spec"].get("template") or {"metadata": {}, "spec": {}}
+    return _asked({**template, "metadata": {**(template.get("metadata") or {}), "namespace": namespace}})
+
+
+def _wants(document: Document) -> int:
+    """How many pods a workload wants: with fewer, an event about one that was refused still counts."""
+    spec, status = document["spec"], document.get("status") or {}
+    return int(spec.get("replicas", spec.get("parallelism", status.get("desiredNumberScheduled", 1))))
+
+
+def _wants_none(document: Document) -> str:
+    spec = document["spec"]
+    if spec.get("suspend"):
+        queue = (document["metadata"].get("labels") or {}).get("kueue.x-k8s.io/queue-name")
+        return f"it is suspended (spec.suspend){f': Kueue has not admitted it yet (queue {queue})' if queue else ''}"
+    if spec.get("replicas") == 0:
+        return "it has spec.replicas: 0"
+    if spec.get("paused"):
+        return "it is paused (spec.paused)"
+    return "its controller has made none yet" if document["kind"] != CRON_JOBS.name else "none of its Jobs has pods"

@@ -1,0 +1,228 @@
+// The page: an editor, and the answer to what is written in it.
+
+import { $, h } from "./dom.js";
+import { examples } from "./examples.js";
+import { menu, where } from "./fleet.js";
+import { annotationOf, complete, containers, place } from "./grammar.js";
+import * as link from "./link.js";
+import { problem, show } from "./result.js";
+
+const LARGE = 20_000; // characters from which on a short pause is waited for
+const PAUSE = 120; // milliseconds
+
+let editor;
+let answer = null;
+let answered = null; // the text that `answer` is about
+let index = null; // the entry that was chosen in the list, until the cursor moves
+let asking = null;
+let waiting = 0;
+let landing = false; // a whole document came: what is wrong in it is shown first
+let rows = [];
+const paragraphs = new Map();
+const namespace = () => $("namespace").value.trim() || "default";
+
+const busy = (is) => $("result").setAttribute("aria-busy", String(is));
+
+function changed() {
+  busy(true);
+  index = null;
+  clearTimeout(waiting);
+  const size = editor.text().length;
+  if (size > LARGE) waiting = setTimeout(ask, PAUSE);
+  else ask();
+  remember();
+}
+
+function moved(line) {
+  if (!answer || answered !== editor.text() || answer.entries.length < 2) return;
+  const before = answer.entries.filter((entry) => entry.line <= line).length - 1;
+  if (Math.max(before, 0) === answer.index) return;
+  index = null;
+  ask();
+}
+
+// Asks for the answer to the text as it is.  A newer question ends an older one, so no old answer is shown.
+async function ask() {
+  busy(true);
+  asking?.abort();
+  const mine = (asking = new AbortController());
+  const text = editor.text();
+  const query = new URLSearchParams({ namespace: namespace(), line: editor.line() });
+  if (index !== null) query.set("index", index);
+  try {
+    const response = await fetch(`/dry-run?${query}`, { method: "POST", headers: { "Content-Type": "application/yaml" }, body: text, signal: mine.signal });
+    const body = await response.text();
+    if (mine.signal.aborted) return;
+    if (response.ok) take(text, JSON.parse(body));
+    else refuse(`${body}.`);
+  } catch (error) {
+    if (error.name !== "AbortError") refuse("The server does not answer. Is it still running?");
+  }
+}
+
+function take(text, found) {
+  [answer, answered] = [found, text];
+  const denied = found.entries.findIndex((entry) => entry.outcome === "denied");
+  const elsewhere = landing && denied >= 0 && found.entries[found.index].outcome !== "denied";
+  landing = false;
+  render();
+  busy(false);
+  if (elsewhere) choose(denied);
+}
+
+function render() {
+  show(answer, paragraphs, { go, correct, choose });
+  where(answer.shown, rows);
+  editor.mark(answer.marks);
+}
+
+function refuse(text) {
+  answer = null;
+  editor.mark([]);
+  $("gpu").hidden = true;
+  for (const id of ["entries", "notes", "views"]) $(id).replaceChildren((delete $(id).dataset.key, ""));
+  problem(text);
+  busy(false);
+}
+
+function bring(text) {
+  landing = true;
+  if (editor.text() === text) changed();
+  else editor.write(text);
+}
+
+function go(line, column) {
+  editor.go(line, column);
+  editor.focus();
+}
+
+function choose(number) {
+  index = number;
+  editor.go(answer.entries[number].line);
+  index = number;
+  ask();
+}
+
+function correct() {
+  const { place: at, correction } = answer.shown;
+  editor.replace(editor.offset(at.line, at.start), editor.offset(at.line, at.end), correction);
+  editor.focus();
+}
+
+// Writes the annotation that asks for a row of the menu into the pod that is shown.
+function order(row) {
+  const value = annotationOf(row, rows);
+  const entry = answer?.entries[answer.index];
+  const next = answer?.entries[answer.index + 1]?.line;
+  const found = entry && answered === editor.text() && place(editor.text(), entry.line, next > entry.line ? next : Infinity, entry.template, value);
+  if (found) editor.replace(found.from, found.to, found.insert);
+  else if (!editor.text().trim()) editor.write(examples([row])[0][1]);
+  else return tell(`No place for the annotation was found. Write gpu-slice: ${value}`);
+  tell(`The pod asks for ${value}`);
+}
+
+function tell(text) {
+  const told = h("div", { class: "told", role: "status" }, text);
+  document.querySelector(".told")?.remove();
+  document.body.append(told);
+  setTimeout(() => told.remove(), 4000);
+}
+
+let remembering = 0;
+
+// Keeps the document in the address, so that a copy of it, and a reload, show the same.
+function remember() {
+  clearTimeout(remembering);
+  remembering = setTimeout(async () => {
+    try {
+      history.replaceState(null, "", await link.write(editor.text(), namespace()));
+    } catch {
+      history.replaceState(null, "", location.pathname); // too long, or a browser without compression
+    }
+  }, 300);
+}
+
+async function copy() {
+  try {
+    const address = new URL(await link.write(editor.text(), namespace()), location.href).href;
+    history.replaceState(null, "", address);
+    await navigator.clipboard.writeText(address);
+    tell("The link is copied. It carries the whole document.");
+  } catch {
+    tell("The link is in the address bar: copy it from there.");
+  }
+}
+
+async function open() {
+  try {
+    const carried = await link.read(location.hash);
+    if (!carried) return false;
+    $("namespace").value = carried.namespace;
+    bring(carried.text);
+    return true;
+  } catch {
+    tell("The link cannot be read. It may have been cut.");
+    return false;
+  }
+}
+
+async function read(files) {
+  const texts = await Promise.all([...files].map((file) => (file.size > link.LONGEST ? null : file.arrayBuffer())));
+  if (texts.includes(null)) return tell("A file is larger than 512 KiB. gpu-slice preview FILE has no limit.");
+  try {
+    const decoder = new TextDecoder("utf-8", { fatal: true });
+    bring(texts.map((text) => decoder.decode(text)).join("\n---\n"));
+    editor.focus();
+  } catch {
+    tell("The file is no text in UTF-8.");
+  }
+}
+
+function listen() {
+  $("namespace").addEventListener("input", changed);
+  $("copy").addEventListener("click", copy);
+  $("open").addEventListener("click", () => $("file").click());
+  $("file").addEventListener("change", () => read($("file").files));
+  addEventListener("hashchange", open);
+  for (const name of ["dragenter", "dragover"]) {
+    document.addEventListener(name, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      document.body.classList.add("dropping");
+    }, true);
+  }
+  document.addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dropping"), true);
+  document.addEventListener("drop", (event) => {
+    document.body.classList.remove("dropping");
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    event.stopPropagation();
+    read(event.dataTransfer.files);
+  }, true);
+}
+
+async function start() {
+  const settings = {
+    label: "YAML of a pod or a workload",
+    description: $("write-help").textContent,
+    complete: (before, above, text) => complete(before, above, containers(text), rows),
+    changed,
+    moved,
+  };
+  const building = import("./editor.bundle.js").catch(() => ($("plain").hidden = false, import("./plain.js")));
+  const [module, fleet] = await Promise.all([building, fetch("/fleet").then((response) => response.json())]);
+  rows = fleet.slices;
+  $("cluster").textContent = `Cluster ${fleet.cluster}.`;
+  editor = module.create($("editor"), settings);
+  const list = examples(rows);
+  $("example").append(...list.map(([name], number) => h("option", { value: number }, name)));
+  $("example").addEventListener("change", () => $("example").value && bring(list[$("example").value][1]));
+  menu(rows, order);
+  listen();
+  if (!(await open())) bring(list[0][1]);
+  const told = await fetch("/page/messages.json").then((response) => response.json());
+  for (const [code, parts] of Object.entries(told)) paragraphs.set(code, parts);
+  if (answer) render();
+}
+
+start();
