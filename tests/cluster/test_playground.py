@@ -71,6 +71,6 @@ def test_a_second_one_in_the_same_folder_is_refused(running) -> None:
     assert second.stderr == f"another playground runs in {folder}. End that one, or name another folder: --folder\n"
 
 
-def test_the_readme_says_to_try_the_same() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert all(command in readme for command in tries(playground.TRY))
+def test_the_first_page_says_to_try_the_same() -> None:
+    page = (ROOT / "docs" / "getting-started.md").read_text()
+    assert all(command in page for command in tries(playground.TRY))

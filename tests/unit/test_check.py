@@ -900,7 +900,7 @@ def test_the_readme_shows_a_report_as_it_is_printed() -> None:
     table = command.table(lines, command.verdict(lines)[1], command.PAGE, short=True)
     printed = click.unstyle("\n".join(table))
 
-    assert f"```text\n$ kubectl gpu-slice check -o short\n{printed}\n```" in (ROOT / "README.md").read_text()
+    assert f"```text\n$ kubectl gpu-slice check -o short\n{printed}\n```" in (ROOT / "docs" / "live.md").read_text()
 
 
 def test_views_have_what_the_checks_read() -> None:

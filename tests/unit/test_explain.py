@@ -44,8 +44,8 @@ from webhook.cluster.objects import (
 from webhook.cluster.snapshot import Listing, Snapshot
 
 Document = dict[str, Any]
-README = Path(__file__).parents[2] / "README.md"
-PAGE = README.parent / "docs" / "causes.md"
+SHOWN = Path(__file__).parents[2] / "docs" / "live.md"
+PAGE = SHOWN.with_name("causes.md")
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 BEFORE = "2026-11-25T10:00:00Z"
 SLICE = "nvidia.com/mig-1g.5gb"
@@ -877,7 +877,7 @@ def without_its_overlay() -> Explanation:
 
 
 def test_the_readme_shows_an_explanation_as_it_is_printed() -> None:
-    (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", README.read_text(), re.DOTALL)
+    (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", SHOWN.read_text(), re.DOTALL)
 
     assert block == printed(without_its_overlay(), "table")
 

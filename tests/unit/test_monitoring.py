@@ -275,7 +275,11 @@ def test_every_alert_has_its_heading_on_the_page_and_every_heading_its_alert() -
     assert sorted(headings) == sorted({rule["alert"] for rule in RULES})
 
 
-@pytest.mark.parametrize("page", ["docs/operations.md", "docs/eks.md", "docs/recipes.md", "README.md", "SECURITY.md"])
+LINKED = ["README.md", "SECURITY.md", "CONTRIBUTING.md"]
+LINKED += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", LINKED)
 def test_every_file_and_every_heading_that_a_page_points_to_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
     for target, heading in re.findall(r"\]\((?!https:)([^)#:]+)#?([^)]*)\)", text):

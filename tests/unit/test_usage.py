@@ -477,7 +477,7 @@ class TestTable:
         ]
         found = looked(nodes, pods, fleet, **{"p4d.24xlarge": 21.96})
         shown = [*usage_table.pools(found, "pod", None, draw=False), *usage_table.summary(found)]
-        readme = (Path(__file__).parents[2] / "README.md").read_text()
+        readme = (Path(__file__).parents[2] / "docs" / "live.md").read_text()
         printed = "\n".join(map(click.unstyle, shown))
         assert f"$ gpu-slice usage --price p4d.24xlarge=21.96\n{printed}\n```" in readme, printed
 

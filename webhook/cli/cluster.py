@@ -11,10 +11,10 @@ import click
 from webhook.cli import files
 from webhook.cli.terminal import CouldNotLook
 from webhook.errors import BadFleet
-from webhook.fleet.fleet import Fleet
 
 if TYPE_CHECKING:
     from webhook.cluster.reader import Reader  # which loads a client that the server does without
+    from webhook.fleet.fleet import Fleet
 
 F = TypeVar("F", bound=Callable[..., Any])
 

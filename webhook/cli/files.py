@@ -11,7 +11,7 @@ from functools import cache, partial
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -19,10 +19,10 @@ from webhook import documents
 from webhook.cli.terminal import echo
 from webhook.documents import Document
 from webhook.errors import BadDocument, BadFleet, printable
-from webhook.fleet import fleet
-from webhook.fleet.fleet import Fleet
-from webhook.slices.catalogue import Catalogue
-from webhook.slices.entries import CatalogueFile
+
+if TYPE_CHECKING:  # they take a quarter of a second to load, which --help has no use for
+    from webhook.fleet.fleet import Fleet
+    from webhook.slices.catalogue import Catalogue
 
 SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -33,6 +33,9 @@ PIECE = 64 * 1024
 @cache
 def catalogue() -> Catalogue:
     """The built-in catalogue."""
+    from webhook.slices.catalogue import Catalogue
+    from webhook.slices.entries import CatalogueFile
+
     text = (files("webhook.slices") / "gpus.yaml").read_bytes()
     return Catalogue.build(CatalogueFile.model_validate(documents.read(text, name="gpus.yaml")[0].value))
 
@@ -44,6 +47,8 @@ def default_fleet_text() -> bytes:
 
 def load_fleet(text: bytes, name: str = "fleet") -> Fleet:
     """Read a fleet file against the built-in catalogue.  Raises `BadFleet`."""
+    from webhook.fleet import fleet
+
     return fleet.load(text, catalogue(), name=name)
 
 

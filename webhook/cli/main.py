@@ -11,22 +11,19 @@ import re
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from webhook import __version__
 from webhook.cli import files
-from webhook.cli.certs import certs
 from webhook.cli.discover import discover
-from webhook.cli.draw import draw
-from webhook.cli.fit import fit
 from webhook.cli.terminal import PORT, Group, echo
-from webhook.cli.usage import usage
 from webhook.errors import BadDocument, BadFleet
-from webhook.fleet.check import check_made, check_weights
-from webhook.fleet.file import CLUSTER, schema
-from webhook.fleet.listing import Known, Offered, known, offered
 from webhook.server.settings import Settings
+
+if TYPE_CHECKING:
+    from webhook.fleet.listing import Known, Offered
 
 # A command imports the modules that only it needs inside its function, so that the server does not load them.
 
@@ -41,7 +38,14 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
 
 @click.group(
     cls=Group,
-    lazy=("check", "explain"),
+    lazy={
+        "certs": "Make certificates, and manage those of a cluster.",
+        "check": "Hold a cluster against its fleet: the webhook, Karpenter, the device plugin, nodes and pods.",
+        "draw": "Draw a pool's layout, a GPU's placements or the way of a request, as SVG.",
+        "explain": "Say why a pod has no slice, or waits for one, and what to do.",
+        "fit": "Say on how many GPUs and nodes workloads fit, and which layouts would fit better.",
+        "usage": "Show which slices are used, by which pods, which are free, and what waits.",
+    },
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
 )
 @click.version_option(__version__, prog_name="gpu-slice")
@@ -90,6 +94,7 @@ def preview(
 def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     """List the slices that the fleet offers."""
     from webhook.cli import show
+    from webhook.fleet.listing import known, offered
 
     fleet = files.fleet_at(fleet_path)
     rows = known(fleet.catalogue) if everything else offered(fleet)
@@ -107,6 +112,8 @@ _KNOWN = ("GPU", "PROFILE", "RESOURCE", "COMPUTE", "MEMORY", "PER GPU", "INSTANC
 
 
 def _cells(row: Offered | Known) -> tuple[str, ...]:
+    from webhook.fleet.listing import Known
+
     if isinstance(row, Known):
         return (
             row.gpu,
@@ -157,6 +164,7 @@ def render_fleet(
     boot) and NodeOverlays.  All follow from the fleet file.
     """
     from webhook.cli import render
+    from webhook.fleet.file import CLUSTER
 
     for name in only:
         if name not in render.NAMES:
@@ -191,6 +199,7 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.fleet.check import check_made, check_weights
     from webhook.render.device_plugin import NAMESPACE, privileged
 
     try:
@@ -219,6 +228,8 @@ fleet.add_command(discover)
 @fleet.command("schema")
 def print_schema() -> None:
     """Print the JSON Schema of the fleet file, for editors."""
+    from webhook.fleet.file import schema
+
     echo(json.dumps(schema(), indent=2))
 
 
@@ -302,12 +313,6 @@ def serve(
     except (BadCertificate, OSError) as error:
         logger.error("cannot start", extra={"fields": {"problem": str(error)}})
         raise click.exceptions.Exit(1) from None
-
-
-main.add_command(certs)
-main.add_command(usage)
-main.add_command(draw)
-main.add_command(fit)
 
 
 @main.command()

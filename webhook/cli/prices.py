@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
-from webhook.fleet.fleet import Fleet
+if TYPE_CHECKING:
+    from webhook.fleet.fleet import Fleet
 
 
 def _read(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, float]:

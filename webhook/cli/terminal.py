@@ -7,7 +7,7 @@ characters are printed except line breaks and the colours that `line` adds, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -45,20 +45,22 @@ def _safe(text: str) -> str:
 class Group(click.Group):
     """Commands whose errors are printed safely, too: errors contain file names and arguments.
 
-    *lazy*: names of commands, each the only one of a module of its name, which is imported when it is asked for.
+    *lazy*: commands with the first sentence of their help.  Each is the only one of a module of its name, which is
+    imported when the command is called: not to list it.
     """
 
-    def __init__(self, *args: Any, lazy: Sequence[str] = (), **extra: Any) -> None:
+    def __init__(self, *args: Any, lazy: Mapping[str, str] | None = None, **extra: Any) -> None:
         super().__init__(*args, **extra)
-        self.lazy = lazy
+        self.lazy = lazy or {}
+        for name, text in self.lazy.items():
+            self.add_command(click.Command(name, help=text))
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *self.lazy})
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in self.lazy and cmd_name not in self.commands:
-            self.add_command(getattr(import_module(f"webhook.cli.{cmd_name}"), cmd_name))
-        return super().get_command(ctx, cmd_name)
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] in self.lazy:
+            self.add_command(getattr(import_module(f"webhook.cli.{args[0]}"), args[0]))
+        return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _printable_errors():
