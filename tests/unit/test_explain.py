@@ -756,8 +756,7 @@ def test_without_a_fleet_the_record_says_whose_messages_count() -> None:
 
     explanation = world.explain()
 
-    assert explanation.cause.id == "karpenter"
-    assert "NodePool standing, and does not say why: its message is about other" in explanation.cause.sentence
+    assert (explanation.cause.id, explanation.also) == ("scheduler", ())
 
 
 def test_karpenters_silence_on_a_pool_is_not_filled_with_what_it_says_of_others() -> None:
@@ -847,6 +846,26 @@ def test_a_limit_that_somebody_added_counts_once_karpenter_says_so() -> None:
     world.says("karpenter", f"{OTHERS}; all available instance types exceed limits for nodepool (NodePool=a100)")
 
     assert "0 of 8 cpu are launched. The fleet file does not name this limit." in world.explain().cause.sentence
+
+
+def test_a_node_with_the_label_of_another_pool_is_named_by_its_type() -> None:
+    world = standing()
+    world.full("standing")
+    world.nodes["a100"]["metadata"]["labels"]["gpu-slice/pool"] = "standing"
+
+    cause = world.explain().cause
+
+    assert cause.id == "node-label"
+    assert "a100-1 has the label gpu-slice/pool=standing, and is a p4d.24xlarge, which" in cause.sentence
+    assert "--overwrite gpu-slice/pool=" in cause.cure
+
+
+def test_where_no_device_plugin_runs_the_cure_is_about_its_daemon_set() -> None:
+    world = World()
+    advertises("0")(world)
+
+    assert "no device plugin runs on it" in world.explain().cause.sentence
+    assert "describe daemonsets" in world.explain().cause.cure
 
 
 def test_a_limit_that_somebody_lowered_is_applied_again() -> None:

@@ -98,7 +98,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
     causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(
-        in_other_words(asked, around.said, _node_pools(asked, around, launches))
+        in_other_words(asked, around.said, launches, _node_pools(asked, around, launches))
     )
     return Explanation(
         title=title,
@@ -117,7 +117,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
 
 
 def _node_pools(asked: Asked, around: Around, launches: Sequence[Launch]) -> list[str] | None:
-    """The NodePools that serve the pod; None if they are not known.  Without a fleet, the pod's record names pools."""
+    """The NodePools that may serve the pod; None if they are not known.  Without a fleet, the record names pools."""
     if around.fleet is not None:
         return [launch.node_pool for launch in launches]
     record = asked.view.annotations.get(POOLS)

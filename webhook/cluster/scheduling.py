@@ -46,6 +46,12 @@ _BY_ITSELF = {
 _AGENT = "-not-ready"
 """The end of taints that a node's agent removes once it runs: ``ebs.csi.aws.com/agent-not-ready``."""
 
+_NO_PLUGIN = (
+    "The platform team: kubectl -n kube-system describe daemonsets -l app.kubernetes.io/component=device-plugin says "
+    "why it has no pod there. What somebody has added to it, such as a nodeSelector, goes with: "
+    "gpu-slice render --only device-plugin | kubectl replace --save-config -f -."
+)
+
 MOST_HOLDERS = 5
 """Pods that are named as those that hold slices."""
 
@@ -113,12 +119,23 @@ def _candidate(
     going = node.metadata.deletion_timestamp is not None or any(
         of_karpenter and taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
     )
-    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)])
+    found = list(_mislabelled(node, pool)) or ranked(
+        [*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)]
+    )
     free = ", ".join(
         f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
         for name in asked.slices
     )
     return Candidate(node.metadata.name, pool.name if pool else "", free, tuple(found), young or going)
+
+
+def _mislabelled(node: Node, pool: FleetPool | None) -> Iterator[Cause]:
+    """If the label of *pool* is on a node that cannot be one of its nodes."""
+    kind = instance_type(node)
+    if pool is not None and POOL_LABEL in node.metadata.labels and kind and kind not in pool.entry.instance_types:
+        text = f"Node {node.metadata.name} has the label {POOL_LABEL}={pool.name}, and is a {kind}"
+        cure = f"kubectl label node {node.metadata.name} --overwrite {POOL_LABEL}=POOL, with the pool that it is of"
+        yield Cause("node-label", f"{text}, which that pool does not have.", (), f"The platform team: {cure}.")
 
 
 def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
@@ -226,7 +243,7 @@ def _resources(
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
                 runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
                 why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
-                yield Cause("slices-not-advertised", f"{text}: {why}.")
+                yield Cause("slices-not-advertised", f"{text}: {why}.", (), "" if runs else _NO_PLUGIN)
         elif resource in asked.slices and (busy or has):
             left = f"{has - busy:f} of" if has > busy else "None of"
             text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"

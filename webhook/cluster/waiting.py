@@ -109,17 +109,20 @@ def _about(message: str, names: Collection[str] | None) -> str:
     return "; ".join(parts)
 
 
-def in_other_words(asked: Asked, said: Sequence[Said], names: Collection[str] | None) -> Iterator[Cause]:
+def in_other_words(
+    asked: Asked, said: Sequence[Said], launches: Sequence[Launch], names: Collection[str] | None
+) -> Iterator[Cause]:
     """What Karpenter or the scheduler say themselves, as the last resort.
 
-    *names* are the NodePools that serve the pod; None if they are not known.
+    *names*: NodePools that may serve the pod; None if they are not known.
     """
     last = gives_up(said)
     if last and (message := _about(last.message, names)):
         words = in_words(message)
         yield Cause("karpenter", f"Karpenter launches no node{': ' + words if words else ''}.", (last.message,))
-    elif last and names:
-        text = f"Karpenter launches no node of NodePool {', '.join(sorted(names))}, and does not say why"
+    elif last and launches:
+        ours = ", ".join(launch.node_pool for launch in launches)
+        text = f"Karpenter launches no node of NodePool {ours}, and does not say why"
         cure = "The platform team: read Karpenter's log; docs/eks.md#if-it-does-not-work says what to look for."
         yield Cause("karpenter", f"{text}: its message is about other NodePools.", (last.message,), cure)
     message = asked.condition("PodScheduled").get("message") or next(
