@@ -1099,6 +1099,12 @@ DISTRUSTED = (
             "other-webhook",
             "does not trust its certificate",
         ),
+        (
+            {"service": {"name": "webhook", "namespace": "gpu-slice", "port": 9}},
+            NOWHERE.replace("gone.svc:443", "gpu-slice.svc:9"),
+            "other-webhook",
+            "copy calls webhook.gpu-slice.svc:9",
+        ),
         ({"url": "https://webhook.gone.svc:443/mutate"}, NOWHERE, "other-webhook", "copy calls webhook.gone.svc"),
         ({"service": {"name": "webhook", "namespace": "gone"}}, DISTRUSTED, "certificate", "the webhook's certificate"),
         (OURS, DISTRUSTED, "certificate", "the webhook's certificate"),

@@ -160,8 +160,8 @@ def _other(webhook: str, message: str, snapshot: Snapshot) -> str:
         if each["name"] == webhook
     }
     ours = holding.pop(CONFIGURATION, None)
-    called = re.search(r'Post "https://([^/:"?]+)', message)
-    called_host = called[1] if called else ""
+    called = re.search(r'Post "https://([^/"?]+)', message)
+    called_host = called[1].removesuffix(":443") if called else ""
     certificate = _CERTIFICATE.search(message)
     for name, client in holding.items():
         same = ours is not None and _host(client) == _host(ours)
@@ -175,11 +175,11 @@ def _other(webhook: str, message: str, snapshot: Snapshot) -> str:
 
 
 def _host(client: Mapping[str, Any]) -> str:
-    """The host that a webhook's clientConfig names."""
+    """The host that a webhook's clientConfig names, with the port if that is not 443."""
     service = client.get("service")
     if service:
-        return f"{service['name']}.{service['namespace']}.svc"
-    return str(client.get("url") or "").removeprefix("https://").partition("/")[0].partition(":")[0]
+        return f"{service['name']}.{service['namespace']}.svc:{service.get('port', 443)}".removesuffix(":443")
+    return str(client.get("url") or "").removeprefix("https://").partition("/")[0].removesuffix(":443")
 
 
 def _missing(name: str, does: str, snapshot: Snapshot, own: str) -> str:
