@@ -64,8 +64,8 @@ _MOST_OWNERS = 8
 """ReplicaSets or Jobs of a workload whose events are read, the newest first."""
 
 _MOST_MAKERS = 3
-"""Objects above a pod that are asked for.  Kubernetes' own are two; an owner that was written by hand may be its own."""
-_NAME = re.compile(r"[a-z0-9.-]{1,253}")
+"""Objects above a pod that are asked for.  Kubernetes makes two; one that was written by hand may own itself."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
 """A name that cannot lead elsewhere in a path: the API server takes any text as the name of an owner."""
 
 
