@@ -11,6 +11,7 @@ from webhook.admission.plan import UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
+from webhook.cluster.check.install import AGAIN
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
@@ -230,15 +231,13 @@ def _shipped(facts: Facts, file: str, otherwise: Document) -> Document | None:
     return manifest
 
 
-_AGAIN = "Apply manifests/webhook again: kubectl apply -k manifests/webhook."
-
 CHECKS = (
-    Check("webhook-registered", "Webhook", "the webhook is registered", _AGAIN, _registered),
-    Check("webhook-fails-closed", "Webhook", "no pod starts without its slice", _AGAIN, _fails_closed,
+    Check("webhook-registered", "Webhook", "the webhook is registered", AGAIN, _registered),
+    Check("webhook-fails-closed", "Webhook", "no pod starts without its slice", AGAIN, _fails_closed,
           after=("webhook-registered",)),
-    Check("webhook-selects", "Webhook", "it is called for all pods that ask for a slice", _AGAIN, _selects,
+    Check("webhook-selects", "Webhook", "it is called for all pods that ask for a slice", AGAIN, _selects,
           after=("webhook-registered",)),
-    Check("webhook-settings", "Webhook", "it is called as it was made for", _AGAIN, _settings,
+    Check("webhook-settings", "Webhook", "it is called as it was made for", AGAIN, _settings,
           after=("webhook-registered",)),
     Check("ca-bundle", "Certificates", "the API server trusts the webhook's certificate",
           "Run gpu-slice certs status.  A running keeper puts the CA back within a minute.", _bundle,
@@ -249,6 +248,6 @@ CHECKS = (
           "Read kubectl -n gpu-slice logs deployment/webhook, and docs/troubleshooting.md for the message.", _answers,
           after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet")),
     Check("advice", "Admission", "whoever applies a workload is told about its pods",
-          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice,
+          f"{AGAIN}  Or leave advice.yaml out.", _advice,
           after=("ca-bundle",)),
 )  # fmt: skip
