@@ -594,6 +594,17 @@ def test_a_node_that_karpenter_drains_is_a_warning_and_one_that_nobody_replaces_
     assert done("node-usable", facts({NODES: [node(pool, type, taints=[PASSING], labels=own)]})).status is status
 
 
+@pytest.mark.parametrize("launched", [True, False])
+def test_a_node_that_was_relabelled_is_one_failure_that_names_its_pool(launched: bool) -> None:
+    by = {"karpenter.sh/nodepool": "a100"} if launched else {}
+    live = node(labels={"gpu-slice/pool": "standing", **by})
+    ids = ("node-labels", "node-taints", "node-usable", "node-slices", "node-whole-gpus", "plugin-alone")
+    failed = [line for line in (done(id, facts({NODES: [live]})) for id in ids) if line.problems]
+    (problem,) = [problem for line in failed for problem in line.problems]
+    assert problem.reason.startswith("n1 is labelled gpu-slice/pool=standing, and is a node of a100")
+    assert problem.cure == "Run kubectl label node n1 gpu-slice/pool=a100 --overwrite"
+
+
 def test_a_cordoned_node_is_told_once() -> None:
     taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
     assert (
@@ -1031,6 +1042,53 @@ def test_a_rollout_that_does_not_end(check: str, status: Document, expected: Sta
     assert line.status is expected
     assert ("Pod new is not scheduled: 0/3 nodes are available" in told(line)) == bool(waits)
     assert ("exceeded quota" in told(line)) == ("quota" in str(status))
+
+
+def test_a_karpenter_that_is_there_is_not_to_be_installed() -> None:
+    (asleep,) = done("karpenter", facts({DEPLOYMENTS: [deployment(replicas=0)]})).problems
+    assert asleep.reason == "kube-system/karpenter is scaled to 0 replicas"
+    assert asleep.cure == "Run kubectl -n kube-system scale deployment karpenter --replicas=2"
+    broken = deployment()
+    broken["status"] = {}
+    (down,) = done("karpenter", facts({DEPLOYMENTS: [broken]})).problems
+    assert down.cure.startswith("Run kubectl -n kube-system describe deployment karpenter,")
+    assert done("karpenter", facts({DEPLOYMENTS: [deployment(), deployment("old", replicas=0)]})).problems == ()
+
+
+@pytest.mark.parametrize(("there", "said"), [(0, "describe daemonset gpu-slice-device-plugin-mixed"), (2, "")])
+def test_a_plugin_of_which_no_pod_exists_is_described_itself(there: int, said: str) -> None:
+    live = next(each for each in RENDERED if each["kind"] == "DaemonSet")
+    status = {"desiredNumberScheduled": 2, "currentNumberScheduled": there, "numberAvailable": 0}
+    (problem,) = done("plugin-runs", facts({DAEMON_SETS: [{**live, "status": status}]})).problems
+    assert problem.reason.endswith("runs on 0 of 2 nodes")
+    assert said in problem.cure
+    assert bool(problem.cure) == bool(said)
+
+
+def copy(called: str = "copy", **service: str) -> Document:
+    calls = {"namespace": "elsewhere", "name": "none"} | service
+    entry = {"name": "pods.gpu-slice.io", "clientConfig": {"service": calls}}
+    return {"kind": "MutatingWebhookConfiguration", "metadata": {"name": called}, "webhooks": [entry]}
+
+
+def test_a_second_configuration_is_named() -> None:
+    manifest = yaml.safe_load((ROOT / "manifests/webhook/webhook.yaml").read_text())
+    assert done("webhook-alone", facts({WEBHOOKS: [manifest]})).status is Status.GOOD
+    (problem,) = done("webhook-alone", facts({WEBHOOKS: [manifest, copy()]})).problems
+    assert problem.reason == "MutatingWebhookConfiguration copy has an entry pods.gpu-slice.io, as ours has"
+    assert problem.cure == "If nobody needs it: kubectl delete mutatingwebhookconfiguration copy"
+    renamed = copy(namespace="gpu-slice", name="webhook")
+    renamed["webhooks"][0]["name"] = "other.io"
+    assert told(done("webhook-alone", facts({WEBHOOKS: [manifest, renamed]}))).endswith("copy calls our Service")
+
+
+def test_another_webhook_that_fails_is_named_with_its_configuration() -> None:
+    other = copy("policies")
+    other["webhooks"][0]["name"] = "validate.policies.io"
+    refusal = 'Internal error occurred: failed calling webhook "validate.policies.io": no endpoints'
+    line = done("webhook-answers", facts({WEBHOOKS: [other]}, probe=Probe("", refusal)))
+    assert line.status is Status.UNKNOWN
+    assert line.unknown.endswith("no endpoints (of MutatingWebhookConfiguration policies)")
 
 
 @pytest.mark.parametrize("check", ["replicas", "keeper"])

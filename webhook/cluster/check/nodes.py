@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from webhook.cluster.check.facts import Facts
@@ -38,13 +38,40 @@ SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
 def _of_pools(facts: Facts) -> Iterator[tuple[Node, Pool]]:
     for node in facts.all(NODES):
-        pool = pool_of(node, facts.fleet.pools)
+        pool = _moved(node, facts.fleet.pools) or pool_of(node, facts.fleet.pools)
         if pool is not None and node.metadata.deletion_timestamp is None:
             yield node, pool
 
 
+def _moved(node: Node, pools: Sequence[Pool]) -> Pool | None:
+    """The pool from which *node* was relabelled, if that is what makes all else about it wrong."""
+    labels = node.metadata.labels
+    named = next((pool for pool in pools if pool.name == labels.get(POOL_LABEL)), None)
+    if named is None or _is_cut_for(node, named):
+        return None
+    fitting = [pool for pool in pools if labels.get(NODE_POOL) in node_pools(pool)]
+    fitting = fitting or [pool for pool in pools if _is_cut_for(node, pool)]
+    return fitting[0] if len(fitting) == 1 and fitting[0] is not named else None
+
+
+def _is_cut_for(node: Node, pool: Pool) -> bool:
+    given = node.status.allocatable
+    return any(
+        shape.instance_type.name == node.metadata.labels.get(INSTANCE_TYPE)
+        and all(given.get(resource) == str(count) for resource, count in shape.capacity.items())
+        for shape in pool.shapes
+    )
+
+
 def _labels(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
+        name, given = node.metadata.name, node.metadata.labels.get(POOL_LABEL)
+        if _moved(node, facts.fleet.pools) is not None:
+            yield Problem(
+                f"{name} is labelled {POOL_LABEL}={given}, and is a node of {pool.name} by NodePool, type or slices",
+                f"Run kubectl label node {name} {POOL_LABEL}={pool.name} --overwrite",
+            )
+            continue
         wanted = {POOL_LABEL: pool.name, **pool.labels, **pool.entry.node_labels}
         if pool.entry.nodes == "karpenter":
             wanted |= for_operator(pool.entry)
