@@ -27,6 +27,7 @@ from webhook.cluster.causes import CAUSES, FINE, WAITS
 from webhook.cluster.events import Said, in_words
 from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     NODE_CLAIMS,
@@ -119,6 +120,7 @@ class World:
             DEPLOYMENTS: Listing((self.karpenter, self.keeper)),
             QUOTAS: Listing(tuple(self.quotas)),
             EVENTS: Listing(),
+            CONFIG_MAPS: Listing(),
         }
         listings |= {
             kind: Listing(installed=False) if why == "absent" else Listing(problem=why)
@@ -265,7 +267,7 @@ def test_karpenters_gate_is_found_where_it_stands(fields: Document, off: bool) -
 def test_a_karpenter_that_is_scaled_to_zero_beside_another_is_no_cause() -> None:
     world = World()
     world.full()
-    world.keeper = deployment("karpenter", "old") | {"status": {}}
+    world.keeper = deployment("karpenter", "karpenter") | {"status": {}}
     assert "karpenter-down" not in causes_of(world)
     world.karpenter["status"] = {}
     assert "karpenter-down" in causes_of(world)
