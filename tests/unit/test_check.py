@@ -633,6 +633,13 @@ YOUNG, OLD = timedelta(minutes=3), timedelta(minutes=11)
             'not Initialized after 180 s: Resource "nvidia.com/mig-1g.5gb" was requested',
             id="its plugin runs, and has registered nothing",
         ),
+        pytest.param(
+            claim(YOUNG, Launched={}, Registered={}, Initialized=MISSING),
+            RUNNING | {"metadata": RUNNING["metadata"] | {"namespace": "evil"}},
+            Status.WARNING,
+            "nvidia.com/mig-1g.5gb",
+            id="a tenant's pod names the plugin as its owner",
+        ),
     ],
 )
 def test_a_node_that_does_not_join(given: Document, plugin: Document, status: Status, said: str) -> None:
