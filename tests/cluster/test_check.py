@@ -241,7 +241,7 @@ def operator(world: World) -> Iterator[None]:
 
 def second_karpenter() -> Document:
     document = karpenter_deployment()
-    document["metadata"] |= {"namespace": "default", "name": "karpenter-too"}
+    document["metadata"] |= {"name": "karpenter-too"}
     document["spec"]["replicas"] = 1
     return document
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ import yaml
 from click.testing import CliRunner
 
 from tests.rendering import documents_of
+from webhook.admission.plan import plan
 from webhook.cli import check as command
 from webhook.cli.files import load_fleet
 from webhook.cli.main import main
+from webhook.cluster import launching
 from webhook.cluster.check import (
     CATEGORIES,
     CHECKS,
@@ -54,8 +58,9 @@ from webhook.cluster.objects import (
     Node,
     Pod,
 )
-from webhook.cluster.snapshot import Listing, Snapshot
+from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
 from webhook.fleet.fleet import Fleet
+from webhook.slices.request import ASSIGNED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "checks.md").read_text()
@@ -280,6 +285,87 @@ def test_karpenters_version_is_found_where_it_stands(karpenter: Document, status
 )
 def test_the_gate_is_found_where_it_stands(container: Document, status: Status) -> None:
     assert done("karpenter-gate", facts({DEPLOYMENTS: [deployment(**container)]})).status is status
+
+
+OVERLAYS_ON = {"env": [{"name": "FEATURE_GATES", "value": "NodeOverlay=true"}]}
+FAKE = deployment("autoscaler", "evil", labels=CHART, image="registry.k8s.io/pause:3.10", **OVERLAYS_ON)
+ABOUT_KARPENTER = ("karpenter", "karpenter-version", "karpenter-gate", "claims-beside")
+
+
+def statuses(about: Facts) -> list[Status]:
+    return [done(id, about).status for id in ABOUT_KARPENTER]
+
+
+@pytest.mark.parametrize(
+    "fake",
+    [
+        pytest.param(FAKE, id="by its label"),
+        pytest.param(deployment("karpenter", "evil", image="a/b:1", **OVERLAYS_ON), id="by its name"),
+        pytest.param(deployment("other", "evil", **OVERLAYS_ON), id="by its image"),
+    ],
+)
+def test_a_tenants_deployment_does_not_stand_in_for_karpenter(fake: Document) -> None:
+    for real in ([], [deployment(replicas=0, **OVERLAYS_ON)]):
+        about = facts({DEPLOYMENTS: [*real, fake]})
+        assert statuses(about) == [Status.FAILED, Status.UNKNOWN, Status.WARNING, Status.UNKNOWN]
+        assert "no Deployment of Karpenter runs" in told(done("karpenter", about))
+
+
+def test_a_tenants_deployment_does_not_spoil_karpenter() -> None:
+    off = deployment(
+        "karpenter", "evil", image="karpenter/controller:0.1.0", env=[{"name": "IGNORE_DRA_REQUESTS", "value": "false"}]
+    )
+    down = off | {"status": {}}
+    real = deployment(**OVERLAYS_ON)
+    for fake in (off, down):
+        about = facts({DEPLOYMENTS: [real, fake]})
+        assert statuses(about) == [Status.WARNING, Status.GOOD, Status.GOOD, Status.GOOD]
+        (problem,) = done("karpenter", about).problems
+        assert problem.reason.startswith("evil/karpenter looks like one")
+        assert problem.cure.endswith("--trust evil")
+
+
+def test_a_namespace_that_the_user_names_is_trusted() -> None:
+    about = facts({DEPLOYMENTS: [deployment(namespace="nodes", **OVERLAYS_ON)]})
+    trusting = replace(about, snapshot=replace(about.snapshot, trusted=TRUSTED | {"nodes"}))
+    assert done("karpenter", about).status is Status.FAILED
+    assert statuses(trusting) == [Status.GOOD] * 4
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "karpenter"])
+def test_karpenter_is_found_where_it_is_usually_installed(namespace: str) -> None:
+    assert statuses(facts({DEPLOYMENTS: [deployment(namespace=namespace, **OVERLAYS_ON)]})) == [Status.GOOD] * 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "reached"),
+    [
+        pytest.param({"nvidia.com/mig-1g.5gb": "560"}, {"nvidia.com/mig-1g.5gb": "504"}, False, id="room for one"),
+        pytest.param({"nvidia.com/mig-1g.5gb": "560"}, {"nvidia.com/mig-1g.5gb": "505"}, True, id="too little room"),
+        pytest.param({"nodes": "2"}, {"nodes": "2"}, True, id="nodes"),
+        pytest.param({"nodes": "0"}, {}, True, id="no nodes"),
+        pytest.param({"cpu": "1k"}, {"cpu": "960"}, False, id="cpu left"),
+        pytest.param({"cpu": "1k"}, {"cpu": "1000"}, True, id="cpu"),
+        pytest.param({"memory": "1Ti"}, {"memory": "1024Gi"}, True, id="memory, in another unit"),
+        pytest.param({"cpu": "96000m"}, {"cpu": "96"}, True, id="cpu in thousandths"),
+        pytest.param({"nvidia.com/mig-1g.5gb": "1k"}, {"nvidia.com/mig-1g.5gb": "999"}, True, id="slices in thousands"),
+    ],
+)
+def test_a_limit_is_reached_for_check_as_for_explain(limits: Document, used: Document, reached: bool) -> None:
+    live = NODE_POOL | {"spec": NODE_POOL["spec"] | {"limits": limits}, "status": {"resources": used}}
+    assert (done("node-pool-limit", facts({NODE_POOLS: [live]})).status is Status.GOOD) != reached
+    causes = launching._limits(FLEET.pools[0], live)
+    assert bool(list(causes)) == reached
+
+
+def test_a_pod_that_only_says_so_does_not_wait_for_a_limit() -> None:
+    live = NODE_POOL | {"spec": NODE_POOL["spec"] | {"limits": {"nodes": "0"}}}
+    waiting = copy.deepcopy(SLICED)
+    del waiting["spec"]["nodeName"]
+    forged = waiting | {"spec": {"containers": [{"name": "main"}]}}
+    assert done("node-pool-limit", facts({NODE_POOLS: [live], PODS: [forged]})).status is Status.WARNING
+    line = done("node-pool-limit", facts({NODE_POOLS: [live], PODS: [forged, waiting]}))
+    assert (line.status, "1 pod waits, such as default/p" in told(line)) == (Status.FAILED, True)
 
 
 def test_karpenter_is_not_asked_for_where_it_launches_nothing() -> None:
@@ -577,6 +663,13 @@ YOUNG, OLD = timedelta(minutes=3), timedelta(minutes=11)
             'not Initialized after 180 s: Resource "nvidia.com/mig-1g.5gb" was requested',
             id="its plugin runs, and has registered nothing",
         ),
+        pytest.param(
+            claim(YOUNG, Launched={}, Registered={}, Initialized=MISSING),
+            RUNNING | {"metadata": RUNNING["metadata"] | {"namespace": "evil"}},
+            Status.WARNING,
+            "nvidia.com/mig-1g.5gb",
+            id="a tenant's pod names the plugin as its owner",
+        ),
     ],
 )
 def test_a_node_that_does_not_join(given: Document, plugin: Document, status: Status, said: str) -> None:
@@ -631,10 +724,10 @@ def test_a_node_that_cannot_leave_is_told_before_it_is_missed(age: timedelta, ow
     assert told(line).endswith(said)
 
 
-def daemon_set(image: str, tolerations: Any = (), **spec: Any) -> Document:
+def daemon_set(image: str, tolerations: Any = (), namespace: str = "gpu", **spec: Any) -> Document:
     container = {"name": "main", "image": image}
     return {
-        "metadata": {"name": "other", "namespace": "gpu"},
+        "metadata": {"name": "other", "namespace": namespace},
         "spec": {"template": {"spec": {"containers": [container], "tolerations": list(tolerations), **spec}}},
     }
 
@@ -710,6 +803,27 @@ HERE = {"nodeSelectorTerms": [{"matchExpressions": [requires("nvidia.com/gpu.pre
 )
 def test_another_plugin_is_one_where_it_would_run(other: Document, good: bool) -> None:
     assert (done("plugin-alone", facts({DAEMON_SETS: [other]})).status is Status.GOOD) == good
+
+
+def test_a_tenants_plugin_is_a_warning_that_names_its_namespace() -> None:
+    line = done("plugin-alone", facts({DAEMON_SETS: [daemon_set(PLUGIN, ANY)]}))
+    assert line.status is Status.WARNING
+    assert "gpu/other" in told(line)
+    assert done("plugin-alone", facts({DAEMON_SETS: [daemon_set(PLUGIN, ANY, "gpu-operator")]})).status is Status.FAILED
+
+
+def test_a_tenants_plugin_does_not_make_the_only_one_a_second() -> None:
+    plugins = [daemon_set(PLUGIN, ANY, namespace, nodeSelector={"gpu-slice/pool": "standing"})
+               for namespace in ("nvidia-device-plugin", "evil")]  # fmt: skip
+    line = done("plugin-alone", facts({DAEMON_SETS: plugins}))
+    assert line.status is Status.WARNING
+    assert told(line).startswith("evil/other looks like one")
+
+
+def test_a_tenants_plugin_does_not_turn_the_operator_into_a_second() -> None:
+    other = daemon_set(PLUGIN, ANY, "evil", nodeSelector={"gpu-slice/pool": "standing"})
+    about = facts({CLUSTER_POLICIES: [cluster_policy(daemonsets={"tolerations": ANY})], DAEMON_SETS: [other]})
+    assert "standing" not in told(done("gpu-operator", about))
 
 
 def cluster_policy(**spec: Any) -> Document:
@@ -894,8 +1008,56 @@ def test_a_pod_that_is_tried_where_the_webhook_is_not_called_tells_nothing() -> 
 def test_of_many_pods_five_are_named() -> None:
     pods = [running("1g.5gb", None) for _ in range(40)]
     line = done("pods-missed", facts({PODS: pods}))
-    assert len(line.problems) == 6
-    assert line.problems[-1].reason == "and 35 more pods"
+    assert (len(line.problems), line.total) == (40, 40)
+    text = printed(line)
+    assert sum("has no slice" in each for each in text) == 5
+    assert "    and 35 more (-o json has them)" in text
+
+
+def printed(line: Line) -> list[str]:
+    return [click.unstyle(str(each)) for each in command.table([line], "", "docs/checks.md", short=False)]
+
+
+@pytest.mark.parametrize("number", [8, 3_000])
+def test_many_pods_of_one_namespace_hide_none_of_another(number: int) -> None:
+    pods = [running("1g.5gb", None, namespace="evil") for _ in range(number)]
+    line = done("pods-missed", facts({PODS: [*pods, running("1g.5gb", None, namespace="victim")]}))
+    assert line.total == number + 1
+    assert len(line.problems) == min(number + 1, 1_000)
+    assert line.problems[1].namespace == "victim"
+    text = printed(line)
+    assert any("victim/p has no slice" in each for each in text)
+    assert f"    and {number - 4} more (-o json has them)" in text
+
+
+def test_of_six_pods_none_is_left_out_for_a_line_that_says_so() -> None:
+    text = printed(done("pods-missed", facts({PODS: [running("1g.5gb", None)] * 6})))
+    assert sum("has no slice" in each for each in text) == 6
+
+
+def test_warnings_do_not_push_failures_out() -> None:
+    found = [Problem(str(number), warning=True, namespace="evil") for number in range(3_000)]
+    check = replace(CHECKS[0], look=lambda _: [*found, Problem("real")])
+    (line,) = run([check], facts())
+    assert (line.status, line.problems[0].reason) == (Status.FAILED, "real")
+
+
+def test_what_a_tenant_writes_stays_on_its_line_and_is_cut() -> None:
+    pools = "old\n√ all checks passed\x1b[2J" + "x" * 200_000
+    (problem,) = done(
+        "pods-stale", facts({PODS: [running("1g.5gb", SLICED["metadata"]["annotations"][ASSIGNED], pools, **SLICE)]})
+    ).problems
+    assert problem.reason.isprintable()
+    assert len(problem.reason) < 600
+
+
+def test_pods_that_are_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("webhook.cluster.check.pods.plan", lambda *about: asked.append(about) or plan(*about))
+    old = running("1g.5gb", "1g.5gb -> main=nvidia.com/mig-1g.5gb:1", "old", **SLICE)
+    limited = running("1g.5gb", "1g.5gb -> main=nvidia.com/mig-1g.5gb:1", namespace="limited", **SLICE)
+    line = done("pods-stale", facts({PODS: [SLICED, old, limited] * 50}))
+    assert (line.total, len(asked)) == (100, 3)
 
 
 def quota(namespace: str, **hard: str) -> Document:
@@ -1065,7 +1227,7 @@ def test_a_plugin_of_which_no_pod_exists_is_described_itself(there: int, said: s
     assert bool(problem.cure) == bool(said)
 
 
-def copy(called: str = "copy", **service: str) -> Document:
+def copied(called: str = "copy", **service: str) -> Document:
     calls = {"namespace": "elsewhere", "name": "none"} | service
     entry = {"name": "pods.gpu-slice.io", "clientConfig": {"service": calls}}
     return {"kind": "MutatingWebhookConfiguration", "metadata": {"name": called}, "webhooks": [entry]}
@@ -1074,16 +1236,16 @@ def copy(called: str = "copy", **service: str) -> Document:
 def test_a_second_configuration_is_named() -> None:
     manifest = yaml.safe_load((ROOT / "manifests/webhook/webhook.yaml").read_text())
     assert done("webhook-alone", facts({WEBHOOKS: [manifest]})).status is Status.GOOD
-    (problem,) = done("webhook-alone", facts({WEBHOOKS: [manifest, copy()]})).problems
+    (problem,) = done("webhook-alone", facts({WEBHOOKS: [manifest, copied()]})).problems
     assert problem.reason == "MutatingWebhookConfiguration copy has an entry pods.gpu-slice.io, as ours has"
     assert problem.cure == "If nobody needs it: kubectl delete mutatingwebhookconfiguration copy"
-    renamed = copy(namespace="gpu-slice", name="webhook")
+    renamed = copied(namespace="gpu-slice", name="webhook")
     renamed["webhooks"][0]["name"] = "other.io"
     assert told(done("webhook-alone", facts({WEBHOOKS: [manifest, renamed]}))).endswith("copy calls our Service")
 
 
 def test_another_webhook_that_fails_is_named_with_its_configuration() -> None:
-    other = copy("policies")
+    other = copied("policies")
     other["webhooks"][0]["name"] = "validate.policies.io"
     refusal = 'Internal error occurred: failed calling webhook "validate.policies.io": no endpoints'
     line = done("webhook-answers", facts({WEBHOOKS: [other]}, probe=Probe("", refusal)))

@@ -393,6 +393,10 @@ class TestStranded:
             ("1g.5gb", 16, "nobody waits for it, and pods wait for 2g.10gb"),
         ]
 
+    def test_a_pod_that_asks_for_what_nobody_has_strands_nothing(self) -> None:
+        for resource in ("nvidia.com/mig-9g.99gb", "nvidia.com/gpu"):
+            assert looked([node("n", "mixed")], [pod("a", slices={resource: 1})]).stranded == ()
+
     def test_pods_that_are_about_to_be_bound_strand_nothing(self) -> None:
         assert looked([node("n", "mixed")], [pod("a", slices={"nvidia.com/mig-2g.10gb": 1})]).stranded == ()
 

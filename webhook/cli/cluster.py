@@ -27,6 +27,11 @@ OUTPUT = click.option(
     help="A table for people, JSON for programs, or only what matters.",
 )  # fmt: skip
 
+TRUST = click.option(
+    "--trust", "trusted", multiple=True, metavar="NAMESPACE",
+    help="Karpenter or NVIDIA's programs are installed there, and only administrators write there.  May be repeated.",
+)  # fmt: skip
+
 
 def options(command: F) -> F:
     """The options of every such command."""

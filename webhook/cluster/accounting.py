@@ -134,7 +134,10 @@ def _waiting(
 def _stranded(uses: Iterable[PoolUse], waiting: Iterable[Waiting]) -> Iterator[Stranded]:
     """Free slices that nothing can fill, and those that nobody waits for while pods wait for others."""
     wanted = {(pool, queue.resource) for queue in waiting for pool in queue.pools or (NO_POOL,)}
-    others = ", ".join(dict.fromkeys(queue.slice for queue in waiting if queue.count > queue.free))
+    # A pod may ask for what no node has.  That says nothing about the slices that there are.
+    real = {use.kind.resource for pool in uses for node in pool.nodes for use in node.slices if use.count}
+    short = [queue for queue in waiting if queue.count > queue.free and (queue.pools or queue.resource in real)]
+    others = ", ".join(dict.fromkeys(queue.slice for queue in short))
     groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
     for pool in uses:
         for node in pool.nodes:

@@ -18,10 +18,9 @@ from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said, gives_up
-from webhook.cluster.karpenter import container_of, missing_step
+from webhook.cluster.karpenter import deployments, missing_step
 from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
-    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
@@ -128,7 +127,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    found = [each for each in snapshot.items(DEPLOYMENTS) if container_of(each) is not None]
+    found = deployments(snapshot)
     if found and not any((each.get("status") or {}).get("availableReplicas") for each in found):
         if any(each["spec"].get("replicas", 1) for each in found):
             yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.placement import HARD
+from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import missing_step
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
@@ -238,6 +239,7 @@ def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
     pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
     return stuck.get("reason") == "ResourceNotRegistered" and any(
         pod.spec.node_name == node.metadata.name
+        and pod.metadata.namespace == NAMESPACE  # in others anybody may name an owner
         and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
         and pod.status.ready.status == "True"
         for pod in pods
