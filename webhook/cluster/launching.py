@@ -150,7 +150,7 @@ def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
 def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
     name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
     for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(text), quantity(used.get(resource, "0"))
+        limit, launched = quantity(str(text)), quantity(str(used.get(resource, 0)))
         each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
         each = Decimal(1) if resource == "nodes" else each
         if launched < limit and launched + each <= limit:
