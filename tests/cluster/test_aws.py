@@ -73,6 +73,15 @@ class World:
 
         return wait_for(f"an instance of {pool} is launched", instance)
 
+    def launched_types(self, pool: str) -> set[str]:
+        """The types of all instances of *pool*; waits for the first."""
+
+        def types() -> set[str]:
+            found = [each.get("status", {}).get("providerID") for each in self.claims(pool)]
+            return {self.cloud.instances()[each.rpartition("/")[2]]["type"] for each in found if each}
+
+        return wait_for(f"an instance of {pool} is launched", types)
+
     def claimed(self, pool: str, condition: str, status: str = "True") -> Document:
         """The only NodeClaim of *pool*, once *condition* holds."""
 
@@ -539,7 +548,8 @@ def test_without_its_overlay_nothing_is_launched_and_with_it_a_node(running: Wor
 
     running.cluster.create(overlay_of(running, LATE))
 
-    assert running.launched(LATE)["type"] == "p6-b200.48xlarge"
+    # A drifted node of another pool may be replaced at this moment, and Karpenter then launches for this pod, too.
+    assert running.launched_types(LATE) == {"p6-b200.48xlarge"}
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,11 @@ from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import PODS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.cluster.target import WORKLOADS, NotThere, Target
-from webhook.errors import BadDocument
+from webhook.errors import BadDocument, printable
 from webhook.fleet.fleet import Fleet
+
+LONGEST = 1_024
+"""Characters of a line.  An event has as many (k8s.io/api ``events/v1``)."""
 
 YES, NO, UNREAD = 0, 1, 3
 """Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
@@ -33,7 +36,7 @@ def run(reader: Reader, name: str, output: str, fleet_path: Path | None, own: st
         raise CouldNotLook(str(error)) from None
     explanations = [explain(each.title, each.asked, each.around) for each in found]
     if output == "json":
-        echo(json.dumps([as_json(each) for each in explanations], indent=2, ensure_ascii=False))
+        echo(json.dumps([as_json(each) for each in explanations], indent=2))
         return max(map(exit_code, explanations))
     for number, each in enumerate(explanations):
         for text in (*([""] if number else []), *(short(each) if output == "short" else table(each))):
@@ -125,24 +128,34 @@ def _cause(cause: Cause) -> dict[str, Any]:
             "quotes": list(cause.quotes)}  # fmt: skip
 
 
-def short(explanation: Explanation) -> Iterator[str]:
+def _text(text: str) -> Line:
+    """*text*, of which others wrote a part, as one line that is not too long."""
+    shown = printable(text[: LONGEST + 1])
+    return line(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…")
+
+
+def short(explanation: Explanation) -> Iterator[Line]:
     """The cause, the cure, and what could not be looked at."""
     cause = explanation.cause
     mark = line("×", fg="red", bold=True)
     if cause.fine or cause.waits:
         mark = line("√", fg="green") if cause.fine else line("…", fg="yellow")
-    yield line(mark, " ", line(explanation.title, bold=True), f" [{cause.id}]")
-    yield cause.sentence
+    yield line(mark, " ", line(_text(explanation.title), bold=True), f" [{cause.id}]")
+    yield _text(cause.sentence)
     if not cause.fine:
-        yield f"What to do: {cause.cure}"
+        yield _text(f"What to do: {cause.cure}")
     for text in explanation.unread:
-        yield line(line("not looked at", fg="yellow"), f": {text}")
+        yield line(line("not looked at", fg="yellow"), ": ", _text(text))
 
 
-def table(explanation: Explanation) -> Iterator[str]:
+def table(explanation: Explanation) -> Iterator[Line]:
     """The same with everything behind it."""
-    cause = explanation.cause
     yield from short(explanation)
+    yield from map(_text, _behind(explanation))
+
+
+def _behind(explanation: Explanation) -> Iterator[str]:
+    cause = explanation.cause
     yield from (f'  "{quote}"' for quote in cause.quotes if quote)
     if not cause.fine:
         yield f"More: {cause.anchor}"
@@ -184,7 +197,7 @@ def _ids(causes: Sequence[Cause]) -> str:
     return ", ".join(dict.fromkeys(cause.id for cause in causes)) or "nothing that is known"
 
 
-def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[Line | str]:
+def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[str]:
     if rows:
         yield ""
-        yield from show.table([(first, second, *more), *rows])
+        yield from show.table([(first, second, *more), *(list(map(_text, row)) for row in rows)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
 from webhook.cluster.karpenter import GATE, gates, is_on, karpenters
+from webhook.cluster.made import OURS
 from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
 from webhook.cluster.overlays import Given, given, labels_of, refused, selects, types_of
 from webhook.cluster.requests import ZERO
@@ -59,8 +61,15 @@ def obstacles(
         else:
             text = f"NodeOverlay {most.overlay} tells Karpenter that new nodes of NodePool {name} have {most.amount:f}"
             fleets = pool.largest.capacity.get(resource, 0)
-            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+            mine = any(_name(each) == most.overlay and _of_render(each) for each in promising)
+            cure = f"The platform team: lower the weight of NodeOverlay {most.overlay}, or delete it."
+            cause = Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+            yield cause if mine else replace(cause, instead=cure)
         return
+
+
+def _of_render(overlay: Document) -> bool:
+    return OURS.items() <= (overlay["metadata"].get("labels") or {}).items()
 
 
 def _name(document: Document) -> str:

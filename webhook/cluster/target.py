@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from webhook import documents
 from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
 from webhook.cluster.events import Said, read
@@ -31,7 +32,7 @@ from webhook.cluster.objects import (
 )
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.snapshot import Listing, Snapshot
-from webhook.errors import Denial
+from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 
 REPLICA_SETS: Kind[Document] = Kind("ReplicaSet", "replicasets", "apps/v1", dict, namespaced=True)
@@ -61,6 +62,11 @@ _REMEMBERED = timedelta(minutes=3)
 """How long Karpenter does not try again what AWS had no capacity for: ``pkg/cache/cache.go`` of its provider."""
 _MOST_OWNERS = 8
 """ReplicaSets or Jobs of a workload whose events are read, the newest first."""
+
+_MOST_MAKERS = 3
+"""Objects above a pod that are asked for.  Kubernetes makes two; one that was written by hand may own itself."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
+"""A name that cannot lead elsewhere in a path: the API server takes any text as the name of an owner."""
 
 
 class NotThere(Exception):
@@ -109,7 +115,9 @@ def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, name
     title = f"{kind.name} {namespace}/{name}"
     owners = [(kind.name, name)]
     if between := _BETWEEN.get(kind.name):
-        made = [each for each in reader.list(between, namespace).items if _controller(each) == (kind.name, name)]
+        made = [
+            each for each in reader.list(between, namespace).items if (_controller(each) or ())[:2] == (kind.name, name)
+        ]
         made.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
         owners += [(between.name, each["metadata"]["name"]) for each in made]
     of_owner = set(owners)
@@ -195,32 +203,42 @@ def _owner(pod: Pod) -> tuple[str, str] | None:
     return next(((each.kind, each.name) for each in pod.metadata.owner_references if each.controller), None)
 
 
-def _controller(document: Document) -> tuple[str, str] | None:
+def _controller(document: Document) -> tuple[str, str, str] | None:
+    """Kind, name and UID."""
     owners = document["metadata"].get("ownerReferences") or ()
-    return next(((each["kind"], each["name"]) for each in owners if each.get("controller")), None)
+    return next(((each["kind"], each["name"], each["uid"]) for each in owners if each.get("controller")), None)
 
 
 def _maker(reader: Reader, document: Document, namespace: str) -> Document | None:
     """The workload that made a pod, as far up as it is of a known kind."""
     found = None
-    while (owner := _controller(found or document)) and (kind := WORKLOADS.get(owner[0].lower())):
+    for _ in range(_MOST_MAKERS):
+        kind_name, name, uid = _controller(found or document) or ("", "", "")
+        kind = WORKLOADS.get(kind_name.lower())
+        if kind is None or kind is PODS or not _NAME.fullmatch(name):
+            break
         try:
-            above = reader.get(kind, owner[1], namespace)
+            above = reader.get(kind, name, namespace)
         except Refused:
-            return found
-        if above is None:
-            return found
+            break
+        if above is None or above["metadata"]["uid"] != uid:
+            break
         found = above | {"apiVersion": kind.group, "kind": kind.name}
     return found
 
 
 def _as_applied(pod: Document) -> Document:
-    """The pod as ``kubectl apply`` got it, if that is known."""
-    text = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    """The pod as ``kubectl apply`` got it, if that is known.  Anybody who may change the pod may write that text."""
+    metadata = pod["metadata"]
+    text = (metadata.get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration") or ""
     try:
-        return dict(json.loads(text)) if text else pod
-    except (ValueError, TypeError):
+        applied = documents.read_json(text.encode(errors="surrogatepass"))
+    except BadDocument:
         return pod
+    if not isinstance(applied, dict) or applied.get("kind") != PODS.name:
+        return pod
+    named = applied.get("metadata")
+    return applied if isinstance(named, dict) and named.get("name") == metadata["name"] else pod
 
 
 def _as_admitted(around: Around, document: Document, namespace: str) -> Around:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from webhook.cluster.check.facts import CannotLook, Facts
-from webhook.cluster.check.install import version
+from webhook.cluster.check.install import scale, version
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import Look, container_of, gates, is_on, karpenters
 from webhook.cluster.objects import (
@@ -29,13 +29,24 @@ def _karpenters(facts: Facts) -> list[Document]:
 def _installed(facts: Facts) -> Iterator[Found]:
     found = _karpenters(facts)
     names = [f"{each['metadata'].get('namespace')}/{each['metadata']['name']}" for each in found]
-    if not found:
+    asleep = [each for each in facts.all(DEPLOYMENTS) if container_of(each) is not None and each not in found]
+    if not found and asleep:
+        for deployment in asleep:
+            metadata = deployment["metadata"]
+            yield Problem(
+                f"{metadata.get('namespace')}/{metadata['name']} is scaled to 0 replicas", f"Run {scale(deployment, 2)}"
+            )
+    elif not found:
         yield Problem("no Deployment of Karpenter runs.  EKS Auto Mode has its own, and no NodeOverlay")
     elif len(found) > 1:
         yield Problem(f"{len(found)} of them run, {', '.join(names)}, and launch nodes for the same pods")
     for deployment, name in zip(found, names, strict=True):
         if not (deployment.get("status") or {}).get("availableReplicas"):
-            yield Problem(f"{name} has no replica that is available")
+            namespace, _, short = name.partition("/")
+            yield Problem(
+                f"{name} has no replica that is available",
+                f"Run kubectl -n {namespace} describe deployment {short}, and read its pods' events and logs.",
+            )
 
 
 def _version(facts: Facts) -> Iterator[Found]:

@@ -13,7 +13,9 @@ from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.objects import (
     BINDINGS,
     BUDGETS,
+    CLUSTER_BINDINGS,
     CLUSTER_POLICIES,
+    CLUSTER_ROLES,
     CONFIG_MAPS,
     CRON_JOBS,
     DAEMON_SETS,
@@ -28,6 +30,8 @@ from webhook.cluster.objects import (
     PODS,
     POLICIES,
     QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
     STATEFUL_SETS,
     VALIDATORS,
@@ -41,9 +45,12 @@ from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 KINDS: tuple[Kind[Document], ...] = (
-    BINDINGS, CLUSTER_POLICIES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES,
-    NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
+    BINDINGS, CLUSTER_BINDINGS, CLUSTER_POLICIES, CLUSTER_ROLES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES,
+    NODE_CLAIMS, NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
 )  # fmt: skip
+
+NAMESPACED = (BUDGETS, ROLE_BINDINGS, ROLES)
+"""What is read of our namespace alone."""
 
 FOR_INSTALLATION: tuple[Kind[Any], ...] = (
     CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
@@ -67,7 +74,7 @@ def look(
     """
     snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
     if not before:
-        listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
+        listings = {**snapshot.listings, **{kind: reader.list(kind, namespace) for kind in NAMESPACED}}
         snapshot = Snapshot(snapshot.when, snapshot.version, listings)
     facts = Facts(snapshot, fleet, rendered, namespace)
     wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),

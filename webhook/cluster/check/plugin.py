@@ -139,7 +139,9 @@ def _runs(facts: Facts) -> Iterator[Found]:
         wanted, ready = status.get("desiredNumberScheduled") or 0, status.get("numberAvailable") or 0
         if ready < wanted:
             # A node that is not ready has a check of its own.
-            yield Problem(f"{name} runs on {ready} of {wanted} nodes", warning=wanted - ready <= down)
+            there = status.get("currentNumberScheduled", wanted)
+            cure = f"No pod is created: kubectl -n {NAMESPACE} describe daemonset {name} says why." if not there else ""
+            yield Problem(f"{name} runs on {ready} of {wanted} nodes", cure, warning=wanted - ready <= down)
 
 
 def _alone(facts: Facts) -> Iterator[Found]:
