@@ -1251,6 +1251,36 @@ def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
     assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
 
 
+@pytest.mark.parametrize(
+    "amount", ["1e9999", "9E", pytest.param("9" * 5000, id="long"), "1e-9999", "1e1.5", "-1e9999", "0e9999"]
+)
+@pytest.mark.parametrize("where", ["asked", "memory", "bound", "node", "NodePool", "launched", "NodeOverlay"])
+def test_amounts_that_only_kubernetes_can_store_are_explained_too(where: str, amount: str) -> None:
+    world = World()
+    world.full()
+    (main,) = world.pod["spec"]["containers"]
+    if where in ("asked", "memory"):
+        resource = SLICE if where == "asked" else "memory"
+        main["resources"] = {each: {SLICE: "1", resource: amount} for each in ("limits", "requests")}
+    elif where == "bound":
+        world.others[0]["spec"]["containers"][0]["resources"]["limits"] = {SLICE: amount, "cpu": amount}
+    elif where == "node":
+        world.nodes["a100"]["status"] |= {"allocatable": {SLICE: amount}, "capacity": {SLICE: amount, "cpu": amount}}
+    elif where == "NodePool":
+        world.node_pools[0]["spec"]["limits"] = {SLICE: amount, "cpu": 7}
+    elif where == "launched":
+        world.node_pools[0]["status"]["resources"] = {SLICE: amount, "nodes": 10**30}
+    else:
+        world.overlays[0]["spec"]["capacity"] = {SLICE: amount}
+    if where == "asked":
+        world.pod["metadata"]["annotations"] = {}  # by hand: gpu-slice would refuse it
+
+    found = world.explain()
+
+    assert max(len(line) for text in table(found) for line in text.splitlines()) < 400
+    assert json.loads(json.dumps(as_json(found)))["cause"]["id"] == found.cause.id
+
+
 def test_many_nodes_with_one_obstacle_are_told_once() -> None:
     world = World()
     for number in range(2, 12):

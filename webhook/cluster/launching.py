@@ -183,7 +183,7 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
     of_fleet = rendered(pool)["spec"].get("limits") or {} if pool.entry.nodes == "karpenter" else None
     name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
     for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(text), quantity(used.get(resource, "0"))
+        limit, launched = quantity(str(text)), quantity(str(used.get(resource, 0)))
         each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
         each = Decimal(1) if resource == "nodes" else each
         unsaid = of_fleet is not None and resource not in of_fleet
