@@ -5,6 +5,7 @@ The shipped one is the manifest, mounted as a file.  The API server stores it wi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,15 @@ class Unreadable(Exception):
 
 
 class Shipped:
-    """The manifest of a webhook configuration.  It is read every time, because the kubelet updates the file."""
+    """The manifest of a webhook configuration.  It is read every time, because the kubelet updates the file.
 
-    def __init__(self, path: Path) -> None:
+    *namespace*: where it was applied to, if not where it says.  In a ConfigMap it is text, in which kustomize changes
+    no namespace.
+    """
+
+    def __init__(self, path: Path, namespace: str | None = None) -> None:
         self.path = path
+        self.namespace = namespace
 
     def differences(self, live: Document | None) -> tuple[str, ...]:
         """The paths at which *live* differs from the shipped manifest, in order.  Raises `Unreadable`."""
@@ -46,7 +52,8 @@ class Shipped:
         try:
             manifest = yaml.safe_load(self.path.read_bytes())
             defaults = MUTATING_DEFAULTS if manifest.get("kind") == "MutatingWebhookConfiguration" else DEFAULTS
-            return [_with_defaults(webhook, defaults) for webhook in _without_bundles(manifest["webhooks"])]
+            webhooks = [_moved(webhook, self.namespace) for webhook in _without_bundles(manifest["webhooks"])]
+            return [_with_defaults(webhook, defaults) for webhook in webhooks]
         except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
             reason = type(error).__name__
             raise Unreadable(f"{self.path}: cannot be read ({reason}). Apply manifests/webhook again.") from None
@@ -57,6 +64,17 @@ def _without_bundles(webhooks: list[Document]) -> list[Document]:
         {**webhook, "clientConfig": {key: value for key, value in webhook["clientConfig"].items() if key != "caBundle"}}
         for webhook in webhooks
     ]
+
+
+def _moved(webhook: Document, namespace: str | None) -> Document:
+    """*webhook* in another namespace: that of the Service, whose pods are the ones that it is not shown."""
+    client = webhook["clientConfig"]
+    if namespace is None or "service" not in client:
+        return webhook
+    own, new = json.dumps(client["service"]["namespace"]), json.dumps(namespace)
+    selector = json.loads(json.dumps(webhook.get("namespaceSelector", {})).replace(own, new))
+    client = {**client, "service": {**client["service"], "namespace": namespace}}
+    return {**webhook, "clientConfig": client, "namespaceSelector": selector}
 
 
 def _with_defaults(webhook: Document, defaults: Mapping[str, Any]) -> Document:

@@ -48,7 +48,7 @@ WarningCode: TypeAlias = Literal[
 ]
 """What the author of an admitted pod is warned of."""
 
-NoteCode: TypeAlias = Literal["container-name", "misplaced-annotation", "not-previewed", "unread"]
+NoteCode: TypeAlias = Literal["container-name", "misplaced-annotation", "namespace-label", "not-previewed", "unread"]
 """What is said about a document beside its pods, by previews and by advice on workloads."""
 
 Code: TypeAlias = Reason | WarningCode | NoteCode
@@ -96,6 +96,7 @@ WARNINGS: dict[WarningCode, str] = {
 NOTES: dict[NoteCode, str] = {
     "container-name": "The API server will refuse the name of a container",
     "misplaced-annotation": "The annotation is in a place where nobody reads it, or is misspelt",
+    "namespace-label": "The default of a namespace is given only where the namespace has a label",
     "not-previewed": "A preview does not know the pod that has this annotation",
     "unread": "The document cannot be read",
 }

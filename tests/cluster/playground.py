@@ -63,6 +63,12 @@ def main(fleet_path: Path | None, folder: Path) -> None:
                 made = nodes(fleet)
                 for each in made:
                     found.add_node(each)
+                text = fleet_path.read_text() if fleet_path else files.default_fleet_text().decode()
+                found.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-slice"}})
+                metadata = {"name": "fleet", "namespace": "gpu-slice"}  # for `gpu-slice explain` and `usage`
+                found.create(
+                    {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"fleet.yaml": text}}
+                )
                 installation = Installation(found)
                 installation.guard()
                 installation.point_at(server.port, tls / "ca.crt", lambda said: "ValidatingAdmission" not in said)

@@ -553,6 +553,24 @@ def test_pods_that_name_a_resource_by_hand_are_not_passed_over_in_silence() -> N
     assert result.stdout == "No pod asks for a slice.\n"
 
 
+@pytest.mark.parametrize(
+    ("annotation", "section", "counted"),
+    [
+        pytest.param(None, "initContainers", True, id="an init container"),
+        pytest.param("1g.7gb", "containers", False, id="one that is denied and has the annotation"),
+    ],
+)
+def test_pods_by_hand_are_counted_as_the_webhook_reads_them(
+    annotation: str | None, section: str, counted: bool
+) -> None:
+    asked = pod(annotation or "1g.5gb")
+    if annotation is None:
+        del asked["metadata"]["annotations"]
+    asked["spec"].setdefault(section, [{"name": "first"}])[0]["resources"] = {"limits": {"nvidia.com/mig-1g.5gb": 1}}
+
+    assert ("without the annotation" in run("-", text=yaml.safe_dump(asked)).stderr) == counted
+
+
 def test_an_annotation_in_the_wrong_place_is_not_passed_over_in_silence() -> None:
     deployment = object_of("Deployment", {"replicas": 5, "template": template() | {"metadata": {}}})
     deployment["metadata"]["annotations"] = {"gpu-slice": "1g.5gb"}

@@ -1202,6 +1202,13 @@ REFUSED = [
         id="a part that cloud-init does not know",
     ),
     pytest.param(
+        text(pool_text(nodeClass='{userData: "#!/bin/sh\\r--gpu-slice--\\r\\n"}')),
+        "pools[0].nodeClass.userData",
+        "has carriage returns",
+        "Write it with the line ends of Unix",
+        id="user data that end a part for a mail parser",
+    ),
+    pytest.param(
         text(pool_text(nodeClass='{userData: "#!/bin/sh\\n--gpu-slice--\\n"}')),
         "pools[0].nodeClass.userData",
         "begins with '--gpu-slice'",

@@ -97,7 +97,8 @@ def test_it_compares_the_configuration_with_the_file_that_is_applied() -> None:
     [mount], [volume] = CONTAINER["volumeMounts"], POD["spec"]["volumes"]
 
     assert CONTAINER["args"] == [
-        "certs", "keep", f"--configuration={mount['mountPath']}/{made['files'][0]}",
+        "certs", "keep", f"--namespace={DEPLOYMENT['metadata']['namespace']}",
+        f"--configuration={mount['mountPath']}/{made['files'][0]}",
         f"--advice={mount['mountPath']}/{made['files'][1]}",
     ]  # fmt: skip
     assert made["files"] == ["webhook.yaml", "advice.yaml"]

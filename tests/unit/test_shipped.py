@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from certs.shipped import DEFAULTS, Shipped, Unreadable
+from certs.shipped import DEFAULTS, MUTATING_DEFAULTS, Shipped, Unreadable
 
 MANIFEST = Path(__file__).parents[2] / "manifests" / "webhook" / "webhook.yaml"
 SHIPPED = Shipped(MANIFEST)
@@ -63,6 +63,22 @@ def test_a_validating_one_has_no_default_of_a_mutating_one() -> None:
     assert Shipped(path).differences(document) == ()
     document["webhooks"][0]["failurePolicy"] = "Fail"
     assert Shipped(path).differences(document) == ("webhooks[0].failurePolicy",)
+
+
+@pytest.mark.parametrize("name", ["webhook.yaml", "advice.yaml"])
+def test_what_kustomize_moved_to_another_namespace_is_no_change_and_what_stayed_is(name: str) -> None:
+    path = MANIFEST.with_name(name)
+    text = path.read_text()
+    moved = text.replace("namespace: gpu-slice", "namespace: gpus").replace("[gpu-slice, kube-", "[gpus, kube-")
+    found, stayed = yaml.safe_load(moved), yaml.safe_load(text)
+    for document in (found, stayed):
+        kind = MUTATING_DEFAULTS if name == "webhook.yaml" else DEFAULTS
+        document["webhooks"] = [{**kind, **webhook} for webhook in document["webhooks"]]
+
+    assert Shipped(path, "gpus").differences(found) == ()
+    assert Shipped(path, "gpu-slice").differences(stayed) == ()
+    assert "webhooks[0].clientConfig.service.namespace" in Shipped(path, "gpus").differences(stayed)
+    assert "webhooks[0].namespaceSelector.matchExpressions[0].values[0]" in Shipped(path, "gpus").differences(stayed)
 
 
 def test_webhooks_that_are_gone_or_new_are_a_change(live: dict[str, Any]) -> None:

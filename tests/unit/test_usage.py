@@ -364,6 +364,18 @@ class TestStranded:
             [("small", "1g.5gb", 55, f"the node {why}")] if why else []
         )
 
+    @pytest.mark.parametrize(
+        ("key", "why"),
+        [
+            ("team", ""),
+            ("node.cloudprovider.kubernetes.io/shutdown", "has the taint node.cloudprovider.kubernetes.io/shutdown"),
+        ],
+    )
+    def test_of_nodes_in_no_pool_only_taints_that_pass_keep_pods_off(self, key: str, why: str) -> None:
+        taints = {"taints": [{"key": key, "effect": "NoSchedule"}]}
+        found = looked([node("n", slices={"nvidia.com/mig-1g.5gb": 7}, spec=taints)], [])
+        assert only(found, "n").unusable == why
+
     def test_the_smallest_pods_that_neither_fits_nor_is_undercut(self) -> None:
         """One asks for little CPU, another for little memory: neither fits alone, though the smallest numbers would."""
         lean = {"cpu": "1", "memory": "64Gi", "nvidia.com/mig-1g.5gb": "1"}

@@ -163,12 +163,25 @@ def _by_default(
         if not why:
             meant, operations = defaults.annotated(pod, default, namespace, asked[0][0])
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
+            why = _by_label(pod, given, budget)
+        if not why:
             told = warning("namespace-default", f"it gets '{default}', the default of namespace {{name}}", namespace)
             return replace(given, patch=(*operations, *given.patch), warnings=(told, *given.warnings)[:MOST])
     except Denial as denial:
         why = f"{denial.field}: {denial.problem}"
     told = warning("no-default", f"the default of the namespace is not given: {why}")
     return Plan(warnings=(told,), why=f"it is not given '{default}', the default of its namespace: {why}")
+
+
+def _by_label(pod: Pod, given: Plan, budget: Budget) -> str:
+    """Why *pod* keeps its whole GPU instead of what it was *given*: a label by which it selects other nodes."""
+    pools = given.resolution.pools if given.resolution is not None else ()
+    key = defaults.unknown_gpu(node_rules(pod.spec or EMPTY_SPEC, budget).keys(), pools)
+    if key:
+        return f"it selects a GPU by the label '{key}'"
+    return next(
+        (text.text.removeprefix("gpu-slice: ") for text in given.warnings if text.code == "unheard-of-label"), ""
+    )
 
 
 def _refuse_unserved(demand: Demand, fleet: Fleet, namespace: str | None, budget: Budget) -> None:

@@ -18,6 +18,7 @@ import msgspec
 from webhook import documents
 from webhook.admission.containers import refused_names
 from webhook.admission.contents import Stray, mapping
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.kinds import find
 from webhook.admission.notes import Note
 from webhook.admission.plan import UNANNOTATED, UNTOUCHED_NAMESPACES, Plan, outcome, plan
@@ -131,6 +132,10 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     notes: list[Note] = []
     if result.resolution is not None:
         notes = [Note("container-name", text, field) for field, text in refused_names(subject.pod)]
+        if not annotated(subject.pod):
+            where = subject.namespace or namespace
+            text = f"this holds if namespace {quote(where)} has the label {DEFAULT}, which a preview cannot see"
+            notes.append(Note("namespace-label", text, _inside(subject)))
     elif value is not None and (where := subject.namespace or namespace) in UNTOUCHED_NAMESPACES:
         notes = [Note("misplaced-annotation", f"'{ANNOTATION}' has no effect in namespace '{where}'", _inside(subject))]
     subject = replace(subject, advice=(*subject.advice, *notes))

@@ -109,8 +109,8 @@ def keep(
         metrics,
         service=service,
         interval=interval,
-        shipped=Shipped(configuration) if configuration else None,
-        advice=Shipped(advice) if advice else None,
+        shipped=Shipped(configuration, namespace) if configuration else None,
+        advice=Shipped(advice, namespace) if advice else None,
     )
     try:
         server = serve(metrics, host, port, interval)

@@ -200,6 +200,8 @@ def _check_user_data(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield FleetProblem(where, problem, "Write a script, as plain ASCII")
     elif len(text) > LONGEST_USER_DATA:
         yield FleetProblem(where, f"has {len(text):,} bytes, and there is room for {LONGEST_USER_DATA:,}", "Shorten it")
+    elif "\r" in text:  # for a mail parser it ends a line, too
+        yield FleetProblem(where, "has carriage returns", "Write it with the line ends of Unix")
     elif "\n--gpu-slice" in text:
         yield FleetProblem(where, "has a line that begins with '--gpu-slice', which ends a part", "Remove the line")
     elif entry.bottlerocket:

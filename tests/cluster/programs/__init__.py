@@ -1,4 +1,4 @@
-"""etcd, Kubernetes, Karpenter, NVIDIA's device plugin and mig-parted, and a caller, built from pinned Go modules.
+"""etcd, Kubernetes, Karpenter, Helm, NVIDIA's device plugin and mig-parted, and a caller, built from pinned Go modules.
 
 Each folder here is a Go module that names programs as its tools: their dependencies disagree, so each has
 its own.  What is built lies in ``$XDG_CACHE_HOME/gpu-slice``, in a folder named after the module, its sums, its
@@ -64,6 +64,16 @@ def karpenter_aws() -> Path:
 def device_plugin() -> Path:
     """NVIDIA's device plugin.  Raises `BuildError`."""
     return build("device-plugin", output="nvidia-device-plugin") / "nvidia-device-plugin"
+
+
+def helm(major: int = 4) -> Path:
+    """Helm 4 or 3.  Raises `BuildError`."""
+    return build(f"helm-{major}") / "helm"
+
+
+def kubeconform() -> Path:
+    """Who holds manifests to the schemas of an API server.  Raises `BuildError`."""
+    return build("kubeconform") / "kubeconform"
 
 
 def mig_parted() -> Path:

@@ -6,7 +6,7 @@ from tests.cluster import programs
 
 BUILDS = (
     programs.etcd, programs.control_plane, programs.karpenter, programs.karpenter_aws, programs.device_plugin,
-    programs.mig_parted, programs.caller,
+    programs.mig_parted, programs.caller, programs.helm, lambda: programs.helm(3), programs.kubeconform,
 )  # fmt: skip
 
 for build in BUILDS:

@@ -7,9 +7,12 @@ export function h(name, properties = {}, ...children) {
     else if (value === true) element.setAttribute(key, "");
     else if (value !== false && value !== undefined && value !== null) element.setAttribute(key, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== ""));
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false && child !== ""));
   return element;
 }
+
+// `text` with a full stop, unless it ends with one.
+export const sentence = (text) => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 export const $ = (id) => document.getElementById(id);
 

@@ -42,7 +42,7 @@ export function where(shown, rows) {
       serving.length > 0 && h("h3", {}, serving.length === 1 ? "This pool serves it" : "These pools serve it"),
       serving.length > 0 && h("ul", { class: "pools" }, serving.map((pool) => h("li", {}, yes(pool, choose)))),
       other.length > 0 && h("h3", {}, serving.length ? "The others do not" : "No pool serves it"),
-      other.length > 0 && h("ul", { class: "pools" }, other.map((pool) => h("li", {}, sign("–", "calm"), h("div", {}, h("b", {}, pool.name), " ", h("span", { class: "quiet" }, pool.gpu), h("p", {}, `${pool.why}.`))))),
+      other.length > 0 && h("ul", { class: "pools" }, other.map((pool) => h("li", {}, sign("–", "calm"), h("div", {}, h("b", {}, pool.name), " ", h("span", { class: "quiet" }, pool.gpu), h("p", {}, sentence(pool.why)))))),
     ];
   });
 }

@@ -54,7 +54,7 @@ async function ask() {
     const body = await response.text();
     if (mine.signal.aborted) return;
     if (response.ok) take(text, JSON.parse(body));
-    else refuse(`${body}.`);
+    else refuse(sentence(body));
   } catch (error) {
     if (error.name !== "AbortError") refuse("The server does not answer. Is it still running?");
   }

@@ -53,7 +53,7 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
-    const sentence = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : `${shown.sentence}.`;
+    const sentence = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
     return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, sentence));
   }
   const { field, problem, hint, position } = shown.denial;
@@ -63,9 +63,9 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
     { class: "verdict bad" },
     head,
     subject,
-    h("p", { class: "sentence" }, `${problem}.`),
+    h("p", { class: "sentence" }, sentence(problem)),
     position !== null && shown.value !== null && caret(shown.value, position),
-    h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, `${hint}.`), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
+    h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, sentence(hint)), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
     h("p", { class: "where" }, "At ", mark ? h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, h("code", {}, field)) : h("code", {}, field)),
     paragraph(shown.denial.code, paragraphs),
   );
