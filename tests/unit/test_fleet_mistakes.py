@@ -470,5 +470,8 @@ class TestTagsThatEc2Refuses:
         assert problem.path == "defaults.tags.team"
 
     def test_and_not_what_it_just_takes(self) -> None:
-        tags = {f"t{index}": "a" for index in range(43)} | {"ü" * 128: "ü" * 256}
-        assert len(load(pool_text(tags=json.dumps(tags))).pools[0].entry.tags) == 44
+        tags = {f"t{index}": "a" for index in range(43)} | {
+            "ü" * 128: "ü" * 256,
+            "Name": "given instead of Karpenter's",
+        }
+        assert len(load(pool_text(tags=json.dumps(tags))).pools[0].entry.tags) == 45

@@ -218,7 +218,7 @@ def check_room(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
         kubelet = pool.entry.node_class.get("kubelet")
         most = kubelet.get("maxPods") if isinstance(kubelet, Mapping) else None
         slices = sum(pool.largest.capacity.values())
-        if isinstance(most, int) and most < slices + PODS_OF_EVERY_NODE:
+        if type(most) is int and most < slices + PODS_OF_EVERY_NODE:
             yield FleetProblem(
                 f"pools[{index}].nodeClass.kubelet.maxPods",
                 f"{most} pods, of which EKS' own and the device plugin are {PODS_OF_EVERY_NODE}, are too few for the "

@@ -51,7 +51,7 @@ FOREIGN_TAGS = (
 """Beginnings of tags that EC2 or an EC2NodeClass refuses.  EC2's own in any case of letters."""
 
 KARPENTERS_TAGS = 6
-"""Those above but ``aws:``, and ``Name``: karpenter-provider-aws ``pkg/utils/utils.go`` and ``nodeclaim/tagging``."""
+"""Those above but ``aws:``, and ``Name`` where it is not given: karpenter-provider-aws ``pkg/utils/utils.go`` and ``nodeclaim/tagging``."""
 
 MOST_TAGS, LONGEST_TAG, LONGEST_TAG_VALUE = 50, 128, 256
 """Tags of one resource, and characters: the EC2 User Guide, "Tag your Amazon EC2 resources", restrictions."""
@@ -94,7 +94,7 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
 
 
 def _check_tags(where: str, tags: Mapping[str, str]) -> Iterator[FleetProblem]:
-    if len(tags) > MOST_TAGS - KARPENTERS_TAGS:
+    if len(tags.keys() - {"Name"}) > MOST_TAGS - KARPENTERS_TAGS:
         problem = f"has {len(tags)}, and EC2 takes {MOST_TAGS} with the {KARPENTERS_TAGS} that Karpenter adds"
         yield FleetProblem(f"{where}.tags", problem, f"Write at most {MOST_TAGS - KARPENTERS_TAGS}")
     for key, value in tags.items():
