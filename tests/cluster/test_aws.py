@@ -335,6 +335,7 @@ def reservation_of(pool: Pool) -> str | None:
 
 RECIPE = {
     "BlockDeviceMapping.1.DeviceName": "/dev/xvda",
+    "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "true",
     "BlockDeviceMapping.1.Ebs.Encrypted": "true",
     "BlockDeviceMapping.1.Ebs.Iops": "6000",
     "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/nodes",
@@ -391,7 +392,8 @@ def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) ->
         assert tomllib.loads(arrived)["settings"]["kubelet-device-plugins"] == ours
         return
     ours = parts(rendered) if launch.pool.entry.partition.mig and not launch.pool.entry.by_operator else []
-    added = [(SCRIPT, launch.pool.entry.node_class["userData"])] if "userData" in launch.pool.entry.node_class else []
+    text = launch.pool.entry.node_class.get("userData", "")
+    added = [(SCRIPT if text.startswith("#!") else NODE_CONFIG, text)] if text else []
     *before, (kind, _) = parts(arrived)
     assert before == (ours or added)
     assert ours[: len(added)] == (added if ours else [])
@@ -407,7 +409,7 @@ def test_what_is_merged_over_the_node_class_reaches_ec2_and_the_kubelet(launch: 
             found = launch.template[f"LaunchTemplateData.{place}.{'KmsKeyId' if 'kms' in name else upper(name)}"]
             assert found == str(value).removesuffix("Gi").replace("True", "true")
     if "kubelet" in merged:
-        (config,) = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
+        *_, config = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
         assert merged["kubelet"].items() <= config["spec"]["kubelet"]["config"].items()
 
 
