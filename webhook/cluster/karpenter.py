@@ -108,23 +108,26 @@ def settings(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 
 class Limit(NamedTuple):
-    """A limit of a NodePool that is reached."""
+    """A limit of a NodePool."""
 
     resource: str
     launched: Decimal
     limit: Decimal
+    node: Decimal
+    """What one more of its smallest nodes adds.  Of CPU and memory 0, as only that it has some is known."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it keeps Karpenter from launching even such a node."""
+        return self.launched >= self.limit or self.launched + self.node > self.limit
 
 
-def limit_reached(node_pool: Document, pool: Pool) -> Limit | None:
-    """The limit that keeps Karpenter from launching even the smallest node of *pool*; None if it may launch one."""
+def limits(node_pool: Document, pool: Pool) -> Iterator[Limit]:
+    """The limits of *node_pool*, which makes nodes of *pool*."""
     used = (node_pool.get("status") or {}).get("resources") or {}
     for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(str(text)), quantity(str(used.get(resource, "0")))
-        # Of CPU and memory it is not known what a node has, only that it has some.
         adds = 1 if resource == "nodes" else min((shape.capacity.get(resource, 0) for shape in pool.shapes), default=0)
-        if launched >= limit or launched + adds > limit:
-            return Limit(resource, launched, limit)
-    return None
+        yield Limit(resource, quantity(str(used.get(resource, 0))), quantity(str(text)), Decimal(adds))
 
 
 def missing_step(claim: Document) -> str | None:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from webhook.admission.node_affinity import expression_could_hold
@@ -18,7 +17,7 @@ from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said, gives_up
-from webhook.cluster.karpenter import deployments, missing_step
+from webhook.cluster.karpenter import deployments, limits, missing_step
 from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
     NODE_CLAIMS,
@@ -181,15 +180,13 @@ def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
 
 def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[Cause]:
     of_fleet = rendered(pool)["spec"].get("limits") or {} if pool.entry.nodes == "karpenter" else None
-    name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
-    for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(str(text)), quantity(str(used.get(resource, 0)))
-        each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
-        each = Decimal(1) if resource == "nodes" else each
+    name = node_pool["metadata"]["name"]
+    for found in limits(node_pool, pool):
+        resource, launched, limit, each = found
         unsaid = of_fleet is not None and resource not in of_fleet
         last = gives_up(said) if unsaid else None
         exceeds = last is not None and re.search(rf"limits[^;]*\(NodePool={re.escape(name)}\)", last.message)
-        if launched < limit and launched + each <= limit and not exceeds:
+        if not found.reached and not exceeds:
             continue
         a_node = f", and a node has {each:f}" if each and resource != "nodes" else ""
         reached = f"{launched.normalize():f} of {limit.normalize():f} {resource} are launched{a_node}"

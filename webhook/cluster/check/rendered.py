@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from webhook.cluster.check.comparison import differences
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.karpenter import limit_reached
+from webhook.cluster.karpenter import limits
 from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, PODS, Document, Kind, Pod, conditions
 from webhook.fleet.pool import Pool
@@ -70,7 +70,7 @@ def _limits(facts: Facts) -> Iterator[Found]:
     for pool in facts.karpenter_pools:
         for name in node_pools(pool):
             live = facts.named(NODE_POOLS, name)
-            reached = limit_reached(live, pool) if live is not None else None
+            reached = next((each for each in limits(live, pool) if each.reached), None) if live is not None else None
             if reached:
                 waiting = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in pods if _waits_for(pod, pool)]
                 used, limit = (f"{amount.normalize():f}" for amount in (reached.launched, reached.limit))
