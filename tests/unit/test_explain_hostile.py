@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.pods import container, pod_of
-from webhook.cli.explained import exit_code, run
+from tests.pods import broken, container, pod_of
+from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
 from webhook.cluster.explain import Explanation, explain
-from webhook.cluster.objects import Kind
+from webhook.cluster.objects import PODS, Kind
 from webhook.cluster.reader import Reader
 from webhook.cluster.snapshot import Listing
 
@@ -314,3 +316,35 @@ class TestRecords:
 
         assert explanation.cause.id == "node-lost"
         assert explanation.cause.sentence == "The pod is bound to node ghost, which does not exist."
+
+
+@st.composite
+def odd(draw: st.DrawFn) -> World:
+    """A world whose pod has something odd in it."""
+    world = World()
+    change = draw(st.sampled_from([lambda _: None, running, container_waits, World.full, condition("it waits")]))
+    change(world)
+    world.pod["metadata"] |= {"ownerReferences": [{"kind": "Job", "name": "a", "uid": "1", "controller": True}]}
+    world.pod["metadata"]["annotations"][APPLIED] = json.dumps(draw(broken(world.pod)))
+    world.pod = draw(broken(world.pod)) | {"kind": "Pod"}
+    return world
+
+
+class Odd(Objects):
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+        return self.objects[0] if kind is PODS else self.objects[1]
+
+
+class TestOddShapes:
+    @settings(max_examples=150)
+    @given(odd(), broken(deployment(kind="Job")))
+    def test_any_pod_is_explained(self, world: World, job: Document) -> None:
+        reader = Odd(world.pod, job)
+        around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+        found = target.of_pod(reader, "notebook", around, "team-a")
+        explanation = explain(found.title, found.asked, found.around)
+
+        assert exit_code(explanation) in (0, 1, 3)
+        json.dumps(as_json(explanation))
+        for output in ("table", "short"):
+            assert printed(explanation, output).replace("\n", "").isprintable()

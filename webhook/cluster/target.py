@@ -31,6 +31,7 @@ from webhook.cluster.objects import (
     Pod,
 )
 from webhook.cluster.reader import Reader, Refused
+from webhook.cluster.shapes import readable
 from webhook.cluster.snapshot import Listing, Snapshot
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
@@ -167,6 +168,8 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
         raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
     if document is None:
         raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
+    document = readable(document)
+    document["metadata"] = {"name": name, "namespace": namespace, "uid": "", **document["metadata"]}
     return document
 
 
@@ -221,7 +224,7 @@ def _maker(reader: Reader, document: Document, namespace: str) -> Document | Non
             above = reader.get(kind, name, namespace)
         except Refused:
             break
-        if above is None or above["metadata"]["uid"] != uid:
+        if above is None or (above := readable(above))["metadata"].get("uid") != uid:
             break
         found = above | {"apiVersion": kind.group, "kind": kind.name}
     return found
