@@ -15,6 +15,7 @@ from tests.pods import broken, container, pod_of
 from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
+from webhook.cluster.events import read
 from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import PODS, Kind
 from webhook.cluster.reader import Reader
@@ -348,3 +349,12 @@ class TestOddShapes:
         json.dumps(as_json(explanation))
         for output in ("table", "short"):
             assert printed(explanation, output).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("time", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-11-25", "", None])
+def test_an_event_of_any_time_is_read(time: str | None) -> None:
+    about = {"kind": "Pod", "name": "notebook"}
+    event = {"metadata": {}, "involvedObject": about, "reason": "a", "message": "b", "lastTimestamp": time}
+    now = event | {"lastTimestamp": "2026-11-25T12:00:00Z"}
+
+    assert [each.reason for each in read([event, now])] == ["a", "a"]
