@@ -28,10 +28,16 @@ YES, NO, UNREAD = 0, 1, 3
 """Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
 
 
-def run(reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool) -> int:
-    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace."""
+def run(
+    reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool,
+    trusted: Sequence[str] = (),
+) -> int:  # fmt: skip
+    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace.
+
+    *trusted*: more namespaces where only administrators write.
+    """
     try:
-        found = list(_targets(reader, name, is_file, fleet_path, own))
+        found = list(_targets(reader, name, is_file, fleet_path, (own, *trusted)))
     except (Unreachable, NotThere) as error:
         raise CouldNotLook(str(error)) from None
     explanations = [explain(each.title, each.asked, each.around) for each in found]
@@ -51,7 +57,10 @@ def exit_code(explanation: Explanation) -> int:
     return UNREAD if explanation.cause.id in ("scheduler", "karpenter", "soon") and explanation.unread else NO
 
 
-def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, own: str) -> Iterator[Target]:
+def _targets(
+    reader: Reader, name: str, is_file: bool, fleet_path: Path | None, trusted: Sequence[str]
+) -> Iterator[Target]:
+    own = trusted[0]
     path = Path(name)
     kind_name, slash, of_kind = name.partition("/")
     named = bool(slash) and kind_name.lower() in WORKLOADS and "/" not in of_kind
@@ -63,9 +72,9 @@ def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, 
     fleet, unread = _fleet(reader, fleet_path, own)
     namespace = reader.namespace
     if as_file:
-        yield from _of_file(reader, path, fleet, own, unread)
+        yield from _of_file(reader, path, fleet, trusted, unread)
         return
-    around = target.surroundings(reader, fleet, namespace, own, unread)
+    around = target.surroundings(reader, fleet, namespace, trusted, unread)
     kind = WORKLOADS[kind_name.lower()] if named else PODS
     if kind is PODS:
         yield target.of_pod(reader, of_kind if named else name, around, namespace)
@@ -80,7 +89,9 @@ def _fleet(reader: Reader, path: Path | None, own: str) -> tuple[Fleet | None, l
         return None, [f"{error.message}: which pools serve the pod is not known"]
 
 
-def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: Sequence[str]) -> Iterator[Target]:
+def _of_file(
+    reader: Reader, path: Path, fleet: Fleet | None, trusted: Sequence[str], unread: Sequence[str]
+) -> Iterator[Target]:
     if fleet is None:
         raise CouldNotLook(unread[0])
     found = False
@@ -94,7 +105,7 @@ def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: 
                 continue
             found = True
             namespace = shown.subject.namespace or reader.namespace
-            around = target.surroundings(reader, fleet, namespace, own, unread)
+            around = target.surroundings(reader, fleet, namespace, trusted, unread)
             yield target.of_document(reader, shown, around, namespace)
     if not found:
         raise CouldNotLook(f"{path}: there is no pod and no workload in it")

@@ -97,7 +97,9 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         for pool in serving:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
-    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(in_other_words(asked, around.said))
+    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(
+        in_other_words(asked, around.said, launches, _node_pools(asked, around, launches))
+    )
     return Explanation(
         title=title,
         asked=value if isinstance(value, str) else "",
@@ -112,6 +114,14 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
     )
+
+
+def _node_pools(asked: Asked, around: Around, launches: Sequence[Launch]) -> list[str] | None:
+    """The NodePools that may serve the pod; None if they are not known.  Without a fleet, the record names pools."""
+    if around.fleet is not None:
+        return [launch.node_pool for launch in launches]
+    record = asked.view.annotations.get(POOLS)
+    return record.split(", ") if isinstance(record, str) else None
 
 
 def _launched(pool: Pool) -> bool:

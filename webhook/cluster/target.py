@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,9 @@ from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
 from webhook.cluster.events import Said, read
 from webhook.cluster.explain import Around
+from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
+    CONFIG_MAPS,
     DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
@@ -32,7 +35,7 @@ from webhook.cluster.objects import (
 )
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.shapes import readable
-from webhook.cluster.snapshot import Listing, Snapshot
+from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 
@@ -83,13 +86,18 @@ class Target:
     around: Around
 
 
-def surroundings(reader: Reader, fleet: Fleet | None, namespace: str, own: str, unread: Sequence[str] = ()) -> Around:
-    """The cluster, as far as pods of *namespace* depend on it.  *own*: the webhook's namespace."""
+def surroundings(
+    reader: Reader, fleet: Fleet | None, namespace: str, trusted: Sequence[str], unread: Sequence[str] = ()
+) -> Around:
+    """The cluster, as far as pods of *namespace* depend on it.
+
+    *trusted*: the webhook's namespace, and others where only administrators write.
+    """
     bound = {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}
-    ours = {"labelSelector": "app.kubernetes.io/name in (gpu-slice, karpenter)"}
     kinds: tuple[Kind[Any], ...] = (NODES, NODE_POOLS, NODE_CLAIMS, NODE_OVERLAYS, NODE_CLASSES, WEBHOOKS)
     listings: dict[Kind[Any], Listing[Any]] = {kind: reader.list(kind) for kind in kinds}
-    listings |= {PODS: reader.list(PODS, **bound), DEPLOYMENTS: reader.list(DEPLOYMENTS, **ours)}
+    everywhere = dict.fromkeys([*trusted, *sorted(TRUSTED)])
+    listings |= {PODS: reader.list(PODS, **bound), DEPLOYMENTS: _deployments(reader, everywhere)}
     listings |= {QUOTAS: reader.list(QUOTAS, namespace)}
     listings[EVENTS] = reader.list(EVENTS, "default", fieldSelector=f"involvedObject.kind={NODE_CLAIMS.name}")
     missed, of_namespace = list(unread), None
@@ -97,8 +105,24 @@ def surroundings(reader: Reader, fleet: Fleet | None, namespace: str, own: str, 
         of_namespace = reader.get(NAMESPACES, namespace)
     except Refused:
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
-    snapshot = Snapshot(datetime.now(UTC), listings=listings)
-    return Around(fleet, snapshot, own, of_namespace, unread=tuple(missed))
+    snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
+    snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
+    return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
+
+
+def _deployments(reader: Reader, namespaces: Iterable[str]) -> Listing[Document]:
+    """Those of *namespaces*.  All of a cluster may be thousands, and of others none counts."""
+    found = [reader.list(DEPLOYMENTS, namespace) for namespace in namespaces]
+    problem = next((each.problem for each in found if each.problem), "")
+    return Listing(tuple(each for listing in found for each in listing.items), problem)
+
+
+def _settings(reader: Reader, snapshot: Snapshot) -> Iterator[Document]:
+    """Karpenter's ConfigMaps, as far as they may be read; one that is not there is empty."""
+    for namespace, name in settings(snapshot):
+        with suppress(Refused):
+            empty = {"metadata": {"namespace": namespace, "name": name}}
+            yield reader.get(CONFIG_MAPS, name, namespace) or empty
 
 
 def of_pod(reader: Reader, name: str, around: Around, namespace: str) -> Target:
