@@ -17,7 +17,7 @@ from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
 from webhook.cluster.events import read
 from webhook.cluster.explain import Explanation, explain
-from webhook.cluster.objects import PODS, Kind
+from webhook.cluster.objects import DEPLOYMENTS, PODS, Kind
 from webhook.cluster.reader import Reader
 from webhook.cluster.snapshot import Listing
 
@@ -358,3 +358,24 @@ def test_an_event_of_any_time_is_read(time: str | None) -> None:
     now = event | {"lastTimestamp": "2026-11-25T12:00:00Z"}
 
     assert [each.reason for each in read([event, now])] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        None,
+        {},
+        {"metadata": None, "spec": None},
+        {"metadata": {"labels": 1}, "spec": {"containers": [None]}},
+        {"spec": 1},
+    ],
+)
+def test_a_workload_with_any_template_is_explained(template: Any) -> None:
+    workload = deployment()
+    workload["spec"]["template"] = template
+    reader = Objects(workload)
+    around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+
+    found = target.of_workload(reader, DEPLOYMENTS, "notebook", around, "team-a")
+
+    assert explain(found.title, found.asked, found.around).cause.id == "no-pods-wanted"

@@ -218,6 +218,7 @@ def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[lis
 
 def _asked(document: Document, *, exists: bool = False) -> Asked:
     """The view of *document*; where that cannot be read, only of its annotations."""
+    document = readable(document)
     try:
         return Asked.of(document, exists=exists)
     except (Denial, ValueError):
