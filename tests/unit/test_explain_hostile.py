@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pods import broken, container, pod_of
+from webhook.admission.preview import preview
 from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
@@ -379,3 +380,20 @@ def test_a_workload_with_any_template_is_explained(template: Any) -> None:
     found = target.of_workload(reader, DEPLOYMENTS, "notebook", around, "team-a")
 
     assert explain(found.title, found.asked, found.around).cause.id == "no-pods-wanted"
+
+
+class Accepting(Objects):
+    def try_create(self, kind: Kind[Any], document: Document, namespace: str) -> Document:
+        return document
+
+
+@pytest.mark.parametrize("metadata", [5, [], None, {"name": 3, "annotations": 4}, {"annotations": {"gpu-slice": 3}}])
+@pytest.mark.parametrize("spec", [None, 5, {"containers": [None], "nodeName": 4}, {"containers": [{"name": "main"}]}])
+def test_any_pod_of_a_file_is_explained(metadata: Any, spec: Any) -> None:
+    reader = Accepting()
+    around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+
+    for shown in preview({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, FLEET, "team-a"):
+        if shown.subject.pod is not None:
+            found = target.of_document(reader, shown, around, "team-a")
+            assert not explain(found.title, found.asked, found.around).cause.fine

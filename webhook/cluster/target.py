@@ -171,7 +171,9 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
     around = _as_previewed(around, shown)
     pod: Document = shown.subject.pod or {}
     namespace = shown.subject.namespace or namespace
-    pod["metadata"] = {"generateName": "pod-", **(pod.get("metadata") or {}), "namespace": namespace}
+    metadata = pod.get("metadata") or {}
+    if isinstance(metadata, dict):  # else the API server says what is wrong
+        pod["metadata"] = {"generateName": "pod-", **metadata, "namespace": namespace}
     asked = _asked(shown.pod or pod)
     try:
         created = reader.try_create(PODS, pod, namespace)
@@ -182,7 +184,7 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
         else:
             around = replace(around, refused=str(refused))
         return Target(shown.subject.title, asked, around)
-    return Target(shown.subject.title, Asked.of(created, exists=False), replace(around, denial=None))
+    return Target(shown.subject.title, _asked(created), replace(around, denial=None))
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
