@@ -27,6 +27,7 @@ from webhook.cluster.causes import CAUSES, FINE, WAITS
 from webhook.cluster.events import Said, in_words
 from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     NODE_CLAIMS,
@@ -78,6 +79,7 @@ class World:
             each["metadata"]["creationTimestamp"] = BEFORE
             each["status"] = {"conditions": [dict(READY)]}
         self.claims: list[Document] = []
+        self.settings: list[Document] = []
         self.quotas: list[Document] = []
         self.karpenter = deployment(
             "karpenter", "kube-system", env=[{"name": "FEATURE_GATES", "value": "NodeOverlay=true"}]
@@ -121,6 +123,7 @@ class World:
             DEPLOYMENTS: Listing((self.karpenter, self.keeper)),
             QUOTAS: Listing(tuple(self.quotas)),
             EVENTS: Listing(),
+            CONFIG_MAPS: Listing(tuple(self.settings)),
         }
         listings |= {
             kind: Listing(installed=False) if why == "absent" else Listing(problem=why)
@@ -267,10 +270,50 @@ def test_karpenters_gate_is_found_where_it_stands(fields: Document, off: bool) -
 def test_a_karpenter_that_is_scaled_to_zero_beside_another_is_no_cause() -> None:
     world = World()
     world.full()
-    world.keeper = deployment("karpenter", "old") | {"status": {}}
+    world.keeper = deployment("karpenter", "karpenter") | {"status": {}}
     assert "karpenter-down" not in causes_of(world)
     world.karpenter["status"] = {}
     assert "karpenter-down" in causes_of(world)
+
+
+def test_a_tenants_deployment_does_not_count_as_karpenter() -> None:
+    world = World()
+    world.full()
+    world.keeper = deployment("karpenter", "evil", env=[{"name": "FEATURE_GATES", "value": "NodeOverlay=false"}])
+    assert "gate-off" not in causes_of(world)
+    world.karpenter["status"] = {}
+    assert "karpenter-down" in causes_of(world)
+    world.karpenter, world.keeper["status"] = world.keeper, {}
+    assert "karpenter-down" not in causes_of(world)
+
+
+BY_KEY = {"configMapKeyRef": {"name": "settings", "key": "FEATURE_GATES"}}
+SETTINGS = {"metadata": {"name": "settings", "namespace": "kube-system"}}
+
+
+@pytest.mark.parametrize("gates", ["NodeOverlay=true", "NodeOverlay=false", None])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"env": [{"name": "FEATURE_GATES", "valueFrom": BY_KEY}]}, id="a key"),
+        pytest.param({"envFrom": [{"configMapRef": {"name": "settings"}}]}, id="all keys"),
+    ],
+)
+def test_karpenters_gate_is_read_in_its_config_map(fields: Document, gates: str | None) -> None:
+    world = World()
+    world.full()
+    gate_of(world, **fields)
+    world.settings = [SETTINGS | ({"data": {"FEATURE_GATES": gates}} if gates is not None else {})]
+    # A key that is not there says nothing; of a whole map, it says that the default holds.
+    assert ("gate-off" in causes_of(world)) == (gates == "NodeOverlay=false" or (gates is None and "envFrom" in fields))
+
+
+def test_a_gate_that_is_on_is_not_called_off_where_overlays_have_no_condition_yet() -> None:
+    world = World()
+    world.full()
+    for overlay in world.overlays:
+        overlay["status"] = {}
+    assert causes_of(world) & {"gate-off", "overlay-unread"} == {"overlay-unread"}
 
 
 def test_an_overlay_for_another_architecture_selects_other_nodes() -> None:
@@ -1240,6 +1283,36 @@ def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
     assert [cause.id for cause in explanation.also] == ["slices-in-use"]
     assert explanation.also[0].sentence.endswith("and the pod asks for 1: team-b/busy holds 56.")
     assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
+
+
+@pytest.mark.parametrize(
+    "amount", ["1e9999", "9E", pytest.param("9" * 5000, id="long"), "1e-9999", "1e1.5", "-1e9999", "0e9999"]
+)
+@pytest.mark.parametrize("where", ["asked", "memory", "bound", "node", "NodePool", "launched", "NodeOverlay"])
+def test_amounts_that_only_kubernetes_can_store_are_explained_too(where: str, amount: str) -> None:
+    world = World()
+    world.full()
+    (main,) = world.pod["spec"]["containers"]
+    if where in ("asked", "memory"):
+        resource = SLICE if where == "asked" else "memory"
+        main["resources"] = {each: {SLICE: "1", resource: amount} for each in ("limits", "requests")}
+    elif where == "bound":
+        world.others[0]["spec"]["containers"][0]["resources"]["limits"] = {SLICE: amount, "cpu": amount}
+    elif where == "node":
+        world.nodes["a100"]["status"] |= {"allocatable": {SLICE: amount}, "capacity": {SLICE: amount, "cpu": amount}}
+    elif where == "NodePool":
+        world.node_pools[0]["spec"]["limits"] = {SLICE: amount, "cpu": 7}
+    elif where == "launched":
+        world.node_pools[0]["status"]["resources"] = {SLICE: amount, "nodes": 10**30}
+    else:
+        world.overlays[0]["spec"]["capacity"] = {SLICE: amount}
+    if where == "asked":
+        world.pod["metadata"]["annotations"] = {}  # by hand: gpu-slice would refuse it
+
+    found = world.explain()
+
+    assert max(len(line) for text in table(found) for line in text.splitlines()) < 400
+    assert json.loads(json.dumps(as_json(found)))["cause"]["id"] == found.cause.id
 
 
 def test_many_nodes_with_one_obstacle_are_told_once() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from functools import cache
 from threading import Event
@@ -131,7 +133,7 @@ def test_a_caller_that_hangs_up_leaves_no_body_in_the_queue() -> None:
 
     async def run() -> None:
         previews, busy = Previews(), Event()
-        previews.threads.submit(busy.wait)
+        previews.tasks.put(busy.wait)
         body = Body(body_of(pod_of()))
         watched = weakref.ref(body)
         asking = asyncio.create_task(previews.of(body, fleet_of("built-in"), "default"))
@@ -147,6 +149,38 @@ def test_a_caller_that_hangs_up_leaves_no_body_in_the_queue() -> None:
         previews.end()
 
     asyncio.run(run())
+
+
+def test_nobody_waits_for_a_preview_when_the_program_ends() -> None:
+    """P16."""
+    program = (
+        "import asyncio; from threading import Event; from webhook.server.api.previews import Previews\n"
+        "async def run():\n"
+        "    previews = Previews()\n"
+        "    previews.tasks.put(Event().wait)\n"
+        "    asking = asyncio.create_task(previews.of(b'{}', None, 'default'))\n"
+        "    await asyncio.sleep(0)\n"
+        "    previews.end()\n"
+        "asyncio.run(run())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+def test_after_the_end_no_preview_begins() -> None:
+    previews = Previews()
+    previews.end()
+    with pytest.raises(HTTPException, match="503"):
+        asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default"))
+
+
+def test_a_fault_in_one_preview_leaves_the_next_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    previews = Previews()
+    with monkeypatch.context() as broken_reader:
+        broken_reader.setattr("webhook.server.api.previews.read_json", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default"))
+    assert asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default")).startswith(b"[")
+    previews.end()
 
 
 def test_a_document_with_many_pod_templates_is_refused() -> None:

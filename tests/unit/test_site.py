@@ -14,6 +14,7 @@ import subprocess
 import sys
 from functools import cache
 from queue import Queue
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -255,9 +256,15 @@ def test_nothing_of_a_pod_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "canary" not in caplog.text
 
 
-def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -> None:
-    command = [sys.executable, "-m", "webhook", "page", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ignored", [False, True], ids=["in the foreground", "as a background job"])
+def test_the_page_command_prints_its_address_and_serves_loopback_names_alone(
+    number: signal.Signals, *, ignored: bool
+) -> None:
+    shell = "trap '' INT; " * ignored + f"exec {sys.executable} -m webhook page --no-browser"
+    with subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        give_up = Timer(60, process.kill)
+        give_up.start()
         address = urlsplit(process.stdout.readline().strip())
         statuses = []
         for host in (address.netloc, f"localhost:{address.port}", "attacker.example"):
@@ -265,8 +272,9 @@ def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -
             connection.request("GET", "/fleet", headers={"Host": host})
             statuses.append(connection.getresponse().status)
             connection.close()
-        process.send_signal(signal.SIGINT)
-        output, remarks = process.communicate(timeout=20)
+        process.send_signal(number)
+        output, remarks = process.communicate()
+        give_up.cancel()
     assert (address.hostname, statuses) == ("127.0.0.1", [200, 200, 400])
     assert (process.returncode, output, remarks) == (0, "", "Ctrl-C ends it.\n")
 

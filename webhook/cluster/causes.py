@@ -203,6 +203,11 @@ CAUSES: dict[str, Kind] = {
         "The platform team: set settings.featureGates.nodeOverlay=true in Karpenter's chart "
         "(docs/eks.md#switch-nodeoverlay-on).",
     ),
+    "overlay-unread": Kind(
+        "Karpenter has not looked at the NodeOverlays, although its feature gate is on",
+        "The platform team: read Karpenter's log, and see that the rollout of its Deployment has ended: replicas from "
+        "before may run without the gate.",
+    ),
     "overlay-refused": Kind(
         "Karpenter refuses the pool's NodeOverlay, so it does not know that new nodes will have the slices",
         "The platform team: two overlays for one node need different weights. "

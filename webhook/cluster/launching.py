@@ -18,10 +18,9 @@ from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said, gives_up
-from webhook.cluster.karpenter import container_of, missing_step
+from webhook.cluster.karpenter import deployments, missing_step
 from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
-    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
@@ -128,7 +127,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    found = [each for each in snapshot.items(DEPLOYMENTS) if container_of(each) is not None]
+    found = deployments(snapshot)
     if found and not any((each.get("status") or {}).get("availableReplicas") for each in found):
         if any(each["spec"].get("replicas", 1) for each in found):
             yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
@@ -185,7 +184,7 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
     of_fleet = rendered(pool)["spec"].get("limits") or {} if pool.entry.nodes == "karpenter" else None
     name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
     for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(text), quantity(used.get(resource, "0"))
+        limit, launched = quantity(str(text)), quantity(str(used.get(resource, 0)))
         each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
         each = Decimal(1) if resource == "nodes" else each
         unsaid = of_fleet is not None and resource not in of_fleet

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from webhook.admission import assigned
+from webhook.admission.pod import places
+from webhook.budget import Budget
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
 from webhook.cluster.objects import NODES
 from webhook.cluster.snapshot import Snapshot
+from webhook.errors import Denial, quote
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.slices import request
+from webhook.slices.request import ASSIGNED
 
 DEFAULT_SCHEDULER = "default-scheduler"
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
@@ -30,6 +36,18 @@ _FAILED = {
 }
 """What to do about a pod that has failed, by the beginning of the reason."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
+
+
+def unfounded(asked: Asked) -> str:
+    """Why the pod's record of what it was given is not so; empty if it is.  Anybody may write it into a pod later."""
+    record = asked.view.annotations.get(ASSIGNED)
+    before = record.partition(assigned.ARROW)[0] if isinstance(record, str) else ""
+    try:
+        budget = Budget()
+        assigned.recall(before, asked.view.annotations, request.parse(before, budget), places(asked.spec, budget))
+    except Denial as denial:
+        return denial.problem
+    return ""
 
 
 def ended(asked: Asked) -> Iterator[Cause]:
@@ -96,7 +114,7 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
         return
     scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
     if scheduler != DEFAULT_SCHEDULER and not any(each.source == scheduler for each in said):
-        text = f"The pod names the scheduler {scheduler}, which has said nothing about it"
+        text = f"The pod names the scheduler {quote(scheduler)}, which has said nothing about it"
         yield Cause("other-scheduler", f"{text}: the usual one passes it over.")
         return
     message = asked.condition("PodScheduled").get("message", "")
@@ -121,6 +139,9 @@ def bound(asked: Asked, snapshot: Snapshot, serving: Sequence[Pool]) -> Iterator
     node = next((each for each in snapshot.items(NODES) if each.metadata.name == asked.node), None)
     pool = node.metadata.labels.get(POOL_LABEL) if node is not None else None
     where = f"node {asked.node}" + (f" (pool {pool})" if pool else "")
+    if node is None and not snapshot.of(NODES).problem:
+        yield Cause("node-lost", f"The pod is bound to node {asked.node}, which does not exist.")
+        return
     has = ", ".join(f"{number} {resource}" for resource, number in asked.slices.items())
     if node is not None:
         ready = node.status.ready
