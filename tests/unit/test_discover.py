@@ -198,6 +198,17 @@ class TestLaws:
         assert specs(again, "node-pools") == specs(fleet, "node-pools")
         assert specs(again, "node-overlays") == specs(fleet, "node-overlays")
 
+    @pytest.mark.parametrize("written", ["8k", "8e3", 8000, "8000", "8000000m"])
+    def test_a_limit_is_read_however_it_is_written(self, written: str | int) -> None:
+        fleet = files.fleet_at(None)
+        rendered = rendering(fleet)
+        for pool in rendered["pools"]:
+            pool["spec"]["limits"] = dict.fromkeys(pool["spec"]["limits"], written)
+        again = files.load_fleet(str(found(standing(fleet), cluster="c", **rendered)).encode())
+        limits = [pool.entry.limit for pool in again.pools if pool.entry.nodes == "karpenter"]
+        assert limits
+        assert all((limit.nodes or limit.slices or 0) % 8000 == 0 for limit in limits)
+
     @given(fleets())
     def test_without_a_look_at_nodepools_the_same_is_offered(self, fleet: Fleet) -> None:
         """Without the right to read NodePools the nodes stand there, and offer the same."""

@@ -69,6 +69,12 @@ def in_words(message: str) -> str:
     return "; ".join(dict.fromkeys(found[:2]))
 
 
+def gives_up(said: Iterable[Said]) -> Said | None:
+    """The last that Karpenter said about the pod, if that is why it launches nothing.  *said*: the newest first."""
+    last = next((each for each in said if "karpenter" in each.source and each.about.startswith("Pod/")), None)
+    return last if last is not None and last.reason == "FailedScheduling" else None
+
+
 def read(events: Iterable[Document]) -> list[Said]:
     """The events, the newest first."""
     return sorted(map(_said, events), key=lambda said: said.when, reverse=True)
