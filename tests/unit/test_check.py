@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import copy as copies
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -361,7 +362,7 @@ def test_a_limit_is_reached_for_check_as_for_explain(limits: Document, used: Doc
 
 def test_a_pod_that_only_says_so_does_not_wait_for_a_limit() -> None:
     live = NODE_POOL | {"spec": NODE_POOL["spec"] | {"limits": {"nodes": "0"}}}
-    waiting = copy.deepcopy(SLICED)
+    waiting = copies.deepcopy(SLICED)
     del waiting["spec"]["nodeName"]
     forged = waiting | {"spec": {"containers": [{"name": "main"}]}}
     assert done("node-pool-limit", facts({NODE_POOLS: [live], PODS: [forged]})).status is Status.WARNING
@@ -450,6 +451,45 @@ def ready(kind: str, *conditions: tuple[str, str, str]) -> Document:
     document = next(document for document in RENDERED if document["kind"] == kind)
     stated = [{"type": type, "status": status, "message": message} for type, status, message in conditions]
     return {**document, "status": {"conditions": stated}}
+
+
+def rendered(kind: str) -> Document:
+    return copies.deepcopy(next(each for each in RENDERED if each["kind"] == kind))
+
+
+@pytest.mark.parametrize(
+    ("change", "patch", "also"),
+    [
+        pytest.param({"limits": {"cpu": "0"}}, {"spec": {"limits": {"cpu": None}}}, False, id="a limit"),
+        pytest.param(
+            {"limits": {"cpu": "0", "memory": "1Gi"}, "replicas": 3},
+            {"spec": {"limits": {"cpu": None, "memory": None}, "replicas": None}},
+            False,
+            id="several",
+        ),
+        pytest.param({"limits": {"cpu": "0"}, "weight": 99}, {"spec": {"limits": {"cpu": None}}}, True, id="and more"),
+        pytest.param({"weight": 99}, None, False, id="none, but another value"),
+    ],
+)
+def test_fields_that_were_added_are_taken_away_because_apply_leaves_them(
+    change: Document, patch: Document | None, also: bool
+) -> None:
+    live = rendered("NodePool")
+    live["spec"] |= change | ({"limits": live["spec"]["limits"] | change["limits"]} if "limits" in change else {})
+    (problem,) = done("node-pool", facts({NODE_POOLS: [live]})).problems
+    if patch is None:
+        assert problem.cure == ""
+        return
+    command = f"Run kubectl patch nodepool a100 --type=merge -p '{json.dumps(patch)}': "
+    assert problem.cure.startswith(command)
+    assert ("kubectl apply -f -" in problem.cure) == also
+
+
+def test_what_was_added_to_the_plugin_is_replaced() -> None:
+    live = rendered("DaemonSet")
+    live["spec"]["template"]["spec"]["nodeSelector"] = {"a": "b"}
+    (problem,) = done("plugin", facts({DAEMON_SETS: [live]})).problems
+    assert "--only device-plugin | kubectl replace -f -" in problem.cure
 
 
 @pytest.mark.parametrize(

@@ -810,6 +810,7 @@ def test_karpenters_silence_on_a_pool_is_not_filled_with_what_it_says_of_others(
     explanation = world.explain()
 
     assert explanation.cause.id == "karpenter"
+    assert explanation.also == ()
     assert "no node of NodePool a100, and does not say why" in explanation.cause.sentence
     assert "docs/eks.md#if-it-does-not-work" in explanation.cause.cure
 
@@ -1092,6 +1093,39 @@ def test_a_node_class_that_is_being_deleted_waits_for_its_claims() -> None:
     assert cause.id == "node-class-not-ready"
     assert f"EC2NodeClass a100 is being deleted since {BEFORE}" in cause.sentence
     assert "kubectl get nodeclaims" in cause.cure
+
+
+def test_a_node_class_that_may_not_be_read_is_known_to_be_deleted_by_its_node_pool() -> None:
+    world = World()
+    world.full()
+    world.problems[NODE_CLASSES] = "you may not list ec2nodeclasses"
+    terminating = {"type": "NodeClassReady", "status": "False", "reason": "NodeClassTerminating"}
+    world.node_pools[0]["status"]["conditions"] = [terminating]
+
+    assert "kubectl get nodeclaims" in world.explain().cause.cure
+
+
+def test_a_container_that_has_just_ended_is_not_called_starting() -> None:
+    world = World()
+    running(world)
+    ended = {"name": "prepare", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    world.pod["status"] = {"phase": "Pending", "initContainerStatuses": [ended]}
+
+    cause = world.explain().cause
+
+    assert cause.id == "container"
+    assert "container prepare has ended with OOMKilled (exit code 137)." in cause.sentence
+    assert "memory limit" in cause.cure
+
+
+def test_a_pod_that_is_preempted_is_told_so_while_it_goes() -> None:
+    world = World()
+    running(world)
+    world.pod["metadata"]["deletionTimestamp"] = BEFORE
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    world.pod["status"]["conditions"] = [target]
+
+    assert world.explain().cause.sentence == f"The pod is being deleted since {BEFORE} (PreemptionByScheduler)."
 
 
 def test_a_node_on_its_way_does_not_come_while_karpenter_is_scaled_to_0() -> None:
@@ -1378,6 +1412,7 @@ def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
         ),
         ("Failed to schedule pod, no instance type has enough resources", "no type of node with these slices"),
         ("Pod should schedule on: nodeclaim/a100-x7k2p, node/n", "launching NodeClaim a100-x7k2p"),
+        ("0/1 nodes are available: 1 Insufficient nvidia.com/x.", "no node has a free nvidia.com/x"),
         ("0/4 nodes are available: 1 node(s) had volume node affinity conflict.", "in another zone"),
         ("something else", ""),
     ],
@@ -1385,6 +1420,7 @@ def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
 def test_events_are_told_in_the_fleets_words(message: str, words: str) -> None:
     assert words in in_words(message)
     assert bool(in_words(message)) == bool(words)
+    assert not in_words(message).endswith(".")
 
 
 def test_a_node_without_the_pools_label_is_found_by_its_slices() -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.pods import container, pod_of
-from webhook.cli.explained import exit_code, run
+from tests.pods import broken, container, pod_of
+from webhook.admission.preview import preview
+from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
+from webhook.cluster.events import read
 from webhook.cluster.explain import Explanation, explain
-from webhook.cluster.objects import Kind
+from webhook.cluster.objects import DEPLOYMENTS, PODS, Kind
 from webhook.cluster.reader import Reader
 from webhook.cluster.snapshot import Listing
 
@@ -314,3 +318,82 @@ class TestRecords:
 
         assert explanation.cause.id == "node-lost"
         assert explanation.cause.sentence == "The pod is bound to node ghost, which does not exist."
+
+
+@st.composite
+def odd(draw: st.DrawFn) -> World:
+    """A world whose pod has something odd in it."""
+    world = World()
+    change = draw(st.sampled_from([lambda _: None, running, container_waits, World.full, condition("it waits")]))
+    change(world)
+    world.pod["metadata"] |= {"ownerReferences": [{"kind": "Job", "name": "a", "uid": "1", "controller": True}]}
+    world.pod["metadata"]["annotations"][APPLIED] = json.dumps(draw(broken(world.pod)))
+    world.pod = draw(broken(world.pod)) | {"kind": "Pod"}
+    return world
+
+
+class Odd(Objects):
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+        return self.objects[0] if kind is PODS else self.objects[1]
+
+
+class TestOddShapes:
+    @settings(max_examples=150)
+    @given(odd(), broken(deployment(kind="Job")))
+    def test_any_pod_is_explained(self, world: World, job: Document) -> None:
+        reader = Odd(world.pod, job)
+        around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+        found = target.of_pod(reader, "notebook", around, "team-a")
+        explanation = explain(found.title, found.asked, found.around)
+
+        assert exit_code(explanation) in (0, 1, 3)
+        json.dumps(as_json(explanation))
+        for output in ("table", "short"):
+            assert printed(explanation, output).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("time", ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-11-25", "", None])
+def test_an_event_of_any_time_is_read(time: str | None) -> None:
+    about = {"kind": "Pod", "name": "notebook"}
+    event = {"metadata": {}, "involvedObject": about, "reason": "a", "message": "b", "lastTimestamp": time}
+    now = event | {"lastTimestamp": "2026-11-25T12:00:00Z"}
+
+    assert [each.reason for each in read([event, now])] == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        None,
+        {},
+        {"metadata": None, "spec": None},
+        {"metadata": {"labels": 1}, "spec": {"containers": [None]}},
+        {"spec": 1},
+    ],
+)
+def test_a_workload_with_any_template_is_explained(template: Any) -> None:
+    workload = deployment()
+    workload["spec"]["template"] = template
+    reader = Objects(workload)
+    around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+
+    found = target.of_workload(reader, DEPLOYMENTS, "notebook", around, "team-a")
+
+    assert explain(found.title, found.asked, found.around).cause.id == "no-pods-wanted"
+
+
+class Accepting(Objects):
+    def try_create(self, kind: Kind[Any], document: Document, namespace: str) -> Document:
+        return document
+
+
+@pytest.mark.parametrize("metadata", [5, [], None, {"name": 3, "annotations": 4}, {"annotations": {"gpu-slice": 3}}])
+@pytest.mark.parametrize("spec", [None, 5, {"containers": [None], "nodeName": 4}, {"containers": [{"name": "main"}]}])
+def test_any_pod_of_a_file_is_explained(metadata: Any, spec: Any) -> None:
+    reader = Accepting()
+    around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+
+    for shown in preview({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}, FLEET, "team-a"):
+        if shown.subject.pod is not None:
+            found = target.of_document(reader, shown, around, "team-a")
+            assert not explain(found.title, found.asked, found.around).cause.fine

@@ -159,7 +159,8 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
             why = condition.get("reason", "")
-            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),))
+            cure = _DELETED if why == "NodeClassTerminating" else ""
+            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),), cure)
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
         yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))

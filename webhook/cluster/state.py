@@ -68,7 +68,8 @@ def ended(asked: Asked) -> Iterator[Cause]:
     elif since:
         waits = asked.document["metadata"].get("finalizers") or ()
         held = f"; finalizers hold it: {', '.join(waits)}" if waits else ""
-        yield Cause("leaving", f"The pod is being deleted since {since}{held}.")
+        disrupted = asked.condition("DisruptionTarget").get("reason")
+        yield Cause("leaving", f"The pod is being deleted since {since}{f' ({disrupted})' if disrupted else ''}{held}.")
 
 
 def _refusal(reason: str, message: str, node: str) -> tuple[str, str]:
@@ -175,5 +176,11 @@ def _containers(asked: Asked, where: str) -> Iterator[Cause]:
             text = f"The pod has its slice on {where}, and container {status['name']} does not run: {reason}"
             before = _terminated(status, "lastState")
             text += f", after it has ended with {before}" if before else ""
-            cure = _FAILED["OOMKilled"].strip() if before.startswith("OOMKilled") else ""
-            yield Cause("container", f"{text}.", quotes, cure)
+            yield Cause("container", f"{text}.", quotes, _of_memory(before))
+        elif ending := _terminated(status, "state"):
+            text = f"The pod has its slice on {where}, and container {status['name']} has ended with {ending}"
+            yield Cause("container", f"{text}.", (), _of_memory(ending))
+
+
+def _of_memory(ending: str) -> str:
+    return _FAILED["OOMKilled"].strip() if ending.startswith("OOMKilled") else ""

@@ -34,6 +34,7 @@ from webhook.cluster.objects import (
     Pod,
 )
 from webhook.cluster.reader import Reader, Refused
+from webhook.cluster.shapes import readable
 from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
@@ -170,7 +171,9 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
     around = _as_previewed(around, shown)
     pod: Document = shown.subject.pod or {}
     namespace = shown.subject.namespace or namespace
-    pod["metadata"] = {"generateName": "pod-", **(pod.get("metadata") or {}), "namespace": namespace}
+    metadata = pod.get("metadata") or {}
+    if isinstance(metadata, dict):  # else the API server says what is wrong
+        pod["metadata"] = {"generateName": "pod-", **metadata, "namespace": namespace}
     asked = _asked(shown.pod or pod)
     try:
         created = reader.try_create(PODS, pod, namespace)
@@ -181,7 +184,7 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
         else:
             around = replace(around, refused=str(refused))
         return Target(shown.subject.title, asked, around)
-    return Target(shown.subject.title, Asked.of(created, exists=False), replace(around, denial=None))
+    return Target(shown.subject.title, _asked(created), replace(around, denial=None))
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
@@ -191,6 +194,8 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
         raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
     if document is None:
         raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
+    document = readable(document)
+    document["metadata"] = {"name": name, "namespace": namespace, "uid": "", **document["metadata"]}
     return document
 
 
@@ -215,6 +220,7 @@ def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[lis
 
 def _asked(document: Document, *, exists: bool = False) -> Asked:
     """The view of *document*; where that cannot be read, only of its annotations."""
+    document = readable(document)
     try:
         return Asked.of(document, exists=exists)
     except (Denial, ValueError):
@@ -245,7 +251,7 @@ def _maker(reader: Reader, document: Document, namespace: str) -> Document | Non
             above = reader.get(kind, name, namespace)
         except Refused:
             break
-        if above is None or above["metadata"]["uid"] != uid:
+        if above is None or (above := readable(above))["metadata"].get("uid") != uid:
             break
         found = above | {"apiVersion": kind.group, "kind": kind.name}
     return found

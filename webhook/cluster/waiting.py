@@ -131,6 +131,7 @@ def in_other_words(
     if message:
         words = in_words(message)
         yield Cause("scheduler", f"The scheduler finds no node{': ' + words if words else ''}.", (message,))
+    if message or (last and (launches or _about(last.message, names))):
         return
     text = "Nothing is known that keeps the pod waiting: the scheduler has not spoken of it yet"
     yield Cause("soon", f"{text if asked.exists else 'It would be admitted, and nothing is known of nodes for it'}.")

@@ -51,8 +51,8 @@ FOREIGN_TAGS = (
 """Beginnings of tags that EC2 or an EC2NodeClass refuses.  EC2's own in any case of letters."""
 
 KARPENTERS_TAGS = 6
-"""Those above but ``aws:``, and ``Name`` where it is not given: karpenter-provider-aws ``pkg/utils/utils.go`` and
-``nodeclaim/tagging``."""
+"""Those above but ``aws:``, and ``Name`` where it is not given.  Source: karpenter-provider-aws ``pkg/utils/utils.go``,
+``pkg/controllers/nodeclaim/tagging``."""
 
 MOST_TAGS, LONGEST_TAG, LONGEST_TAG_VALUE = 50, 128, 256
 """Tags of one resource, and characters: the EC2 User Guide, "Tag your Amazon EC2 resources", restrictions."""

@@ -76,7 +76,8 @@ def _present(facts: Facts) -> Iterator[Found]:
             continue
         wanted, live = (_compared(each) for each in (document, found[name]))
         for different in differences(wanted, live, "spec.template.spec"):
-            yield Problem(f"{name}: {different}")
+            foreign = different.endswith(("gives nothing", "gives no such thing"))
+            yield Problem(f"{name}: {different}", REPLACE if foreign else "")
 
 
 def _compared(daemon_set: Document) -> Document:
@@ -215,6 +216,7 @@ def _operator(facts: Facts) -> Iterator[Found]:
 
 
 _APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."
+REPLACE = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl replace -f -: apply leaves what was added."
 
 CHECKS = (
     Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
-from webhook.cluster.check.comparison import differences
+from webhook.cluster.check.comparison import added, differences
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
 from webhook.cluster.karpenter import limits
@@ -28,7 +29,8 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
                 yield Problem(f"{kind.name} {name} is being deleted")
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-                yield Problem(f"{name}: {changed[0]}{more}")
+                patch = added({"spec": document["spec"]}, {"spec": live["spec"]})
+                yield Problem(f"{name}: {changed[0]}{more}", _cure(kind, name, patch, len(changed)))
         for live in facts.all(kind):
             name, labels = live["metadata"]["name"], live["metadata"].get("labels") or {}
             if name not in wanted and labels.items() >= OURS.items():
@@ -38,6 +40,19 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
                 )  # fmt: skip
 
     return look
+
+
+def _cure(kind: Kind[Document], name: str, patch: Document, differences: int) -> str:
+    """What takes away the fields of *patch*, of all *differences*; empty if there are none."""
+    if not patch:
+        return ""
+    told = "kubectl apply leaves what was added by hand"
+    then = f"  Then: {_APPLY}" if differences > _leaves(patch) else ""
+    return f"Run kubectl patch {kind.name.lower()} {name} --type=merge -p '{json.dumps(patch)}': {told}.{then}"
+
+
+def _leaves(patch: Document) -> int:
+    return sum(1 if value is None else _leaves(value) for value in patch.values())
 
 
 def _ready(kind: Kind[Document], *types: str) -> Callable[[Facts], Iterator[Found]]:

@@ -26,7 +26,7 @@ from webhook.errors import BadDocument
 from webhook.fleet.fleet import Fleet
 from webhook.server import settings
 from webhook.server.api.dry_run import dry_run
-from webhook.server.api.views import view
+from webhook.server.api.views import view, weight
 
 _BEGIN_VALUES = (b"\n", b",", b"[", b"{", b": ", b"- ", b"*")
 """Each value of a YAML text but the first has one of these before it."""
@@ -87,30 +87,43 @@ class Previews:
         if sum(map(body.count, _BEGIN_VALUES)) > settings.MOST_PREVIEW_VALUES:
             raise HTTPException(413, "the text has too many values. gpu-slice preview takes any number")
         end = monotonic() + settings.PREVIEW
-        result = dry_run(body, fleet, namespace, line, index, settings.MOST_PREVIEWED, lambda: self._end_by(end))
-        return result.model_dump_json().encode()
+
+        def check(size: int = 0) -> None:
+            _fit(size)
+            self._end_by(end)
+
+        answer = dry_run(body, fleet, namespace, line, index, settings.MOST_PREVIEWED, check).model_dump_json().encode()
+        _fit(len(answer))
+        return answer
 
     def _previews(self, body: bytes, fleet: Fleet, namespace: str) -> bytes:
         document, most = _read(body), settings.MOST_PREVIEWED
         end = monotonic() + settings.PREVIEW
         found: list[Subject] = []
+        size = 0
         for subject in subjects(document):
             if len(found) == most:
                 raise HTTPException(413, f"there are more than {most} pods. gpu-slice preview takes any number")
+            size += weight(subject)
+            _fit(2 * size)  # a short text in a document may stand for much, by its aliases
             self._end_by(end)
             found.append(subject)
         parts, size = [], 0
         for each in chain.from_iterable(previews(subject, fleet, namespace) for subject in found):
             parts.append(json.dumps(view(each).model_dump(), separators=(",", ":")).encode())
             size += len(parts[-1])
-            if size > settings.MOST_PREVIEWS_BYTES:
-                raise HTTPException(413, "the previews are too large. gpu-slice preview has no limit")
+            _fit(size)
             self._end_by(end)
         return b"[" + b",".join(parts) + b"]"
 
     def _end_by(self, end: float) -> None:
         if self.ended or monotonic() > end:
             raise HTTPException(503, "the previews took too long. gpu-slice preview has no limit")
+
+
+def _fit(size: int) -> None:
+    if size > settings.MOST_PREVIEWS_BYTES:
+        raise HTTPException(413, "the previews are too large. gpu-slice preview has no limit")
 
 
 def _read(body: bytes) -> dict[str, Any]:
