@@ -102,7 +102,7 @@ def check(
         time.sleep(AGAIN)
     code, summary = verdict(lines)
     if output == "json":
-        echo(json.dumps(_report(lines, summary, help_uri), indent=2, ensure_ascii=False))
+        echo(json.dumps(_report(lines, summary, help_uri), indent=2))
     else:
         for text in table(lines, summary, help_uri, short=output == "short"):
             echo(text)

@@ -49,7 +49,7 @@ def discover(output: str, name: str, context: str | None) -> None:
         echo("no pool: " + ("none of its GPU nodes can be in one" if found.nodes else "it has no GPU nodes"), err=True)
         raise click.exceptions.Exit(1)
     if output == "json":
-        echo(json.dumps(found.fleet, indent=2, ensure_ascii=False))
+        echo(json.dumps(found.fleet, indent=2))
         for text in (*found.notes.values(), *found.left):
             echo(text, err=True)
     else:

@@ -137,7 +137,7 @@ def as_json(fit: Fit, fleet: Fleet, denied: int) -> str:
         },
         "leastOfAll": fit.ideal,
     }
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return json.dumps(value, indent=2)
 
 
 def _less(old: float | None, new: float | None) -> float | None:

@@ -99,7 +99,7 @@ def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
     fleet = files.fleet_at(fleet_path)
     rows = known(fleet.catalogue) if everything else offered(fleet)
     if output == "json":
-        echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        echo(json.dumps([asdict(row) for row in rows], indent=2))
         return
     head = _KNOWN if everything else _OFFERED
     echo("\n".join(show.table([head, *map(_cells, rows)])))

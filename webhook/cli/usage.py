@@ -111,7 +111,7 @@ def _shown(
     from webhook.cli import usage_data, usage_table
 
     if output == "json":
-        return [json.dumps(usage_data.document(found, namespace), indent=2, ensure_ascii=False)]
+        return [json.dumps(usage_data.document(found, namespace), indent=2)]
     if output == "csv":
         return list(usage_data.by_namespace(found, namespace) if by == "namespace" else usage_data.by_node(found))
     if output == "short":
