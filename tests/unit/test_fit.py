@@ -435,6 +435,22 @@ def test_pods_beyond_the_limits_are_named_with_the_pools_that_are_too_small() ->
     assert pools_of(found["unlimited"])["a100-mixed"] == 13
 
 
+def test_a_limit_is_one_for_all_instance_types_of_a_pool() -> None:
+    fleet = fleet_of(
+        f"name: a, {A30}, partition: {{mig: {{1g.6gb: 4}}}}, instanceTypes: [one, three], limit: {{nodes: 1}}",
+        more=TYPES,
+    )
+    kinds = [
+        kind_of(convert(pod("1g.6gb", nodeSelector={"node.kubernetes.io/instance-type": name})), fleet, None)
+        for name in ("one", "three")
+    ]
+
+    found = fit(dict.fromkeys(kinds, 1), fleet)
+
+    assert (found.current.nodes, sum(found.current.left.values())) == (1, 1)
+    assert (found.unlimited.nodes, found.fits) == (2, False)
+
+
 def test_a_limit_in_slices_counts_all_slices_of_a_node() -> None:
     assert answer("--need", "1g.5gb=720")["fits"], "ten nodes with 56, by the limit of 560, and ten with 16"
     assert answer("--need", "1g.5gb=721")["left"][0]["pods"] == 1
