@@ -73,6 +73,15 @@ class World:
 
         return wait_for(f"an instance of {pool} is launched", instance)
 
+    def launched_types(self, pool: str) -> set[str]:
+        """The types of all instances of *pool*; waits for the first."""
+
+        def types() -> set[str]:
+            found = [each.get("status", {}).get("providerID") for each in self.claims(pool)]
+            return {self.cloud.instances()[each.rpartition("/")[2]]["type"] for each in found if each}
+
+        return wait_for(f"an instance of {pool} is launched", types)
+
     def claimed(self, pool: str, condition: str, status: str = "True") -> Document:
         """The only NodeClaim of *pool*, once *condition* holds."""
 
@@ -326,6 +335,7 @@ def reservation_of(pool: Pool) -> str | None:
 
 RECIPE = {
     "BlockDeviceMapping.1.DeviceName": "/dev/xvda",
+    "BlockDeviceMapping.1.Ebs.DeleteOnTermination": "true",
     "BlockDeviceMapping.1.Ebs.Encrypted": "true",
     "BlockDeviceMapping.1.Ebs.Iops": "6000",
     "BlockDeviceMapping.1.Ebs.KmsKeyId": "alias/nodes",
@@ -382,7 +392,8 @@ def test_our_part_of_the_user_data_arrives_as_it_was_rendered(launch: Launch) ->
         assert tomllib.loads(arrived)["settings"]["kubelet-device-plugins"] == ours
         return
     ours = parts(rendered) if launch.pool.entry.partition.mig and not launch.pool.entry.by_operator else []
-    added = [(SCRIPT, launch.pool.entry.node_class["userData"])] if "userData" in launch.pool.entry.node_class else []
+    text = launch.pool.entry.node_class.get("userData", "")
+    added = [(SCRIPT if text.startswith("#!") else NODE_CONFIG, text)] if text else []
     *before, (kind, _) = parts(arrived)
     assert before == (ours or added)
     assert ours[: len(added)] == (added if ours else [])
@@ -398,7 +409,7 @@ def test_what_is_merged_over_the_node_class_reaches_ec2_and_the_kubelet(launch: 
             found = launch.template[f"LaunchTemplateData.{place}.{'KmsKeyId' if 'kms' in name else upper(name)}"]
             assert found == str(value).removesuffix("Gi").replace("True", "true")
     if "kubelet" in merged:
-        (config,) = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
+        *_, config = [yaml.safe_load(text) for kind, text in parts(launch.instance["userData"]) if kind == NODE_CONFIG]
         assert merged["kubelet"].items() <= config["spec"]["kubelet"]["config"].items()
 
 
@@ -539,7 +550,8 @@ def test_without_its_overlay_nothing_is_launched_and_with_it_a_node(running: Wor
 
     running.cluster.create(overlay_of(running, LATE))
 
-    assert running.launched(LATE)["type"] == "p6-b200.48xlarge"
+    # A drifted node of another pool may be replaced at this moment, and Karpenter then launches for this pod, too.
+    assert running.launched_types(LATE) == {"p6-b200.48xlarge"}
 
 
 @pytest.mark.parametrize(

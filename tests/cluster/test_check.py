@@ -241,7 +241,7 @@ def operator(world: World) -> Iterator[None]:
 
 def second_karpenter() -> Document:
     document = karpenter_deployment()
-    document["metadata"] |= {"namespace": "default", "name": "karpenter-too"}
+    document["metadata"] |= {"name": "karpenter-too"}
     document["spec"]["replicas"] = 1
     return document
 
@@ -307,6 +307,13 @@ ROWS: dict[str, tuple[str, str, Break]] = {
         lambda each: each["spec"].update(validationActions=["Warn", "Audit"]))),
     "no Karpenter": ("karpenter", "no Deployment", without("Deployment", "karpenter", "kube-system")),
     "two Karpenters": ("karpenter", "2 of them", with_also(second_karpenter())),
+    "no rights for caBundle": ("keeper-access", "may not get and patch mutating", without(
+        "ClusterRoleBinding", "gpu-slice-keeper")),
+    "no rights for its Secrets": ("keeper-access", "secrets webhook-tls", without(
+        "RoleBinding", "keeper", "gpu-slice")),
+    "a node without disk space": ("node-usable", "disk-pressure:NoSchedule", on_node(
+        "standing", lambda each: each["spec"]["taints"].append(
+            {"key": "node.kubernetes.io/disk-pressure", "effect": "NoSchedule"}))),
     "an old Karpenter": ("karpenter-version", "1.12.3", karpenter(
         lambda each: each.update(image="public.ecr.aws/karpenter/controller:1.12.3"))),
     "the gate is off": ("karpenter-gate", "NodeOverlay=false", karpenter(

@@ -209,6 +209,40 @@ BROKEN = [
         "NodePool late is at its limit",
     ),
     (
+        "limit-by-hand",
+        edit("NodePool", "late", lambda d: d["spec"]["limits"].update(cpu="8")),
+        "2g.20gb",
+        {},
+        "limit-reached",
+        "0 of 8 cpu are launched. The fleet file does not name this limit.",
+    ),
+    (
+        "zone-by-hand",
+        edit(
+            "NodePool",
+            "late",
+            lambda d: d["spec"]["template"]["spec"]["requirements"].append(
+                {"key": "topology.kubernetes.io/zone", "operator": "In", "values": ["us-east-1z"]}
+            ),
+        ),
+        "2g.20gb",
+        {},
+        "node-pool-differs",
+        "requires topology.kubernetes.io/zone In us-east-1z",
+    ),
+    (
+        "disrupted",
+        edit(
+            "Node",
+            "standing-1",
+            lambda d: d["spec"]["taints"].append({"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}),
+        ),
+        "1g.10gb",
+        {},
+        "node-tainted",
+        "karpenter.sh/disrupted",
+    ),
+    (
         "limit-nodes",
         edit("NodePool", "late", lambda d: d["spec"].update(limits={"nodes": "0"})),
         "2g.20gb",
@@ -308,6 +342,18 @@ NOWHERE = {"url": "https://127.0.0.1:9/mutate"}
 OTHER_CA = {"caBundle": base64.b64encode(create_authority("other", now=datetime.now(UTC)).certificate).decode()}
 
 
+@contextmanager
+def copied(here: World) -> Iterator[None]:
+    """Another webhook configuration with the webhook of ours, which calls nobody."""
+    installation, ours = Installation(here.cluster), here.get(CONFIGURATION, NAME)
+    webhooks = [{**each, "clientConfig": NOWHERE} for each in ours["webhooks"]]
+    copy = {"apiVersion": ours["apiVersion"], "kind": CONFIGURATION, "metadata": {"name": "copy"}, "webhooks": webhooks}
+    with here.with_also(copy):
+        wait_for("the API server has noticed", lambda: "connection refused" in installation.probe())
+        yield
+    wait_for("the API server has noticed", lambda: installation.probe() == "created")
+
+
 def unreachable() -> Broken:
     return lambda here: registered(here, client(**NOWHERE), "connection refused")
 
@@ -366,6 +412,7 @@ def job(name: str, asked: str, namespace: str = "default", **more: Any) -> Docum
 
 REFUSED = [
     ("unreachable", unreachable(), pod("new", "1g.5gb"), "webhook-unreachable", "connection refused"),
+    ("copy", copied, pod("new", "1g.5gb"), "other-webhook", "MutatingWebhookConfiguration copy calls 127.0.0.1"),
     ("ca", other_ca(), pod("new", "1g.5gb"), "certificate", "does not trust"),
     (
         "no-keeper",

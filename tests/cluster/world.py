@@ -78,6 +78,7 @@ GATES = (
 VERSIONS = {
     "Node": "v1", "Pod": "v1", "ConfigMap": "v1", "Secret": "v1", "Namespace": "v1", "ResourceQuota": "v1",
     "Deployment": "apps/v1", "DaemonSet": "apps/v1", "PodDisruptionBudget": "policy/v1",
+    "RoleBinding": "rbac.authorization.k8s.io/v1", "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
     "NodePool": "karpenter.sh/v1", "NodeClaim": "karpenter.sh/v1", "NodeOverlay": "karpenter.sh/v1alpha1",
     "EC2NodeClass": "karpenter.k8s.aws/v1",
     CONFIGURATION: ADMISSION, ADVICE: ADMISSION,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy as copies
+import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,11 @@ import yaml
 from click.testing import CliRunner
 
 from tests.rendering import documents_of
+from webhook.admission.plan import plan
 from webhook.cli import check as command
 from webhook.cli.files import load_fleet
 from webhook.cli.main import main
+from webhook.cluster import launching
 from webhook.cluster.check import (
     CATEGORIES,
     CHECKS,
@@ -32,10 +37,11 @@ from webhook.cluster.check import (
     run,
 )
 from webhook.cluster.check.comparison import Comparison
-from webhook.cluster.check.look import KINDS
+from webhook.cluster.check.look import KINDS, NAMESPACED
 from webhook.cluster.objects import (
-    BUDGETS,
+    CLUSTER_BINDINGS,
     CLUSTER_POLICIES,
+    CLUSTER_ROLES,
     DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
@@ -46,13 +52,16 @@ from webhook.cluster.objects import (
     NODES,
     PODS,
     QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     WEBHOOKS,
     Kind,
     Node,
     Pod,
 )
-from webhook.cluster.snapshot import Listing, Snapshot
+from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
 from webhook.fleet.fleet import Fleet
+from webhook.slices.request import ASSIGNED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "checks.md").read_text()
@@ -82,7 +91,7 @@ RENDERED = tuple(document for subject in SUBJECTS for document in documents_of(F
 
 def facts(objects: dict[Kind[Any], Iterable[Any]] | None = None, fleet: Fleet = FLEET, **more: Any) -> Facts:
     """A cluster with *objects* and nothing else; what is of a typed kind is converted."""
-    listings: dict[Kind[Any], Listing[Any]] = {kind: Listing() for kind in (*KINDS, BUDGETS, NODES, PODS)}
+    listings: dict[Kind[Any], Listing[Any]] = {kind: Listing() for kind in (*KINDS, *NAMESPACED, NODES, PODS)}
     for kind, items in (objects or {}).items():
         listings[kind] = Listing(tuple(items if kind.type is dict else msgspec.convert(list(items), list[kind.type])))
     return Facts(Snapshot(NOW, "v1.36.3", listings), fleet, RENDERED, **more)
@@ -279,6 +288,88 @@ def test_the_gate_is_found_where_it_stands(container: Document, status: Status) 
     assert done("karpenter-gate", facts({DEPLOYMENTS: [deployment(**container)]})).status is status
 
 
+OVERLAYS_ON = {"env": [{"name": "FEATURE_GATES", "value": "NodeOverlay=true"}]}
+FAKE = deployment("autoscaler", "evil", labels=CHART, image="registry.k8s.io/pause:3.10", **OVERLAYS_ON)
+ABOUT_KARPENTER = ("karpenter", "karpenter-version", "karpenter-gate", "claims-beside")
+
+
+def statuses(about: Facts) -> list[Status]:
+    return [done(id, about).status for id in ABOUT_KARPENTER]
+
+
+@pytest.mark.parametrize(
+    "fake",
+    [
+        pytest.param(FAKE, id="by its label"),
+        pytest.param(deployment("karpenter", "evil", image="a/b:1", **OVERLAYS_ON), id="by its name"),
+        pytest.param(deployment("other", "evil", **OVERLAYS_ON), id="by its image"),
+    ],
+)
+def test_a_tenants_deployment_does_not_stand_in_for_karpenter(fake: Document) -> None:
+    for real in ([], [deployment(replicas=0, **OVERLAYS_ON)]):
+        about = facts({DEPLOYMENTS: [*real, fake]})
+        assert statuses(about) == [Status.FAILED, Status.UNKNOWN, Status.WARNING, Status.UNKNOWN]
+        said = "kube-system/karpenter is scaled to 0 replicas" if real else "no Deployment of Karpenter runs"
+        assert said in told(done("karpenter", about))
+
+
+def test_a_tenants_deployment_does_not_spoil_karpenter() -> None:
+    off = deployment(
+        "karpenter", "evil", image="karpenter/controller:0.1.0", env=[{"name": "IGNORE_DRA_REQUESTS", "value": "false"}]
+    )
+    down = off | {"status": {}}
+    real = deployment(**OVERLAYS_ON)
+    for fake in (off, down):
+        about = facts({DEPLOYMENTS: [real, fake]})
+        assert statuses(about) == [Status.WARNING, Status.GOOD, Status.GOOD, Status.GOOD]
+        (problem,) = done("karpenter", about).problems
+        assert problem.reason.startswith("evil/karpenter looks like one")
+        assert problem.cure.endswith("--trust evil")
+
+
+def test_a_namespace_that_the_user_names_is_trusted() -> None:
+    about = facts({DEPLOYMENTS: [deployment(namespace="nodes", **OVERLAYS_ON)]})
+    trusting = replace(about, snapshot=replace(about.snapshot, trusted=TRUSTED | {"nodes"}))
+    assert done("karpenter", about).status is Status.FAILED
+    assert statuses(trusting) == [Status.GOOD] * 4
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "karpenter"])
+def test_karpenter_is_found_where_it_is_usually_installed(namespace: str) -> None:
+    assert statuses(facts({DEPLOYMENTS: [deployment(namespace=namespace, **OVERLAYS_ON)]})) == [Status.GOOD] * 4
+
+
+@pytest.mark.parametrize(
+    ("limits", "used", "reached"),
+    [
+        pytest.param({"nvidia.com/mig-1g.5gb": "560"}, {"nvidia.com/mig-1g.5gb": "504"}, False, id="room for one"),
+        pytest.param({"nvidia.com/mig-1g.5gb": "560"}, {"nvidia.com/mig-1g.5gb": "505"}, True, id="too little room"),
+        pytest.param({"nodes": "2"}, {"nodes": "2"}, True, id="nodes"),
+        pytest.param({"nodes": "0"}, {}, True, id="no nodes"),
+        pytest.param({"cpu": "1k"}, {"cpu": "960"}, False, id="cpu left"),
+        pytest.param({"cpu": "1k"}, {"cpu": "1000"}, True, id="cpu"),
+        pytest.param({"memory": "1Ti"}, {"memory": "1024Gi"}, True, id="memory, in another unit"),
+        pytest.param({"cpu": "96000m"}, {"cpu": "96"}, True, id="cpu in thousandths"),
+        pytest.param({"nvidia.com/mig-1g.5gb": "1k"}, {"nvidia.com/mig-1g.5gb": "999"}, True, id="slices in thousands"),
+    ],
+)
+def test_a_limit_is_reached_for_check_as_for_explain(limits: Document, used: Document, reached: bool) -> None:
+    live = NODE_POOL | {"spec": NODE_POOL["spec"] | {"limits": limits}, "status": {"resources": used}}
+    assert (done("node-pool-limit", facts({NODE_POOLS: [live]})).status is Status.GOOD) != reached
+    causes = launching._limits(FLEET.pools[0], live, ())
+    assert bool(list(causes)) == reached
+
+
+def test_a_pod_that_only_says_so_does_not_wait_for_a_limit() -> None:
+    live = NODE_POOL | {"spec": NODE_POOL["spec"] | {"limits": {"nodes": "0"}}}
+    waiting = copies.deepcopy(SLICED)
+    del waiting["spec"]["nodeName"]
+    forged = waiting | {"spec": {"containers": [{"name": "main"}]}}
+    assert done("node-pool-limit", facts({NODE_POOLS: [live], PODS: [forged]})).status is Status.WARNING
+    line = done("node-pool-limit", facts({NODE_POOLS: [live], PODS: [forged, waiting]}))
+    assert (line.status, "1 pod waits, such as default/p" in told(line)) == (Status.FAILED, True)
+
+
 def test_karpenter_is_not_asked_for_where_it_launches_nothing() -> None:
     existing = load_fleet(
         b"apiVersion: gpu-slice/v1\npools:\n- {name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, "
@@ -362,6 +453,45 @@ def ready(kind: str, *conditions: tuple[str, str, str]) -> Document:
     return {**document, "status": {"conditions": stated}}
 
 
+def rendered(kind: str) -> Document:
+    return copies.deepcopy(next(each for each in RENDERED if each["kind"] == kind))
+
+
+@pytest.mark.parametrize(
+    ("change", "patch", "also"),
+    [
+        pytest.param({"limits": {"cpu": "0"}}, {"spec": {"limits": {"cpu": None}}}, False, id="a limit"),
+        pytest.param(
+            {"limits": {"cpu": "0", "memory": "1Gi"}, "replicas": 3},
+            {"spec": {"limits": {"cpu": None, "memory": None}, "replicas": None}},
+            False,
+            id="several",
+        ),
+        pytest.param({"limits": {"cpu": "0"}, "weight": 99}, {"spec": {"limits": {"cpu": None}}}, True, id="and more"),
+        pytest.param({"weight": 99}, None, False, id="none, but another value"),
+    ],
+)
+def test_fields_that_were_added_are_taken_away_because_apply_leaves_them(
+    change: Document, patch: Document | None, also: bool
+) -> None:
+    live = rendered("NodePool")
+    live["spec"] |= change | ({"limits": live["spec"]["limits"] | change["limits"]} if "limits" in change else {})
+    (problem,) = done("node-pool", facts({NODE_POOLS: [live]})).problems
+    if patch is None:
+        assert problem.cure == ""
+        return
+    command = f"Run kubectl patch nodepool a100 --type=merge -p '{json.dumps(patch)}': "
+    assert problem.cure.startswith(command)
+    assert ("kubectl apply -f -" in problem.cure) == also
+
+
+def test_what_was_added_to_the_plugin_is_replaced() -> None:
+    live = rendered("DaemonSet")
+    live["spec"]["template"]["spec"]["nodeSelector"] = {"a": "b"}
+    (problem,) = done("plugin", facts({DAEMON_SETS: [live]})).problems
+    assert "--only device-plugin | kubectl replace -f -" in problem.cure
+
+
 @pytest.mark.parametrize(
     ("id", "kind", "conditions", "said"),
     [
@@ -432,7 +562,34 @@ PASSING = {"key": "karpenter.sh/disrupted", "effect": "NoSchedule"}
     [
         pytest.param(node(), None, "", id="as it should be"),
         pytest.param(node("standing", "p5.48xlarge"), None, "", id="an existing one"),
-        pytest.param(node(taints=[PASSING]), None, "", id="one that Karpenter replaces"),
+        pytest.param(node(taints=[PASSING]), "node-usable", "disrupted:NoSchedule", id="one that Karpenter replaces"),
+        *(
+            pytest.param(node(taints=[{"key": key, "effect": effect}]), "node-usable", f"{key}:{effect}, so no", id=key)
+            for key, effect in (
+                ("node.kubernetes.io/disk-pressure", "NoSchedule"),
+                ("node.kubernetes.io/memory-pressure", "NoSchedule"),
+                ("node.kubernetes.io/pid-pressure", "NoSchedule"),
+                ("node.kubernetes.io/network-unavailable", "NoSchedule"),
+                ("node.kubernetes.io/out-of-service", "NoExecute"),
+                ("node.kubernetes.io/unschedulable", "NoSchedule"),
+                ("node.cloudprovider.kubernetes.io/uninitialized", "NoSchedule"),
+            )
+        ),
+        pytest.param(
+            node(
+                taints=[{"key": "karpenter.sh/unregistered", "effect": "NoExecute"}],
+                labels={"karpenter.sh/nodepool": "a100", "karpenter.sh/initialized": None},
+            ),
+            None,
+            "",
+            id="a taint of a node that boots",
+        ),
+        pytest.param(
+            node(unschedulable=True, taints=[{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]),
+            "node-usable",
+            "is cordoned",
+            id="cordoned, as the API server has it",
+        ),
         pytest.param(
             node(taints=[{"key": "nvidia.com/mig-1g.5gb", "effect": "NoSchedule"}]),
             None,
@@ -547,6 +704,13 @@ YOUNG, OLD = timedelta(minutes=3), timedelta(minutes=11)
             'not Initialized after 180 s: Resource "nvidia.com/mig-1g.5gb" was requested',
             id="its plugin runs, and has registered nothing",
         ),
+        pytest.param(
+            claim(YOUNG, Launched={}, Registered={}, Initialized=MISSING),
+            RUNNING | {"metadata": RUNNING["metadata"] | {"namespace": "evil"}},
+            Status.WARNING,
+            "nvidia.com/mig-1g.5gb",
+            id="a tenant's pod names the plugin as its owner",
+        ),
     ],
 )
 def test_a_node_that_does_not_join(given: Document, plugin: Document, status: Status, said: str) -> None:
@@ -555,10 +719,56 @@ def test_a_node_that_does_not_join(given: Document, plugin: Document, status: St
     assert said in told(line)
 
 
-def daemon_set(image: str, tolerations: Any = (), **spec: Any) -> Document:
+@pytest.mark.parametrize(("pool", "status"), [("a100", Status.WARNING), ("standing", Status.FAILED)])
+def test_a_node_that_karpenter_drains_is_a_warning_and_one_that_nobody_replaces_a_failure(
+    pool: str, status: Status
+) -> None:
+    type = "p4d.24xlarge" if pool == "a100" else "p5.48xlarge"
+    own = {"karpenter.sh/nodepool": "a100"} if pool == "a100" else {}
+    assert done("node-usable", facts({NODES: [node(pool, type, taints=[PASSING], labels=own)]})).status is status
+
+
+@pytest.mark.parametrize("launched", [True, False])
+def test_a_node_that_was_relabelled_is_one_failure_that_names_its_pool(launched: bool) -> None:
+    by = {"karpenter.sh/nodepool": "a100"} if launched else {}
+    live = node(labels={"gpu-slice/pool": "standing", **by})
+    ids = ("node-labels", "node-taints", "node-usable", "node-slices", "node-whole-gpus", "plugin-alone")
+    failed = [line for line in (done(id, facts({NODES: [live]})) for id in ids) if line.problems]
+    (problem,) = [problem for line in failed for problem in line.problems]
+    assert problem.reason.startswith("n1 is labelled gpu-slice/pool=standing, and is a node of a100")
+    assert problem.cure == "Run kubectl label node n1 gpu-slice/pool=a100 --overwrite"
+
+
+def test_a_cordoned_node_is_told_once() -> None:
+    taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+    assert (
+        told(done("node-usable", facts({NODES: [node(unschedulable=True, taints=[taint])]})))
+        == "n1 of a100 is cordoned"
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "owner", "said"),
+    [
+        pytest.param(YOUNG, "ReplicaSet", "", id="it drains"),
+        pytest.param(OLD, "ReplicaSet", "deleted for 660 s, and 1 pod is still there, such as web/p", id="by a pod"),
+        pytest.param(OLD, "DaemonSet", "deleted for 660 s", id="by nobody's pod"),
+    ],
+)
+def test_a_node_that_cannot_leave_is_told_before_it_is_missed(age: timedelta, owner: str, said: str) -> None:
+    leaving = claim(OLD, Launched={}, Registered={}, Initialized={})
+    leaving["metadata"]["deletionTimestamp"] = (NOW - age).isoformat()
+    owners = [{"kind": owner, "name": "o"}]
+    pod = {"metadata": {"name": "p", "namespace": "web", "ownerReferences": owners}, "spec": {"nodeName": "n1"}}
+    line = done("node-claims", facts({NODE_CLAIMS: [leaving], PODS: [pod]}))
+    assert line.status is (Status.WARNING if said else Status.GOOD)
+    assert told(line).endswith(said)
+
+
+def daemon_set(image: str, tolerations: Any = (), namespace: str = "gpu", **spec: Any) -> Document:
     container = {"name": "main", "image": image}
     return {
-        "metadata": {"name": "other", "namespace": "gpu"},
+        "metadata": {"name": "other", "namespace": namespace},
         "spec": {"template": {"spec": {"containers": [container], "tolerations": list(tolerations), **spec}}},
     }
 
@@ -634,6 +844,27 @@ HERE = {"nodeSelectorTerms": [{"matchExpressions": [requires("nvidia.com/gpu.pre
 )
 def test_another_plugin_is_one_where_it_would_run(other: Document, good: bool) -> None:
     assert (done("plugin-alone", facts({DAEMON_SETS: [other]})).status is Status.GOOD) == good
+
+
+def test_a_tenants_plugin_is_a_warning_that_names_its_namespace() -> None:
+    line = done("plugin-alone", facts({DAEMON_SETS: [daemon_set(PLUGIN, ANY)]}))
+    assert line.status is Status.WARNING
+    assert "gpu/other" in told(line)
+    assert done("plugin-alone", facts({DAEMON_SETS: [daemon_set(PLUGIN, ANY, "gpu-operator")]})).status is Status.FAILED
+
+
+def test_a_tenants_plugin_does_not_make_the_only_one_a_second() -> None:
+    plugins = [daemon_set(PLUGIN, ANY, namespace, nodeSelector={"gpu-slice/pool": "standing"})
+               for namespace in ("nvidia-device-plugin", "evil")]  # fmt: skip
+    line = done("plugin-alone", facts({DAEMON_SETS: plugins}))
+    assert line.status is Status.WARNING
+    assert told(line).startswith("evil/other looks like one")
+
+
+def test_a_tenants_plugin_does_not_turn_the_operator_into_a_second() -> None:
+    other = daemon_set(PLUGIN, ANY, "evil", nodeSelector={"gpu-slice/pool": "standing"})
+    about = facts({CLUSTER_POLICIES: [cluster_policy(daemonsets={"tolerations": ANY})], DAEMON_SETS: [other]})
+    assert "standing" not in told(done("gpu-operator", about))
 
 
 def cluster_policy(**spec: Any) -> Document:
@@ -818,8 +1049,56 @@ def test_a_pod_that_is_tried_where_the_webhook_is_not_called_tells_nothing() -> 
 def test_of_many_pods_five_are_named() -> None:
     pods = [running("1g.5gb", None) for _ in range(40)]
     line = done("pods-missed", facts({PODS: pods}))
-    assert len(line.problems) == 6
-    assert line.problems[-1].reason == "and 35 more pods"
+    assert (len(line.problems), line.total) == (40, 40)
+    text = printed(line)
+    assert sum("has no slice" in each for each in text) == 5
+    assert "    and 35 more (-o json has them)" in text
+
+
+def printed(line: Line) -> list[str]:
+    return [click.unstyle(str(each)) for each in command.table([line], "", "docs/checks.md", short=False)]
+
+
+@pytest.mark.parametrize("number", [8, 3_000])
+def test_many_pods_of_one_namespace_hide_none_of_another(number: int) -> None:
+    pods = [running("1g.5gb", None, namespace="evil") for _ in range(number)]
+    line = done("pods-missed", facts({PODS: [*pods, running("1g.5gb", None, namespace="victim")]}))
+    assert line.total == number + 1
+    assert len(line.problems) == min(number + 1, 1_000)
+    assert line.problems[1].namespace == "victim"
+    text = printed(line)
+    assert any("victim/p has no slice" in each for each in text)
+    assert f"    and {number - 4} more (-o json has them)" in text
+
+
+def test_of_six_pods_none_is_left_out_for_a_line_that_says_so() -> None:
+    text = printed(done("pods-missed", facts({PODS: [running("1g.5gb", None)] * 6})))
+    assert sum("has no slice" in each for each in text) == 6
+
+
+def test_warnings_do_not_push_failures_out() -> None:
+    found = [Problem(str(number), warning=True, namespace="evil") for number in range(3_000)]
+    check = replace(CHECKS[0], look=lambda _: [*found, Problem("real")])
+    (line,) = run([check], facts())
+    assert (line.status, line.problems[0].reason) == (Status.FAILED, "real")
+
+
+def test_what_a_tenant_writes_stays_on_its_line_and_is_cut() -> None:
+    pools = "old\n√ all checks passed\x1b[2J" + "x" * 200_000
+    (problem,) = done(
+        "pods-stale", facts({PODS: [running("1g.5gb", SLICED["metadata"]["annotations"][ASSIGNED], pools, **SLICE)]})
+    ).problems
+    assert problem.reason.isprintable()
+    assert len(problem.reason) < 600
+
+
+def test_pods_that_are_alike_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("webhook.cluster.check.pods.plan", lambda *about: asked.append(about) or plan(*about))
+    old = running("1g.5gb", "1g.5gb -> main=nvidia.com/mig-1g.5gb:1", "old", **SLICE)
+    limited = running("1g.5gb", "1g.5gb -> main=nvidia.com/mig-1g.5gb:1", namespace="limited", **SLICE)
+    line = done("pods-stale", facts({PODS: [SLICED, old, limited] * 50}))
+    assert (line.total, len(asked)) == (100, 3)
 
 
 def quota(namespace: str, **hard: str) -> Document:
@@ -862,6 +1141,173 @@ def test_a_default_needs_its_label() -> None:
 def test_how_many_replicas_are_enough(replicas: int, status: Status) -> None:
     single = {("Deployment", "gpu-slice", "webhook"): deployment("webhook", "gpu-slice", replicas)}
     assert done("replicas", facts(single=single)).status is status
+
+
+PATCH = "may not get and patch mutatingwebhookconfigurations gpu-slice"
+KEEPER = {("Deployment", "gpu-slice", "keeper"): {
+    **deployment("keeper", "gpu-slice", 1),
+    "spec": {"replicas": 1, "template": {"metadata": {}, "spec": {"serviceAccountName": "keeper", "containers": []}}},
+}}  # fmt: skip
+
+
+def rights(*without: tuple[str, str]) -> dict[Kind[Any], list[Document]]:
+    """What ``manifests`` gives, but for some objects, each by kind and name."""
+    files = ("keeper/rbac.yaml", "webhook/fleet-reader.yaml")
+    shipped = [each for file in files for each in yaml.safe_load_all((ROOT / "manifests" / file).read_text())]
+    kinds = (ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_BINDINGS)
+    return {
+        kind: [
+            each
+            for each in shipped
+            if each["kind"] == kind.name and (kind.name, each["metadata"]["name"]) not in without
+        ]
+        for kind in kinds
+    }
+
+
+@pytest.mark.parametrize(
+    ("without", "keepers", "readers"),
+    [
+        pytest.param([], "", "", id="nothing"),
+        pytest.param([("ClusterRoleBinding", "gpu-slice-keeper")],
+                     PATCH, "", id="its cluster-wide binding"),
+        pytest.param([("ClusterRole", "gpu-slice-keeper")],
+                     PATCH, "", id="its cluster-wide role"),
+        pytest.param([("RoleBinding", "keeper")],
+                     "may not get and update secrets webhook-tls",
+                     "", id="its binding"),
+        pytest.param([("Role", "keeper")], "may not get and update secrets webhook-ca", "", id="its role"),
+        pytest.param([("RoleBinding", "fleet-reader")], "", "users may not get configmaps fleet", id="the readers'"),
+        pytest.param([("Role", "fleet-reader")], "", "users may not get configmaps fleet", id="the readers' role"),
+    ],
+)  # fmt: skip
+def test_a_right_that_is_missing_is_told_before_the_certificate_expires(
+    without: list[tuple[str, str]], keepers: str, readers: str
+) -> None:
+    about = facts(rights(*without), single=KEEPER)
+    keeper, reader = done("keeper-access", about), done("fleet-reader", about)
+    assert (keeper.status, reader.status) == (
+        Status.FAILED if keepers else Status.GOOD,
+        Status.WARNING if readers else Status.GOOD,
+    )
+    assert keepers in told(keeper)
+    assert readers in told(reader)
+
+
+def test_a_right_may_be_given_in_another_way() -> None:
+    admin = {"metadata": {"name": "admin"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}
+    account = {"kind": "ServiceAccount", "name": "keeper", "namespace": "gpu-slice"}
+    binding = {"metadata": {"name": "x"}, "roleRef": {"kind": "ClusterRole", "name": "admin"}, "subjects": [account]}
+    assert (
+        done("keeper-access", facts({CLUSTER_ROLES: [admin], CLUSTER_BINDINGS: [binding]}, single=KEEPER)).problems
+        == ()
+    )
+    here = {**binding, "metadata": {"name": "x", "namespace": "gpu-slice"}}
+    line = done("keeper-access", facts({CLUSTER_ROLES: [admin], ROLE_BINDINGS: [here]}, single=KEEPER))
+    assert told(line) == f"the keeper {PATCH}"
+
+
+def test_a_verb_less_is_told() -> None:
+    given = rights()
+    given[ROLES][0]["rules"][0]["verbs"] = ["get"]
+    assert "may not update secrets webhook-ca" in told(done("keeper-access", facts(given, single=KEEPER)))
+
+
+@pytest.mark.parametrize("check", ["replicas", "keeper"])
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        pytest.param({"replicas": 3, "updatedReplicas": 3}, Status.GOOD, id="done"),
+        pytest.param({"replicas": 4, "updatedReplicas": 1, "unavailableReplicas": 1}, Status.WARNING, id="goes on"),
+        pytest.param(
+            {"replicas": 4, "updatedReplicas": 1, "unavailableReplicas": 1,
+             "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
+            Status.FAILED, id="is stuck",
+        ),
+        pytest.param(
+            {"replicas": 3, "updatedReplicas": 0,
+             "conditions": [{"type": "Progressing", "status": "False"},
+                            {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]},
+            Status.FAILED, id="no new pod is created",
+        ),
+    ],
+)  # fmt: skip
+def test_a_rollout_that_does_not_end(check: str, status: Document, expected: Status) -> None:
+    name = "webhook" if check == "replicas" else "keeper"
+    live = deployment(name, "gpu-slice", 3)
+    live["status"] |= status
+    owner = {"kind": "ReplicaSet", "name": f"{name}-5d9f"}
+    unscheduled = {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    pod = {"metadata": {"name": "new", "namespace": "gpu-slice", "ownerReferences": [owner]},
+           "status": {"phase": "Pending", "conditions": [unscheduled]}}  # fmt: skip
+    waits = status.get("unavailableReplicas")
+    line = done(check, facts({PODS: [pod] if waits else []}, single={("Deployment", "gpu-slice", name): live}))
+    assert line.status is expected
+    assert ("Pod new is not scheduled: 0/3 nodes are available" in told(line)) == bool(waits)
+    assert ("exceeded quota" in told(line)) == ("quota" in str(status))
+
+
+def test_a_karpenter_that_is_there_is_not_to_be_installed() -> None:
+    (asleep,) = done("karpenter", facts({DEPLOYMENTS: [deployment(replicas=0)]})).problems
+    assert asleep.reason == "kube-system/karpenter is scaled to 0 replicas"
+    assert asleep.cure == "Run kubectl -n kube-system scale deployment karpenter --replicas=2"
+    broken = deployment()
+    broken["status"] = {}
+    (down,) = done("karpenter", facts({DEPLOYMENTS: [broken]})).problems
+    assert down.cure.startswith("Run kubectl -n kube-system describe deployment karpenter,")
+    assert done("karpenter", facts({DEPLOYMENTS: [deployment(), deployment("old", replicas=0)]})).problems == ()
+
+
+@pytest.mark.parametrize(("there", "said"), [(0, "describe daemonset gpu-slice-device-plugin-mixed"), (2, "")])
+def test_a_plugin_of_which_no_pod_exists_is_described_itself(there: int, said: str) -> None:
+    live = next(each for each in RENDERED if each["kind"] == "DaemonSet")
+    status = {"desiredNumberScheduled": 2, "currentNumberScheduled": there, "numberAvailable": 0}
+    (problem,) = done("plugin-runs", facts({DAEMON_SETS: [{**live, "status": status}]})).problems
+    assert problem.reason.endswith("runs on 0 of 2 nodes")
+    assert said in problem.cure
+    assert bool(problem.cure) == bool(said)
+
+
+def copied(called: str = "copy", **service: str) -> Document:
+    calls = {"namespace": "elsewhere", "name": "none"} | service
+    entry = {"name": "pods.gpu-slice.io", "clientConfig": {"service": calls}}
+    return {"kind": "MutatingWebhookConfiguration", "metadata": {"name": called}, "webhooks": [entry]}
+
+
+def test_a_second_configuration_is_named() -> None:
+    manifest = yaml.safe_load((ROOT / "manifests/webhook/webhook.yaml").read_text())
+    assert done("webhook-alone", facts({WEBHOOKS: [manifest]})).status is Status.GOOD
+    (problem,) = done("webhook-alone", facts({WEBHOOKS: [manifest, copied()]})).problems
+    assert problem.reason == "MutatingWebhookConfiguration copy has an entry pods.gpu-slice.io, as ours has"
+    assert problem.cure == "If nobody needs it: kubectl delete mutatingwebhookconfiguration copy"
+    renamed = copied(namespace="gpu-slice", name="webhook")
+    renamed["webhooks"][0]["name"] = "other.io"
+    assert told(done("webhook-alone", facts({WEBHOOKS: [manifest, renamed]}))).endswith("copy calls our Service")
+
+
+def test_another_webhook_that_fails_is_named_with_its_configuration() -> None:
+    other = copied("policies")
+    other["webhooks"][0]["name"] = "validate.policies.io"
+    refusal = 'Internal error occurred: failed calling webhook "validate.policies.io": no endpoints'
+    line = done("webhook-answers", facts({WEBHOOKS: [other]}, probe=Probe("", refusal)))
+    assert line.status is Status.UNKNOWN
+    assert line.unknown.endswith("no endpoints (of MutatingWebhookConfiguration policies)")
+
+
+@pytest.mark.parametrize("check", ["replicas", "keeper"])
+def test_what_is_scaled_to_nothing_is_scaled_up_again(check: str) -> None:
+    name = "webhook" if check == "replicas" else "keeper"
+    single = {("Deployment", "gpu-slice", name): deployment(name, "gpu-slice", 0)}
+    (problem,) = done(check, facts(single=single)).problems
+    assert problem.reason == "it is scaled to 0 replicas"
+    assert problem.cure.startswith(f"Run kubectl -n gpu-slice scale deployment {name} --replicas=")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
+def test_no_cure_replaces_the_fleet_or_the_image(check: Any) -> None:
+    assert not re.search(r"apply -k manifests(/webhook|/keeper)?(?![/\w])", check.cure)
+    for file in re.findall(r"manifests/\S+\.yaml", check.cure):
+        assert (ROOT / file).exists()
 
 
 def test_what_may_not_be_read_is_unknown_and_no_failure() -> None:

@@ -449,6 +449,44 @@ def test_fleet_check_warns_of_what_karpenter_will_do_unasked(left_out: str, warn
 
 
 @pytest.mark.parametrize(
+    ("node_class", "warned"),
+    [
+        pytest.param("{kubelet: {maxPods: 30}}", True, id="fewer than it has slices"),
+        pytest.param("{kubelet: {maxPods: 50}}", True, id="as few as those of every node leave none"),
+        pytest.param("{kubelet: {maxPods: 51}}", False, id="just enough"),
+        pytest.param("{kubelet: {systemReserved: {memory: 1Gi}}}", False, id="not said"),
+        pytest.param("{kubelet: many}", False, id="nothing that Karpenter takes"),
+        pytest.param("{kubelet: {maxPods: many}}", False, id="no number"),
+        pytest.param("{kubelet: {maxPods: true}}", False, id="nor is this"),
+    ],
+)
+def test_fleet_check_warns_of_a_kubelet_that_holds_fewer_pods_than_its_node_has_slices(
+    node_class: str, warned: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    pools = EQUAL.replace("1g.5gb: 7", "3g.20gb: 2")  # 6 slices of each of its 8 GPUs in the pool `mixed`
+    path.write_text(
+        pools.replace("{terminationGracePeriod: 2h}", f"{{terminationGracePeriod: 2h, nodeClass: {node_class}}}")
+    )
+    result = run("fleet", "check", str(path))
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert ("warning: pools[0].nodeClass.kubelet.maxPods" in result.stderr) == warned
+
+
+def test_the_warning_names_the_largest_node_and_how_many_pods_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    pool = "{name: a, gpu: a10g, partition: {timeSlicing: {replicas: 10}}, instanceTypes: [g5.xlarge, g5.48xlarge], "
+    path.write_text(
+        f"apiVersion: gpu-slice/v1\ncluster: west\npools:\n- {pool}expireAfter: Never, "
+        "nodeClass: {kubelet: {maxPods: 29}}}\n"
+    )
+    assert (
+        "warning: pools[0].nodeClass.kubelet.maxPods: 29 pods, of which EKS' own and the device plugin are 3, are too "
+        "few for the 80 slices of a 'g5.48xlarge'. Write at least 83, and one more for each DaemonSet of yours.\n"
+    ) in run("fleet", "check", str(path)).stderr
+
+
+@pytest.mark.parametrize(
     ("image", "warning"),
     [
         pytest.param(

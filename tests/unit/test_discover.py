@@ -198,6 +198,17 @@ class TestLaws:
         assert specs(again, "node-pools") == specs(fleet, "node-pools")
         assert specs(again, "node-overlays") == specs(fleet, "node-overlays")
 
+    @pytest.mark.parametrize("written", ["8k", "8e3", 8000, "8000", "8000000m"])
+    def test_a_limit_is_read_however_it_is_written(self, written: str | int) -> None:
+        fleet = files.fleet_at(None)
+        rendered = rendering(fleet)
+        for pool in rendered["pools"]:
+            pool["spec"]["limits"] = dict.fromkeys(pool["spec"]["limits"], written)
+        again = files.load_fleet(str(found(standing(fleet), cluster="c", **rendered)).encode())
+        limits = [pool.entry.limit for pool in again.pools if pool.entry.nodes == "karpenter"]
+        assert limits
+        assert all((limit.nodes or limit.slices or 0) % 8000 == 0 for limit in limits)
+
     @given(fleets())
     def test_without_a_look_at_nodepools_the_same_is_offered(self, fleet: Fleet) -> None:
         """Without the right to read NodePools the nodes stand there, and offer the same."""
@@ -362,6 +373,42 @@ class TestPools:
         given = node("a", P4D | {"alpha.eksctl.io/cluster-name": "prod"}, {"nvidia.com/mig-1g.5gb": 56})
         assert found([given]).fleet["cluster"] == "prod"
         assert found([given], cluster="other").fleet["cluster"] == "other"
+
+
+class TestANodeThatWasRelabelled:
+    """Somebody gave a node the ``gpu-slice/pool`` of another pool."""
+
+    FLEET = load(
+        {"name": "mine", "gpu": "a100-40gb", "partition": {"mig": {"1g.5gb": 7}}, "instanceTypes": ["p4d.24xlarge"]},
+    )
+    H100 = {"node.kubernetes.io/instance-type": "p5.48xlarge", "gpu-slice/pool": "theirs"}  # noqa: RUF012
+    MINE = P4D | {"karpenter.sh/nodepool": "mine", "gpu-slice/pool": "mine"}
+
+    def made(self, *nodes: Node) -> Discovered:
+        return found(nodes, **rendering(self.FLEET))
+
+    def test_one_that_karpenter_launched_stays_in_its_pool(self) -> None:
+        moved = node("a", self.MINE | {"gpu-slice/pool": "theirs"}, {"nvidia.com/mig-1g.5gb": 56})
+        made = self.made(moved, node("b", self.H100, {"nvidia.com/mig-1g.10gb": 56}))
+        assert {pool["name"]: pool["gpu"] for pool in made.fleet["pools"]} == {
+            "mine": "a100-40gb",
+            "theirs": "h100-80gb",
+        }
+        assert "a: its label gpu-slice/pool=theirs is wrong, because NodePool mine launched it." in made.left
+
+    def test_one_that_stands_there_is_no_node_of_a_nodepool(self) -> None:
+        moved = node("b", self.H100 | {"gpu-slice/pool": "mine"}, {"nvidia.com/mig-1g.10gb": 56})
+        made = self.made(node("a", self.MINE, {"nvidia.com/mig-1g.5gb": 56}), moved)
+        assert {pool["gpu"] for pool in made.fleet["pools"]} == {"a100-40gb", "h100-80gb"}
+        assert "b: its label gpu-slice/pool=mine is wrong, because NodePool mine has other instance types." in made.left
+        assert "Write" not in str(made)
+
+    def test_of_as_many_that_are_cut_in_two_ways_each_becomes_a_pool(self) -> None:
+        moved = node("a", P4D | {"gpu-slice/pool": "theirs"}, {"nvidia.com/mig-1g.5gb": 56})
+        made = found([moved, node("b", self.H100, {"nvidia.com/mig-1g.10gb": 56})])
+        assert {pool["gpu"] for pool in made.fleet["pools"]} == {"a100-40gb", "h100-80gb"}
+        assert "a: as many nodes with gpu-slice/pool=theirs are cut in another way." in made.left
+        files.load_fleet(str(made).encode())
 
 
 class TestWhatIsInNoPool:

@@ -27,6 +27,7 @@ from webhook.cluster.causes import CAUSES, FINE, WAITS
 from webhook.cluster.events import Said, in_words
 from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     EVENTS,
     NODE_CLAIMS,
@@ -78,6 +79,7 @@ class World:
             each["metadata"]["creationTimestamp"] = BEFORE
             each["status"] = {"conditions": [dict(READY)]}
         self.claims: list[Document] = []
+        self.settings: list[Document] = []
         self.quotas: list[Document] = []
         self.karpenter = deployment(
             "karpenter", "kube-system", env=[{"name": "FEATURE_GATES", "value": "NodeOverlay=true"}]
@@ -94,6 +96,8 @@ class World:
                 }
             ],
         }
+        self.copies: list[Document] = []
+        """Webhook configurations beside ours."""
         self.namespace: Document = {"metadata": {"name": "team-a", "labels": {}}}
         self.problems: dict[Kind[Any], str] = {}
         self.around: dict[str, Any] = {}
@@ -115,10 +119,11 @@ class World:
             NODE_CLASSES: Listing(tuple(self.classes)),
             NODE_OVERLAYS: Listing(tuple(self.overlays)),
             NODE_CLAIMS: Listing(tuple(self.claims)),
-            WEBHOOKS: Listing((self.configuration,) if self.configuration else ()),
+            WEBHOOKS: Listing((*([self.configuration] if self.configuration else []), *self.copies)),
             DEPLOYMENTS: Listing((self.karpenter, self.keeper)),
             QUOTAS: Listing(tuple(self.quotas)),
             EVENTS: Listing(),
+            CONFIG_MAPS: Listing(tuple(self.settings)),
         }
         listings |= {
             kind: Listing(installed=False) if why == "absent" else Listing(problem=why)
@@ -265,10 +270,50 @@ def test_karpenters_gate_is_found_where_it_stands(fields: Document, off: bool) -
 def test_a_karpenter_that_is_scaled_to_zero_beside_another_is_no_cause() -> None:
     world = World()
     world.full()
-    world.keeper = deployment("karpenter", "old") | {"status": {}}
+    world.keeper = deployment("karpenter", "karpenter") | {"status": {}}
     assert "karpenter-down" not in causes_of(world)
     world.karpenter["status"] = {}
     assert "karpenter-down" in causes_of(world)
+
+
+def test_a_tenants_deployment_does_not_count_as_karpenter() -> None:
+    world = World()
+    world.full()
+    world.keeper = deployment("karpenter", "evil", env=[{"name": "FEATURE_GATES", "value": "NodeOverlay=false"}])
+    assert "gate-off" not in causes_of(world)
+    world.karpenter["status"] = {}
+    assert "karpenter-down" in causes_of(world)
+    world.karpenter, world.keeper["status"] = world.keeper, {}
+    assert "karpenter-down" not in causes_of(world)
+
+
+BY_KEY = {"configMapKeyRef": {"name": "settings", "key": "FEATURE_GATES"}}
+SETTINGS = {"metadata": {"name": "settings", "namespace": "kube-system"}}
+
+
+@pytest.mark.parametrize("gates", ["NodeOverlay=true", "NodeOverlay=false", None])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({"env": [{"name": "FEATURE_GATES", "valueFrom": BY_KEY}]}, id="a key"),
+        pytest.param({"envFrom": [{"configMapRef": {"name": "settings"}}]}, id="all keys"),
+    ],
+)
+def test_karpenters_gate_is_read_in_its_config_map(fields: Document, gates: str | None) -> None:
+    world = World()
+    world.full()
+    gate_of(world, **fields)
+    world.settings = [SETTINGS | ({"data": {"FEATURE_GATES": gates}} if gates is not None else {})]
+    # A key that is not there says nothing; of a whole map, it says that the default holds.
+    assert ("gate-off" in causes_of(world)) == (gates == "NodeOverlay=false" or (gates is None and "envFrom" in fields))
+
+
+def test_a_gate_that_is_on_is_not_called_off_where_overlays_have_no_condition_yet() -> None:
+    world = World()
+    world.full()
+    for overlay in world.overlays:
+        overlay["status"] = {}
+    assert causes_of(world) & {"gate-off", "overlay-unread"} == {"overlay-unread"}
 
 
 def test_an_overlay_for_another_architecture_selects_other_nodes() -> None:
@@ -711,6 +756,490 @@ def test_the_first_sentence_is_what_was_changed(change: Callable[[World], object
     assert not re.search(r"\.\.$|\{|\bNone\b", explanation.cause.sentence)
 
 
+OTHERS = (
+    "Failed to schedule pod, incompatible requirements, key gpu-slice/pool, gpu-slice/pool In [standing] not in "
+    "gpu-slice/pool In [late]; did not tolerate taint (taint=team=b:NoSchedule); no instance type has enough "
+    "resources, requirements=gpu-slice/pool In [late], karpenter.sh/nodepool In [late], resources={}"
+)
+"""What Karpenter says of a pod that only other NodePools were looked at for."""
+
+
+def standing() -> World:
+    """The pod may only be on the node of the pool `standing`, which Karpenter does not launch."""
+    return World("1g.10gb")
+
+
+def disrupted(world: World) -> None:
+    for node in world.nodes.values():
+        node["spec"]["taints"].append({"key": "karpenter.sh/disrupted", "effect": "NoSchedule"})
+
+
+def require_zone(world: World) -> None:
+    template = world.node_pools[0]["spec"]["template"]["spec"]
+    template["requirements"].append(expression("topology.kubernetes.io/zone", "In", "us-east-1z"))
+
+
+def test_what_karpenter_says_of_other_pools_does_not_count_for_existing_nodes() -> None:
+    world = standing()
+    condition("0/2 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.")(world)
+    world.says("karpenter", OTHERS)
+
+    explanation = world.explain()
+
+    assert (explanation.cause.id, explanation.also) == ("scheduler", ())
+    assert "a port that it wants on the node is taken" in explanation.cause.sentence
+
+
+def test_without_a_fleet_the_record_says_whose_messages_count() -> None:
+    world = standing()
+    world.around["fleet"] = None
+    world.problems[NODES] = "you may not list nodes"
+    condition("0/2 nodes are available: 2 Insufficient nvidia.com/mig-1g.10gb.")(world)
+    world.says("karpenter", OTHERS)
+
+    explanation = world.explain()
+
+    assert (explanation.cause.id, explanation.also) == ("scheduler", ())
+
+
+def test_karpenters_silence_on_a_pool_is_not_filled_with_what_it_says_of_others() -> None:
+    world = World()
+    world.full()
+    world.says("karpenter", OTHERS)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "karpenter"
+    assert explanation.also == ()
+    assert "no node of NodePool a100, and does not say why" in explanation.cause.sentence
+    assert "docs/eks.md#if-it-does-not-work" in explanation.cause.cure
+
+
+@pytest.mark.parametrize(
+    "of_ours",
+    [
+        "all available instance types exceed limits for nodepool (NodePool=a100)",
+        "no instance type has enough resources, requirements=karpenter.sh/nodepool In [a100], resources={}",
+    ],
+)
+def test_of_several_the_part_about_the_pods_own_pool_is_told(of_ours: str) -> None:
+    world = World()
+    world.full()
+    world.says("karpenter", f"{OTHERS}; {of_ours}")
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "karpenter"
+    assert explanation.cause.sentence == f"Karpenter launches no node: {in_words(of_ours)}."
+
+
+def test_a_message_of_the_scheduler_is_not_called_silence() -> None:
+    world = World()
+    condition("0/3 nodes are available: 3 node(s) didn't have free ports for the requested pod ports.")(world)
+
+    assert [cause.id for cause in (world.explain().cause, *world.explain().also)] == ["scheduler"]
+
+
+def test_a_taint_of_karpenter_on_a_node_that_it_does_not_have_is_a_taint() -> None:
+    world = standing()
+    disrupted(world)
+    world.says("karpenter", OTHERS)
+
+    cause = world.explain().cause
+
+    assert cause.id == "node-tainted"
+    assert cause.cure.endswith("kubectl taint node standing-1 karpenter.sh/disrupted:NoSchedule-")
+
+
+def test_a_requirement_that_somebody_added_to_a_node_pool_is_named() -> None:
+    world = World()
+    world.full()
+    require_zone(world)
+    assert world.explain().cause.id == "soon"  # nothing says that it matters
+
+    world.says("karpenter", OTHERS)
+
+    cause = world.explain().cause
+    assert cause.id == "node-pool-differs"
+    assert "requires topology.kubernetes.io/zone In us-east-1z, which the fleet file does not say" in cause.sentence
+    assert "kubectl replace" in cause.cure
+
+
+@pytest.mark.parametrize("limits", [{"cpu": "0"}, {SLICE: "560", "cpu": "0"}, {"example.com/x": "0"}])
+def test_a_limit_that_somebody_added_is_removed_and_not_raised_in_the_fleet(limits: Document) -> None:
+    world = World()
+    world.full()
+    world.node_pools[0]["spec"]["limits"] = limits
+    *_, added = limits
+
+    cause = world.explain().cause
+
+    assert cause.id == "limit-reached"
+    assert f"0 of 0 {added} are launched. The fleet file does not name this limit." in cause.sentence
+    patch = json.loads(re.search(r"-p '(.*?)'", cause.cure)[1])  # type: ignore[index]
+    patched = jsonpatch.apply_patch(world.node_pools[0], patch)
+    assert patched["spec"]["limits"] == {name: limit for name, limit in limits.items() if name != added}
+
+
+def test_a_limit_that_somebody_added_counts_once_karpenter_says_so() -> None:
+    world = World()
+    world.full()
+    world.node_pools[0]["spec"]["limits"] = {SLICE: "560", "cpu": "8"}
+    assert world.explain().cause.id == "soon"
+
+    world.says("karpenter", f"{OTHERS}; all available instance types exceed limits for nodepool (NodePool=a100)")
+
+    assert "0 of 8 cpu are launched. The fleet file does not name this limit." in world.explain().cause.sentence
+
+
+def test_a_node_with_the_label_of_another_pool_is_named_by_its_type() -> None:
+    world = standing()
+    world.full("standing")
+    world.nodes["a100"]["metadata"]["labels"]["gpu-slice/pool"] = "standing"
+
+    cause = world.explain().cause
+
+    assert cause.id == "node-label"
+    assert "a100-1 has the label gpu-slice/pool=standing, and is a p4d.24xlarge, which" in cause.sentence
+    assert "--overwrite gpu-slice/pool=" in cause.cure
+
+
+def test_where_no_device_plugin_runs_the_cure_is_about_its_daemon_set() -> None:
+    world = World()
+    advertises("0")(world)
+
+    assert "no device plugin runs on it" in world.explain().cause.sentence
+    assert "describe daemonsets" in world.explain().cause.cure
+
+
+def test_a_limit_that_somebody_lowered_is_applied_again() -> None:
+    world = World()
+    world.full()
+    world.node_pools[0]["spec"]["limits"] = {SLICE: "7"}
+
+    cause = world.explain().cause
+
+    assert "The fleet file says 560." in cause.sentence
+    assert cause.cure == "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
+
+
+def test_a_node_pool_that_others_make_is_not_rendered_again() -> None:
+    fleet = fleet_of("""
+pools:
+- {name: a100, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], nodes: existing,
+   nodePools: [theirs]}
+""")
+    world = World()
+    world.full()
+    world.around["fleet"] = fleet
+    world.node_pools[0]["metadata"]["name"] = "theirs"
+    world.overlays[0]["spec"]["requirements"] = []
+    limit_zero(world)
+
+    cause = world.explain().cause
+
+    assert cause.id == "limit-reached"
+    assert "gpu-slice does not render this NodePool" in cause.cure
+
+
+def test_a_heavier_overlay_of_others_is_not_rendered_again() -> None:
+    world = World()
+    world.full()
+    foreign_overlay(world)
+    world.overlays[-1]["metadata"]["labels"] = {}
+
+    assert world.explain().cause.cure == "The platform team: lower the weight of NodeOverlay theirs, or delete it."
+
+
+@pytest.mark.parametrize(
+    ("key", "effect", "words"),
+    [
+        ("node.kubernetes.io/disk-pressure", "NoSchedule", "free disk on the node"),
+        ("node.kubernetes.io/memory-pressure", "NoSchedule", "the node's memory"),
+        ("node.kubernetes.io/pid-pressure", "NoSchedule", "processes"),
+        ("node.kubernetes.io/network-unavailable", "NoSchedule", "network plugin"),
+        ("node.kubernetes.io/out-of-service", "NoExecute", "declared lost"),
+        ("node.cloudprovider.kubernetes.io/uninitialized", "NoSchedule", "cloud controller"),
+        ("ebs.csi.aws.com/agent-not-ready", "NoExecute", "the agent"),
+        ("ToBeDeletedByClusterAutoscaler", "NoSchedule", "Autoscaler is removing"),
+    ],
+)
+def test_a_taint_that_a_program_sets_is_not_merely_removed(key: str, effect: str, words: str) -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": key, "effect": effect})
+
+    cause = world.explain().cause
+
+    assert cause.id == "node-tainted"
+    assert words in cause.cure
+    assert cause.cure.startswith("The platform team: ")
+    assert cause.cure.endswith(f"if nobody does: kubectl taint node a100-1 {key}:{effect}-")
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "cure"),
+    [
+        ({"reason": "Evicted", "message": "The node was low on resource: ephemeral-storage."}, "Evicted", "requests"),
+        ({"reason": "Preempting", "message": "Preempted in order to admit critical pod"}, "Preempting", "priority"),
+        ({"reason": "DeadlineExceeded"}, "DeadlineExceeded", "activeDeadlineSeconds"),
+        ({"reason": "Terminated", "message": "imminent node shutdown"}, "Terminated", "shut down"),
+        (
+            {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]},
+            "PreemptionByScheduler",
+            "priority",
+        ),
+        (
+            {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]},
+            "DeletionByTaintManager",
+            "lost or drained",
+        ),
+        (
+            {
+                "containerStatuses": [
+                    {"name": "main", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+                ]
+            },
+            "container main has ended with OOMKilled (exit code 137)",
+            "memory limit",
+        ),
+        (
+            {"containerStatuses": [{"name": "main", "state": {"terminated": {"reason": "Error", "exitCode": 3}}}]},
+            "container main has ended with Error (exit code 3)",
+            "kubectl logs POD",
+        ),
+        ({"reason": "Later"}, "Later", "kubectl logs POD"),
+    ],
+)
+def test_the_first_sentence_names_how_a_pod_has_failed(status: Document, sentence: str, cure: str) -> None:
+    world = World()
+    running(world)
+    world.pod["status"] = {"phase": "Failed", **status}
+
+    cause = world.explain().cause
+
+    assert (cause.id, cause.sentence) == (
+        "failed",
+        f"The pod has failed on node a100-1: {sentence}. It holds no slice any more.",
+    )
+    assert cure in cause.cure
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "sentence", "cure"),
+    [
+        (
+            "UnexpectedAdmissionError",
+            f"Allocate failed due to no healthy devices present; cannot allocate unhealthy devices {SLICE}, which is "
+            "unexpected",
+            "its slice is not healthy",
+            "kubectl drain a100-1",
+        ),
+        (
+            "UnexpectedAdmissionError",
+            f"Allocate failed due to requested number of devices unavailable for {SLICE}. Requested: 1, Available: 0",
+            "it had nothing free for it",
+            "Delete the pod",
+        ),
+        (
+            "UnexpectedAdmissionError",
+            "Allocate failed due to rpc error: code = Unknown desc = invalid allocation request, which is unexpected",
+            "its device plugin gave no slice",
+            "the device plugin's log on node a100-1",
+        ),
+        ("UnexpectedAdmissionError", "cannot mount", "it could not admit it (the message says why)", "Delete the pod"),
+        ("NodeShutdown", "Pod was rejected as the node is shutting down.", "it is being shut down", "Delete the pod"),
+        ("NodeAffinity", "Predicate NodeAffinity failed", "it does not match the node any more", "Delete the pod"),
+    ],
+)
+def test_a_kubelets_refusal_is_told_apart(reason: str, message: str, sentence: str, cure: str) -> None:
+    world = World()
+    running(world)
+    world.pod["status"] = {"phase": "Failed", "reason": reason, "message": f"Pod {message}"}
+
+    cause = world.explain().cause
+
+    assert (cause.id, cause.sentence) == ("node-refused", f"The kubelet of node a100-1 refused the pod: {sentence}.")
+    assert cure in cause.cure
+
+
+@pytest.mark.parametrize(
+    ("last", "words", "cure"),
+    [
+        ({"reason": "OOMKilled", "exitCode": 137}, "after it has ended with OOMKilled (exit code 137)", "memory limit"),
+        ({"reason": "Error", "exitCode": 2}, "after it has ended with Error (exit code 2)", "kubectl describe pod"),
+        ({"reason": "Completed", "exitCode": 0}, "does not run: CrashLoopBackOff.", "kubectl describe pod"),
+    ],
+)
+def test_a_container_that_is_started_again_and_again_tells_how_it_ended(last: Document, words: str, cure: str) -> None:
+    world = World()
+    running(world)
+    state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s"}}
+    world.pod["status"]["containerStatuses"] = [{"name": "main", "state": state, "lastState": {"terminated": last}}]
+
+    cause = world.explain().cause
+
+    assert cause.id == "container"
+    assert words in cause.sentence
+    assert cure in cause.cure
+
+
+def test_a_node_class_that_is_being_deleted_waits_for_its_claims() -> None:
+    world = World()
+    world.full()
+    world.classes[0]["metadata"]["deletionTimestamp"] = BEFORE
+
+    cause = world.explain().cause
+
+    assert cause.id == "node-class-not-ready"
+    assert f"EC2NodeClass a100 is being deleted since {BEFORE}" in cause.sentence
+    assert "kubectl get nodeclaims" in cause.cure
+
+
+def test_a_node_class_that_may_not_be_read_is_known_to_be_deleted_by_its_node_pool() -> None:
+    world = World()
+    world.full()
+    world.problems[NODE_CLASSES] = "you may not list ec2nodeclasses"
+    terminating = {"type": "NodeClassReady", "status": "False", "reason": "NodeClassTerminating"}
+    world.node_pools[0]["status"]["conditions"] = [terminating]
+
+    assert "kubectl get nodeclaims" in world.explain().cause.cure
+
+
+def test_a_container_that_has_just_ended_is_not_called_starting() -> None:
+    world = World()
+    running(world)
+    ended = {"name": "prepare", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
+    world.pod["status"] = {"phase": "Pending", "initContainerStatuses": [ended]}
+
+    cause = world.explain().cause
+
+    assert cause.id == "container"
+    assert "container prepare has ended with OOMKilled (exit code 137)." in cause.sentence
+    assert "memory limit" in cause.cure
+
+
+def test_a_pod_that_is_preempted_is_told_so_while_it_goes() -> None:
+    world = World()
+    running(world)
+    world.pod["metadata"]["deletionTimestamp"] = BEFORE
+    target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+    world.pod["status"]["conditions"] = [target]
+
+    assert world.explain().cause.sentence == f"The pod is being deleted since {BEFORE} (PreemptionByScheduler)."
+
+
+def test_a_node_on_its_way_does_not_come_while_karpenter_is_scaled_to_0() -> None:
+    world = World()
+    world.full()
+    world.claim("2026-11-25T11:59:00Z", Launched=("True", "", ""))
+    world.says("karpenter", "Pod should schedule on: nodeclaim/a100-x7k2p", "Nominated")
+    world.karpenter["spec"]["replicas"] = 0
+    world.karpenter["status"].clear()
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "karpenter-down"
+    assert "Karpenter is scaled to 0 (Deployment karpenter in kube-system)" in explanation.cause.sentence
+    assert "kubectl -n kube-system scale deployment karpenter --replicas=2" in explanation.cause.cure
+    assert "launching" in [cause.id for cause in explanation.also]
+
+
+def calls(name: str, **client: Any) -> Document:
+    """A configuration with the webhook of gpu-slice."""
+    webhooks = [{"name": "pods.gpu-slice.io", "clientConfig": client}]
+    return {"metadata": {"name": name, "creationTimestamp": BEFORE}, "webhooks": webhooks}
+
+
+OURS = {"service": {"name": "webhook", "namespace": "gpu-slice"}, "caBundle": "ours"}
+NOWHERE = (
+    'failed calling webhook "pods.gpu-slice.io": failed to call webhook: Post "https://webhook.gone.svc:443/mutate'
+    '?timeout=2s": service "webhook" not found'
+)
+DISTRUSTED = (
+    'failed calling webhook "pods.gpu-slice.io": failed to call webhook: Post "https://webhook.gpu-slice.svc:443/mutate'
+    '?timeout=2s": tls: failed to verify certificate: x509: certificate signed by unknown authority'
+)
+
+
+@pytest.mark.parametrize(
+    ("copy_calls", "message", "cause", "words"),
+    [
+        (
+            {"service": {"name": "webhook", "namespace": "gone"}},
+            NOWHERE,
+            "other-webhook",
+            "MutatingWebhookConfiguration copy calls webhook.gone.svc for pods.gpu-slice.io",
+        ),
+        (
+            {"service": OURS["service"], "caBundle": "old"},
+            DISTRUSTED,
+            "other-webhook",
+            "does not trust its certificate",
+        ),
+        (
+            {"service": {"name": "webhook", "namespace": "gpu-slice", "port": 9}},
+            NOWHERE.replace("gone.svc:443", "gpu-slice.svc:9"),
+            "other-webhook",
+            "copy calls webhook.gpu-slice.svc:9",
+        ),
+        ({"url": "https://webhook.gone.svc:443/mutate"}, NOWHERE, "other-webhook", "copy calls webhook.gone.svc"),
+        ({"service": {"name": "webhook", "namespace": "gone"}}, DISTRUSTED, "certificate", "the webhook's certificate"),
+        (OURS, DISTRUSTED, "certificate", "the webhook's certificate"),
+    ],
+)
+def test_a_copy_of_the_configuration_that_fails_is_named(
+    copy_calls: Document, message: str, cause: str, words: str
+) -> None:
+    world = World()
+    world.configuration = calls("gpu-slice", **OURS)
+    world.copies = [calls("copy", **copy_calls)]
+    refused(f"Internal error occurred: {message}")(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == cause
+    assert words in explanation.cause.sentence
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_webhook_of_others_that_fails_is_named(listed: bool) -> None:
+    world = World()
+    theirs = {"name": "mutate.example.com", "clientConfig": {"url": "https://hook.example.com/x"}}
+    world.copies = [{"metadata": {"name": "theirs"}, "webhooks": [theirs]}] if listed else []
+    refused(
+        'Internal error occurred: failed calling webhook "mutate.example.com": failed to call webhook: Post '
+        '"https://hook.example.com/x?timeout=10s": EOF'
+    )(world)
+
+    explanation = world.explain()
+
+    assert explanation.cause.id == "other-webhook"
+    assert ("theirs calls hook.example.com" if listed else "not gpu-slice's") in explanation.cause.sentence
+
+
+def test_no_cure_replaces_the_fleet_or_image() -> None:
+    for name, kind in CAUSES.items():
+        assert "apply manifests/webhook" not in kind.cure, name
+    assert "Not manifests/webhook: it would replace your fleet" in CAUSES["webhook-missing"].cure
+
+
+def test_every_page_and_heading_that_a_cure_names_is_there() -> None:
+    pages = PAGE.parents[1]
+    code = "".join(path.read_text() for path in Path(causes.__file__).parent.glob("*.py"))
+    named = set(
+        re.findall(
+            r"(?<![\w/.-])(docs/[\w-]+\.md)(?:#([\w-]+))?", code + "".join(kind.cure for kind in CAUSES.values())
+        )
+    )
+
+    assert ("docs/eks.md", "6-nodes-for-a-cheap-first-pool") in named
+    for page, anchor in named:
+        headings = re.findall(r"^#+ (.+)$", (pages / page).read_text(), re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in anchors, f"{page}#{anchor}"
+    assert not re.search(r"docs/[\w-]+\.md[^.;\n]*\b(in step \d|, [A-Z])", " ".join(k.cure for k in CAUSES.values()))
+
+
 def test_every_cause_has_its_paragraph_and_no_other_is_there() -> None:
     paragraphs = dict(re.findall(r"^### `([^`]+)`\n\n(.*?)(?=\n##|\Z)", PAGE.read_text(), re.DOTALL | re.MULTILINE))
 
@@ -754,6 +1283,36 @@ def test_the_tables_say_why_of_each_pool_node_and_node_pool() -> None:
     assert [cause.id for cause in explanation.also] == ["slices-in-use"]
     assert explanation.also[0].sentence.endswith("and the pod asks for 1: team-b/busy holds 56.")
     assert (explanation.asked, explanation.given) == ("1g.5gb", f"main={SLICE}:1")
+
+
+@pytest.mark.parametrize(
+    "amount", ["1e9999", "9E", pytest.param("9" * 5000, id="long"), "1e-9999", "1e1.5", "-1e9999", "0e9999"]
+)
+@pytest.mark.parametrize("where", ["asked", "memory", "bound", "node", "NodePool", "launched", "NodeOverlay"])
+def test_amounts_that_only_kubernetes_can_store_are_explained_too(where: str, amount: str) -> None:
+    world = World()
+    world.full()
+    (main,) = world.pod["spec"]["containers"]
+    if where in ("asked", "memory"):
+        resource = SLICE if where == "asked" else "memory"
+        main["resources"] = {each: {SLICE: "1", resource: amount} for each in ("limits", "requests")}
+    elif where == "bound":
+        world.others[0]["spec"]["containers"][0]["resources"]["limits"] = {SLICE: amount, "cpu": amount}
+    elif where == "node":
+        world.nodes["a100"]["status"] |= {"allocatable": {SLICE: amount}, "capacity": {SLICE: amount, "cpu": amount}}
+    elif where == "NodePool":
+        world.node_pools[0]["spec"]["limits"] = {SLICE: amount, "cpu": 7}
+    elif where == "launched":
+        world.node_pools[0]["status"]["resources"] = {SLICE: amount, "nodes": 10**30}
+    else:
+        world.overlays[0]["spec"]["capacity"] = {SLICE: amount}
+    if where == "asked":
+        world.pod["metadata"]["annotations"] = {}  # by hand: gpu-slice would refuse it
+
+    found = world.explain()
+
+    assert max(len(line) for text in table(found) for line in text.splitlines()) < 400
+    assert json.loads(json.dumps(as_json(found)))["cause"]["id"] == found.cause.id
 
 
 def test_many_nodes_with_one_obstacle_are_told_once() -> None:
@@ -853,6 +1412,7 @@ def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
         ),
         ("Failed to schedule pod, no instance type has enough resources", "no type of node with these slices"),
         ("Pod should schedule on: nodeclaim/a100-x7k2p, node/n", "launching NodeClaim a100-x7k2p"),
+        ("0/1 nodes are available: 1 Insufficient nvidia.com/x.", "no node has a free nvidia.com/x"),
         ("0/4 nodes are available: 1 node(s) had volume node affinity conflict.", "in another zone"),
         ("something else", ""),
     ],
@@ -860,6 +1420,7 @@ def test_without_a_fleet_the_scheduler_is_quoted_in_the_fleets_words() -> None:
 def test_events_are_told_in_the_fleets_words(message: str, words: str) -> None:
     assert words in in_words(message)
     assert bool(in_words(message)) == bool(words)
+    assert not in_words(message).endswith(".")
 
 
 def test_a_node_without_the_pools_label_is_found_by_its_slices() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections import Counter
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -709,6 +710,63 @@ def test_a_need_that_no_pool_serves_is_denied_like_a_pod(need: str) -> None:
 @pytest.mark.parametrize("need", ["1g.5gb", "1g.5gb=", "=3", "1g.5gb=-1", "1g.5gb=1.5", "1g.5gb=9999999999999"])
 def test_a_need_without_a_number_is_a_usage_error(need: str) -> None:
     assert run("--need", need).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "needs", [["1g.5gb=10000001"], [f"1g.5gb={'9' * 5000}"], ["1g.5gb=9000000", "2g.10gb=1000001"], ["9g.5gb=99999999"]]
+)
+def test_more_pods_than_can_be_packed_are_refused_with_a_cure(needs: list[str]) -> None:
+    result = run(*(part for need in needs for part in ("--need", need)))
+
+    assert result.exit_code == 2
+    assert "more than 10,000,000 pods in all. Give fewer, such as a thousandth of each, and multiply" in result.stderr
+    assert max(map(len, result.stderr.splitlines())) < 300
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        object_of("Deployment", {"replicas": 10**9, "template": template()}),
+        object_of("Deployment", {"replicas": 1e18, "template": template()}),
+        object_of("Job", job(parallelism=2**63 - 1), "batch/v1"),
+        object_of("RayCluster", {"workerGroupSpecs": [{"replicas": 2**62, "numOfHosts": 2**62,
+                                                       "template": template()}]}, "ray.io/v1"),
+    ],
+)  # fmt: skip
+def test_an_object_with_more_pods_than_can_be_packed_is_named(document: dict[str, Any]) -> None:
+    result = run("-", text=yaml.safe_dump(document))
+
+    assert result.exit_code == 2
+    assert f"Error: {document['kind']} test, spec." in result.stderr
+    assert ": there are more than 10,000,000 pods in all." in result.stderr
+
+
+@pytest.mark.parametrize("count", [-5, -(2**63), 1e300, -1e300, 0.5, "8", "1e9999", True, [], {}, "9" * 5000])
+@pytest.mark.parametrize(
+    ("kind", "field"), [("Deployment", "replicas"), ("Job", "parallelism"), ("Job", "completions")]
+)
+def test_what_is_no_number_of_pods_is_one_pod_with_a_remark(kind: str, field: str, count: Any) -> None:
+    document = object_of(kind, {field: count, "template": template()}, "batch/v1" if kind == "Job" else "apps/v1")
+    result = run("-", "-o", "short", text=yaml.safe_dump(document))
+
+    assert result.stdout.startswith("1 pod fits on ")
+    assert (
+        result.stderr
+        == f"{kind} test, spec.template: note: it is not known how many pods it runs at once: counted as 1\n"
+    )
+
+
+@pytest.mark.parametrize("value", ["1g.5gb", "2x1g.5gb", "3g.20gb|2g.10gb"])
+def test_as_many_pods_as_there_may_be_take_no_more_memory_than_a_few(value: str) -> None:
+    tracemalloc.start()
+    try:
+        found = answer("--need", f"{value}=9000000", "--need", "7g.80gb=1000000", "--price", "p4d.24xlarge=21.96")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert found["pods"] == 9_000_000
+    assert peak < 100e6
 
 
 def test_several_containers_can_be_needed() -> None:

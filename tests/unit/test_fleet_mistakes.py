@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import jsonpatch
@@ -426,7 +427,51 @@ def test_a_startup_taint_is_not_one_of_the_taints() -> None:
     assert problem.problem == "the pool has another taint 'a' with the effect NoSchedule"
 
 
-@pytest.mark.parametrize("tag", ["aws:x", "''", "kubernetes.io/cluster/a", "karpenter.sh/nodepool"])
+@pytest.mark.parametrize("tag", ["aws:x", "AWS:x", "Aws:x", "''", "kubernetes.io/cluster/a", "karpenter.sh/nodepool"])
 def test_a_tag_that_others_set_is_refused(tag: str) -> None:
     (problem,) = problems(text(pool_text(tags=f"{{{tag}: a}}")))
     assert problem.problem == "AWS or Karpenter sets this tag"
+
+
+class TestTagsThatEc2Refuses:
+    """An instance that EC2 refuses is one that Karpenter tries to launch for ever."""
+
+    @pytest.mark.parametrize(
+        ("tags", "told"),
+        [
+            pytest.param(
+                {f"t{index}": "a" for index in range(45)},
+                "pools[0].tags: has 45, and EC2 takes 50 with the 6 that Karpenter adds. Write at most 44.",
+                id="too many",
+            ),
+            pytest.param(
+                {"k" * 129: "a"},
+                f"pools[0].tags: the key '{'k' * 80}'… has 129 characters, and EC2 takes 128. Shorten it.",
+                id="a long key",
+            ),
+            pytest.param(
+                {"team": "v" * 257},
+                "pools[0].tags.team: its value has 257 characters, and EC2 takes 256. Shorten it.",
+                id="a long value",
+            ),
+        ],
+    )
+    def test_with_its_limit(self, tags: dict[str, str], told: str) -> None:
+        (problem,) = problems(text(pool_text(tags=json.dumps(tags))))
+        assert str(problem) == told
+
+    def test_and_a_key_and_its_value_are_told_apart(self) -> None:
+        found = problems(text(pool_text(tags=json.dumps({"k" * 129: "v" * 257, "aws:a": "v" * 257}))))
+        assert [problem.path for problem in found] == ["pools[0].tags"] * 2 + ["pools[0].tags[aws:a]"] * 2
+
+    def test_in_defaults_once(self) -> None:
+        tags = f"defaults: {{tags: {{team: {'v' * 257}}}}}\n"
+        (problem,) = problems(text(pool_text(name="a"), pool_text(name="b"), extra=tags))
+        assert problem.path == "defaults.tags.team"
+
+    def test_and_not_what_it_just_takes(self) -> None:
+        tags = {f"t{index}": "a" for index in range(43)} | {
+            "ü" * 128: "ü" * 256,
+            "Name": "given instead of Karpenter's",
+        }
+        assert len(load(pool_text(tags=json.dumps(tags))).pools[0].entry.tags) == 45

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import subprocess
+import sys
 import weakref
 from functools import cache
 from threading import Event
@@ -41,18 +43,17 @@ def door() -> Asgi:
     return Asgi(app, settings.MOST_PREVIEW_BODY)
 
 
-def post(body: bytes, kind: bytes = b"application/json", query: bytes = b"") -> Response:
+def post(body: bytes, query: bytes = b"") -> Response:
     """The answer to a preview; an exception is our own fault, a 500."""
     request = Request(0)
     request.method, request.path, request.query, request.body = b"POST", b"/preview", query, body
-    request.headers = [(b"Content-Type", kind)]
+    request.headers = [(b"Content-Type", b"application/json")]
     return asyncio.run(door().answer(request))
 
 
 ANNOTATED = '{"kind": "Pod", "metadata": {"annotations": {"gpu-slice": "1g.5gb"}}, "spec": {"containers": [%s]}}'
 
 
-@pytest.mark.parametrize("kind", [b"application/json", b"text/plain", b"application/x-www-form-urlencoded"])
 @pytest.mark.parametrize(
     "body",
     [
@@ -74,8 +75,8 @@ ANNOTATED = '{"kind": "Pod", "metadata": {"annotations": {"gpu-slice": "1g.5gb"}
         (ANNOTATED % '{"name": "main", "name": "other"}').encode(),
     ],
 )
-def test_what_is_no_json_object_is_refused_in_plain_text(body: bytes, kind: bytes) -> None:
-    answer = post(body, kind)
+def test_what_is_no_json_object_is_refused_in_plain_text(body: bytes) -> None:
+    answer = post(body)
     assert answer.status in (400, 422)
     assert answer.kind.startswith(b"text/plain")
     assert len(answer.body) < 500
@@ -131,7 +132,7 @@ def test_a_caller_that_hangs_up_leaves_no_body_in_the_queue() -> None:
 
     async def run() -> None:
         previews, busy = Previews(), Event()
-        previews.threads.submit(busy.wait)
+        previews.tasks.put(busy.wait)
         body = Body(body_of(pod_of()))
         watched = weakref.ref(body)
         asking = asyncio.create_task(previews.of(body, fleet_of("built-in"), "default"))
@@ -147,6 +148,38 @@ def test_a_caller_that_hangs_up_leaves_no_body_in_the_queue() -> None:
         previews.end()
 
     asyncio.run(run())
+
+
+def test_nobody_waits_for_a_preview_when_the_program_ends() -> None:
+    """P16."""
+    program = (
+        "import asyncio; from threading import Event; from webhook.server.api.previews import Previews\n"
+        "async def run():\n"
+        "    previews = Previews()\n"
+        "    previews.tasks.put(Event().wait)\n"
+        "    asking = asyncio.create_task(previews.of(b'{}', None, 'default'))\n"
+        "    await asyncio.sleep(0)\n"
+        "    previews.end()\n"
+        "asyncio.run(run())\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+def test_after_the_end_no_preview_begins() -> None:
+    previews = Previews()
+    previews.end()
+    with pytest.raises(HTTPException, match="503"):
+        asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default"))
+
+
+def test_a_fault_in_one_preview_leaves_the_next_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    previews = Previews()
+    with monkeypatch.context() as broken_reader:
+        broken_reader.setattr("webhook.server.api.previews.read_json", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default"))
+    assert asyncio.run(previews.of(b"{}", fleet_of("built-in"), "default")).startswith(b"[")
+    previews.end()
 
 
 def test_a_document_with_many_pod_templates_is_refused() -> None:
@@ -169,6 +202,13 @@ def test_previews_that_are_too_large_together_are_refused() -> None:
     pod = {"kind": "Pod", "spec": {"containers": [], "x": "x" * 5_000_000}}
     assert post(body_of(pod)).status == 413
     assert post(body_of({"kind": "List", "items": [pod_of(), pod_of()]})).status == 200
+
+
+def test_texts_that_stand_for_very_much_are_refused() -> None:
+    """P16."""
+    pod = "kind: Pod\nmetadata: {annotations: {gpu-slice: 1g.5gb}}\nspec: {containers: [{name: m}]}\n"
+    text = f"{pod}x: &a {'x' * 50_000}\ny: [{'*a, ' * 50}]\n"
+    assert post(body_of({"kind": "List", "items": [{"kind": "ConfigMap", "data": {"a": text}}] * 5})).status == 413
 
 
 @pytest.mark.parametrize("kind", ["x" * 50_000, "List" * 10_000])

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from functools import cache
 from queue import Queue
+from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +33,7 @@ from webhook.server.api.asgi import Asgi
 from webhook.server.api.marks import span
 from webhook.server.api.previews import Previews
 from webhook.server.api.site import FILES
-from webhook.server.http import Request, Response
+from webhook.server.http import Refusal, Request, Response
 from webhook.server.metrics import Metrics
 
 POD = documents.write(pod_of("1g5gb"))
@@ -65,6 +66,7 @@ def told(text: str | bytes, query: str = "") -> Any:
     return json.loads(answer.body)
 
 
+POSTS = {"/dry-run": "application/yaml", "/preview": "application/json"}
 STATIC = ["/", *(f"/page/{file.name}" for file in FILES.iterdir() if file.suffix and file.suffix != ".html")]
 
 
@@ -124,10 +126,102 @@ def test_the_page_is_there_only_where_it_is_asked_for() -> None:
         assert asyncio.run(site.answer(request)).status == 404
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/json", ""])
-def test_no_form_and_no_script_of_another_site_can_send_a_text(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+@pytest.mark.parametrize("path", POSTS)
+def test_no_form_of_another_site_can_post(path: str, kind: str) -> None:
     """These kinds need no leave, which is never given."""
-    assert dry_run(POD, kind=kind).status == 415
+    assert ask(path, b"{}", content_type=kind).status == 415
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "whatever"])
+@pytest.mark.parametrize("path", POSTS)
+def test_no_script_of_another_site_can_post(path: str, site: str) -> None:
+    assert ask(path, b"{}", content_type=POSTS[path], sec_fetch_site=site).status == 403
+    for ours in ("same-origin", "none"):
+        assert ask(path, b"{}", content_type=POSTS[path], sec_fetch_site=ours).status == 200
+
+
+def test_all_that_takes_a_post_is_known_here() -> None:
+    app = application(lambda: "", Metrics())
+    open_doors(app, lambda: fleet_of("built-in"), Previews())
+    assert {route.path for route in app.routes if "POST" in route.methods} == set(POSTS)
+
+
+def test_a_text_of_a_kind_with_a_parameter_is_taken() -> None:
+    assert dry_run(POD, kind="application/YAML; charset=utf-8").status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/page/page.js", "/fleet", "/catalogue", "/openapi.json", "/metrics", "/healthz"]
+)
+@pytest.mark.parametrize("query", ["", "pool=x", "namespace=Bad%1b"])
+def test_every_answer_is_taken_as_what_it_says_and_by_no_other_site(path: str, query: str) -> None:
+    answers = [
+        ask(path, query=query),
+        ask(f"{path}x", query=query),
+        ask(path, b"{}"),
+        ask("/preview", b"{"),
+        ask("/drawing"),
+    ]
+    answers += [Refusal(408, "the headers took too long").response]
+    for answer in answers:
+        headers = [name for name, _ in answer.headers]
+        assert headers_of(answer)[b"x-content-type-options"] == b"nosniff"
+        assert headers_of(answer)[b"cross-origin-resource-policy"] == b"same-origin"
+        assert len(headers) == len(set(headers))
+
+
+REPEATED = "".join(f"      {number % 150}\n" for number in range(30_000))
+HEAD = "kind: Pod\nmetadata: {name: a, annotations: {gpu-slice: 1g.5gb}}\nspec:\n  containers:\n  - name: m\n"
+
+
+def test_of_a_short_text_that_stands_for_many_lines_what_changes_is_shown() -> None:
+    """P16."""
+    shown = told(f"{HEAD}    args:\n    - &t |\n{REPEATED}" + "    - *t\n" * 5)["shown"]
+    assert (shown["outcome"], len(shown["diff"]) < 100) == ("sliced", True)
+
+
+WIDE = "\U000e0001" * 20_000
+MANY = f"l: &l [{', '.join(['*a'] * 100)}]\n  m: [{', '.join(['*l'] * 400)}]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"kind: Pod\nx: &a {WIDE}\nspec: {{containers: [], y: [{'*a, ' * 140}]}}", id="a pod"),
+        pytest.param(f"kind: Foo\nx: &a {WIDE}\ny: [{'*a, ' * 140}]", id="an object without pods"),
+        pytest.param(f"kind: Pod\nx:\n  a: &a {{}}\n  {MANY}\n---\n" * 90, id="many objects"),
+    ],
+)
+def test_a_short_text_that_stands_for_very_much_is_refused(text: str) -> None:
+    """P16."""
+    assert len(text.encode()) < settings.MOST_PREVIEW_BODY
+    assert dry_run(text).status == 413
+
+
+def test_no_answer_is_larger_than_the_largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P16."""
+    size = len(dry_run(POD).body)
+    monkeypatch.setattr(settings, "MOST_PREVIEWS_BYTES", size)
+    assert dry_run(POD).status == 200
+    monkeypatch.setattr(settings, "MOST_PREVIEWS_BYTES", size - 1)
+    assert dry_run(POD).status == 413
+
+
+def test_a_line_that_repeats_the_annotation_is_read_once() -> None:
+    """P16: each of the keys has all the others after it, as a tag that does not end."""
+    line = f'metadata: {{annotations: {{gpu-slice: "1g{chr(92)}x35gb"}}}} # ' + "gpu-slice:!" * 40_000
+    (mark,) = told(f"kind: Pod\n{line}\nspec: {{containers: [{{name: m}}]}}")["marks"]
+    assert (mark["line"], mark["start"], mark["end"]) == (2, 0, len(line))
+
+
+def test_between_two_messages_it_is_asked_whether_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """P16."""
+    values = [f"gpu-slice: 1g5gb{number}" for number in range(50)]
+    text = "kind: Whatever\nspec:\n" + "".join(f"- {value}\n" for value in values)
+    asked = iter([0.0] * 60)
+    monkeypatch.setattr("webhook.server.api.previews.monotonic", lambda: next(asked, 99.0))
+    assert dry_run(text).status == 503
 
 
 def test_every_code_has_its_paragraph() -> None:
@@ -255,9 +349,15 @@ def test_nothing_of_a_pod_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "canary" not in caplog.text
 
 
-def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -> None:
-    command = [sys.executable, "-m", "webhook", "page", "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ignored", [False, True], ids=["in the foreground", "as a background job"])
+def test_the_page_command_prints_its_address_and_serves_loopback_names_alone(
+    number: signal.Signals, *, ignored: bool
+) -> None:
+    shell = "trap '' INT; " * ignored + f"exec {sys.executable} -m webhook page --no-browser"
+    with subprocess.Popen(["sh", "-c", shell], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        give_up = Timer(60, process.kill)
+        give_up.start()
         address = urlsplit(process.stdout.readline().strip())
         statuses = []
         for host in (address.netloc, f"localhost:{address.port}", "attacker.example"):
@@ -265,8 +365,9 @@ def test_the_page_command_prints_its_address_and_serves_loopback_names_alone() -
             connection.request("GET", "/fleet", headers={"Host": host})
             statuses.append(connection.getresponse().status)
             connection.close()
-        process.send_signal(signal.SIGINT)
-        output, remarks = process.communicate(timeout=20)
+        process.send_signal(number)
+        output, remarks = process.communicate()
+        give_up.cancel()
     assert (address.hostname, statuses) == ("127.0.0.1", [200, 200, 400])
     assert (process.returncode, output, remarks) == (0, "", "Ctrl-C ends it.\n")
 

@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -26,9 +27,9 @@ from webhook.cluster.accounting import usage
 from webhook.cluster.namespaces import by_namespace
 from webhook.cluster.nodes import PRODUCT, REPLICAS
 from webhook.cluster.objects import NODES, PODS, Node, Pod
-from webhook.cluster.requests import requests_of
+from webhook.cluster.requests import MOST, NANO, quantity, requests_of
 from webhook.cluster.snapshot import Listing, Snapshot
-from webhook.cluster.usage import SliceUse, Usage
+from webhook.cluster.usage import Apart, SliceUse, Usage
 from webhook.fleet.fleet import Fleet
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -181,6 +182,91 @@ def clusters(draw: st.DrawFn) -> tuple[list[Node], list[Pod]]:
         for index in range(draw(st.integers(0, 8)))
     ]
     return nodes, pods
+
+
+class TestQuantities:
+    @pytest.mark.parametrize(
+        ("text", "number"),
+        [
+            ("0", "0"), ("7", "7"), ("+7", "7"), ("500m", "0.5"), (".5", "0.5"), ("1.", "1"), ("1.5k", "1500"),
+            ("16Gi", str(2**34)), ("0.5Ki", "512"), ("2E", "2e18"), ("1e3", "1000"), ("1E3", "1000"), ("5e-1", "0.5"),
+            (f"1e{'0' * 300_000}3", "1000"), ("100n", "1e-7"), ("3u", "3e-6"), ("0e9999", "0"), ("0e-9999", "0"),
+        ],
+        ids=lambda text: text[:20],
+    )  # fmt: skip
+    def test_they_are_read_as_kubernetes_writes_them(self, text: str, number: str) -> None:
+        assert quantity(text) == Decimal(number)
+
+    @pytest.mark.parametrize(
+        "text", ["1e9999", "1e999999999999999999999", "9" * 5000, "9" * 5000 + "Ei", "10E", "8Ei", "1e99999999999Ki"]
+    )
+    def test_none_is_more_than_kubernetes_counts(self, text: str) -> None:
+        assert quantity(text) == (MOST if "K" not in text else 0)
+
+    @pytest.mark.parametrize("text", ["1e-9999", "1e-999999999999999999999", "0." + "0" * 5000 + "1", "0.1n"])
+    def test_none_is_finer_than_kubernetes_counts(self, text: str) -> None:
+        assert quantity(text) == NANO
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "x", "-1", "-1e9999", "NaN", "Infinity", "1e1.5", "1 Gi", "1ki", "٣", "1_0", "1" * 300_000 + "x"],
+        ids=lambda text: text[:20],
+    )
+    def test_what_is_no_amount_counts_for_nothing(self, text: str) -> None:
+        assert quantity(text) == 0
+
+    @given(st.from_regex(r"[+-]?[0-9]{0,40}\.?[0-9]{0,40}([eE][+-]?[0-9]{1,30}|[numkMGTPE]i?)?", fullmatch=True))
+    def test_each_can_be_printed_and_added(self, text: str) -> None:
+        number = quantity(text)
+        assert 0 <= int(number + number) <= 2 * MOST
+        assert len(f"{number:f}") <= 30
+
+
+ABSURD = ["10001", "1e15", "1e18", "9E", "1e9999", "9" * 5000]
+
+
+class TestApart:
+    @pytest.mark.parametrize("count", ABSURD)
+    @pytest.mark.parametrize("on", ["", "n", "ghost"])
+    @pytest.mark.parametrize("where", ["containers", "initContainers"])
+    def test_a_pod_that_asks_for_more_than_any_node_can_have_changes_no_number(
+        self, count: str, on: str, where: str
+    ) -> None:
+        nodes, pods = [node("n", "small")], [pod("a", "n"), pod("b")]
+        asked = [{"name": "m", "resources": {"requests": {"nvidia.com/mig-1g.5gb": count}}}]
+        evil = pod("evil", on, spec={"containers": [], where: asked})
+        found = looked(nodes, [*pods, evil])
+        assert replace(found, apart=()) == looked(nodes, pods)
+        assert found.apart == (Apart("team", "evil", "asks for more than 10,000 nvidia.com/mig-1g.5gb"),)
+
+    @pytest.mark.parametrize("resource", ["cpu", "memory", "example.com/other"])
+    def test_of_other_resources_a_pod_may_ask_for_any_amount(self, resource: str) -> None:
+        waits = pod("a", slices={"nvidia.com/mig-1g.5gb": 1, resource: "1e9999"})
+        found = looked([node("n", "small")], [waits])
+        assert [queue.count for queue in found.waiting] == [1]
+        assert usage_data.document(found, None)["free"] == 56
+
+    def test_a_pod_on_a_node_that_does_not_exist_holds_nothing(self) -> None:
+        found = looked([node("n", "small")], [pod("a", "ghost")])
+        assert found.used.slices == 0
+        assert found.apart == (Apart("team", "a", "is bound to node ghost, which does not exist"),)
+
+    def test_every_output_says_so(self) -> None:
+        evil = [pod(f"e{i}", slices={"nvidia.com/mig-1g.5gb": "1e9999"}, namespace="evil") for i in range(12)]
+        found = looked([node("n", "small")], evil)
+        told = [click.unstyle(text) for text in usage_table.not_counted(found, None)]
+        assert told[0] == "not counted: Pod evil/e0 asks for more than 10,000 nvidia.com/mig-1g.5gb"
+        assert told[10:] == ["not counted: 2 more pods"]
+        assert list(usage_table.not_counted(found, "team")) == ["not counted: 12 pods"]
+        assert len(usage_data.document(found, None)["notCounted"]) == 12
+        assert usage_data.document(found, "team")["notCounted"] == []
+        lines = [*usage_table.pools(found, "pod", None, draw=True), *usage_data.by_node(found)]
+        assert max(map(len, lines)) < 200
+
+    def test_a_node_that_says_it_has_any_number_of_slices_can_be_shown(self) -> None:
+        found = looked([node("n", "small", room={"nvidia.com/mig-1g.5gb": "1e9999"})], [pod("a", "n")])
+        lines = [*usage_table.pools(found, "pod", None, draw=False), *usage_table.summary(found)]
+        assert max(map(len, lines)) < 300
 
 
 class TestAgainstCountingByHand:
@@ -393,6 +479,10 @@ class TestStranded:
             ("1g.5gb", 16, "nobody waits for it, and pods wait for 2g.10gb"),
         ]
 
+    def test_a_pod_that_asks_for_what_nobody_has_strands_nothing(self) -> None:
+        for resource in ("nvidia.com/mig-9g.99gb", "nvidia.com/gpu"):
+            assert looked([node("n", "mixed")], [pod("a", slices={resource: 1})]).stranded == ()
+
     def test_pods_that_are_about_to_be_bound_strand_nothing(self) -> None:
         assert looked([node("n", "mixed")], [pod("a", slices={"nvidia.com/mig-2g.10gb": 1})]).stranded == ()
 
@@ -414,6 +504,11 @@ class TestWaiting:
             ("1g.10gb", ("single",), 1, 0, timedelta(minutes=1)),
             ("whole GPU", (), 1, 0, timedelta(minutes=1)),
         ]
+
+    def test_a_pool_that_is_named_often_is_counted_once(self) -> None:
+        often = {"annotations": {"gpu-slice/pools": ", ".join(["small"] * 15_000)}}
+        (queue,) = looked([node("n", "small")], [pod("a", metadata=often)]).waiting
+        assert (queue.pools, queue.free) == (("small",), 56)
 
 
 class TestRights:

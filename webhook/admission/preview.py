@@ -36,6 +36,9 @@ DEFAULT_NAMESPACE = "default"
 CONTEXT = 2
 """Lines of a diff around a change."""
 
+MOST_LINES = 2_000
+"""Lines of a pod that are compared with as many others.  `difflib` takes a time that grows faster than its lines."""
+
 _PLACEHOLDER = re.compile(r"\{\{|\$\{|\$\(")
 """Helm and Argo, Flux and OpenShift, Tekton fill these in later."""
 _OF_HELM = re.compile(r"\{\{-? *[.$]")
@@ -85,9 +88,32 @@ def shown(value: Any) -> Any:
 
 
 def difference(before: Document, after: Document, title: str) -> Iterator[str]:
-    """A pod before and after, as the lines of a unified diff of its YAML."""
+    """A pod before and after, as the lines of a unified diff of its YAML.
+
+    Of a long pod only the fields that change are compared, and of very many of those the first.
+    """
     old, new = (documents.write(pod).splitlines() for pod in (before, after))
-    return unified_diff(old, new, title, f"{title}, as admitted", n=CONTEXT, lineterm="")
+    if max(len(old), len(new)) > MOST_LINES:
+        title = f"{title} (only what changes)"
+        old, new = (documents.write(pod).splitlines() for pod in _changed(before, after))
+    yield from unified_diff(old[:MOST_LINES], new[:MOST_LINES], title, f"{title}, as admitted", n=CONTEXT, lineterm="")
+    if max(len(old), len(new)) > MOST_LINES:
+        yield f"@@ more than {MOST_LINES:,} lines: the others are not compared @@"
+
+
+def _changed(before: Any, after: Any) -> tuple[Any, Any]:
+    """What differs of *before* and *after*, which do; an object or a list item keeps its name."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        same = {key for key in before if key != "name" and key in after and before[key] == after[key]}
+        old, new = ({key: each[key] for key in each if key not in same} for each in (before, after))
+        for key in old.keys() & new.keys() - {"name"}:
+            old[key], new[key] = _changed(old[key], new[key])
+        return old, new
+    if isinstance(before, list) and isinstance(after, list):
+        pairs = [_changed(*pair) for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
+        both = min(len(before), len(after))
+        return [old for old, _ in pairs] + before[both:], [new for _, new in pairs] + after[both:]
+    return before, after
 
 
 def preview(document: Any, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,8 @@ from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
 
 PAGE = "docs/checks.md"
+MOST_NAMED = 5
+"""Problems of namespaces that a line tells people.  Of the rest the number is said."""
 AGAIN = 2.0
 """Seconds between two looks of ``--wait``."""
 
@@ -56,6 +58,7 @@ class Duration(click.ParamType[timedelta]):
 @click.command()
 @cluster.options
 @cluster.OUTPUT
+@cluster.TRUST
 @click.option("--pre", "before", is_flag=True, help="Check what must be so before an installation.")
 @click.option(
     "--wait", type=Duration(), metavar="TIME", help="Look again until nothing has failed, at most so long: 5m."
@@ -75,6 +78,7 @@ def check(
     namespace: str | None,
     context: str | None,
     output: str,
+    trusted: tuple[str, ...],
     before: bool,
     wait: timedelta | None,
     patience: timedelta,
@@ -92,7 +96,7 @@ def check(
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
-        lines = _look(reader, fleet, webhook_namespace, patience, before)
+        lines = _look(reader, fleet, webhook_namespace, patience, before, trusted)
         if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break
         time.sleep(AGAIN)
@@ -105,10 +109,12 @@ def check(
     raise click.exceptions.Exit(code)
 
 
-def _look(reader: Reader, fleet: Fleet, namespace: str, patience: timedelta, before: bool) -> Lines:
+def _look(
+    reader: Reader, fleet: Fleet, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
+) -> Lines:
     documents_of = tuple(each.value for each in documents.read(render.text(fleet, ()), name="render"))
     try:
-        facts = look(reader, fleet, documents_of, namespace, patience, before=before)
+        facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
         if not before:
             facts = replace(facts, served=_served(facts), leaf=_leaf(reader, facts))
     except Unreachable as error:
@@ -184,9 +190,16 @@ def table(lines: Lines, summary: str, help_uri: str, *, short: bool) -> Iterator
 
 
 def _below(each: checks.Line, help_uri: str) -> Iterator[Line]:
-    cures = dict.fromkeys(problem.cure or each.check.cure for problem in each.problems)
-    for problem in each.problems:
+    # Those of one namespace may be any number, and come after those of others.
+    shown = [problem for problem in each.problems if not problem.namespace]
+    named = [problem for problem in each.problems if problem.namespace]
+    left = each.total - len(shown) - MOST_NAMED
+    shown += named[:MOST_NAMED] if left > 1 else named
+    cures = dict.fromkeys(problem.cure or each.check.cure for problem in shown)
+    for problem in shown:
         yield line(f"    {problem.reason}")
+    if named and left > 1:
+        yield line(f"    and {left} more (-o json has them)")
     if each.unknown:
         yield line(f"    {each.unknown}")
     for cure in cures:
@@ -210,9 +223,11 @@ def _report(lines: Lines, summary: str, help_uri: str) -> dict[str, Any]:
                         "reason": problem.reason,
                         "cure": problem.cure or each.check.cure,
                         "severity": "warning" if problem.warning else "error",
+                        "namespace": problem.namespace or None,
                     }
                     for problem in each.problems
                 ],
+                "total": each.total,
                 "notes": list(each.notes),
                 "unknown": each.unknown or None,
                 "help": f"{help_uri}#{each.check.id}",

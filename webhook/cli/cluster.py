@@ -27,6 +27,11 @@ OUTPUT = click.option(
     help="A table for people, JSON for programs, or only what matters.",
 )  # fmt: skip
 
+TRUST = click.option(
+    "--trust", "trusted", multiple=True, metavar="NAMESPACE",
+    help="Karpenter or NVIDIA's programs are installed there, and only administrators write there.  May be repeated.",
+)  # fmt: skip
+
 
 def options(command: F) -> F:
     """The options of every such command."""
@@ -66,7 +71,9 @@ def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
     where = f"ConfigMap {FLEET} in namespace {namespace}"
     try:
         found = reader.get(CONFIG_MAPS, FLEET, namespace)
-    except (Refused, Unreachable) as error:
+    except Unreachable as error:
+        raise CouldNotLook(str(error)) from None
+    except Refused as error:
         raise CouldNotLook(f"{where} cannot be read: {error}. Name a file with --fleet") from None
     if found is None:
         raise CouldNotLook(f"{where} does not exist. Name a file with --fleet, or a namespace with --webhook-namespace")

@@ -13,10 +13,11 @@ from webhook.cli import cluster
 @click.argument("target", metavar="POD|KIND/NAME|FILE")
 @click.option("-f", "--filename", "is_file", is_flag=True, help="It is a file, or - for stdin.")
 @cluster.OUTPUT
+@cluster.TRUST
 @cluster.options
 def explain(
-    target: str, is_file: bool, output: str, fleet_path: Path | None, webhook_namespace: str, namespace: str | None,
-    context: str | None,
+    target: str, is_file: bool, output: str, trusted: tuple[str, ...], fleet_path: Path | None,
+    webhook_namespace: str, namespace: str | None, context: str | None,
 ) -> None:  # fmt: skip
     """Say why a pod has no slice, or waits for one, and what to do.  The first sentence is the cause.
 
@@ -28,4 +29,6 @@ def explain(
     from webhook.cli.explained import run
 
     reader = cluster.reader(context, namespace)
-    raise click.exceptions.Exit(run(reader, target, output, fleet_path, webhook_namespace, is_file=is_file))
+    raise click.exceptions.Exit(
+        run(reader, target, output, fleet_path, webhook_namespace, is_file=is_file, trusted=trusted)
+    )

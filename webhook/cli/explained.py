@@ -18,22 +18,31 @@ from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import PODS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.cluster.target import WORKLOADS, NotThere, Target
-from webhook.errors import BadDocument
+from webhook.errors import BadDocument, printable
 from webhook.fleet.fleet import Fleet
+
+LONGEST = 1_024
+"""Characters of a line.  An event has as many (k8s.io/api ``events/v1``)."""
 
 YES, NO, UNREAD = 0, 1, 3
 """Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
 
 
-def run(reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool) -> int:
-    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace."""
+def run(
+    reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool,
+    trusted: Sequence[str] = (),
+) -> int:  # fmt: skip
+    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace.
+
+    *trusted*: more namespaces where only administrators write.
+    """
     try:
-        found = list(_targets(reader, name, is_file, fleet_path, own))
+        found = list(_targets(reader, name, is_file, fleet_path, (own, *trusted)))
     except (Unreachable, NotThere) as error:
         raise CouldNotLook(str(error)) from None
     explanations = [explain(each.title, each.asked, each.around) for each in found]
     if output == "json":
-        echo(json.dumps([as_json(each) for each in explanations], indent=2, ensure_ascii=False))
+        echo(json.dumps([as_json(each) for each in explanations], indent=2))
         return max(map(exit_code, explanations))
     for number, each in enumerate(explanations):
         for text in (*([""] if number else []), *(short(each) if output == "short" else table(each))):
@@ -48,7 +57,10 @@ def exit_code(explanation: Explanation) -> int:
     return UNREAD if explanation.cause.id in ("scheduler", "karpenter", "soon") and explanation.unread else NO
 
 
-def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, own: str) -> Iterator[Target]:
+def _targets(
+    reader: Reader, name: str, is_file: bool, fleet_path: Path | None, trusted: Sequence[str]
+) -> Iterator[Target]:
+    own = trusted[0]
     path = Path(name)
     kind_name, slash, of_kind = name.partition("/")
     named = bool(slash) and kind_name.lower() in WORKLOADS and "/" not in of_kind
@@ -60,9 +72,9 @@ def _targets(reader: Reader, name: str, is_file: bool, fleet_path: Path | None, 
     fleet, unread = _fleet(reader, fleet_path, own)
     namespace = reader.namespace
     if as_file:
-        yield from _of_file(reader, path, fleet, own, unread)
+        yield from _of_file(reader, path, fleet, trusted, unread)
         return
-    around = target.surroundings(reader, fleet, namespace, own, unread)
+    around = target.surroundings(reader, fleet, namespace, trusted, unread)
     kind = WORKLOADS[kind_name.lower()] if named else PODS
     if kind is PODS:
         yield target.of_pod(reader, of_kind if named else name, around, namespace)
@@ -77,7 +89,9 @@ def _fleet(reader: Reader, path: Path | None, own: str) -> tuple[Fleet | None, l
         return None, [f"{error.message}: which pools serve the pod is not known"]
 
 
-def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: Sequence[str]) -> Iterator[Target]:
+def _of_file(
+    reader: Reader, path: Path, fleet: Fleet | None, trusted: Sequence[str], unread: Sequence[str]
+) -> Iterator[Target]:
     if fleet is None:
         raise CouldNotLook(unread[0])
     found = False
@@ -91,7 +105,7 @@ def _of_file(reader: Reader, path: Path, fleet: Fleet | None, own: str, unread: 
                 continue
             found = True
             namespace = shown.subject.namespace or reader.namespace
-            around = target.surroundings(reader, fleet, namespace, own, unread)
+            around = target.surroundings(reader, fleet, namespace, trusted, unread)
             yield target.of_document(reader, shown, around, namespace)
     if not found:
         raise CouldNotLook(f"{path}: there is no pod and no workload in it")
@@ -125,24 +139,34 @@ def _cause(cause: Cause) -> dict[str, Any]:
             "quotes": list(cause.quotes)}  # fmt: skip
 
 
-def short(explanation: Explanation) -> Iterator[str]:
+def _text(text: str) -> Line:
+    """*text*, of which others wrote a part, as one line that is not too long."""
+    shown = printable(text[: LONGEST + 1])
+    return line(shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…")
+
+
+def short(explanation: Explanation) -> Iterator[Line]:
     """The cause, the cure, and what could not be looked at."""
     cause = explanation.cause
     mark = line("×", fg="red", bold=True)
     if cause.fine or cause.waits:
         mark = line("√", fg="green") if cause.fine else line("…", fg="yellow")
-    yield line(mark, " ", line(explanation.title, bold=True), f" [{cause.id}]")
-    yield cause.sentence
+    yield line(mark, " ", line(_text(explanation.title), bold=True), f" [{cause.id}]")
+    yield _text(cause.sentence)
     if not cause.fine:
-        yield f"What to do: {cause.cure}"
+        yield _text(f"What to do: {cause.cure}")
     for text in explanation.unread:
-        yield line(line("not looked at", fg="yellow"), f": {text}")
+        yield line(line("not looked at", fg="yellow"), ": ", _text(text))
 
 
-def table(explanation: Explanation) -> Iterator[str]:
+def table(explanation: Explanation) -> Iterator[Line]:
     """The same with everything behind it."""
-    cause = explanation.cause
     yield from short(explanation)
+    yield from map(_text, _behind(explanation))
+
+
+def _behind(explanation: Explanation) -> Iterator[str]:
+    cause = explanation.cause
     yield from (f'  "{quote}"' for quote in cause.quotes if quote)
     if not cause.fine:
         yield f"More: {cause.anchor}"
@@ -184,7 +208,7 @@ def _ids(causes: Sequence[Cause]) -> str:
     return ", ".join(dict.fromkeys(cause.id for cause in causes)) or "nothing that is known"
 
 
-def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[Line | str]:
+def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[str]:
     if rows:
         yield ""
-        yield from show.table([(first, second, *more), *rows])
+        yield from show.table([(first, second, *more), *(list(map(_text, row)) for row in rows)])

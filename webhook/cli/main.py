@@ -199,7 +199,7 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
-    from webhook.fleet.check import check_made, check_weights
+    from webhook.fleet.check import check_made, check_room, check_weights
     from webhook.render.device_plugin import NAMESPACE, privileged
 
     try:
@@ -208,7 +208,7 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in (*check_weights(fleet.pools), *check_made(fleet.file)):
+    for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
         echo(

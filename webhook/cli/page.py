@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import webbrowser
 from contextlib import suppress
@@ -24,7 +25,7 @@ from webhook.server.run import listen
 
 
 def run(fleet: Fleet, port: int, *, browser: bool) -> None:
-    """Serve the page until Ctrl-C.  *browser*: whether to open it there."""
+    """Serve the page until Ctrl-C or SIGTERM.  *browser*: whether to open it there."""
     try:
         listening = listen(LOOPBACK, port)
     except OSError as error:
@@ -46,8 +47,9 @@ async def _serve(fleet: Fleet, listening: socket.socket) -> None:
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", LOOPBACK], www_redirect=False)
     port = SecondPort(Asgi(app, settings.MOST_PREVIEW_BODY), metrics)
     port.open(listening)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        previews.end()
-        await port.close(0)
+    leave = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell has its background jobs ignore SIGINT
+        asyncio.get_running_loop().add_signal_handler(number, leave.set)
+    await leave.wait()
+    previews.end()
+    await port.close(0)

@@ -57,6 +57,8 @@ def usage(
 
     Exit code 3: there is no cluster, or something could not be looked at, which is then said.
     """
+    from webhook.cli import usage_table
+
     reader = cluster.reader(context, namespace)
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
@@ -66,6 +68,8 @@ def usage(
             click.clear()
         for problem in found.problems:
             echo(f"could not look: {problem}", err=True)
+        for remark in usage_table.not_counted(found, namespace):
+            echo(remark, err=True)
         for text in _shown(found, output, by, depth, namespace, draw=draw):
             echo(text)
         sys.stdout.flush()

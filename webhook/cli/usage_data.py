@@ -21,6 +21,11 @@ def document(usage: Usage, namespace: str | None) -> dict[str, Any]:
     """Everything.  What is not known, because something could not be looked at, is null."""
     return {
         "problems": usage.problems,
+        "notCounted": [
+            {"namespace": pod.namespace, "name": pod.pod, "why": pod.why}
+            for pod in usage.apart
+            if namespace in (None, pod.namespace)
+        ],
         **_sums(usage, usage),
         "pools": [
             {

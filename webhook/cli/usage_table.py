@@ -105,6 +105,15 @@ def summary(usage: Usage) -> Iterator[Line]:
         )  # fmt: skip
 
 
+def not_counted(usage: Usage, namespace: str | None) -> Iterator[Line]:
+    """The pods that are set apart, a line each, and the others counted.  *namespace*: only its pods are named."""
+    named = [pod for pod in usage.apart if namespace in (None, pod.namespace)][:MOST_PODS]
+    for pod in named:
+        yield line("not counted: Pod ", f"{pod.namespace}/{pod.pod} {pod.why}")
+    if more := len(usage.apart) - len(named):
+        yield line(f"not counted: {more} {'more ' if named else ''}pod{'s' if more > 1 else ''}")
+
+
 def age(time: timedelta) -> str:
     """As kubectl prints ages: ``45s``, ``12m``, ``5h``, ``3d``."""
     seconds = max(int(time.total_seconds()), 0)

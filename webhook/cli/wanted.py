@@ -21,7 +21,7 @@ from webhook.cluster.fit import Answer, fit
 from webhook.cluster.owners import Identity, Owners
 from webhook.cluster.replicas import EACH_NODE, running
 from webhook.cluster.snapshot import Listing
-from webhook.errors import BadDocument, Denial
+from webhook.errors import BadDocument, Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.slices import request
 from webhook.slices.request import ANNOTATION
@@ -29,8 +29,8 @@ from webhook.slices.request import ANNOTATION
 MOST_REMARKS = 20
 """Remarks that are printed.  The others are counted."""
 
-MOST_PODS = 10**9
-"""Pods of one object, or of one option.  A cluster has some 100,000."""
+MOST_PODS = 10_000_000
+"""Pods in all.  A cluster has some 100,000."""
 
 
 class Wanted:
@@ -66,14 +66,16 @@ class Wanted:
     def need(self, text: str) -> None:
         """Add the pods of an option, such as ``1g.5gb=120``."""
         value, _, count = text.rpartition("=")
-        if not value or not count.strip().isdecimal() or int(count) > MOST_PODS:
-            raise click.BadParameter(f"'{text}': write it as in 1g.5gb=120", param_hint="--need")
+        count = count.strip().lstrip("0") or count.strip()
+        if not value or not count.isdecimal():
+            raise click.BadParameter(f"{quote(text)}: write it as in 1g.5gb=120", param_hint="--need")
+        pods = int(count[:20])  # which is too many, too
         names = ["main"]
         with suppress(Denial):  # so is its preview
             names = [each.container or "main" for each in request.parse(value)]
         pod = {"metadata": {"name": text, "annotations": {ANNOTATION: value}},
                "spec": {"containers": [{"name": name} for name in names]}}  # fmt: skip
-        self._add(Subject("--need", text, None, {"apiVersion": "v1", "kind": "Pod", **pod}), int(count))
+        self._add(Subject("--need", text, None, {"apiVersion": "v1", "kind": "Pod", **pod}), pods)
 
     def read(self, paths: tuple[Path, ...], progress: Progress) -> None:
         """Add the pods of all documents in *paths*, each once: neither with its owner nor with what it owns again."""
@@ -89,7 +91,7 @@ class Wanted:
             for subject in subjects(found.value):
                 count, remark = running(subject)
                 if not isinstance(subject.source, dict):
-                    self._add(subject, min(count, MOST_PODS), remark)
+                    self._add(subject, count, remark)
                     continue
                 makes = subject.pod is not None and subject.controller is not None
                 sure = makes and (not remark or subject.controller == EACH_NODE)
@@ -99,11 +101,11 @@ class Wanted:
                 if asks and (owners.owned(identity) or not (sure or (subject.pod and subject.controller is None))):
                     held.append((identity, subject, count, remark))
                 else:
-                    self._add(subject, min(count, MOST_PODS), remark)
+                    self._add(subject, count, remark)
         for identity, subject, count, remark in held:
             certain = subject.pod is not None and not remark
             if not owners.covered(identity) and (certain or not owners.owns(identity)):
-                self._add(subject, min(count, MOST_PODS), remark)
+                self._add(subject, count, remark)
         if paths and not self.documents:
             raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
 
@@ -132,6 +134,11 @@ class Wanted:
                 self.counts[key] += 1
 
     def _add(self, subject: Subject, count: int, remark: str = "") -> None:
+        if sum(self.counts.values()) + count > MOST_PODS:
+            raise click.UsageError(
+                f"{subject.title[:100]}: there are more than {MOST_PODS:,} pods in all. Give fewer, such as a "
+                "thousandth of each, and multiply the answer."
+            )
         key, unsliced = b"", False
         if subject.pod is not None:
             with suppress(Denial):  # its preview is denied, too

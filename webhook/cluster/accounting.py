@@ -16,10 +16,13 @@ from webhook.cluster.objects import NODES, PODS, Node, Pod
 from webhook.cluster.requests import Amounts, add, asks_for, requests_of
 from webhook.cluster.snapshot import Snapshot
 from webhook.cluster.stuck import Needs, why_unusable
-from webhook.cluster.usage import NO_POOL, Held, NodeUse, PoolUse, SliceUse, Stranded, Usage, Waiting
+from webhook.cluster.usage import NO_POOL, Apart, Held, NodeUse, PoolUse, SliceUse, Stranded, Usage, Waiting
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU, Pool
 from webhook.slices.request import POOLS
+
+MOST_SLICES = 10_000
+"""Slices of one kind that a pod can ask for.  The largest instances have 8 GPUs, of 7 slices or some shares each."""
 
 
 @dataclass(slots=True)
@@ -38,19 +41,21 @@ def usage(snapshot: Snapshot, fleet: Fleet, prices: Mapping[str, float]) -> Usag
     loads = {name: _Load() for name, node in nodes.items() if pools[name] or gpu_resources(node)}
     nodes_seen = not snapshot.of(NODES).problem
     pods_seen = not snapshot.of(PODS).problem
-    needs, waiting = Needs(), []
+    needs, waiting, apart = Needs(), [], []
     for pod in snapshot.items(PODS):
         if pod.ended:
             continue
         name = pod.spec.node_name
         slices = asks_for(pod, NVIDIA)
-        if name not in loads:
-            if not slices or (name and name in nodes):
-                continue  # it is bound to a node without GPUs, or waits for something else
-            if name:
-                loads[name] = _Load()  # a node that could not be seen
+        if name not in loads and (not slices or name in nodes):
+            continue  # it is bound to a node without GPUs, or waits for something else
         asked = requests_of(pod)
         held = {resource: int(number) for resource, number in asked.items() if counted(resource) and number}
+        if why := _absurd(held, name if nodes_seen and name not in nodes else ""):
+            apart.append(Apart(pod.metadata.namespace, pod.metadata.name, why))
+            continue
+        if name:
+            loads.setdefault(name, _Load())  # a node that could not be seen
         for resource in held:
             needs.note(resource, asked)
         if name:
@@ -80,7 +85,16 @@ def usage(snapshot: Snapshot, fleet: Fleet, prices: Mapping[str, float]) -> Usag
         nodes_seen=nodes_seen,
         pods_seen=pods_seen,
         problems=tuple(filter(None, (snapshot.of(NODES).problem, snapshot.of(PODS).problem))),
+        apart=tuple(apart),
     )
+
+
+def _absurd(held: Mapping[str, int], missing: str) -> str:
+    """Why a pod with these slices holds none and never will, as what one says of it; empty if it may."""
+    for resource, count in held.items():
+        if count > MOST_SLICES:
+            return f"asks for more than {MOST_SLICES:,} {resource}"
+    return f"is bound to node {missing}, which does not exist" if missing else ""
 
 
 def _slices(node: Node | None, pool: Pool | None, load: _Load, needs: Needs | None, fleet: Fleet) -> Iterator[SliceUse]:
@@ -111,7 +125,7 @@ def _waiting(
         written = pod.metadata.annotations.get(POOLS)
         for resource, count in held.items():
             if written is not None:
-                serving = tuple(name for name in written.split(", ") if (name, resource) in names)
+                serving = tuple(name for name in dict.fromkeys(written.split(", ")) if (name, resource) in names)
             elif resource != WHOLE_GPU:  # which is a slice only for pods that gpu-slice sent to such a pool
                 serving = tuple(pool.name for pool in fleet.by_resource.get(resource, ()))
             else:
@@ -134,7 +148,10 @@ def _waiting(
 def _stranded(uses: Iterable[PoolUse], waiting: Iterable[Waiting]) -> Iterator[Stranded]:
     """Free slices that nothing can fill, and those that nobody waits for while pods wait for others."""
     wanted = {(pool, queue.resource) for queue in waiting for pool in queue.pools or (NO_POOL,)}
-    others = ", ".join(dict.fromkeys(queue.slice for queue in waiting if queue.count > queue.free))
+    # A pod may ask for what no node has.  That says nothing about the slices that there are.
+    real = {use.kind.resource for pool in uses for node in pool.nodes for use in node.slices if use.count}
+    short = [queue for queue in waiting if queue.count > queue.free and (queue.pools or queue.resource in real)]
+    others = ", ".join(dict.fromkeys(queue.slice for queue in short))
     groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}
     for pool in uses:
         for node in pool.nodes:

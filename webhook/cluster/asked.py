@@ -87,8 +87,12 @@ class Asked:
 
 
 def moment(text: str | None) -> datetime | None:
-    """A time of the API server."""
-    return datetime.fromisoformat(text) if text else None
+    """A time of the API server; None for one that this language does not know, such as one of the year 0."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def held(pod: Pod) -> Amounts:

@@ -122,6 +122,9 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
     quotes = (message,)
     if match := re.search(r'admission webhook "[\w.-]*gpu-slice\.io" denied the request: (.*)', message, re.DOTALL):
         return Cause("denied", f"gpu-slice refuses the pod: {match[1].strip()}")
+    match = re.search(r'failed calling webhook "([^"]+)"', message)
+    if match and (other := _other(match[1], message, snapshot)):
+        return Cause("other-webhook", f"{other}, so it refuses the pod.", quotes)
     if re.search(r'failed calling webhook "[\w.-]*gpu-slice\.io"', message):
         why = message.rpartition(": ")[2]
         if _CERTIFICATE.search(message):
@@ -146,6 +149,37 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
         _, _, why = message.partition("denied request: ")
         return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
     return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())
+
+
+def _other(webhook: str, message: str, snapshot: Snapshot) -> str:
+    """Which configuration beside ours has the *webhook* that could not be called; empty if it is ours."""
+    holding = {
+        configuration["metadata"]["name"]: each.get("clientConfig") or {}
+        for configuration in snapshot.items(WEBHOOKS)
+        for each in configuration.get("webhooks") or ()
+        if each["name"] == webhook
+    }
+    ours = holding.pop(CONFIGURATION, None)
+    called = re.search(r'Post "https://([^/"?]+)', message)
+    called_host = called[1].removesuffix(":443") if called else ""
+    certificate = _CERTIFICATE.search(message)
+    for name, client in holding.items():
+        same = ours is not None and _host(client) == _host(ours)
+        differs = not same or (certificate and client.get("caBundle") != (ours or {}).get("caBundle"))
+        if differs and called_host in ("", _host(client)):
+            text = f"MutatingWebhookConfiguration {name} calls {_host(client)} for {webhook}, and the API server"
+            return f"{text} {'does not trust its certificate' if certificate else 'gets no answer'}"
+    if holding or ours is not None or webhook.endswith("gpu-slice.io"):
+        return ""
+    return f"The API server gets no answer from the webhook {webhook}, which is not gpu-slice's"
+
+
+def _host(client: Mapping[str, Any]) -> str:
+    """The host that a webhook's clientConfig names, with the port if that is not 443."""
+    service = client.get("service")
+    if service:
+        return f"{service['name']}.{service['namespace']}.svc:{service.get('port', 443)}".removesuffix(":443")
+    return str(client.get("url") or "").removeprefix("https://").partition("/")[0].removesuffix(":443")
 
 
 def _missing(name: str, does: str, snapshot: Snapshot, own: str) -> str:

@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 PAGE = "docs/causes.md"
+_AGAIN = (
+    "The platform team: apply the folder again that has your fleet and image, such as kubectl apply -k my-cluster "
+    "(docs/eks.md#7-the-webhook). Not manifests/webhook: it would replace your fleet by another."
+)
 
 
 class Kind(NamedTuple):
@@ -27,7 +31,7 @@ CAUSES: dict[str, Kind] = {
         "The kubelet refused the pod after it was bound",
         "Delete the pod, so that it is created anew. If it names its node (spec.nodeName), remove that.",
     ),
-    "failed": Kind("The pod has ended with an error", "Read its log: kubectl logs POD."),
+    "failed": Kind("The pod has ended with an error", "Read its log: kubectl logs POD; and kubectl describe pod POD."),
     "leaving": Kind("The pod is being deleted", "Wait, or look at its finalizers: kubectl get pod POD -o yaml."),
     # The pod is refused, so there is none.
     "fleet-newer": Kind(
@@ -48,6 +52,10 @@ CAUSES: dict[str, Kind] = {
     "webhook-unreachable": Kind(
         "The API server gets no answer from the webhook",
         "The platform team: kubectl -n gpu-slice get pods, and the log of deployment/webhook.",
+    ),
+    "other-webhook": Kind(
+        "A webhook that is not gpu-slice's does not answer, or calls gpu-slice wrongly, so the API server refuses pods",
+        "The platform team: correct or delete the webhook configuration that the sentence names.",
     ),
     "guard": Kind(
         "The guard refuses a pod that the webhook did not see, or that another webhook changed afterwards",
@@ -73,14 +81,14 @@ CAUSES: dict[str, Kind] = {
     "mirror-pod": Kind("A static pod of a kubelet is never changed", "Use a Deployment or a DaemonSet."),
     "webhook-missing": Kind(
         "The webhook configuration is not there, so nobody was asked about the pod",
-        "The platform team: apply manifests/webhook again. Then delete the pod, so that it is created anew.",
+        f"{_AGAIN} Then delete the pod, so that it is created anew.",
     ),
     "older-than-webhook": Kind(
         "The pod is older than the webhook", "Delete the pod, so that it is created anew and gets its slice."
     ),
     "webhook-not-asked": Kind(
         "The webhook configuration was changed and leaves the pod out",
-        "The platform team: apply manifests/webhook again. Then delete the pod, so that it is created anew.",
+        f"{_AGAIN} Then delete the pod, so that it is created anew.",
     ),
     "webhook-ignored": Kind(
         "The webhook configuration fails open, and the webhook did not answer when the pod was created",
@@ -135,7 +143,8 @@ CAUSES: dict[str, Kind] = {
     # A node could take the pod.
     "two-plugins": Kind(
         "Two device plugins run on a node, and count its GPUs twice",
-        "The platform team: keep the other plugin off nodes that carry gpu-slice/pool (docs/eks.md, Before you begin).",
+        "The platform team: keep the other plugin off nodes that carry gpu-slice/pool "
+        "(docs/recipes.md#beside-what-you-run-already).",
     ),
     "slices-not-advertised": Kind(
         "A node has fewer slices than its pool's layout says",
@@ -150,8 +159,8 @@ CAUSES: dict[str, Kind] = {
     ),
     "node-tainted": Kind(
         "The node that has the slices has a taint that the pod does not tolerate",
-        "Remove the taint from the node; or, if all nodes of the pool have it, name it in the pool's taints in the "
-        "fleet file; or tolerate it in the pod.",
+        "Remove the taint from the node, or, if a program set it, what made the program do so; or, if all nodes of the "
+        "pool have it, name it in the pool's taints in the fleet file; or tolerate it in the pod.",
     ),
     "node-label": Kind(
         "The node that has the slices lacks a label that its pool has",
@@ -163,7 +172,7 @@ CAUSES: dict[str, Kind] = {
     # Karpenter could launch a node.
     "karpenter-missing": Kind(
         "The fleet wants nodes of Karpenter, and the cluster has no Karpenter",
-        "The platform team: install Karpenter (docs/eks.md).",
+        "The platform team: install Karpenter (docs/eks.md#3-karpenter).",
     ),
     "karpenter-down": Kind(
         "Karpenter does not run", "The platform team: look at Deployment karpenter and the log of its pods."
@@ -180,7 +189,7 @@ CAUSES: dict[str, Kind] = {
     ),
     "node-class-not-ready": Kind(
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
-        "The platform team: docs/eks.md has a table of what is missing, in step 2.",
+        "The platform team: docs/eks.md#6-nodes-for-a-cheap-first-pool has a table of what is missing.",
     ),
     "node-pool-not-ready": Kind(
         "The pool's NodePool is not ready", "The platform team: correct what the message names in the NodePool."
@@ -191,7 +200,13 @@ CAUSES: dict[str, Kind] = {
     ),
     "gate-off": Kind(
         "Karpenter does not read NodeOverlays: its feature gate is off, so it does not know that new nodes have slices",
-        "The platform team: set settings.featureGates.nodeOverlay=true in Karpenter's chart (docs/eks.md).",
+        "The platform team: set settings.featureGates.nodeOverlay=true in Karpenter's chart "
+        "(docs/eks.md#switch-nodeoverlay-on).",
+    ),
+    "overlay-unread": Kind(
+        "Karpenter has not looked at the NodeOverlays, although its feature gate is on",
+        "The platform team: read Karpenter's log, and see that the rollout of its Deployment has ended: replicas from "
+        "before may run without the gate.",
     ),
     "overlay-refused": Kind(
         "Karpenter refuses the pool's NodeOverlay, so it does not know that new nodes will have the slices",
@@ -204,11 +219,13 @@ CAUSES: dict[str, Kind] = {
     ),
     "limit-reached": Kind(
         "The pool's limit is reached, so Karpenter launches no further node",
-        "Wait until slices are free, or the platform team raises the pool's limit in the fleet file.",
+        "Wait until slices are free, or the platform team raises the pool's limit in the fleet file, and then: "
+        "gpu-slice render --only node-pools | kubectl apply -f -.",
     ),
     "node-pool-differs": Kind(
         "The pool's NodePool differs from the fleet file, so its nodes would not take the pod",
-        "The platform team: gpu-slice render --only node-pools | kubectl apply -f -.",
+        "The platform team: gpu-slice render --only node-pools | kubectl replace --save-config -f - "
+        "(kubectl apply leaves some of what others have added).",
     ),
     "unknown-label": Kind(
         "The pod selects by a label that no new node will have",
@@ -234,7 +251,7 @@ CAUSES: dict[str, Kind] = {
     "node-not-registered": Kind(
         "An instance was launched for the pool and does not become a node",
         "The platform team: most often its GPUs could not be cut. Look for gpu-slice-cut in the instance's console "
-        "output (docs/eks.md), and set the pool's limit to 0 meanwhile.",
+        "output (docs/eks.md#if-it-does-not-work), and set the pool's limit to 0 meanwhile.",
     ),
     "claims": Kind(
         "The pod has resourceClaims, which Karpenter ignores", "Use the annotation or resourceClaims, not both."

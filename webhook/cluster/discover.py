@@ -108,6 +108,7 @@ def _groups(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> 
     policies = [policy.get("spec") or {} for policy in snapshot.items(CLUSTER_POLICIES)]
     strategy = next((str((spec.get("mig") or {}).get("strategy") or "") for spec in policies), "")
     groups: dict[tuple[str, str, Cut], _Group] = {}
+    ours, relabelled = made(snapshot), []
     unclear: dict[str, list[str]] = {}
     for node in sorted(nodes, key=lambda node: node.metadata.name):
         labels = node.metadata.labels
@@ -116,9 +117,46 @@ def _groups(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> 
         except Unclear as why:
             unclear.setdefault(str(why), []).append(node.metadata.name)
             continue
-        key = next((key for key in (POOL_LABEL, *GROUPS) if key in labels), INSTANCE_TYPE)
-        groups.setdefault((key, labels[key], cut), _Group(key, labels[key], cut, [])).nodes.append(node)
-    return list(groups.values()), [f"{_names(found)}: in no pool, because it {why}." for why, found in unclear.items()]
+        key, value = _selected(labels, ours)
+        if (own := labels.get(POOL_LABEL, value)) != value:
+            by = f"{value} launched it" if key == POOL_LABEL else f"{own} has other instance types"
+            relabelled.append(f"{node.metadata.name}: its label {POOL_LABEL}={own} is wrong, because NodePool {by}.")
+        groups.setdefault((key, value, cut), _Group(key, value, cut, [])).nodes.append(node)
+    for group in _tied(list(groups.values())):
+        labels = group.nodes[0].metadata.labels
+        relabelled.append(f"{_named(group)}: as many nodes with {POOL_LABEL}={group.value} are cut in another way.")
+        group.key = next((key for key in GROUPS if key in labels), INSTANCE_TYPE)
+        group.value = labels[group.key]
+    left = [f"{_names(found)}: in no pool, because it {why}." for why, found in unclear.items()]
+    return list(groups.values()), [*relabelled, *left]
+
+
+def _selected(labels: Mapping[str, str], ours: Mapping[str, Document]) -> tuple[str, str]:
+    """The label that selects a node, and its value, which is another than it has if somebody relabelled it."""
+    own, launched = labels.get(POOL_LABEL, ""), labels.get(NODE_POOL, "")
+    if own and launched in ours:
+        return POOL_LABEL, launched
+    types = _required(ours[own]) if own in ours else None
+    keys = GROUPS if types and labels.get(INSTANCE_TYPE) not in types else (POOL_LABEL, *GROUPS)
+    key = next((key for key in keys if key in labels), INSTANCE_TYPE)
+    return key, labels[key]
+
+
+def _required(pool: Document) -> list[str]:
+    """The instance types that a NodePool names."""
+    required = pool["spec"]["template"]["spec"].get("requirements") or ()
+    return [value for each in required if each["key"] == INSTANCE_TYPE for value in each.get("values") or ()]
+
+
+def _tied(groups: Sequence[_Group]) -> list[_Group]:
+    """Groups with one pool's label of which none has the most nodes, so that nobody knows whose it is."""
+    most: dict[str, list[_Group]] = {}
+    for group in sorted(groups, key=lambda group: -len(group.nodes)):
+        if group.key == POOL_LABEL:
+            largest = most.setdefault(group.value, [])
+            if not largest or len(largest[0].nodes) == len(group.nodes):
+                largest.append(group)
+    return [group for largest in most.values() if len(largest) > 1 for group in largest]
 
 
 def _idle(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> Iterator[str]:
@@ -127,7 +165,7 @@ def _idle(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> It
     for pool in snapshot.items(NODE_POOLS):
         name, ours = pool["metadata"]["name"], pool["metadata"]["name"] in made(snapshot)
         required = pool["spec"]["template"]["spec"].get("requirements") or ()
-        types = [value for each in required if each["key"] == INSTANCE_TYPE for value in each.get("values") or ()]
+        types = _required(pool)
         gpus = any(catalogue.instance_types[each].gpus for each in types if each in catalogue.instance_types)
         if name not in busy and (ours or gpus or any("/instance-gpu-" in each["key"] for each in required)):
             how = "The webhook's ConfigMap 'fleet' has its pool." if ours else "Look again when it has some."

@@ -32,11 +32,11 @@ _WORDS = (
     (r"pod topology spread constraints", "its topology spread leaves no node"),
     (r"anti-affinity|pod affinity rules", "its pod affinity or anti-affinity leaves no node"),
     (r"free ports", "a port that it wants on the node is taken"),
-    (r"Insufficient (nvidia\.com/[\w.-]+)", r"no node has a free \1"),
+    (r"Insufficient (nvidia\.com/[\w.-]*\w)", r"no node has a free \1"),
     (r"untolerated taint", "nodes have a taint that the pod does not tolerate"),
     (r"didn't match Pod's node affinity/selector", "no node has the labels that the pod selects"),
     (r"were unschedulable", "nodes are cordoned"),
-    (r"Insufficient ([\w./-]+)", r"no node has enough \1"),
+    (r"Insufficient (?!nvidia\.com)([\w./-]*\w)", r"no node has enough \1"),
     (r"UnexpectedAdmissionError|Allocate failed", "the kubelet had no free slice"),
     (r"ErrImagePull|ImagePullBackOff|pull image", "the image cannot be pulled"),
     (r"FailedMount|FailedAttachVolume|MountVolume", "a volume cannot be mounted"),
@@ -67,6 +67,12 @@ def in_words(message: str) -> str:
     """The two things in *message* that tell most, in the fleet's words; empty if nothing is understood."""
     found = [match.expand(words) for pattern, words in _PATTERNS if (match := pattern.search(message))]
     return "; ".join(dict.fromkeys(found[:2]))
+
+
+def gives_up(said: Iterable[Said]) -> Said | None:
+    """The last that Karpenter said about the pod, if that is why it launches nothing.  *said*: the newest first."""
+    last = next((each for each in said if "karpenter" in each.source and each.about.startswith("Pod/")), None)
+    return last if last is not None and last.reason == "FailedScheduling" else None
 
 
 def read(events: Iterable[Document]) -> list[Said]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
-from webhook.cluster.karpenter import GATE, gates, is_on, karpenters
-from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
+from webhook.cluster.karpenter import GATE, gate
+from webhook.cluster.made import OURS
+from webhook.cluster.objects import CONFIG_MAPS, NODE_OVERLAYS, Document, conditions
 from webhook.cluster.overlays import Given, given, labels_of, refused, selects, types_of
 from webhook.cluster.requests import ZERO
 from webhook.cluster.snapshot import Snapshot
@@ -43,8 +45,9 @@ def obstacles(
             else:
                 yield Cause("overlay-missing", f"{unknown}: there is no NodeOverlay that says so.")
             return
-        if off := _gate(listing.items, snapshot, said):
-            yield Cause("gate-off", f"{unknown}: {off}.")
+        if found := _unread(listing.items, snapshot, said):
+            id, why = found
+            yield Cause(id, f"{unknown}: {why}.")
             return
         promises = [promise[resource] for promise in by_type if resource in promise]
         most = max(promises, key=lambda promise: promise.amount, default=Given("", ZERO))
@@ -59,23 +62,42 @@ def obstacles(
         else:
             text = f"NodeOverlay {most.overlay} tells Karpenter that new nodes of NodePool {name} have {most.amount:f}"
             fleets = pool.largest.capacity.get(resource, 0)
-            yield Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+            mine = any(_name(each) == most.overlay and _of_render(each) for each in promising)
+            cure = f"The platform team: lower the weight of NodeOverlay {most.overlay}, or delete it."
+            cause = Cause("overlay-differs", f"{text} {resource}, and the fleet says {fleets}.")
+            yield cause if mine else replace(cause, instead=cure)
         return
+
+
+def _of_render(overlay: Document) -> bool:
+    return OURS.items() <= (overlay["metadata"].get("labels") or {}).items()
 
 
 def _name(document: Document) -> str:
     return str(document["metadata"]["name"])
 
 
-def _gate(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> str:
-    """Why Karpenter seems not to read overlays; empty if it seems to."""
-    # No ConfigMap is read for this: what one says is judged by what Karpenter does.
-    known = [gates(each, lambda *_: None) for each in karpenters(snapshot.items(DEPLOYMENTS))]
-    if any(each is not None and not is_on(each) for each in known):
-        return f"its feature gate {GATE} is off"
+def _unread(overlays: Sequence[Document], snapshot: Snapshot, said: Sequence[Said]) -> tuple[str, str] | None:
+    """Why Karpenter seems not to read overlays, as a cause's id and the end of its sentence; None if it seems to."""
+    on, _ = gate(snapshot, lambda *address: _data(snapshot, *address))
+    if on is False:
+        return "gate-off", f"its feature gate {GATE} is off"
     created = [moment(each["metadata"].get("creationTimestamp")) for each in overlays]
     settled = any(when is not None and snapshot.when - when > timedelta(seconds=30) for when in created)
     settled = settled or any("no instance type has enough resources" in each.message for each in said)
-    if settled and not any(map(conditions, overlays)):
-        return f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)"
-    return ""
+    if not settled or any(map(conditions, overlays)):
+        return None
+    if on:
+        return (
+            "overlay-unread",
+            f"it has looked at no NodeOverlay (none has a condition), and its feature gate {GATE} is on",
+        )
+    return (
+        "gate-off",
+        f"it does not read NodeOverlays (none has a condition; most likely its feature gate {GATE} is off)",
+    )
+
+
+def _data(snapshot: Snapshot, namespace: str, name: str) -> Mapping[str, str] | None:
+    found = snapshot.named(CONFIG_MAPS, name, namespace)
+    return None if found is None else found.get("data") or {}

@@ -19,9 +19,9 @@ from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
-from webhook.cluster.state import bound, ended, gated
+from webhook.cluster.state import bound, ended, gated, unfounded
 from webhook.cluster.waiting import Launch, in_other_words, waiting
-from webhook.errors import Denial
+from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
@@ -97,7 +97,9 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         for pool in serving:
             found = obstacles(asked, pool, around.snapshot, around.said)
             launches += [Launch(name, tuple(ranked(causes))) for name, causes in found.items()]
-    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(in_other_words(asked, around.said))
+    causes = ranked(_causes(asked, around, serving, nodes, launches)) or list(
+        in_other_words(asked, around.said, launches, _node_pools(asked, around, launches))
+    )
     return Explanation(
         title=title,
         asked=value if isinstance(value, str) else "",
@@ -112,6 +114,14 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
     )
+
+
+def _node_pools(asked: Asked, around: Around, launches: Sequence[Launch]) -> list[str] | None:
+    """The NodePools that may serve the pod; None if they are not known.  Without a fleet, the record names pools."""
+    if around.fleet is not None:
+        return [launch.node_pool for launch in launches]
+    record = asked.view.annotations.get(POOLS)
+    return record.split(", ") if isinstance(record, str) else None
 
 
 def _launched(pool: Pool) -> bool:
@@ -133,7 +143,7 @@ def _served(asked: Asked, around: Around) -> list[tuple[Pool, str | None]]:
 
 def _given(asked: Asked) -> str:
     record = asked.view.annotations.get(ASSIGNED)
-    if isinstance(record, str):
+    if isinstance(record, str) and not unfounded(asked):
         return record.rpartition(ARROW)[2]
     return ", ".join(f"{number} {resource} (by hand)" for resource, number in asked.slices.items())
 
@@ -167,6 +177,10 @@ def _causes(
     elif not asked.visited:
         yield from not_asked(asked, around.namespace, around.snapshot, around.own)
         return
+    elif wrong := unfounded(asked):
+        text = f"The pod does not have what its annotation '{ASSIGNED}' says: {wrong}"
+        yield Cause("not-visited", f"{text}. gpu-slice did not write it, or somebody changed the pod afterwards.")
+        return
     else:
         yield from _stale(asked, around)
     if asked.node:
@@ -184,14 +198,14 @@ def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
     value, record = asked.view.annotations[ANNOTATION], str(asked.view.annotations[ASSIGNED])
     before = record.rpartition(ARROW)[0]
     if before != value:
-        text = f"The pod was given what '{before}' asks for, and the annotation was changed to '{value}' afterwards"
-        yield Cause("annotation-changed", f"{text}, which has no effect.")
+        text = f"The pod was given what {quote(before)} asks for, and the annotation was changed to {quote(value)}"
+        yield Cause("annotation-changed", f"{text} afterwards, which has no effect.")
     elif around.fleet is not None and not asked.node:
         try:
             decision: Plan = plan(asked.view, around.fleet, asked.namespace)
         except Denial as denial:
-            pools = asked.view.annotations.get(POOLS)
-            text = f"The fleet has changed since the pod was created with {record.rpartition(ARROW)[2]} (pools {pools})"
+            pools = quote(asked.view.annotations.get(POOLS))
+            text = f"The fleet has changed since the pod was created with {quote(_given(asked))} (pools {pools})"
             yield Cause("fleet-changed", f"{text}: today it would be refused.", (str(denial),))
             return
         if any(operation["path"].startswith("/spec/tolerations") for operation in decision.patch):

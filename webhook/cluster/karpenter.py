@@ -1,11 +1,18 @@
-"""Karpenter itself: its Deployments, the feature gates that they set, and how far it has come with a node."""
+"""Karpenter itself: its Deployments, their feature gates, how far it has come with a node, and when it launches none.
+
+A Deployment counts only in a namespace that is trusted: anywhere else a tenant may have made it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeAlias
 
-from webhook.cluster.objects import Document, conditions
+from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
+from webhook.cluster.requests import quantity
+from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.pool import Pool
 
 GATE = "NodeOverlay"
 
@@ -25,9 +32,18 @@ def container_of(deployment: Document) -> dict[str, Any] | None:
     return next((container for container in containers if container["name"] == "controller"), containers[0])
 
 
-def karpenters(deployments: Iterable[Document]) -> list[Document]:
-    """Those of Karpenter that are to run."""
-    return [each for each in deployments if container_of(each) is not None and each["spec"].get("replicas", 1) > 0]
+def deployments(snapshot: Snapshot, *, trusted: bool = True) -> list[Document]:
+    """Karpenter's, also those with no replicas; or those that only look like it, if they are not to be *trusted*."""
+    return [
+        each
+        for each in snapshot.items(DEPLOYMENTS)
+        if (each["metadata"].get("namespace") in snapshot.trusted) == trusted and container_of(each) is not None
+    ]
+
+
+def karpenters(snapshot: Snapshot, *, trusted: bool = True) -> list[Document]:
+    """Those that are to run."""
+    return [each for each in deployments(snapshot, trusted=trusted) if each["spec"].get("replicas", 1) > 0]
 
 
 def is_on(gates: str) -> bool:
@@ -65,6 +81,53 @@ def gates(deployment: Document, look: Look) -> str | None:
         if "FEATURE_GATES" in data:
             return data["FEATURE_GATES"]
     return ""
+
+
+def gate(snapshot: Snapshot, look: Look) -> tuple[bool | None, str]:
+    """Whether Karpenter reads NodeOverlays, and if not, why one thinks so.  None: nobody knows."""
+    known = [gates(each, look) for each in karpenters(snapshot)]
+    for value in known:
+        if value is not None and not is_on(value):
+            return False, f"its feature gates are '{value}'" if value else "it is off, which is the default"
+    # What Karpenter has written into an overlay, it has looked at.
+    if (known and None not in known) or any(map(conditions, snapshot.items(NODE_OVERLAYS))):
+        return True, ""
+    unsaid = "its Deployment does not say whether it is on" if known else "no Deployment says whether it is on"
+    return None, f"{unsaid}, and no overlay has a condition"
+
+
+def settings(snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """Namespaces and names of the ConfigMaps that hold settings of Karpenter."""
+    for deployment in karpenters(snapshot):
+        container, namespace = container_of(deployment) or {}, deployment["metadata"].get("namespace", "")
+        references = [
+            *((variable.get("valueFrom") or {}).get("configMapKeyRef") for variable in container.get("env") or []),
+            *(source.get("configMapRef") for source in container.get("envFrom") or []),
+        ]
+        yield from ((namespace, reference["name"]) for reference in references if reference)
+
+
+class Limit(NamedTuple):
+    """A limit of a NodePool."""
+
+    resource: str
+    launched: Decimal
+    limit: Decimal
+    node: Decimal
+    """What one more of its smallest nodes adds.  Of CPU and memory 0, as only that it has some is known."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether it keeps Karpenter from launching even such a node."""
+        return self.launched >= self.limit or self.launched + self.node > self.limit
+
+
+def limits(node_pool: Document, pool: Pool) -> Iterator[Limit]:
+    """The limits of *node_pool*, which makes nodes of *pool*."""
+    used = (node_pool.get("status") or {}).get("resources") or {}
+    for resource, text in (node_pool["spec"].get("limits") or {}).items():
+        adds = 1 if resource == "nodes" else min((shape.capacity.get(resource, 0) for shape in pool.shapes), default=0)
+        yield Limit(resource, quantity(str(used.get(resource, 0))), quantity(str(text)), Decimal(adds))
 
 
 def missing_step(claim: Document) -> str | None:

@@ -6,20 +6,20 @@ Source: Karpenter v1.15.0 ``pkg/controllers/provisioning/scheduling``, ``nodecla
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
+from typing import Any
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
-from webhook.cluster.events import Said
-from webhook.cluster.karpenter import container_of, missing_step
+from webhook.cluster.events import Said, gives_up
+from webhook.cluster.karpenter import deployments, limits, missing_step
 from webhook.cluster.nodes import NODE_POOL, node_pools
 from webhook.cluster.objects import (
-    DEPLOYMENTS,
     NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
@@ -32,7 +32,9 @@ from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
+from webhook.render.node_pool import node_pool as rendered
 
+_STAYS = "kubectl apply leaves there what somebody has added"
 LATE = timedelta(minutes=10)
 """After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
 
@@ -46,6 +48,11 @@ _CLASS_REASONS = {
     "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
 }
 
+_DELETED = (
+    "The platform team: it goes when its last NodeClaim has (kubectl get nodeclaims). "
+    "Then: gpu-slice render | kubectl apply -f -."
+)
+
 _INITIALIZED = {
     "ResourceNotRegistered": "its device plugin has registered no slices",
     "StartupTaintsExist": "nobody removes its startup taint",
@@ -53,6 +60,12 @@ _INITIALIZED = {
     "NodeNotReady": "its kubelet is not ready",
 }
 """Why a node is not initialized.  Source: ``pkg/controllers/nodeclaim/lifecycle/initialization.go``."""
+
+_RENDERED = {"node-pool-missing", "node-pool-leaving", "node-class-missing", "limit-reached", "node-pool-differs"}
+_ELSEWHERE = (
+    "The platform team: gpu-slice does not render this NodePool: correct it where it comes from, or the pool's "
+    "nodePools in the fleet file."
+)
 
 _NO_LAUNCH = (
     (
@@ -71,7 +84,13 @@ _NO_LAUNCH = (
 
 def obstacles(asked: Asked, pool: Pool, snapshot: Snapshot, said: Sequence[Said]) -> dict[str, list[Cause]]:
     """For each NodePool of *pool*: what keeps Karpenter from launching a node of it.  Empty: nothing that is known."""
-    return {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
+    found = {name: list(_of(asked, pool, name, snapshot, said)) for name in node_pools(pool)}
+    return found if pool.entry.nodes == "karpenter" else {name: list(map(_foreign, found[name])) for name in found}
+
+
+def _foreign(cause: Cause) -> Cause:
+    """*cause* with the cure for a NodePool that `gpu-slice render` does not make."""
+    return replace(cause, instead=_ELSEWHERE) if cause.id in _RENDERED else cause
 
 
 def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[Cause]:
@@ -86,18 +105,20 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
         text = "the fleet has the pool, and the cluster does not"
         yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
         return
+    down = list(_karpenter(snapshot))
+    yield from down
     on_the_way = list(_claims(name, snapshot, said))
     nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
-    if any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
+    if not down and any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
         yield from (cause for _, cause in on_the_way)
         return
-    yield from _karpenter(snapshot)
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
     yield from expected.obstacles(asked, pool, node_pool, snapshot, said)
-    yield from _limits(pool, node_pool)
+    yield from _limits(pool, node_pool, said)
     yield from _rules(asked, pool, node_pool)
+    yield from _required(pool, node_pool, said)
     yield from _failures(name, said)
     if asked.spec.resource_claims:
         yield Cause("claims", "The pod has resourceClaims, so Karpenter ignores it (settings.ignoreDRARequests).")
@@ -105,9 +126,15 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
-    found = [each for each in snapshot.items(DEPLOYMENTS) if container_of(each) is not None]
+    found = deployments(snapshot)
     if found and not any((each.get("status") or {}).get("availableReplicas") for each in found):
-        yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+        if any(each["spec"].get("replicas", 1) for each in found):
+            yield Cause("karpenter-down", "No replica of Karpenter is available, so no node is launched.")
+            return
+        name, namespace = found[0]["metadata"]["name"], found[0]["metadata"]["namespace"]
+        text = f"Karpenter is scaled to 0 (Deployment {name} in {namespace}), so no node is launched"
+        cure = f"The platform team: kubectl -n {namespace} scale deployment {name} --replicas=2."
+        yield Cause("karpenter-down", f"{text}.", (), cure)
 
 
 def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
@@ -120,6 +147,10 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
             text = f"NodePool {name} names EC2NodeClass {reference['name']}, which does not exist"
             yield Cause("node-class-missing", f"{text}, so Karpenter launches no node of it.")
             return
+        if since := node_class["metadata"].get("deletionTimestamp"):
+            text = f"EC2NodeClass {reference['name']} is being deleted since {since}"
+            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), _DELETED)
+            return
         ready = conditions(node_class).get("Ready", {}).get("status")
         if ready != "True":
             yield _class_not_ready(name, node_class, ready or "Unknown")
@@ -128,7 +159,8 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
             why = condition.get("reason", "")
-            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),))
+            cure = _DELETED if why == "NodeClassTerminating" else ""
+            yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),), cure)
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
         yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
@@ -147,17 +179,28 @@ def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:
     return Cause("node-class-not-ready", f"{whose}: {', '.join(dict.fromkeys(reasons))}.", quotes)
 
 
-def _limits(pool: Pool, node_pool: Document) -> Iterator[Cause]:
-    name, used = node_pool["metadata"]["name"], (node_pool.get("status") or {}).get("resources") or {}
-    for resource, text in (node_pool["spec"].get("limits") or {}).items():
-        limit, launched = quantity(text), quantity(used.get(resource, "0"))
-        each = min((Decimal(shape.capacity.get(resource, 0)) for shape in pool.shapes), default=Decimal())
-        each = Decimal(1) if resource == "nodes" else each
-        if launched < limit and launched + each <= limit:
+def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[Cause]:
+    of_fleet = rendered(pool)["spec"].get("limits") or {} if pool.entry.nodes == "karpenter" else None
+    name = node_pool["metadata"]["name"]
+    for found in limits(node_pool, pool):
+        resource, launched, limit, each = found
+        unsaid = of_fleet is not None and resource not in of_fleet
+        last = gives_up(said) if unsaid else None
+        exceeds = last is not None and re.search(rf"limits[^;]*\(NodePool={re.escape(name)}\)", last.message)
+        if not found.reached and not exceeds:
             continue
         a_node = f", and a node has {each:f}" if each and resource != "nodes" else ""
         reached = f"{launched.normalize():f} of {limit.normalize():f} {resource} are launched{a_node}"
-        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.")
+        cure = ""
+        if unsaid:
+            reached += ". The fleet file does not name this limit"
+            path = resource.replace("~", "~0").replace("/", "~1")
+            patch = f'[{{"op": "remove", "path": "/spec/limits/{path}"}}]'
+            cure = f"The platform team: kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
+        elif of_fleet is not None and quantity(str(of_fleet[resource])) != limit:
+            reached += f". The fleet file says {of_fleet[resource]}"
+            cure = "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
+        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.", (), cure)
         return
 
 
@@ -196,6 +239,22 @@ def _rules(asked: Asked, pool: Pool, node_pool: Document) -> Iterator[Cause]:
                 f"Nodes of NodePool {name} have the taint {taint.key}:{taint.effect}, which the pod does not tolerate"
             )
             yield Cause("node-pool-differs", f"{text}, and the fleet does not name.")
+
+
+def _required(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[Cause]:
+    """What the NodePool requires and the fleet does not, if Karpenter finds no node for the pod."""
+    last = gives_up(said)
+    if last is None or pool.entry.nodes != "karpenter":
+        return
+    name, of_fleet = node_pool["metadata"]["name"], rendered(pool)["spec"]["template"]["spec"]["requirements"]
+    for each in node_pool["spec"]["template"]["spec"].get("requirements") or ():
+        if _requirement(each) not in map(_requirement, of_fleet):
+            text = f"NodePool {name} requires {each['key']} {each['operator']} {', '.join(each.get('values') or ())}"
+            yield Cause("node-pool-differs", f"{text.rstrip()}, which the fleet file does not say.", (last.message,))
+
+
+def _requirement(document: Mapping[str, Any]) -> tuple[str, str, frozenset[str]]:
+    return document["key"], document["operator"], frozenset(document.get("values") or ())
 
 
 def _failures(name: str, said: Sequence[Said]) -> Iterator[Cause]:

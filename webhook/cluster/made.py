@@ -7,6 +7,7 @@ from typing import Any
 
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, Document
+from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.labels import OPERATOR, ZONE
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
@@ -77,8 +78,8 @@ def fields_of(pool: Document, snapshot: Snapshot, cluster: str, existing: Docume
 
 def _limit(limits: Mapping[str, Any]) -> dict[str, int]:
     if "nodes" in limits:
-        return {"nodes": int(limits["nodes"])}
-    slices = [int(amount) for resource, amount in limits.items() if resource.startswith("nvidia.com/")]
+        return {"nodes": int(quantity(str(limits["nodes"])))}
+    slices = [int(quantity(str(amount))) for resource, amount in limits.items() if resource.startswith("nvidia.com/")]
     return {"slices": sum(slices)} if slices else {}
 
 

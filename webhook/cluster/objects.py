@@ -176,6 +176,10 @@ POLICIES = _kind("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "ad
 BINDINGS = _kind(
     "ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings", "admissionregistration.k8s.io/v1"
 )
+ROLES = _kind("Role", "roles", "rbac.authorization.k8s.io/v1", namespaced=True)
+ROLE_BINDINGS = _kind("RoleBinding", "rolebindings", "rbac.authorization.k8s.io/v1", namespaced=True)
+CLUSTER_ROLES = _kind("ClusterRole", "clusterroles", "rbac.authorization.k8s.io/v1")
+CLUSTER_BINDINGS = _kind("ClusterRoleBinding", "clusterrolebindings", "rbac.authorization.k8s.io/v1")
 NODE_POOLS = _kind("NodePool", "nodepools", "karpenter.sh/v1")
 NODE_CLAIMS = _kind("NodeClaim", "nodeclaims", "karpenter.sh/v1")
 NODE_OVERLAYS = _kind("NodeOverlay", "nodeoverlays", "karpenter.sh/v1alpha1")

@@ -133,9 +133,10 @@ def _node_by_node(problem: Problem) -> None:
     """Search for a packing of a few nodes that is better than the best, with variables for each node."""
     useful = sorted({b for each in problem.most for b in each})
     most = problem.best[0] // min((problem.costs[b] for b in useful), default=1)
-    slots = [(b, number) for b in useful for number in range(min(most, problem.best[0] // problem.costs[b]))]
-    if len(slots) > MOST_NODES:
+    counts = {b: min(most, problem.best[0] // problem.costs[b]) for b in useful}
+    if sum(counts.values()) > MOST_NODES:
         return
+    slots = [(b, number) for b, count in counts.items() for number in range(count)]
     program = Program()
     nodes = {slot: program.variable(problem.costs[slot[0]], most=1) for slot in slots}
     placed: list[dict[int, float]] = [{} for _ in problem.items]

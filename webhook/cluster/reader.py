@@ -6,23 +6,31 @@ What the user may not read is said in the snapshot and is no error.  Only an API
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
 from kubernetes import config
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config.kube_config import KubeConfigMerger
+from urllib3 import Retry
+from urllib3.exceptions import TimeoutError as TooLate
+from yaml import YAMLError
 
 from webhook.cluster.objects import Document, Kind
 from webhook.cluster.snapshot import Listing, Snapshot
 
 T = TypeVar("T")
 
-TIMEOUT = 10.0
-"""Seconds for a request to the API server."""
+KUBECONFIG = "~/.kube/config"
+
+TIMEOUT, FIRST = 10.0, 5.0
+"""Seconds for a request to the API server, and for the first one: it tells whether anybody is there."""
 
 PAGE = 500
 """Objects of one answer, as kubectl asks for them."""
@@ -49,6 +57,9 @@ class Reader:
         self.api = api
         self.namespace = namespace
         """The namespace that is read where the user may not read all."""
+        self._patience = FIRST
+        self._silent = ""
+        """That there was no answer to the first request, after which nobody is asked again."""
 
     def read(self, kinds: Iterable[Kind[Any]]) -> Snapshot:
         """All objects of *kinds*.  Raises `Unreachable`."""
@@ -127,56 +138,104 @@ class Reader:
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None
     ) -> bytes:
+        if self._silent:
+            raise Unreachable(self._silent)
         request = self.api.param_serialize(
             method, path, query_params=list((query or {}).items()), body=body, auth_settings=["BearerToken"],
             header_params={"Accept": "application/json", "Content-Type": "application/json"},
         )  # fmt: skip
         try:
-            answer = self.api.call_api(*request, _request_timeout=TIMEOUT)
+            answer = self.api.call_api(*request, _request_timeout=self._patience)
             answer.read()  # type: ignore[no-untyped-call]
         except ApiException as error:
-            raise _refused(error.status or 0, error.reason or "", (error.body or "").encode()) from None
+            raise self._refused(error.status or 0, error.reason or "", (error.body or "").encode()) from None
         except Exception as error:  # urllib3 raises many kinds
             reason = getattr(error, "reason", None) or error
-            raise Unreachable(f"the API server at {self.api.configuration.host}: {reason}") from None
+            where = f"the API server at {self.api.configuration.host}"
+            if isinstance(reason, TooLate):
+                told = f"{where} does not answer within {self._patience:g} s"
+                self._silent = told if self._patience == FIRST else ""
+                raise Unreachable(told) from None
+            raise Unreachable(f"{where}: {reason}") from None
+        self._patience = TIMEOUT
         if answer.status >= 300:
-            raise _refused(answer.status, answer.reason or "", answer.data or b"")
+            raise self._refused(answer.status, answer.reason or "", answer.data or b"")
         return answer.data or b""
 
-
-def _refused(status: int, reason: str, body: bytes) -> Refused:
-    try:
-        message = str(json.loads(body)["message"])
-    except (ValueError, KeyError, TypeError):
-        message = f"{status} {reason}"
-    return Refused(status, message)
+    def _refused(self, status: int, reason: str, body: bytes) -> Refused:
+        """What to raise.  Raises `Unreachable` itself if the API server does not know the user at all."""
+        try:
+            message = str(json.loads(body)["message"])
+        except (ValueError, KeyError, TypeError):
+            message = f"{status} {reason}"
+        if status == 401 or 'User "system:anonymous"' in message:
+            raise Unreachable(
+                f"the API server at {self.api.configuration.host} does not accept the credential of the kubeconfig: "
+                f"{message}. Log in again: it may have expired"
+            )
+        return Refused(status, message)
 
 
 def connect(context: str | None = None, namespace: str | None = None) -> Reader:
     """A reader with the kubeconfig that kubectl would take, or inside a cluster with its service account.
 
-    Raises `Unreachable` if there is no usable configuration.
+    Raises `Unreachable` if there is no usable configuration, or no credential.
     """
+    settings = Configuration()
+    # One try: the answer to a server that is silent is to say so.
+    settings.retries = Retry(total=3, connect=0, read=0)
+    paths = os.environ.get("KUBECONFIG") or KUBECONFIG
+    files = [os.path.expanduser(path) for path in paths.split(os.pathsep) if path]
+    shown = ", ".join(files)
+    if not any(map(os.path.exists, files)):
+        if "KUBECONFIG" not in os.environ and context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+            try:
+                config.load_incluster_config(settings)  # type: ignore[no-untyped-call]
+            except (config.ConfigException, OSError) as error:
+                raise Unreachable(f"the service account of this pod cannot be used: {error}") from None
+            return Reader(ApiClient(settings), namespace or "default")
+        raise Unreachable(f"no kubeconfig: {shown} does not exist. Name a file in KUBECONFIG")
     try:
-        if context is None and not _has_kubeconfig():
-            config.load_incluster_config()  # type: ignore[no-untyped-call]
-            return Reader(ApiClient(), namespace or "default")
-        api = config.new_client_from_config(_kubeconfig(), context=context)  # type: ignore[no-untyped-call]
-        contexts, active = config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
-    except (config.ConfigException, OSError) as error:
-        raise Unreachable(f"no kubeconfig can be used: {error}") from None
-    chosen = next((entry for entry in contexts if entry["name"] == context), active)
-    return Reader(api, namespace or chosen["context"].get("namespace") or "default")
+        merged = KubeConfigMerger(paths).config.value  # type: ignore[no-untyped-call]
+        chosen = _chosen(merged, context, shown)
+        with _errors() as errors:
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                paths, context=chosen["name"], client_configuration=settings, persist_config=False
+            )
+    except (config.ConfigException, OSError, YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Unreachable(f"kubeconfig {shown} cannot be used: {error}") from None
+    if errors:
+        user = chosen["context"].get("user")
+        raise Unreachable(f"no credential for user '{user}' of context '{chosen['name']}' in {shown}: {errors[0]}")
+    return Reader(ApiClient(settings), namespace or chosen["context"].get("namespace") or "default")
 
 
-def _kubeconfig() -> str | None:
-    """The file, or the files, of ``$KUBECONFIG`` as it is now: the client has read it when it was imported."""
-    return os.environ.get("KUBECONFIG") or None
+def _chosen(merged: Document, context: str | None, shown: str) -> Document:
+    """The entry of a context in a kubeconfig.  Raises `Unreachable` if it is not there, or none is named."""
+    contexts = {entry.value["name"]: entry.value for entry in merged.get("contexts") or ()}
+    name = context or merged.get("current-context")
+    known = f"It has {', '.join(contexts)}" if contexts else "It has none"
+    if not name:
+        raise Unreachable(f"kubeconfig {shown} has no current-context. Name one with --context. {known}")
+    if name not in contexts:
+        raise Unreachable(f"kubeconfig {shown} has no context '{name}'. {known}")
+    entry: Document = contexts[name]
+    return entry
 
 
-def _has_kubeconfig() -> bool:
+@contextmanager
+def _errors() -> Iterator[list[str]]:
+    """The errors that the client logs, and goes on without a credential."""
+    messages: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                messages.append(" ".join(record.getMessage().split()))
+
+    root, handler = logging.getLogger(), Handler()
+    root.addHandler(handler)
     try:
-        config.list_kube_config_contexts(_kubeconfig())  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        return False
-    return True
+        yield messages
+    finally:
+        root.removeHandler(handler)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from functools import lru_cache
 from typing import TypeAlias
-
-from kubernetes.utils.quantity import parse_quantity
 
 from webhook.cluster.objects import Pod, Resources
 
@@ -16,12 +15,31 @@ Amounts: TypeAlias = dict[str, Decimal]
 
 ZERO = Decimal(0)
 
+MOST = Decimal(2**63 - 1)
+NANO = Decimal("1e-9")
+
+_QUANTITY = re.compile(r"\+?([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?)([0-9]+)|([numkMGTPE]|[KMGTPE]i))?")
+_POWERS = dict(zip("numkMGTPE", (-9, -6, -3, 3, 6, 9, 12, 15, 18), strict=True))
+
 
 @lru_cache(maxsize=4096)
 def quantity(text: str) -> Decimal:
-    """The number that *text* stands for, as in ``500m`` and ``16Gi``.  Raises `ValueError`."""
-    number: Decimal = parse_quantity(text)  # type: ignore[no-untyped-call]
-    return number
+    """The number that *text* stands for, as in ``500m`` and ``16Gi``: 0 for what no API server takes for an amount.
+
+    As in Kubernetes it is at most `MOST`, and is rounded up to `NANO`, however it is written: ``1e9999`` is stored.
+    Source: k8s.io/apimachinery ``pkg/api/resource/quantity.go``.
+    """
+    found = _QUANTITY.fullmatch(text)
+    if found is None:
+        return ZERO
+    digits, sign, exponent, suffix = found.groups(default="")
+    power = _POWERS[suffix] if suffix in _POWERS else int(f"{sign}{exponent.lstrip('0')[:9] or 0}")
+    number = min(Decimal(f"{digits}e{power}"), MOST)
+    if suffix.endswith("i"):
+        number = min(number * 1024 ** ("KMGTPE".index(suffix[0]) + 1), MOST)
+    if not number:
+        return ZERO
+    return number.quantize(NANO, ROUND_UP) if int(number.as_tuple().exponent) < -9 else number
 
 
 def amounts(written: Mapping[str, str]) -> Amounts:

@@ -15,7 +15,7 @@ from webhook.admission.pod import Term
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import instance_type, pool_of
+from webhook.cluster.nodes import NODE_POOL, instance_type, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
 from webhook.cluster.requests import Amounts, add, quantity
 from webhook.cluster.snapshot import Snapshot
@@ -29,7 +29,28 @@ from webhook.slices.request import POOLS
 CORDONED = "node.kubernetes.io/unschedulable"
 NOT_READY = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 OF_KARPENTER = ("karpenter.sh/unregistered", "karpenter.sh/disrupted", "karpenter.sh/disruption")
-"""Taints of nodes that come or go, which is no fault."""
+"""Taints of nodes that come or go, which is no fault where Karpenter made the node."""
+
+_BY_ITSELF = {
+    "node.kubernetes.io/disk-pressure": "free disk on the node (images, logs, emptyDir volumes), or give it more",
+    "node.kubernetes.io/memory-pressure": "see what takes the node's memory (kubectl describe node), and end it",
+    "node.kubernetes.io/pid-pressure": "see what makes so many processes on the node, and end it",
+    "node.kubernetes.io/network-unavailable": "see that the network plugin (aws-node) runs on the node",
+    "node.cloudprovider.kubernetes.io/uninitialized": "see that the cloud controller knows the instance",
+    "node.cloudprovider.kubernetes.io/shutdown": "start its instance again, or delete the node",
+    "node.kubernetes.io/out-of-service": "the node was declared lost: start it again or delete it, then remove this",
+    "karpenter.sh/": "Karpenter is replacing the node: kubectl get nodeclaims, and what it says in kubectl describe",
+    "ToBeDeletedByClusterAutoscaler": "the Cluster Autoscaler is removing the node",
+}
+"""Taints that a program sets, by the beginning of their key, and what to do until it removes them."""
+_AGENT = "-not-ready"
+"""The end of taints that a node's agent removes once it runs: ``ebs.csi.aws.com/agent-not-ready``."""
+
+_NO_PLUGIN = (
+    "The platform team: kubectl -n kube-system describe daemonsets -l app.kubernetes.io/component=device-plugin says "
+    "why it has no pod there. What somebody has added to it, such as a nodeSelector, goes with: "
+    "gpu-slice render --only device-plugin | kubectl replace --save-config -f -."
+)
 
 MOST_HOLDERS = 5
 """Pods that are named as those that hold slices."""
@@ -94,15 +115,27 @@ def _candidate(
     for pod in bound:
         if pod.metadata.name != asked.name or pod.metadata.namespace != asked.namespace:
             add(used, held(pod))
+    of_karpenter = NODE_POOL in node.metadata.labels
     going = node.metadata.deletion_timestamp is not None or any(
-        taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
+        of_karpenter and taint.key.startswith(OF_KARPENTER) for taint in node.spec.taints
     )
-    found = ranked([*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)])
+    found = list(_mislabelled(node, pool)) or ranked(
+        [*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)]
+    )
     free = ", ".join(
         f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
         for name in asked.slices
     )
     return Candidate(node.metadata.name, pool.name if pool else "", free, tuple(found), young or going)
+
+
+def _mislabelled(node: Node, pool: FleetPool | None) -> Iterator[Cause]:
+    """If the label of *pool* is on a node that cannot be one of its nodes."""
+    kind = instance_type(node)
+    if pool is not None and POOL_LABEL in node.metadata.labels and kind and kind not in pool.entry.instance_types:
+        text = f"Node {node.metadata.name} has the label {POOL_LABEL}={pool.name}, and is a {kind}"
+        cure = f"kubectl label node {node.metadata.name} --overwrite {POOL_LABEL}=POOL, with the pool that it is of"
+        yield Cause("node-label", f"{text}, which that pool does not have.", (), f"The platform team: {cure}.")
 
 
 def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
@@ -116,12 +149,22 @@ def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[F
             continue
         if not asked.tolerates(PoolTaint(taint.key, taint.value, taint.effect)):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
-            cure = (
-                f"Remove the taint: kubectl taint node {name} {taint.key}:{taint.effect}-. If all nodes of the pool "
-                "are to have it, name it in the pool's taints in the fleet file: pods then tolerate it."
-            )
+            cure = _untaint(f"kubectl taint node {name} {taint.key}:{taint.effect}-", taint.key)
             yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
     yield from _labels(asked, node, pool, pools)
+
+
+def _untaint(command: str, key: str) -> str:
+    """What to do about a taint: one that a program sets comes back as long as its cause is there."""
+    why = next((words for prefix, words in _BY_ITSELF.items() if key.startswith(prefix)), "")
+    if not why and key.endswith(_AGENT):
+        why = "see that the agent which removes it runs on the node"
+    if why:
+        return f"The platform team: {why}. Whoever set the taint removes it then; if nobody does: {command}"
+    return (
+        f"Remove the taint: {command}. If all nodes of the pool are to have it, name it in the pool's taints in the "
+        "fleet file: pods then tolerate it."
+    )
 
 
 def _readiness(node: Node) -> Iterator[Cause]:
@@ -200,7 +243,7 @@ def _resources(
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
                 runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
                 why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
-                yield Cause("slices-not-advertised", f"{text}: {why}.")
+                yield Cause("slices-not-advertised", f"{text}: {why}.", (), "" if runs else _NO_PLUGIN)
         elif resource in asked.slices and (busy or has):
             left = f"{has - busy:f} of" if has > busy else "None of"
             text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"

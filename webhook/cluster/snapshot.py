@@ -11,6 +11,9 @@ from webhook.cluster.objects import Kind
 
 T = TypeVar("T")
 
+TRUSTED = frozenset(("kube-system", "karpenter", "gpu-operator", "nvidia-device-plugin"))
+"""Namespaces where only administrators write.  In any other a tenant makes objects look as he likes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
@@ -33,6 +36,8 @@ class Snapshot:
     version: str = ""
     """Kubernetes' version, such as ``v1.36.3``; empty if it could not be read."""
     listings: Mapping[Kind[Any], Listing[Any]] = field(default_factory=dict)
+    trusted: frozenset[str] = TRUSTED
+    """`TRUSTED`, gpu-slice's own namespace, and those that the user names."""
 
     def of(self, kind: Kind[T]) -> Listing[T]:
         """The objects of *kind*.  Raises `KeyError` if they were not asked for."""

@@ -5,18 +5,49 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from webhook.admission import assigned
+from webhook.admission.pod import places
+from webhook.budget import Budget
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
 from webhook.cluster.objects import NODES
 from webhook.cluster.snapshot import Snapshot
+from webhook.errors import Denial, quote
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
+from webhook.slices import request
+from webhook.slices.request import ASSIGNED
 
 DEFAULT_SCHEDULER = "default-scheduler"
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
-_REFUSED = ("UnexpectedAdmissionError", "OutOf", "NodeAffinity")
+_REFUSED = ("UnexpectedAdmissionError", "OutOf", "NodeAffinity", "TopologyAffinityError", "NodeShutdown")
 """The beginnings of a kubelet's reasons: ``OutOfcpu``, ``OutOfnvidia.com/mig-1g.5gb``."""
+_MADE_NEW = "Its workload makes another pod; one without a workload has to be created anew."
+_FAILED = {
+    "Evicted": "The node was short of what the message names: ask for more of it (requests), or use less. ",
+    "OOMKilled": "Raise the container's memory limit: it is the node's memory, not the GPU's. ",
+    "Preempt": "A pod with a higher priority took its place: give it a priorityClassName, or add nodes. ",
+    "DeadlineExceeded": "Raise spec.activeDeadlineSeconds. ",
+    "Terminated": "Its node was shut down. ",
+    "NodeShutdown": "Its node was shut down. ",
+    "NodeLost": "Its node was lost. ",
+    "DeletionBy": "Its node was lost or drained. ",
+    "EvictionBy": "Its node was drained. ",
+}
+"""What to do about a pod that has failed, by the beginning of the reason."""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
+
+
+def unfounded(asked: Asked) -> str:
+    """Why the pod's record of what it was given is not so; empty if it is.  Anybody may write it into a pod later."""
+    record = asked.view.annotations.get(ASSIGNED)
+    before = record.partition(assigned.ARROW)[0] if isinstance(record, str) else ""
+    try:
+        budget = Budget()
+        assigned.recall(before, asked.view.annotations, request.parse(before, budget), places(asked.spec, budget))
+    except Denial as denial:
+        return denial.problem
+    return ""
 
 
 def ended(asked: Asked) -> Iterator[Cause]:
@@ -27,19 +58,48 @@ def ended(asked: Asked) -> Iterator[Cause]:
     if phase == "Succeeded":
         yield Cause("succeeded", "The pod has ended well, and holds no slice any more.")
     elif phase == "Failed" and str(status.get("reason")).startswith(_REFUSED):
-        why = (
-            "it does not match the node any more"
-            if status["reason"] == "NodeAffinity"
-            else "it had nothing free for it"
-        )
-        yield Cause("node-refused", f"The kubelet of node {asked.node} refused the pod: {why}.", (message,))
+        why, cure = _refusal(str(status["reason"]), message, asked.node)
+        yield Cause("node-refused", f"The kubelet of node {asked.node} refused the pod: {why}.", (message,), cure)
     elif phase == "Failed":
-        text = f"The pod has failed{' on node ' + asked.node if asked.node else ''}, and holds no slice any more"
-        yield Cause("failed", f"{text}.", (message,) if message else ())
+        reason = status.get("reason") or asked.condition("DisruptionTarget").get("reason") or _ending(asked)
+        text = f"The pod has failed{' on node ' + asked.node if asked.node else ''}{': ' + reason if reason else ''}"
+        cure = next((f"{words}{_MADE_NEW}" for start, words in _FAILED.items() if start in reason), "")
+        yield Cause("failed", f"{text}. It holds no slice any more.", (message,) if message else (), cure)
     elif since:
         waits = asked.document["metadata"].get("finalizers") or ()
         held = f"; finalizers hold it: {', '.join(waits)}" if waits else ""
-        yield Cause("leaving", f"The pod is being deleted since {since}{held}.")
+        disrupted = asked.condition("DisruptionTarget").get("reason")
+        yield Cause("leaving", f"The pod is being deleted since {since}{f' ({disrupted})' if disrupted else ''}{held}.")
+
+
+def _refusal(reason: str, message: str, node: str) -> tuple[str, str]:
+    """Why a kubelet refused a pod, and what to do where that is not to create it anew."""
+    if "unhealthy devices" in message or "no healthy devices" in message:
+        drain = f"kubectl drain {node} --ignore-daemonsets, and replace it; the device plugin's log names the GPU"
+        return "its slice is not healthy", f"The platform team: new pods would be refused likewise. {drain}."
+    if "rpc error" in message:
+        return "its device plugin gave no slice", f"The platform team: read the device plugin's log on node {node}."
+    if reason == "NodeShutdown":
+        return "it is being shut down", ""
+    if reason == "NodeAffinity":
+        return "it does not match the node any more", ""
+    if reason == "UnexpectedAdmissionError" and "unavailable" not in message and "Allocate" not in message:
+        return "it could not admit it (the message says why)", ""
+    return "it had nothing free for it", ""
+
+
+def _ending(asked: Asked) -> str:
+    """How the first container that failed has ended."""
+    for status in (*asked.status.get("initContainerStatuses", ()), *asked.status.get("containerStatuses", ())):
+        if ended := _terminated(status, "state"):
+            return f"container {status['name']} has ended with {ended}"
+    return ""
+
+
+def _terminated(status: Mapping[str, Any], state: str) -> str:
+    """As in ``OOMKilled (exit code 137)``; empty if it has not failed."""
+    ended = (status.get(state) or {}).get("terminated") or {}
+    return f"{ended.get('reason') or 'Error'} (exit code {ended['exitCode']})" if ended.get("exitCode") else ""
 
 
 def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
@@ -54,7 +114,7 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
         return
     scheduler = spec.get("schedulerName") or DEFAULT_SCHEDULER
     if scheduler != DEFAULT_SCHEDULER and not any(each.source == scheduler for each in said):
-        text = f"The pod names the scheduler {scheduler}, which has said nothing about it"
+        text = f"The pod names the scheduler {quote(scheduler)}, which has said nothing about it"
         yield Cause("other-scheduler", f"{text}: the usual one passes it over.")
         return
     message = asked.condition("PodScheduled").get("message", "")
@@ -79,6 +139,9 @@ def bound(asked: Asked, snapshot: Snapshot, serving: Sequence[Pool]) -> Iterator
     node = next((each for each in snapshot.items(NODES) if each.metadata.name == asked.node), None)
     pool = node.metadata.labels.get(POOL_LABEL) if node is not None else None
     where = f"node {asked.node}" + (f" (pool {pool})" if pool else "")
+    if node is None and not snapshot.of(NODES).problem:
+        yield Cause("node-lost", f"The pod is bound to node {asked.node}, which does not exist.")
+        return
     has = ", ".join(f"{number} {resource}" for resource, number in asked.slices.items())
     if node is not None:
         ready = node.status.ready
@@ -111,4 +174,13 @@ def _containers(asked: Asked, where: str) -> Iterator[Cause]:
             yield Cause("image", f"{text} ({reason}).", quotes)
         elif waiting and reason not in _STARTING:
             text = f"The pod has its slice on {where}, and container {status['name']} does not run: {reason}"
-            yield Cause("container", f"{text}.", quotes)
+            before = _terminated(status, "lastState")
+            text += f", after it has ended with {before}" if before else ""
+            yield Cause("container", f"{text}.", quotes, _of_memory(before))
+        elif ending := _terminated(status, "state"):
+            text = f"The pod has its slice on {where}, and container {status['name']} has ended with {ending}"
+            yield Cause("container", f"{text}.", (), _of_memory(ending))
+
+
+def _of_memory(ending: str) -> str:
+    return _FAILED["OOMKilled"].strip() if ending.startswith("OOMKilled") else ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from webhook import documents
 from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
 from webhook.cluster.events import Said, read
 from webhook.cluster.explain import Around
+from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
+    CONFIG_MAPS,
     DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
@@ -30,8 +34,9 @@ from webhook.cluster.objects import (
     Pod,
 )
 from webhook.cluster.reader import Reader, Refused
-from webhook.cluster.snapshot import Listing, Snapshot
-from webhook.errors import Denial
+from webhook.cluster.shapes import readable
+from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
+from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 
 REPLICA_SETS: Kind[Document] = Kind("ReplicaSet", "replicasets", "apps/v1", dict, namespaced=True)
@@ -62,6 +67,11 @@ _REMEMBERED = timedelta(minutes=3)
 _MOST_OWNERS = 8
 """ReplicaSets or Jobs of a workload whose events are read, the newest first."""
 
+_MOST_MAKERS = 3
+"""Objects above a pod that are asked for.  Kubernetes makes two; one that was written by hand may own itself."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,252}")
+"""A name that cannot lead elsewhere in a path: the API server takes any text as the name of an owner."""
+
 
 class NotThere(Exception):
     """There is no such object.  The message says which."""
@@ -76,13 +86,18 @@ class Target:
     around: Around
 
 
-def surroundings(reader: Reader, fleet: Fleet | None, namespace: str, own: str, unread: Sequence[str] = ()) -> Around:
-    """The cluster, as far as pods of *namespace* depend on it.  *own*: the webhook's namespace."""
+def surroundings(
+    reader: Reader, fleet: Fleet | None, namespace: str, trusted: Sequence[str], unread: Sequence[str] = ()
+) -> Around:
+    """The cluster, as far as pods of *namespace* depend on it.
+
+    *trusted*: the webhook's namespace, and others where only administrators write.
+    """
     bound = {"fieldSelector": "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"}
-    ours = {"labelSelector": "app.kubernetes.io/name in (gpu-slice, karpenter)"}
     kinds: tuple[Kind[Any], ...] = (NODES, NODE_POOLS, NODE_CLAIMS, NODE_OVERLAYS, NODE_CLASSES, WEBHOOKS)
     listings: dict[Kind[Any], Listing[Any]] = {kind: reader.list(kind) for kind in kinds}
-    listings |= {PODS: reader.list(PODS, **bound), DEPLOYMENTS: reader.list(DEPLOYMENTS, **ours)}
+    everywhere = dict.fromkeys([*trusted, *sorted(TRUSTED)])
+    listings |= {PODS: reader.list(PODS, **bound), DEPLOYMENTS: _deployments(reader, everywhere)}
     listings |= {QUOTAS: reader.list(QUOTAS, namespace)}
     listings[EVENTS] = reader.list(EVENTS, "default", fieldSelector=f"involvedObject.kind={NODE_CLAIMS.name}")
     missed, of_namespace = list(unread), None
@@ -90,8 +105,24 @@ def surroundings(reader: Reader, fleet: Fleet | None, namespace: str, own: str, 
         of_namespace = reader.get(NAMESPACES, namespace)
     except Refused:
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
-    snapshot = Snapshot(datetime.now(UTC), listings=listings)
-    return Around(fleet, snapshot, own, of_namespace, unread=tuple(missed))
+    snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
+    snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
+    return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
+
+
+def _deployments(reader: Reader, namespaces: Iterable[str]) -> Listing[Document]:
+    """Those of *namespaces*.  All of a cluster may be thousands, and of others none counts."""
+    found = [reader.list(DEPLOYMENTS, namespace) for namespace in namespaces]
+    problem = next((each.problem for each in found if each.problem), "")
+    return Listing(tuple(each for listing in found for each in listing.items), problem)
+
+
+def _settings(reader: Reader, snapshot: Snapshot) -> Iterator[Document]:
+    """Karpenter's ConfigMaps, as far as they may be read; one that is not there is empty."""
+    for namespace, name in settings(snapshot):
+        with suppress(Refused):
+            empty = {"metadata": {"namespace": namespace, "name": name}}
+            yield reader.get(CONFIG_MAPS, name, namespace) or empty
 
 
 def of_pod(reader: Reader, name: str, around: Around, namespace: str) -> Target:
@@ -109,7 +140,9 @@ def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, name
     title = f"{kind.name} {namespace}/{name}"
     owners = [(kind.name, name)]
     if between := _BETWEEN.get(kind.name):
-        made = [each for each in reader.list(between, namespace).items if _controller(each) == (kind.name, name)]
+        made = [
+            each for each in reader.list(between, namespace).items if (_controller(each) or ())[:2] == (kind.name, name)
+        ]
         made.sort(key=lambda each: each["metadata"]["creationTimestamp"], reverse=True)
         owners += [(between.name, each["metadata"]["name"]) for each in made]
     of_owner = set(owners)
@@ -138,7 +171,9 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
     around = _as_previewed(around, shown)
     pod: Document = shown.subject.pod or {}
     namespace = shown.subject.namespace or namespace
-    pod["metadata"] = {"generateName": "pod-", **(pod.get("metadata") or {}), "namespace": namespace}
+    metadata = pod.get("metadata") or {}
+    if isinstance(metadata, dict):  # else the API server says what is wrong
+        pod["metadata"] = {"generateName": "pod-", **metadata, "namespace": namespace}
     asked = _asked(shown.pod or pod)
     try:
         created = reader.try_create(PODS, pod, namespace)
@@ -149,7 +184,7 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
         else:
             around = replace(around, refused=str(refused))
         return Target(shown.subject.title, asked, around)
-    return Target(shown.subject.title, Asked.of(created, exists=False), replace(around, denial=None))
+    return Target(shown.subject.title, _asked(created), replace(around, denial=None))
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
@@ -159,6 +194,8 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
         raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
     if document is None:
         raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
+    document = readable(document)
+    document["metadata"] = {"name": name, "namespace": namespace, "uid": "", **document["metadata"]}
     return document
 
 
@@ -183,6 +220,7 @@ def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[lis
 
 def _asked(document: Document, *, exists: bool = False) -> Asked:
     """The view of *document*; where that cannot be read, only of its annotations."""
+    document = readable(document)
     try:
         return Asked.of(document, exists=exists)
     except (Denial, ValueError):
@@ -195,32 +233,42 @@ def _owner(pod: Pod) -> tuple[str, str] | None:
     return next(((each.kind, each.name) for each in pod.metadata.owner_references if each.controller), None)
 
 
-def _controller(document: Document) -> tuple[str, str] | None:
+def _controller(document: Document) -> tuple[str, str, str] | None:
+    """Kind, name and UID."""
     owners = document["metadata"].get("ownerReferences") or ()
-    return next(((each["kind"], each["name"]) for each in owners if each.get("controller")), None)
+    return next(((each["kind"], each["name"], each["uid"]) for each in owners if each.get("controller")), None)
 
 
 def _maker(reader: Reader, document: Document, namespace: str) -> Document | None:
     """The workload that made a pod, as far up as it is of a known kind."""
     found = None
-    while (owner := _controller(found or document)) and (kind := WORKLOADS.get(owner[0].lower())):
+    for _ in range(_MOST_MAKERS):
+        kind_name, name, uid = _controller(found or document) or ("", "", "")
+        kind = WORKLOADS.get(kind_name.lower())
+        if kind is None or kind is PODS or not _NAME.fullmatch(name):
+            break
         try:
-            above = reader.get(kind, owner[1], namespace)
+            above = reader.get(kind, name, namespace)
         except Refused:
-            return found
-        if above is None:
-            return found
+            break
+        if above is None or (above := readable(above))["metadata"].get("uid") != uid:
+            break
         found = above | {"apiVersion": kind.group, "kind": kind.name}
     return found
 
 
 def _as_applied(pod: Document) -> Document:
-    """The pod as ``kubectl apply`` got it, if that is known."""
-    text = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration")
+    """The pod as ``kubectl apply`` got it, if that is known.  Anybody who may change the pod may write that text."""
+    metadata = pod["metadata"]
+    text = (metadata.get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration") or ""
     try:
-        return dict(json.loads(text)) if text else pod
-    except (ValueError, TypeError):
+        applied = documents.read_json(text.encode(errors="surrogatepass"))
+    except BadDocument:
         return pod
+    if not isinstance(applied, dict) or applied.get("kind") != PODS.name:
+        return pod
+    named = applied.get("metadata")
+    return applied if isinstance(named, dict) and named.get("name") == metadata["name"] else pod
 
 
 def _as_admitted(around: Around, document: Document, namespace: str) -> Around:

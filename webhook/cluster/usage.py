@@ -22,6 +22,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """A pod that is not counted."""
+
+    namespace: str
+    pod: str
+    why: str
+    """As in ``is bound to node a, which does not exist``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Amount:
     """Some slices, counted in three ways."""
 
@@ -168,6 +178,8 @@ class Usage:
     """Whether all pods were seen.  If not, more slices may be used."""
     problems: tuple[str, ...] = ()
     """What could not be looked at."""
+    apart: tuple[Apart, ...] = ()
+    """Pods whose numbers would make those of all others useless."""
 
     @property
     def whole_gpus(self) -> int:

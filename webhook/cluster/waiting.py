@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
-from webhook.cluster.events import Said, in_words
+from webhook.cluster.events import Said, gives_up, in_words
 from webhook.cluster.objects import NODE_POOLS, NODES
 from webhook.cluster.scheduling import Candidate
 from webhook.cluster.snapshot import Snapshot
 from webhook.cluster.state import passed_over
 from webhook.fleet.pool import Pool
+
+_NODE_POOL = re.compile(r"NodePool=([\w.-]+)|(?:karpenter\.sh/nodepool|gpu-slice/pool) In \[([\w.-]+)\]")
+_OF_OTHERS = re.compile("incompatible requirements|did not tolerate taint")
+"""Why a NodePool is passed over: each that does not serve the pod, and of those that do, the NodePool itself tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +65,9 @@ def waiting(
             yield Cause(
                 "no-nodes", f"Pool {pool.name} has no node: none carries its labels (gpu-slice/pool={pool.name})."
             )
-    if launchable and looked and not free and not _gives_up(said):
+    if not launchable and not any(launch.causes for launch in launches) and all(node.coming for node in nodes):
+        yield from _of_nodes(nodes, launchable, coming=True)
+    if launchable and looked and not free and not gives_up(said):
         yield Cause("soon", f"Nothing that is known keeps Karpenter from launching a node of NodePool {launchable[0]}.")
 
 
@@ -74,17 +81,11 @@ def _pinned(asked: Asked, nodes: Sequence[Candidate]) -> Iterator[Cause]:
         )
 
 
-def _gives_up(said: Sequence[Said]) -> Said | None:
-    """The last that Karpenter said about the pod, if that is why it launches nothing."""
-    last = next((each for each in said if "karpenter" in each.source and each.about.startswith("Pod/")), None)
-    return last if last is not None and last.reason == "FailedScheduling" else None
-
-
-def _of_nodes(nodes: Sequence[Candidate], launchable: Sequence[str]) -> Iterator[Cause]:
+def _of_nodes(nodes: Sequence[Candidate], launchable: Sequence[str], *, coming: bool = False) -> Iterator[Cause]:
     """What keeps the pod off the nodes, each kind once.  Full nodes do not matter where Karpenter launches another."""
     by_id: dict[str, list[Cause]] = {}
     for node in nodes:
-        if not node.coming:
+        if node.coming is coming:
             full = [cause for cause in node.causes if cause.id == "slices-in-use"]
             for cause in full or node.causes:
                 by_id.setdefault(cause.id, []).append(cause)
@@ -96,17 +97,41 @@ def _of_nodes(nodes: Sequence[Candidate], launchable: Sequence[str]) -> Iterator
         yield replace(first, sentence=first.sentence.removesuffix(".") + also)
 
 
-def in_other_words(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
-    """What Karpenter or the scheduler say themselves, as the last resort."""
-    if last := _gives_up(said):
-        yield Cause(
-            "karpenter", f"Karpenter launches no node{': ' + last.words if last.words else ''}.", (last.message,)
-        )
+def _about(message: str, names: Collection[str] | None) -> str:
+    """The parts of Karpenter's *message* that may be about the NodePools *names*; all of it if those are not known."""
+    if names is None:
+        return message
+    parts = []
+    for part in message.split("; ") if names else ():
+        named = {name for pair in _NODE_POOL.findall(part) for name in pair if name}
+        if not _OF_OTHERS.search(part) and (not named or named & set(names)):
+            parts.append(part)
+    return "; ".join(parts)
+
+
+def in_other_words(
+    asked: Asked, said: Sequence[Said], launches: Sequence[Launch], names: Collection[str] | None
+) -> Iterator[Cause]:
+    """What Karpenter or the scheduler say themselves, as the last resort.
+
+    *names*: NodePools that may serve the pod; None if they are not known.
+    """
+    last = gives_up(said)
+    if last and (message := _about(last.message, names)):
+        words = in_words(message)
+        yield Cause("karpenter", f"Karpenter launches no node{': ' + words if words else ''}.", (last.message,))
+    elif last and launches:
+        ours = ", ".join(launch.node_pool for launch in launches)
+        text = f"Karpenter launches no node of NodePool {ours}, and does not say why"
+        cure = "The platform team: read Karpenter's log; docs/eks.md#if-it-does-not-work says what to look for."
+        yield Cause("karpenter", f"{text}: its message is about other NodePools.", (last.message,), cure)
     message = asked.condition("PodScheduled").get("message") or next(
         (each.message for each in said if "scheduler" in each.source), ""
     )
     if message:
         words = in_words(message)
         yield Cause("scheduler", f"The scheduler finds no node{': ' + words if words else ''}.", (message,))
+    if message or (last and (launches or _about(last.message, names))):
+        return
     text = "Nothing is known that keeps the pod waiting: the scheduler has not spoken of it yet"
     yield Cause("soon", f"{text if asked.exists else 'It would be admitted, and nothing is known of nodes for it'}.")

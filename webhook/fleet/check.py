@@ -26,6 +26,9 @@ MOST_MPS = 48
 """Clients of one MPS server: k8s-device-plugin v0.20.0 ``cmd/mps-control-daemon/mps/device.go``, ``maxClients``.  CUDA
 13.1 allows 60, the daemon does not."""
 
+PODS_OF_EVERY_NODE = 3
+"""``aws-node``, ``kube-proxy`` and the device plugin.  ``maxPods`` counts pods on the host's network too."""
+
 OLDEST_PLUGIN = (0, 20)
 """k8s-device-plugin 0dfdfb979."""
 
@@ -206,6 +209,21 @@ def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
                 f"{' and '.join(map(quote, names))} serve {', '.join(offered)} with equal weight, so Karpenter "
                 f"launches '{max(names)}', the last by name",
                 "Give the pool that you want to be launched first a larger weight",
+            )
+
+
+def check_room(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Pools whose nodes hold fewer pods than they have slices: nothing is wrong where each pod takes several."""
+    for index, pool in enumerate(pools):
+        kubelet = pool.entry.node_class.get("kubelet")
+        most = kubelet.get("maxPods") if isinstance(kubelet, Mapping) else None
+        slices = sum(pool.largest.capacity.values())
+        if type(most) is int and most < slices + PODS_OF_EVERY_NODE:
+            yield FleetProblem(
+                f"pools[{index}].nodeClass.kubelet.maxPods",
+                f"{most} pods, of which EKS' own and the device plugin are {PODS_OF_EVERY_NODE}, are too few for the "
+                f"{slices} slices of a '{pool.largest.instance_type.name}'",
+                f"Write at least {slices + PODS_OF_EVERY_NODE}, and one more for each DaemonSet of yours",
             )
 
 

@@ -48,7 +48,14 @@ FOREIGN_TAGS = (
     "aws:", "eks:eks-cluster-name", "kubernetes.io/cluster", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim",
     "karpenter.k8s.aws/ec2nodeclass",
 )  # fmt: skip
-"""Beginnings of tags that EC2 or an EC2NodeClass refuses."""
+"""Beginnings of tags that EC2 or an EC2NodeClass refuses.  EC2's own in any case of letters."""
+
+KARPENTERS_TAGS = 6
+"""Those above but ``aws:``, and ``Name`` where it is not given.  Source: karpenter-provider-aws ``pkg/utils/utils.go``,
+``pkg/controllers/nodeclaim/tagging``."""
+
+MOST_TAGS, LONGEST_TAG, LONGEST_TAG_VALUE = 50, 128, 256
+"""Tags of one resource, and characters: the EC2 User Guide, "Tag your Amazon EC2 resources", restrictions."""
 
 
 MERGED = ("nodeClass", "nodePool")
@@ -81,12 +88,26 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
         yield from _check_budget(f"{where}.budgets[{index}]", budget)
     if "blockDeviceMappings" in entry.node_class:
         yield from _check_disks(where, entry)
-    for key in entry.tags:
-        if not key or key.startswith(FOREIGN_TAGS):
-            yield FleetProblem(f"{where}.{path(('tags', key))}", "AWS or Karpenter sets this tag", "Choose another key")
+    yield from _check_tags(where, entry.tags)
     for key in entry.node_labels:
         if key in (entry.labels or {}):
             yield FleetProblem(f"{where}.{path(('nodeLabels', key))}", "it stands in labels too", "Give it once")
+
+
+def _check_tags(where: str, tags: Mapping[str, str]) -> Iterator[FleetProblem]:
+    if len(tags.keys() - {"Name"}) > MOST_TAGS - KARPENTERS_TAGS:
+        problem = f"has {len(tags)}, and EC2 takes {MOST_TAGS} with the {KARPENTERS_TAGS} that Karpenter adds"
+        yield FleetProblem(f"{where}.tags", problem, f"Write at most {MOST_TAGS - KARPENTERS_TAGS}")
+    for key, value in tags.items():
+        location = f"{where}.{path(('tags', key))}"
+        if not key or key.startswith(FOREIGN_TAGS) or key.lower().startswith("aws:"):
+            yield FleetProblem(location, "AWS or Karpenter sets this tag", "Choose another key")
+        elif len(key) > LONGEST_TAG:
+            problem = f"the key {quote(key)} has {len(key)} characters, and EC2 takes {LONGEST_TAG}"
+            yield FleetProblem(f"{where}.tags", problem, "Shorten it")
+        if len(value) > LONGEST_TAG_VALUE:
+            problem = f"its value has {len(value)} characters, and EC2 takes {LONGEST_TAG_VALUE}"
+            yield FleetProblem(location if len(key) <= LONGEST_TAG else f"{where}.tags", problem, "Shorten it")
 
 
 def _own(where: str, steps: tuple[str, ...], given: Any, own: Mapping[str, Any] | str) -> Iterator[FleetProblem]:

@@ -17,10 +17,11 @@ from webhook.render.manifest import Commented, Manifest, labels, made_by_karpent
 def node_pools(fleet: Fleet) -> Iterator[Commented]:
     """One for each pool whose nodes Karpenter launches."""
     for pool in made_by_karpenter(fleet.pools):
-        yield Commented(_node_pool(pool), _notes(pool))
+        yield Commented(node_pool(pool), _notes(pool))
 
 
-def _node_pool(pool: Pool) -> Manifest:
+def node_pool(pool: Pool) -> Manifest:
+    """The NodePool of one pool."""
     entry = pool.entry
     grace, startup = entry.termination_grace_period, [taint.model_dump() for taint in entry.startup_taints]
     spec: Manifest = {

@@ -18,6 +18,9 @@ AGAIN = ((b"retry-after", b"1"),)
 """With it the API server asks again within the same admission: in a second, on a new connection, and so perhaps
 another replica."""
 
+INERT = ((b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin"))
+"""Of what a browser may be made to ask for: it guesses no other kind, and gives it to no other site."""
+
 SINGLE = frozenset((b"host", b"content-type", b"content-length", b"content-encoding", b"transfer-encoding", b"expect"))
 """Headers that say something once, or not at all."""
 
@@ -128,7 +131,9 @@ class Refusal(Exception):
     @property
     def response(self) -> Response:
         """As it is answered."""
-        return Response(self.status, self.problem.encode("utf-8", "replace"), TEXT, self.headers, close=self.close)
+        return Response(
+            self.status, self.problem.encode("utf-8", "replace"), TEXT, (*self.headers, *INERT), close=self.close
+        )
 
 
 class Site(Protocol):

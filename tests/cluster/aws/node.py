@@ -37,7 +37,7 @@ def parts(user_data: str) -> list[tuple[str, str]]:
 def labels_and_taints(user_data: str) -> tuple[dict[str, str], list[dict[str, str]]]:
     """With which labels and taints the kubelet registers."""
     if user_data.startswith("MIME-Version"):
-        (config,) = [yaml.safe_load(content) for kind, content in parts(user_data) if kind == NODE_CONFIG]
+        *_, config = [yaml.safe_load(content) for kind, content in parts(user_data) if kind == NODE_CONFIG]
         kubelet = config["spec"]["kubelet"]
         (flag,) = [each for each in kubelet["flags"] if each.startswith("--node-labels=")]
         pairs = flag.removeprefix("--node-labels=").strip('"').split(",")

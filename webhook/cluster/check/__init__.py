@@ -3,12 +3,23 @@
 facts          what was read; `look` reads it
 result         a check as data, and what becomes of it
 comparison     an object as it is, and as it was rendered
-install · registration · guard · karpenter · rendered · overlays · plugin · nodes · pods     the checks, by subject
+install · access · registration · guard · karpenter · rendered · overlays · plugin · nodes · pods     the checks
 """
 
 from __future__ import annotations
 
-from webhook.cluster.check import guard, install, karpenter, nodes, overlays, plugin, pods, registration, rendered
+from webhook.cluster.check import (
+    access,
+    guard,
+    install,
+    karpenter,
+    nodes,
+    overlays,
+    plugin,
+    pods,
+    registration,
+    rendered,
+)
 from webhook.cluster.check.facts import Facts, Leaf, Probe
 from webhook.cluster.check.result import Check, Line, Problem, Status, run
 
@@ -19,7 +30,7 @@ CATEGORIES = ("Kubernetes", "Webhook", "Certificates", "Admission", "Karpenter",
 
 _ALL = tuple(
     check
-    for subject in (install, registration, guard, karpenter, rendered, overlays, plugin, nodes, pods)
+    for subject in (install, access, registration, guard, karpenter, rendered, overlays, plugin, nodes, pods)
     for check in subject.CHECKS
 )
 CHECKS: tuple[Check, ...] = tuple(sorted(_ALL, key=lambda check: CATEGORIES.index(check.category)))

@@ -48,6 +48,22 @@ class Comparison:
         elif str(wanted) != str(live) and not (wanted in ({}, []) and live is None):
             yield self._told(path, live, wanted)
 
+    def added(self, wanted: Any, live: Any, path: str = "") -> dict[str, Any]:
+        """The merge patch that takes away fields which *live* has and *wanted* has not: ``kubectl apply`` leaves them.
+
+        Lists are not looked into, because ``kubectl apply`` replaces those of a custom resource.
+        """
+        patch: dict[str, Any] = {}
+        if isinstance(wanted, dict) and isinstance(live, dict):
+            exact = self.exact or path in OURS
+            for key in sorted(live):
+                if key in wanted:
+                    if inner := self.added(wanted[key], live[key], key):
+                        patch[key] = inner
+                elif live[key] not in (None, [], {}) and (exact or key in UNASKED):
+                    patch[key] = None
+        return patch
+
     def _of_lists(self, wanted: list[Any], live: list[Any], path: str) -> Iterator[str]:
         identity = _identity(wanted, live)
         if identity is not None:
@@ -82,4 +98,4 @@ def _identity(*lists: list[Any]) -> str | None:
     return None
 
 
-differences = Comparison().differences
+differences, added = Comparison().differences, Comparison().added

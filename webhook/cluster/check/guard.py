@@ -110,7 +110,7 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
 
 
-_AGAIN = "Apply manifests/guard of the release that is installed: kubectl apply -k manifests/guard."
+_AGAIN = "Apply the guard of the release that is installed, from its folder: kubectl apply -k manifests/guard."
 
 CHECKS = (
     Check("guard", "Admission", "the guard is there", _AGAIN, _policy),
@@ -119,7 +119,7 @@ CHECKS = (
         "keeper-rights",
         "Certificates",
         "the keeper may change caBundle alone",
-        "Apply manifests/keeper again: without its policy, its token is worth the whole cluster.",
+        "Run kubectl apply -f manifests/keeper/policy.yaml: without it, the keeper's token is worth the whole cluster.",
         _keeper,
         after=("keeper",),
     ),

@@ -9,13 +9,19 @@ from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Document
+from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, PODS, WEBHOOKS, Document, Pod, conditions
 from webhook.fleet.fleet import Fleet
 
 OLDEST = (1, 30)
 """The first Kubernetes whose `matchConditions` and `ValidatingAdmissionPolicy` are stable."""
 
 KEEPER, WEBHOOK = "keeper", "webhook"
+AGAIN = (
+    "Apply your own folder again (docs/eks.md step 7), or run helm upgrade.  Not manifests itself: it has neither your"
+    " fleet nor your image."
+)
+"""How to put back what is installed, without a word about which part."""
+
 INJECTED = "cert-manager.io/inject-ca-from"
 """The annotation by which cert-manager fills ``caBundle``."""
 
@@ -73,10 +79,14 @@ def _replicas(facts: Facts) -> Iterator[Found]:
         yield Problem(f"there is no Deployment {WEBHOOK} in namespace {facts.namespace}")
         return
     wanted, ready = _counts(live)
-    if ready < wanted:
-        yield Problem(f"{ready} of {wanted} replicas are available")
+    if wanted and ready < wanted:
+        yield Problem(f"{ready} of {wanted} replicas are available{_why(facts, live)}")
+    if wanted == 0:
+        yield _scaled_down(live, 3)
+        return
+    yield from _rollout(facts, live)
     if wanted < 2:
-        yield Problem(f"it has {wanted} replica{'' if wanted else 's'}: while it restarts, annotated pods are refused")
+        yield Problem("it has 1 replica: while it restarts, annotated pods are refused")
     elif wanted < 3:
         yield Problem("it has 2 replicas: in a rollout, with a node lost, none may answer", warning=True)
 
@@ -84,6 +94,41 @@ def _replicas(facts: Facts) -> Iterator[Found]:
 def _counts(deployment: Document) -> tuple[int, int]:
     status = deployment.get("status") or {}
     return deployment["spec"].get("replicas", 1), status.get("availableReplicas") or 0
+
+
+def scale(deployment: Document, replicas: int) -> str:
+    """The command that gives a Deployment *replicas*."""
+    metadata = deployment["metadata"]
+    return f"kubectl -n {metadata.get('namespace')} scale deployment {metadata['name']} --replicas={replicas}"
+
+
+def _scaled_down(deployment: Document, replicas: int) -> Problem:
+    return Problem("it is scaled to 0 replicas", f"Run {scale(deployment, replicas)}")
+
+
+def _rollout(facts: Facts, live: Document) -> Iterator[Found]:
+    """A rollout that does not end: the old replicas answer, and may be the last that start."""
+    status, name, (wanted, _) = live.get("status") or {}, live["metadata"]["name"], _counts(live)
+    new = status.get("updatedReplicas", wanted)
+    if new >= wanted and status.get("replicas", wanted) <= wanted and not status.get("unavailableReplicas"):
+        return
+    progress = conditions(live).get("Progressing", {})
+    stuck = progress.get("status") == "False" or bool(live["spec"].get("paused"))
+    told = f"the rollout of {name} {'is stuck' if stuck else 'goes on'}: {new} of {wanted} replicas are new"
+    yield Problem(told + _why(facts, live), warning=not stuck)
+
+
+def _why(facts: Facts, live: Document) -> str:
+    """Why a pod of a Deployment does not run, as the end of a sentence; empty if nobody says."""
+    name, told = live["metadata"]["name"], conditions(live).get("ReplicaFailure", {}).get("message", "")
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS) if PODS in facts.snapshot.listings else ()
+    for pod in pods:
+        ours = any(re.fullmatch(rf"{name}-\w+", owner.name) for owner in pod.metadata.owner_references)
+        if ours and pod.metadata.namespace == facts.namespace:
+            for condition in pod.status.conditions:
+                if condition.type == "PodScheduled" and condition.status == "False":
+                    told = f"Pod {pod.metadata.name} is not scheduled: {condition.message}"
+    return f". {told}" if told else ""
 
 
 def _budget(facts: Facts) -> Iterator[Found]:
@@ -119,8 +164,13 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(f"there is no Deployment {KEEPER} in namespace {facts.namespace}")
         return
     wanted, ready = _counts(live)
-    if ready < 1:
-        yield Problem(f"{ready} of {wanted} replicas are available: nobody renews the certificates")
+    if wanted == 0:
+        yield _scaled_down(live, 1)
+    elif ready < 1:
+        told = f"{ready} of {wanted} replicas are available: nobody renews the certificates"
+        yield Problem(told + _why(facts, live))
+    else:
+        yield from _rollout(facts, live)
 
 
 CHECKS = (
@@ -141,7 +191,7 @@ CHECKS = (
     ),
     Check(
         "fleet", "Webhook", "the webhook serves this fleet",
-        "Apply the fleet file as ConfigMap fleet (manifests/webhook), and then what gpu-slice render prints for it.",
+        "Apply the folder that makes ConfigMap fleet of your file (docs/eks.md step 7), and what gpu-slice renders.",
         _fleet,
     ),
     Check(
@@ -151,12 +201,12 @@ CHECKS = (
     ),
     Check(
         "disruption-budget", "Webhook", "a drain leaves replicas that answer",
-        "Apply manifests/webhook again: pdb.yaml allows one replica at a time to go.",
+        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml lets one replica at a time go.",
         _budget, after=("replicas",),
     ),
     Check(
         "keeper", "Certificates", "something renews the certificates",
-        "Apply manifests/keeper again, and read kubectl -n gpu-slice logs deployment/keeper.",
+        f"{AGAIN}  Then read kubectl -n gpu-slice logs deployment/keeper.",
         _keeper,
     ),
 )  # fmt: skip

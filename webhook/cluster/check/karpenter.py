@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from webhook.cluster.check.facts import CannotLook, Facts
-from webhook.cluster.check.install import version
+from webhook.cluster.check.install import scale, version
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.karpenter import Look, container_of, gates, is_on, karpenters
+from webhook.cluster.karpenter import Look, container_of, deployments, gate, karpenters
 from webhook.cluster.objects import (
     CONFIG_MAPS,
     DEPLOYMENTS,
@@ -15,7 +15,6 @@ from webhook.cluster.objects import (
     NODE_OVERLAYS,
     NODE_POOLS,
     Document,
-    conditions,
 )
 
 OLDEST = (1, 13)
@@ -23,19 +22,40 @@ OLDEST = (1, 13)
 
 
 def _karpenters(facts: Facts) -> list[Document]:
-    return karpenters(facts.all(DEPLOYMENTS))
+    facts.all(DEPLOYMENTS)
+    if not (found := karpenters(facts.snapshot)):
+        raise CannotLook("there is no Deployment of Karpenter")
+    return found
 
 
 def _installed(facts: Facts) -> Iterator[Found]:
-    found = _karpenters(facts)
-    names = [f"{each['metadata'].get('namespace')}/{each['metadata']['name']}" for each in found]
-    if not found:
+    facts.all(DEPLOYMENTS)
+    found, others = karpenters(facts.snapshot), karpenters(facts.snapshot, trusted=False)
+    names = [_named(each) for each in found]
+    asleep = [each for each in deployments(facts.snapshot) if each not in found]
+    if not found and asleep:
+        for deployment in asleep:
+            yield Problem(f"{_named(deployment)} is scaled to 0 replicas", f"Run {scale(deployment, 2)}")
+    elif not found:
         yield Problem("no Deployment of Karpenter runs.  EKS Auto Mode has its own, and no NodeOverlay")
     elif len(found) > 1:
         yield Problem(f"{len(found)} of them run, {', '.join(names)}, and launch nodes for the same pods")
     for deployment, name in zip(found, names, strict=True):
         if not (deployment.get("status") or {}).get("availableReplicas"):
-            yield Problem(f"{name} has no replica that is available")
+            namespace, _, short = name.partition("/")
+            yield Problem(
+                f"{name} has no replica that is available",
+                f"Run kubectl -n {namespace} describe deployment {short}, and read its pods' events and logs.",
+            )
+    for deployment in others:
+        namespace = deployment["metadata"].get("namespace", "")
+        yield Problem(f"{_named(deployment)} looks like one and does not count: anybody with rights there may make it",
+                      f"If Karpenter is installed there, name the namespace: --trust {namespace}", warning=True,
+                      namespace=namespace)  # fmt: skip
+
+
+def _named(deployment: Document) -> str:
+    return f"{deployment['metadata'].get('namespace')}/{deployment['metadata']['name']}"
 
 
 def _version(facts: Facts) -> Iterator[Found]:
@@ -61,16 +81,10 @@ def _crds(facts: Facts) -> Iterator[Found]:
 
 
 def _gate(facts: Facts) -> Iterator[Found]:
-    for deployment in _karpenters(facts):
-        value = gates(deployment, _data(facts))
-        if value is None:
-            # What Karpenter has written into an overlay, it has looked at.
-            if not any(conditions(overlay) for overlay in facts.all(NODE_OVERLAYS)):
-                yield Problem(
-                    "its Deployment does not say whether it is on, and no overlay has a condition", warning=True
-                )
-        elif not is_on(value):
-            yield Problem(f"its feature gates are '{value}'" if value else "it is off, which is the default")
+    facts.all(DEPLOYMENTS)
+    on, why = gate(facts.snapshot, _data(facts))
+    if not on:
+        yield Problem(why, warning=on is None)
 
 
 def _data(facts: Facts) -> Look:
@@ -81,17 +95,6 @@ def _data(facts: Facts) -> Look:
             return None
 
     return look
-
-
-def config_maps(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Namespaces and names of the ConfigMaps that hold settings of Karpenter."""
-    for deployment in _karpenters(facts):
-        container, namespace = container_of(deployment) or {}, deployment["metadata"].get("namespace", "")
-        references = [
-            *((variable.get("valueFrom") or {}).get("configMapKeyRef") for variable in container.get("env") or []),
-            *(source.get("configMapRef") for source in container.get("envFrom") or []),
-        ]
-        yield from ((namespace, reference["name"]) for reference in references if reference)
 
 
 def _claims(facts: Facts) -> Iterator[Found]:

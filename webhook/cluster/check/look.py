@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from webhook.cluster.check import karpenter
 from webhook.cluster.check.facts import Address, CannotLook, Facts, Probe
 from webhook.cluster.check.install import KEEPER, WEBHOOK
 from webhook.cluster.check.registration import SHIPPED, entries_of
+from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
     BINDINGS,
     BUDGETS,
+    CLUSTER_BINDINGS,
     CLUSTER_POLICIES,
+    CLUSTER_ROLES,
     CONFIG_MAPS,
     CRON_JOBS,
     DAEMON_SETS,
@@ -28,6 +31,8 @@ from webhook.cluster.objects import (
     PODS,
     POLICIES,
     QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
     STATEFUL_SETS,
     VALIDATORS,
@@ -36,14 +41,17 @@ from webhook.cluster.objects import (
     Kind,
 )
 from webhook.cluster.reader import Reader, Refused
-from webhook.cluster.snapshot import Snapshot
+from webhook.cluster.snapshot import TRUSTED, Snapshot
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 KINDS: tuple[Kind[Document], ...] = (
-    BINDINGS, CLUSTER_POLICIES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES, NODE_CLAIMS, NODE_CLASSES,
-    NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
+    BINDINGS, CLUSTER_BINDINGS, CLUSTER_POLICIES, CLUSTER_ROLES, CRON_JOBS, DAEMON_SETS, DEPLOYMENTS, JOBS, NAMESPACES,
+    NODE_CLAIMS, NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, STATEFUL_SETS, POLICIES, QUOTAS, VALIDATORS, WEBHOOKS,
 )  # fmt: skip
+
+NAMESPACED = (BUDGETS, ROLE_BINDINGS, ROLES)
+"""What is read of our namespace alone."""
 
 FOR_INSTALLATION: tuple[Kind[Any], ...] = (
     CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
@@ -59,23 +67,33 @@ NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
 
 
 def look(
-    reader: Reader, fleet: Fleet, rendered: tuple[Document, ...], namespace: str, patience: timedelta, *, before: bool
+    reader: Reader,
+    fleet: Fleet,
+    rendered: tuple[Document, ...],
+    namespace: str,
+    patience: timedelta,
+    *,
+    before: bool,
+    trusted: Iterable[str] = (),
 ) -> Facts:
     """What the checks of *fleet* need.  Raises `webhook.cluster.reader.Unreachable`.
+
+    *trusted*: more namespaces where only administrators write.
 
     The fleet in the cluster and the certificate are left to the caller, who can read their texts.
     """
     snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
     if not before:
-        listings = {**snapshot.listings, BUDGETS: reader.list(BUDGETS, namespace)}
+        listings = {**snapshot.listings, **{kind: reader.list(kind, namespace) for kind in NAMESPACED}}
         snapshot = Snapshot(snapshot.when, snapshot.version, listings)
+    snapshot = replace(snapshot, trusted=TRUSTED.union([namespace], trusted))
     facts = Facts(snapshot, fleet, rendered, namespace)
     wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),
               (DEPLOYMENTS, namespace, KEEPER)]  # fmt: skip
     wanted += [
         (CONFIG_MAPS, each["metadata"]["namespace"], each["metadata"]["name"]) for each in facts.made("ConfigMap")
     ]
-    wanted += [(CONFIG_MAPS, *address) for address in _settings_of_karpenter(facts)]
+    wanted += [(CONFIG_MAPS, *address) for address in settings(snapshot)]
     single: dict[Address, Document | str | None] = {
         (kind.name, where, name): _get(reader, kind, name, where) for kind, where, name in wanted
     }
@@ -84,13 +102,6 @@ def look(
         return Facts(snapshot, fleet, rendered, namespace, single, refused=refused, patience=patience)
     probe = _try(reader, fleet) if _is_registered(facts) else None
     return Facts(snapshot, fleet, rendered, namespace, single, probe=probe, patience=patience)
-
-
-def _settings_of_karpenter(facts: Facts) -> Iterator[tuple[str, str]]:
-    try:
-        yield from karpenter.config_maps(facts)
-    except CannotLook:
-        return
 
 
 def _is_registered(facts: Facts) -> bool:

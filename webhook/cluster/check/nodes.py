@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.placement import HARD
+from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import missing_step
 from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
@@ -16,18 +17,62 @@ from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
 INITIALIZED = "karpenter.sh/initialized"
 
+DISRUPTED = "karpenter.sh/disrupted"
+
+CURES = {
+    "disk-pressure": "Free its disk, or replace it with a larger one (disk in the fleet file): the taint then goes.",
+    "memory-pressure": "End what uses up its memory: the kubelet then removes the taint.",
+    "pid-pressure": "End what starts so many processes there: the kubelet then removes the taint.",
+    "network-unavailable": "Look at the CNI's pod on that node: the taint goes when its network works.",
+    "out-of-service": "Somebody set it by hand.  When the node is well again: kubectl taint node {name} {key}-",
+    "disrupted": "Karpenter drains the node.  If it is to stay: kubectl describe nodeclaim says why it goes.",
+    "uninitialized": "The cloud controller manager removes it once it knows the node.  Read its log.",
+}
+"""What to do about a taint of Kubernetes or Karpenter, by the end of its key."""
+
+LEAVE = (
+    "kubectl get pdb -A shows budgets that allow no disruption.  A pool's terminationGracePeriod would end the wait."
+)
+
 SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
 
 def _of_pools(facts: Facts) -> Iterator[tuple[Node, Pool]]:
     for node in facts.all(NODES):
-        pool = pool_of(node, facts.fleet.pools)
+        pool = _moved(node, facts.fleet.pools) or pool_of(node, facts.fleet.pools)
         if pool is not None and node.metadata.deletion_timestamp is None:
             yield node, pool
 
 
+def _moved(node: Node, pools: Sequence[Pool]) -> Pool | None:
+    """The pool from which *node* was relabelled, if that is what makes all else about it wrong."""
+    labels = node.metadata.labels
+    named = next((pool for pool in pools if pool.name == labels.get(POOL_LABEL)), None)
+    if named is None or _is_cut_for(node, named):
+        return None
+    fitting = [pool for pool in pools if labels.get(NODE_POOL) in node_pools(pool)]
+    fitting = fitting or [pool for pool in pools if _is_cut_for(node, pool)]
+    return fitting[0] if len(fitting) == 1 and fitting[0] is not named else None
+
+
+def _is_cut_for(node: Node, pool: Pool) -> bool:
+    given = node.status.allocatable
+    return any(
+        shape.instance_type.name == node.metadata.labels.get(INSTANCE_TYPE)
+        and all(given.get(resource) == str(count) for resource, count in shape.capacity.items())
+        for shape in pool.shapes
+    )
+
+
 def _labels(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
+        name, given = node.metadata.name, node.metadata.labels.get(POOL_LABEL)
+        if _moved(node, facts.fleet.pools) is not None:
+            yield Problem(
+                f"{name} is labelled {POOL_LABEL}={given}, and is a node of {pool.name} by NodePool, type or slices",
+                f"Run kubectl label node {name} {POOL_LABEL}={pool.name} --overwrite",
+            )
+            continue
         wanted = {POOL_LABEL: pool.name, **pool.labels, **pool.entry.node_labels}
         if pool.entry.nodes == "karpenter":
             wanted |= for_operator(pool.entry)
@@ -76,13 +121,35 @@ def _usable(facts: Facts) -> Iterator[Found]:
         if ready.status != "True":
             why = f": {ready.message or ready.reason}" if ready.message or ready.reason else ""
             yield Problem(f"{name} of {pool.name} is not ready{why}")
+        if _boots(node):
+            continue  # its NodeClaim says what is missing
+        told = {"unschedulable"} if node.spec.unschedulable else set()
+        told |= {"not-ready", "unreachable"} if ready.status != "True" else set()
+        own = {taint.key for taint in pool.taints}
+        starting = {taint.key for taint in pool.entry.startup_taints}
+        for taint in node.spec.taints:
+            key, word = taint.key, taint.key.rpartition("/")[2]
+            if taint.effect not in HARD or key in own or word in told:
+                continue
+            if key in starting or key.startswith(PASSING):
+                yield Problem(
+                    f"{name} of {pool.name} has the taint {key}:{taint.effect}, so no pod gets there",
+                    CURES.get(word, "").format(name=name, key=key),
+                    warning=key == DISRUPTED and NODE_POOL in node.metadata.labels,
+                )
+
+
+def _boots(node: Node) -> bool:
+    """Whether Karpenter still waits for *node*."""
+    labels = node.metadata.labels
+    return NODE_POOL in labels and labels.get(INITIALIZED) != "true"
 
 
 def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
     """The nodes that Karpenter no longer waits for, with what is known of their type."""
     for node, pool in _of_pools(facts):
         labels = node.metadata.labels
-        if NODE_POOL in labels and labels.get(INITIALIZED) != "true":
+        if _boots(node):
             continue  # its NodeClaim says what is missing
         type = labels.get(INSTANCE_TYPE) or labels.get("beta.kubernetes.io/instance-type")
         yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
@@ -126,7 +193,10 @@ def _join(facts: Facts) -> Iterator[Found]:
     for claim in facts.all(NODE_CLAIMS):
         metadata, stated = claim["metadata"], conditions(claim)
         pool = names.get((metadata.get("labels") or {}).get(NODE_POOL, ""))
-        if pool is None or "deletionTimestamp" in metadata:
+        if pool is None:
+            continue
+        if "deletionTimestamp" in metadata:
+            yield from _leaving(claim, pool, facts)
             continue
         step = missing_step(claim)
         if step is None:
@@ -142,12 +212,34 @@ def _join(facts: Facts) -> Iterator[Found]:
         yield Problem(told, warning=waits)
 
 
+def _leaving(claim: Document, pool: Pool, facts: Facts) -> Iterator[Found]:
+    """A node that Karpenter removes, if something has kept it for longer than it may take to join."""
+    name, node = claim["metadata"]["name"], (claim.get("status") or {}).get("nodeName", "")
+    age = facts.now - datetime.fromisoformat(claim["metadata"]["deletionTimestamp"])
+    if age < facts.patience:
+        return
+    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
+    staying = [
+        f"{pod.metadata.namespace}/{pod.metadata.name}"
+        for pod in pods
+        if node and pod.spec.node_name == node and not pod.ended
+        and not any(owner.kind in ("DaemonSet", "Node") for owner in pod.metadata.owner_references)
+    ]  # fmt: skip
+    told = f"{name} of {pool.name} is being deleted for {int(age.total_seconds())} s"
+    if not staying:
+        yield Problem(told, warning=True)
+        return
+    told += f", and {len(staying)} pod{'s are' if len(staying) > 1 else ' is'} still there, such as {staying[0]}"
+    yield Problem(told, LEAVE, warning=True)
+
+
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
     """Whether the plugin runs on *node*, and has not registered what Karpenter waits for."""
     plugins = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
     pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
     return stuck.get("reason") == "ResourceNotRegistered" and any(
         pod.spec.node_name == node.metadata.name
+        and pod.metadata.namespace == NAMESPACE  # in others anybody may name an owner
         and any(owner.kind == "DaemonSet" and owner.name in plugins for owner in pod.metadata.owner_references)
         and pod.status.ready.status == "True"
         for pod in pods

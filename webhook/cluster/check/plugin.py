@@ -76,7 +76,8 @@ def _present(facts: Facts) -> Iterator[Found]:
             continue
         wanted, live = (_compared(each) for each in (document, found[name]))
         for different in differences(wanted, live, "spec.template.spec"):
-            yield Problem(f"{name}: {different}")
+            foreign = different.endswith(("gives nothing", "gives no such thing"))
+            yield Problem(f"{name}: {different}", REPLACE if foreign else "")
 
 
 def _compared(daemon_set: Document) -> Document:
@@ -139,25 +140,36 @@ def _runs(facts: Facts) -> Iterator[Found]:
         wanted, ready = status.get("desiredNumberScheduled") or 0, status.get("numberAvailable") or 0
         if ready < wanted:
             # A node that is not ready has a check of its own.
-            yield Problem(f"{name} runs on {ready} of {wanted} nodes", warning=wanted - ready <= down)
+            there = status.get("currentNumberScheduled", wanted)
+            cure = f"No pod is created: kubectl -n {NAMESPACE} describe daemonset {name} says why." if not there else ""
+            yield Problem(f"{name} runs on {ready} of {wanted} nodes", cure, warning=wanted - ready <= down)
 
 
 def _alone(facts: Facts) -> Iterator[Found]:
     live: tuple[Node, ...] = facts.all(NODES)
     for pool in facts.fleet.pools:
-        landing = _landing(facts, pool, live)
+        landing = [*_landing(facts, pool, live)]
         most = 0 if _has_ours(pool) else 1
+        beside = " beside ours" if not most else ""
         if len(landing) > most:
-            beside = " beside ours" if not most else ""
             yield Problem(f"{' and '.join(landing)} would run on the nodes of {pool.name}{beside}")
+        for name in _landing(facts, pool, live, trusted=False):
+            namespace = name.partition("/")[0]
+            yield Problem(f"{name} looks like one, and would run on the nodes of {pool.name}{beside}",
+                          f"Ask who has rights in {namespace}.  A namespace of administrators: --trust {namespace}",
+                          warning=True, namespace=namespace)  # fmt: skip
 
 
-def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
-    """The DaemonSets of others that advertise GPUs, or cut them, and would run on nodes of *pool*."""
+def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...], *, trusted: bool = True) -> Iterator[str]:
+    """The DaemonSets of others that advertise GPUs, or cut them, and would run on nodes of *pool*.
+
+    Only in namespaces that are *trusted*, or only in others: there, what such a DaemonSet is, its image does not prove.
+    """
     rendered = {document["metadata"]["name"] for document in facts.made("DaemonSet")}
-    found = []
     for daemon_set in facts.all(DAEMON_SETS):
         name, namespace = daemon_set["metadata"]["name"], daemon_set["metadata"].get("namespace")
+        if (namespace in facts.snapshot.trusted) != trusted:
+            continue
         spec = daemon_set["spec"]["template"]["spec"]
         # Who cuts the GPUs of nodes that others make is their own affair.
         known = (*PLUGINS, *CUTTERS) if _has_ours(pool) else PLUGINS
@@ -166,8 +178,7 @@ def _landing(facts: Facts, pool: Pool, live: tuple[Node, ...]) -> list[str]:
         ):
             continue
         if any(would_run(spec, labels, taints) for labels, taints in _nodes(pool, live)):
-            found.append(f"{namespace}/{name}")
-    return found
+            yield f"{namespace}/{name}"
 
 
 def _has_ours(pool: Pool) -> bool:
@@ -205,6 +216,7 @@ def _operator(facts: Facts) -> Iterator[Found]:
 
 
 _APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."
+REPLACE = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl replace -f -: apply leaves what was added."
 
 CHECKS = (
     Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present,

@@ -8,11 +8,13 @@ from datetime import datetime
 
 from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
+from webhook.admission.pod import Pod as View
 from webhook.admission.pod import convert
 from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
+from webhook.cluster.demand import key_of
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -27,12 +29,13 @@ from webhook.cluster.objects import (
     Document,
     Pod,
 )
-from webhook.errors import Denial
+from webhook.errors import Denial, printable
+from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
-MOST_NAMED = 5
-"""Pods that are named one by one.  Of the rest the number is said."""
+LONGEST = 500
+"""Characters of a reason."""
 
 
 def _asking(facts: Facts) -> Iterator[Pod]:
@@ -47,8 +50,9 @@ def _asking(facts: Facts) -> Iterator[Pod]:
 
 def _missed(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
-    reasons = [(pod, _why_missed(pod, facts)) for pod in _asking(facts) if ASSIGNED not in pod.metadata.annotations]
-    yield from _told((f"{_name(pod)} has no slice: {why}" for pod, why in reasons), len(reasons))
+    for pod in _asking(facts):
+        if ASSIGNED not in pod.metadata.annotations:
+            yield _problem(f"{_name(pod)} has no slice: {_why_missed(pod, facts)}", pod.metadata.namespace)
 
 
 def _why_missed(pod: Pod, facts: Facts) -> str:
@@ -66,24 +70,37 @@ def _why_missed(pod: Pod, facts: Facts) -> str:
 
 def _stale(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
-    reasons = [(pod, why) for pod in _asking(facts) if ASSIGNED in pod.metadata.annotations
-               if (why := _why_stale(pod, facts))]  # fmt: skip
-    yield from _told((f"{_name(pod)}: {why}" for pod, why in reasons), len(reasons))
+    known: dict[tuple[bytes, str], str] = {}
+    for pod in _asking(facts):
+        if ASSIGNED in pod.metadata.annotations and (why := _why_stale(pod, facts, known)):
+            yield _problem(f"{_name(pod)}: {why}", pod.metadata.namespace)
 
 
-def _why_stale(pod: Pod, facts: Facts) -> str:
-    """What the fleet of now says to what *pod* was given; empty if it would give it the same."""
+def _why_stale(pod: Pod, facts: Facts, known: dict[tuple[bytes, str], str]) -> str:
+    """What the fleet of now says to what *pod* was given; empty if it would give it the same.
+
+    *known* is what it said to pods that are alike.
+    """
     # An architecture that the pod names was right when it was created, and is not read of many pods.
     selector = {"kubernetes.io/arch": next(iter(_architectures(pod, facts)), "amd64")}
     spec = {"containers": _containers(pod.spec.containers), "initContainers": _containers(pod.spec.init_containers),
             "nodeSelector": selector}  # fmt: skip
     document = {"metadata": {"annotations": pod.metadata.annotations}, "spec": spec}
+    view = convert(document)
+    chosen = pod.metadata.annotations.get(POOLS, "")
+    key = key_of(view, pod.metadata.namespace), chosen
+    if key not in known:
+        known[key] = _said(view, chosen, facts.fleet, pod.metadata.namespace)
+    return known[key]
+
+
+def _said(view: View, pools: str, fleet: Fleet, namespace: str) -> str:
     try:
-        planned = plan(convert(document), facts.fleet, pod.metadata.namespace)
+        planned = plan(view, fleet, namespace)
     except Denial as denial:
         return denial.problem
     serving = [pool.name for pool in planned.resolution.pools] if planned.resolution else []
-    chosen = [name.strip() for name in pod.metadata.annotations.get(POOLS, "").split(",")]
+    chosen = [name.strip() for name in pools.split(",")]
     if serving and not set(serving) & set(chosen):
         return f"its slice was of {', '.join(chosen)}, and now is of {', '.join(serving)}"
     return ""
@@ -107,12 +124,9 @@ def _all_or_some(facts: Facts) -> None:
         facts.all(PODS)
 
 
-def _told(lines: Iterator[str], count: int) -> Iterator[Found]:
-    for number, line in enumerate(lines):
-        if number == MOST_NAMED and count > MOST_NAMED + 1:
-            yield Problem(f"and {count - number} more pods")
-            return
-        yield Problem(line)
+def _problem(text: str, namespace: str) -> Problem:
+    """What is said of something that anybody with rights in *namespace* has written, on one line and not too long."""
+    return Problem(printable(text if len(text) <= LONGEST else f"{text[:LONGEST]}…"), namespace=namespace)
 
 
 def _name(pod: Pod) -> str:
@@ -122,9 +136,11 @@ def _name(pod: Pod) -> str:
 def _misplaced(facts: Facts) -> Iterator[Found]:
     """Pods and workloads with the annotation where nobody reads it, or misspelt."""
     _all_or_some(facts)
-    notes = [f"{subject.title}: {note}" for document in _suspects(facts) for subject in subjects(document, texts=False)
-             for note in subject.advice if note.code == "misplaced-annotation"]  # fmt: skip
-    yield from _told(iter(notes), len(notes))
+    for document in _suspects(facts):
+        for subject in subjects(document, texts=False):
+            for note in subject.advice:
+                if note.code == "misplaced-annotation":
+                    yield _problem(f"{subject.title}: {note}", document["metadata"].get("namespace", ""))
 
 
 def _suspects(facts: Facts) -> Iterator[Document]:

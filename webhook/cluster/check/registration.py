@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from webhook.admission.plan import UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
+from webhook.cluster.check.install import AGAIN
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
@@ -81,6 +83,36 @@ def _registered(facts: Facts) -> Iterator[Found]:
     for entry in live.get("webhooks") or []:
         if entry["name"] not in CONDITIONS:
             yield Problem(f"it has an entry that is not ours, {entry['name']}")
+
+
+def _alone(facts: Facts) -> Iterator[Found]:
+    services = [(entry["clientConfig"].get("service") or {}) for entry in entries_of(facts).values()]
+    ours = {(service.get("namespace"), service.get("name")) for service in services} | {(facts.namespace, "webhook")}
+    for kind, own in ((WEBHOOKS, CONFIGURATION), (VALIDATORS, ADVICE)):
+        for live in facts.all(kind):
+            name = live["metadata"]["name"]
+            for entry in live.get("webhooks") or [] if name != own else []:
+                service = entry["clientConfig"].get("service") or {}
+                calls = (service.get("namespace"), service.get("name")) in ours
+                if calls or entry["name"] in CONDITIONS:
+                    told = "calls our Service" if calls else f"has an entry {entry['name']}, as ours has"
+                    yield Problem(
+                        f"{kind.name} {name} {told}",
+                        f"If nobody needs it: kubectl delete {kind.name.lower()} {name}",
+                    )
+                    break
+
+
+def _whose(facts: Facts, refusal: str) -> str:
+    """The configurations with the entry that *refusal* names, as the end of a sentence; empty if it names none."""
+    found = re.search(r'webhook "([^"]+)"', refusal)
+    named = [
+        f"{kind.name} {live['metadata']['name']}"
+        for kind in (WEBHOOKS, VALIDATORS)
+        for live in facts.snapshot.items(kind)
+        if found and any(entry["name"] == found[1] for entry in live.get("webhooks") or [])
+    ]
+    return f" (of {' and '.join(named)})" if named else ""
 
 
 def _fails_closed(facts: Facts) -> Iterator[Found]:
@@ -176,7 +208,7 @@ def _answers(facts: Facts) -> Iterator[Found]:
     if any(ours in probe.refusal for ours in (DENIED, CALLED, GUARDED)):
         yield Problem(probe.refusal)
     elif probe.refusal:
-        raise CannotLook(f"the pod was refused for another reason: {probe.refusal}")
+        raise CannotLook(f"the pod was refused for another reason: {probe.refusal}{_whose(facts, probe.refusal)}")
     elif not probe.assigned and _untouched(facts, probe.namespace):
         raise CannotLook(f"the webhook is not called for namespace {probe.namespace}; name another with -n")
     elif not probe.assigned:
@@ -230,15 +262,15 @@ def _shipped(facts: Facts, file: str, otherwise: Document) -> Document | None:
     return manifest
 
 
-_AGAIN = "Apply manifests/webhook again: kubectl apply -k manifests/webhook."
-
 CHECKS = (
-    Check("webhook-registered", "Webhook", "the webhook is registered", _AGAIN, _registered),
-    Check("webhook-fails-closed", "Webhook", "no pod starts without its slice", _AGAIN, _fails_closed,
+    Check("webhook-registered", "Webhook", "the webhook is registered", AGAIN, _registered),
+    Check("webhook-alone", "Webhook", "no other configuration calls as ours does",
+          "Delete the configuration that is not called gpu-slice, if nobody needs it.", _alone),
+    Check("webhook-fails-closed", "Webhook", "no pod starts without its slice", AGAIN, _fails_closed,
           after=("webhook-registered",)),
-    Check("webhook-selects", "Webhook", "it is called for all pods that ask for a slice", _AGAIN, _selects,
+    Check("webhook-selects", "Webhook", "it is called for all pods that ask for a slice", AGAIN, _selects,
           after=("webhook-registered",)),
-    Check("webhook-settings", "Webhook", "it is called as it was made for", _AGAIN, _settings,
+    Check("webhook-settings", "Webhook", "it is called as it was made for", AGAIN, _settings,
           after=("webhook-registered",)),
     Check("ca-bundle", "Certificates", "the API server trusts the webhook's certificate",
           "Run gpu-slice certs status.  A running keeper puts the CA back within a minute.", _bundle,
@@ -247,8 +279,9 @@ CHECKS = (
           "Run gpu-slice certs status, and see that the keeper runs.", _leaf),
     Check("webhook-answers", "Admission", "a pod that asks for a slice gets it, as a dry run",
           "Read kubectl -n gpu-slice logs deployment/webhook, and docs/troubleshooting.md for the message.", _answers,
-          after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet")),
+          after=("webhook-registered", "webhook-selects", "ca-bundle", "leaf", "replicas", "fleet",
+                 "webhook-alone")),
     Check("advice", "Admission", "whoever applies a workload is told about its pods",
-          "Apply manifests/webhook again, or remove advice.yaml from its kustomization.yaml.", _advice,
+          f"{AGAIN}  Or leave advice.yaml out.", _advice,
           after=("ca-bundle",)),
 )  # fmt: skip

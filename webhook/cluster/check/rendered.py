@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from typing import Any
 
-from webhook.cluster.check.comparison import differences
+from webhook.cluster.check.comparison import added, differences
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
+from webhook.cluster.karpenter import limits
 from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, PODS, Document, Kind, Pod, conditions
 from webhook.fleet.pool import Pool
@@ -28,7 +29,8 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
                 yield Problem(f"{kind.name} {name} is being deleted")
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
-                yield Problem(f"{name}: {changed[0]}{more}")
+                patch = added({"spec": document["spec"]}, {"spec": live["spec"]})
+                yield Problem(f"{name}: {changed[0]}{more}", _cure(kind, name, patch, len(changed)))
         for live in facts.all(kind):
             name, labels = live["metadata"]["name"], live["metadata"].get("labels") or {}
             if name not in wanted and labels.items() >= OURS.items():
@@ -38,6 +40,19 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
                 )  # fmt: skip
 
     return look
+
+
+def _cure(kind: Kind[Document], name: str, patch: Document, differences: int) -> str:
+    """What takes away the fields of *patch*, of all *differences*; empty if there are none."""
+    if not patch:
+        return ""
+    told = "kubectl apply leaves what was added by hand"
+    then = f"  Then: {_APPLY}" if differences > _leaves(patch) else ""
+    return f"Run kubectl patch {kind.name.lower()} {name} --type=merge -p '{json.dumps(patch)}': {told}.{then}"
+
+
+def _leaves(patch: Document) -> int:
+    return sum(1 if value is None else _leaves(value) for value in patch.values())
 
 
 def _ready(kind: Kind[Document], *types: str) -> Callable[[Facts], Iterator[Found]]:
@@ -70,10 +85,12 @@ def _limits(facts: Facts) -> Iterator[Found]:
     for pool in facts.karpenter_pools:
         for name in node_pools(pool):
             live = facts.named(NODE_POOLS, name)
-            reached = _reached(live, pool) if live is not None else ""
+            reached = next((each for each in limits(live, pool) if each.reached), None) if live is not None else None
             if reached:
-                waiting = [pod.metadata.name for pod in pods if _waits_for(pod, pool)]
-                told = f"{name}: {reached}, so no node is launched"
+                waiting = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in pods if _waits_for(pod, pool)]
+                used, limit = (f"{amount.normalize():f}" for amount in (reached.launched, reached.limit))
+                told = f"{name}: its limit of {limit} {reached.resource} is reached ({used} in use)"
+                told += ", so no node is launched"
                 if waiting:
                     told += (
                         f", and {len(waiting)} pod{'s wait' if len(waiting) > 1 else ' waits'}, such as {waiting[0]}"
@@ -81,23 +98,16 @@ def _limits(facts: Facts) -> Iterator[Found]:
                 yield Problem(told, warning=not waiting)
 
 
-def _reached(node_pool: Document, pool: Pool) -> str:
-    """The limit of *node_pool* that one more of its smallest nodes would exceed; empty if there is none."""
-    used: dict[str, Any] = (node_pool.get("status") or {}).get("resources") or {}
-    smallest = min(pool.shapes, key=lambda shape: shape.instance_type.gpus).capacity
-    one_node = {"nodes": 1, **smallest}
-    for resource, limit in (node_pool["spec"].get("limits") or {}).items():
-        if resource in one_node and str(limit).isdigit():
-            now = int(used.get(resource) or 0) if str(used.get(resource) or 0).isdigit() else 0
-            if now + one_node[resource] > int(limit):
-                return f"its limit of {limit} {resource} is reached ({now} in use)"
-    return ""
-
-
 def _waits_for(pod: Pod, pool: Pool) -> bool:
-    annotations = pod.metadata.annotations
-    named = [name.strip() for name in annotations.get(POOLS, "").split(",")]
-    return not pod.ended and not pod.spec.node_name and ANNOTATION in annotations and pool.name in named
+    """Whether *pod* waits for a node of *pool*.  Anybody may write the annotations, so its limits count too."""
+    named = [name.strip() for name in pod.metadata.annotations.get(POOLS, "").split(",")]
+    if pod.ended or pod.spec.node_name or ANNOTATION not in pod.metadata.annotations or pool.name not in named:
+        return False
+    return any(
+        offer.resource in container.resources.limits
+        for container in (*pod.spec.containers, *pod.spec.init_containers)
+        for offer in pool.offers
+    )
 
 
 _APPLY = "Run gpu-slice render --fleet FILE | kubectl apply -f -, or change the fleet file to what you want."

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, TypeAlias
 
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.objects import Kind
+
+MOST = 1_000
+"""Problems that a line keeps.  One namespace can have any number of pods that something is wrong with."""
 
 
 class Status(StrEnum):
@@ -30,6 +35,8 @@ class Problem:
     """Empty: what the check itself says."""
     warning: bool = False
     """It works all the same, or will by itself."""
+    namespace: str = ""
+    """Whose it is, where any namespace may have some: then those of many are told, before many of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class Line:
     notes: tuple[str, ...] = ()
     unknown: str = ""
     """Why nothing is known."""
+    total: int = 0
+    """Of the problems, of which `MOST` are kept."""
 
 
 def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Iterator[Line]:
@@ -101,11 +110,24 @@ def _done(check: Check, facts: Facts) -> Line:
         found = list(check.look(facts))
     except CannotLook as error:
         return Line(check, Status.UNKNOWN, unknown=f"could not look: {error}")
-    problems = tuple(each for each in found if isinstance(each, Problem))
+    every = [each for each in found if isinstance(each, Problem)]
+    problems = tuple(islice(_in_turns(every), MOST))
     notes = tuple(each.text for each in found if isinstance(each, Note))
-    if any(not problem.warning for problem in problems):
-        return Line(check, Status.FAILED, problems, notes)
+    if any(not problem.warning for problem in every):
+        return Line(check, Status.FAILED, problems, notes, total=len(every))
     if part is not None:
         unknown = f"looked only at namespace {part.namespace}: {part.problem}"
-        return Line(check, Status.UNKNOWN, problems, notes, unknown)
-    return Line(check, Status.WARNING if problems else Status.GOOD, problems, notes)
+        return Line(check, Status.UNKNOWN, problems, notes, unknown, len(every))
+    return Line(check, Status.WARNING if problems else Status.GOOD, problems, notes, total=len(every))
+
+
+def _in_turns(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """One of each namespace after the other, failures first, so that none hides those of the others."""
+    seen: Counter[tuple[bool, str]] = Counter()
+    turns = []
+    for problem in problems:
+        key = problem.warning, problem.namespace
+        turns.append((problem.warning, seen[key] if problem.namespace else 0, problem))
+        seen[key] += 1
+    turns.sort(key=lambda turn: turn[:2])
+    return (problem for *_, problem in turns)

@@ -19,6 +19,7 @@ from webhook.admission.preview import DEFAULT_NAMESPACE
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.listing import Known, known, offered
+from webhook.server.api.posts import posted_as
 from webhook.server.api.previews import Previews
 from webhook.server.api.site import open_page
 from webhook.server.api.views import FleetView, PreviewView
@@ -76,7 +77,12 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
             raise HTTPException(503, "no fleet yet", headers={"Retry-After": "1"})
         return result
 
-    @app.post("/preview", response_model=list[PreviewView], openapi_extra={"requestBody": _DOCUMENT})
+    @app.post(
+        "/preview",
+        response_model=list[PreviewView],
+        openapi_extra={"requestBody": _DOCUMENT},
+        dependencies=[posted_as("application/json")],
+    )
     async def post_preview(
         request: Request,
         namespace: Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-from webhook.server.http import Request, Response
+from webhook.server.http import INERT, Request, Response
 
 Message: TypeAlias = MutableMapping[str, Any]
 App: TypeAlias = Callable[
@@ -64,4 +64,4 @@ class Asgi:
         headers = {name.lower(): value for name, value in head["headers"]}
         kind = headers.get(b"content-type", b"text/plain; charset=utf-8")
         others = [each for each in headers.items() if each[0] not in _OURS]
-        return Response(head["status"], b"".join(parts), kind, others)
+        return Response(head["status"], b"".join(parts), kind, [*others, *INERT])

@@ -6,10 +6,10 @@ entry, the one under the cursor, is shown in full.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,8 +26,15 @@ from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import MigOffer
 from webhook.server.api.marks import Span, span
-from webhook.server.api.views import PreviewView, view
+from webhook.server.api.views import PreviewView, view, weight
 from webhook.slices.request import ANNOTATION, FIELD
+
+
+class Check(Protocol):
+    """Called again and again while a dry run is made.  It may raise."""
+
+    def __call__(self, size: int = 0) -> None:
+        """*size*: bytes that the answer will have at least."""
 
 
 class _View(BaseModel):
@@ -119,18 +126,16 @@ class _Found:
     line: int
 
 
-def dry_run(
-    text: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, most: int, check: Callable[[], None]
-) -> DryRun:
+def dry_run(text: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, most: int, check: Check) -> DryRun:
     """The dry run of *text*.
 
-    What is shown is entry *index*, or where that is None the last that begins at *line* or before.  *check* is called
-    between two pods, and may raise.  At most *most* pods are looked at.
+    What is shown is entry *index*, or where that is None the last that begins at *line* or before.  At most *most*
+    pods are looked at.
     """
     lines = text.decode(errors="replace").split("\n")
     found = list(islice(_found(text, fleet, namespace, check), most + 1))
     more, found = len(found) > most, found[:most]
-    marks = [mark for number, each in enumerate(found) for mark in _marks(each, number, lines)]
+    marks = [mark for number, each in enumerate(found) for mark in _marks(each, number, lines, check)]
     if index is None:
         before = [number for number, each in enumerate(found) if each.line <= line]
         index = before[-1] if before else 0
@@ -148,26 +153,29 @@ def dry_run(
         more=more,
         marks=marks,
         index=max(index, 0),
-        shown=_detail(found[index], fleet, namespace, lines) if found else None,
+        shown=_detail(found[index], fleet, namespace, lines, check) if found else None,
     )
 
 
-def _found(text: bytes, fleet: Fleet, namespace: str, check: Callable[[], None]) -> Iterator[_Found]:
+def _found(text: bytes, fleet: Fleet, namespace: str, check: Check) -> Iterator[_Found]:
+    held = 0
     for document in documents.stream(text.splitlines(keepends=True), name="text"):
         check()
         if isinstance(document, BadDocument):
             yield _Found(unread(str(document)), None, document.line)
             continue
         for each in preview(document.value, fleet, namespace):
-            check()
+            held += weight(each.subject)
+            check(2 * held)  # a short text may stand for much, by its aliases
             template = each.subject.template
             line = line_of(document, each.subject.source, (template,) if template else ("",))
             yield _Found(each, document, line or document.line)
 
 
-def _marks(found: _Found, number: int, lines: list[str]) -> Iterator[Mark]:
+def _marks(found: _Found, number: int, lines: list[str], check: Check) -> Iterator[Mark]:
     denial, value = found.preview.denial, found.preview.value
     for finding in findings(found.line, found.preview, found.document):
+        check()
         exact = denial is not None and finding.code == denial.reason and denial.field.endswith(FIELD)
         position = denial.position if exact and denial is not None else None
         at = _span(found, lines, finding.line, value if exact else None, position)
@@ -182,7 +190,7 @@ def _marks(found: _Found, number: int, lines: list[str]) -> Iterator[Mark]:
         )
 
 
-def _detail(found: _Found, fleet: Fleet, namespace: str, lines: list[str]) -> Detail:
+def _detail(found: _Found, fleet: Fleet, namespace: str, lines: list[str], check: Check) -> Detail:
     each = found.preview
     subject, where = each.subject, each.subject.namespace or namespace
     resolution = each.plan.resolution if each.plan else None

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from webhook.slices.request import ANNOTATION
 
-_KEY = re.compile(rf"""(["']?){re.escape(ANNOTATION)}\1[ \t]*:[ \t]*(?:[!&][^ ]*[ \t]+)*(["']?)""")
+_KEY = re.compile(rf"""(["']?){re.escape(ANNOTATION)}\1[ \t]*:[ \t]*(?:[!&][^ \t]{{0,99}}[ \t]+)*(["']?)""")
 _WORD = re.compile(r"[^\s,|=@]+")
 
 

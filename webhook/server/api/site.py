@@ -20,6 +20,7 @@ from webhook.admission.preview import DEFAULT_NAMESPACE
 from webhook.draw.layout import draw
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
+from webhook.server.api.posts import posted_as
 from webhook.server.api.previews import Previews
 
 FILES = Path(__file__).parent / "page"
@@ -32,7 +33,7 @@ KINDS = {
     ".json": "application/json",
 }
 YAML = "application/yaml"
-"""The kind of what the editor sends.  No form of another site can send it, and no script may ask."""
+"""The kind of what the editor sends."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -41,13 +42,11 @@ CONTENT_SECURITY_POLICY = (
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
     "Vary": "Accept-Encoding",
 }
-"""Of everything that the page consists of."""
+"""Of everything that the page consists of, beside `webhook.server.http.INERT`."""
 
 OF_DRAWINGS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"}
 """A drawing has a style of its own, and is an image: nothing in it runs."""
@@ -76,15 +75,13 @@ def open_page(app: FastAPI, fleet: Callable[[], Fleet], previews: Previews) -> N
         drawing = draw(named, highlight=resource, count=count)
         return Response(drawing, media_type=KINDS[".svg"], headers=HEADERS | OF_DRAWINGS)
 
-    @app.post("/dry-run", include_in_schema=False, response_model=None)
+    @app.post("/dry-run", include_in_schema=False, response_model=None, dependencies=[posted_as(YAML)])
     async def post_dry_run(
         request: Request,
         namespace: Annotated[str, Query(pattern=DNS_LABEL)] = DEFAULT_NAMESPACE,
         line: Annotated[int, Query(ge=1, le=10_000_000)] = 1,
         index: Annotated[int | None, Query(ge=0, le=10_000_000)] = None,
     ) -> Response:
-        if request.headers.get("content-type") != YAML:
-            raise HTTPException(415, f"Content-Type must be {YAML}")
         answer = await previews.page(await request.body(), fleet(), namespace, line, index)
         return Response(answer, media_type="application/json", headers=HEADERS | {"Cache-Control": "no-store"})
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from webhook.admission.preview import Preview, shown
+from webhook.admission.workloads import Subject
 from webhook.codes import NoteCode, Reason, WarningCode
 from webhook.fleet.file import FleetFile
 from webhook.fleet.listing import Offered
@@ -70,6 +72,11 @@ class FleetView(_View):
     cluster: str
     slices: list[Offered]
     file: Annotated[FleetFile, Field(description="The fleet file")]
+
+
+def weight(subject: Subject) -> int:
+    """Bytes of the JSON of its pod, or of the object where there is none."""
+    return len(msgspec.json.encode(subject.source if subject.pod is None else subject.pod))
 
 
 def view(each: Preview) -> PreviewView:
