@@ -83,6 +83,19 @@ def job(**spec: Any) -> dict[str, Any]:
     return {**spec, "template": template()}
 
 
+def labelled(document: dict[str, Any], field: str, values: dict[str, str]) -> dict[str, Any]:
+    return document | {"metadata": {**document["metadata"], field: values}}
+
+
+def owned(document: dict[str, Any], name: str, *owner: str, **metadata: Any) -> dict[str, Any]:
+    """*document* with another name, and with an owner: its apiVersion, its kind and its name."""
+    reference = dict(zip(("apiVersion", "kind", "name"), owner, strict=False)) | {"controller": True}
+    more = {"ownerReferences": [reference]} if owner else {}
+    return document | {"metadata": {**document["metadata"], "name": name, **more, **metadata}}
+
+
+RUNS_NOTHING = "it runs nothing until another object uses it: counted as {}"
+SUSPENDED = "it is suspended, so it is counted as 0"
 NOT_KNOWN = "it does not say how many pods it runs at once: counted as 1"
 
 
@@ -127,7 +140,35 @@ NOT_KNOWN = "it does not say how many pods it runs at once: counted as 1"
         pytest.param(object_of("DaemonSet", {"template": template()}), [0],
                      "it runs on each node, and is not counted: take its slices off every node", id="a DaemonSet"),
         pytest.param({"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "test"}, "template": template()},
-                     [1], NOT_KNOWN, id="a PodTemplate"),
+                     [1], RUNS_NOTHING.format(1), id="a PodTemplate"),
+        pytest.param(object_of("JobTemplate", {"tasks": [{"replicas": 6, "template": template()}]},
+                               "flow.volcano.sh/v1alpha1"), [6], RUNS_NOTHING.format(6), id="a JobTemplate of Volcano"),
+        pytest.param(object_of("ClusterTrainingRuntime", {"template": {"spec": {"replicatedJobs": [
+            {"name": "node", "template": {"spec": job()}}]}}}, "trainer.kubeflow.org/v1alpha1"), [1],
+            RUNS_NOTHING.format(1), id="a ClusterTrainingRuntime"),
+        pytest.param(object_of("RayCluster", {"workerGroupSpecs": [
+            {"replicas": 5, "suspend": True, "template": template()}]}, "ray.io/v1"), [0], SUSPENDED,
+            id="a group of a RayCluster that is suspended"),
+        pytest.param(object_of("RayCluster", {"suspend": True, "headGroupSpec": {"template": template()}}, "ray.io/v1"),
+                     [0], SUSPENDED, id="a RayCluster that is suspended"),
+        pytest.param(object_of("Job", job(parallelism=8, suspend=True), "batch/v1"), [0], SUSPENDED,
+                     id="a Job that is suspended"),
+        pytest.param(labelled(object_of("Job", job(parallelism=8, suspend=True), "batch/v1"), "labels",
+                              {"kueue.x-k8s.io/queue-name": "gpus"}), [8], "", id="a Job that waits for Kueue"),
+        pytest.param(object_of("CronJob", {"suspend": True, "jobTemplate": {"spec": job(parallelism=4)}}, "batch/v1"),
+                     [0], SUSPENDED, id="a CronJob that is suspended"),
+        pytest.param(object_of("PyTorchJob", {"runPolicy": {"suspend": True}, "pytorchReplicaSpecs": {
+            "Worker": {"replicas": 7, "template": template()}}}, "kubeflow.org/v1"), [0], SUSPENDED,
+            id="a PyTorchJob that is suspended"),
+        pytest.param(object_of("Job", job(parallelism=8, suspend=False), "batch/v1"), [8], "",
+                     id="a Job that is not suspended"),
+        pytest.param(object_of("Job", job(parallelism=8), "batch/v1") | {"status": {"conditions": [
+            {"type": "Complete", "status": "True"}]}}, [0], "", id="a Job that has ended"),
+        pytest.param(object_of("Job", job(parallelism=8), "batch/v1") | {"status": {"conditions": [
+            {"type": "Failed", "status": "False"}, None]}}, [8], "", id="a Job that has not ended"),
+        pytest.param(labelled(object_of("Notebook", {"template": template()}, "kubeflow.org/v1"), "annotations",
+                              {"gpu-slice": "1g.5gb", "kubeflow-resource-stopped": "2026-01-01T00:00:00Z"}), [0],
+                     SUSPENDED, id="a Notebook that is stopped"),
         pytest.param(object_of("Service", {"template": template()}, "serving.knative.dev/v1"), [1], NOT_KNOWN,
                      id="a Service of Knative"),
         pytest.param(object_of("Trainer", {"template": template()}, "example.com/v1"), [1], NOT_KNOWN,
@@ -148,6 +189,114 @@ def test_an_object_counts_for_the_pods_that_it_runs_at_once(
 
     assert [number for number, _ in found] == counts
     assert {text for _, text in found} == {remark}
+
+
+THREE = object_of("Deployment", {"replicas": 3, "template": template()})
+SET = THREE | {"kind": "ReplicaSet"}
+JOB = object_of("Job", job(parallelism=3), "batch/v1")
+CRON = object_of("CronJob", {"jobTemplate": {"spec": job(parallelism=3)}}, "batch/v1")
+RAY = object_of("RayCluster", {"workerGroupSpecs": [{"replicas": 3, "template": template()}]}, "ray.io/v1")
+OWN = object_of("Trainer", {"template": template()}, "example.com/v1")
+GROUPS = object_of("LeaderWorkerSet", {"replicas": 1, "leaderWorkerTemplate": {
+    "size": 3, "workerTemplate": template()}}, "leaderworkerset.x-k8s.io/v1")  # fmt: skip
+STATEFUL = THREE | {"kind": "StatefulSet"}
+HASH = {"labels": {"pod-template-hash": "5d4f"}}
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        pytest.param([owned(THREE, "web"), owned(SET, "web-5d4f", "apps/v1", "Deployment", "web"),
+                      owned(pod("1g.5gb"), "web-5d4f-a", "apps/v1", "ReplicaSet", "web-5d4f")], id="all of them"),
+        pytest.param([owned(SET, "web-5d4f", "apps/v1", "Deployment", "web"),
+                      owned(pod("1g.5gb"), "web-5d4f-a", "apps/v1", "ReplicaSet", "web-5d4f")], id="a ReplicaSet"),
+        pytest.param([owned(THREE, "web"), owned(pod("1g.5gb"), "web-5d4f-a", "apps/v1", "ReplicaSet", "web-5d4f",
+                                                 **HASH)], id="a Deployment, and pods of its ReplicaSet"),
+        pytest.param([owned(pod("1g.5gb"), f"web-5d4f-{n}", "apps/v1", "ReplicaSet", "web-5d4f") for n in "abc"],
+                     id="pods alone"),
+        pytest.param([owned(THREE, "web"), owned(pod("1g.5gb"), "web-x", "apps/v1", "ReplicaSet", "web-5d4f",
+                                                 namespace="default", **HASH)], id="with a namespace and without"),
+        pytest.param([owned(CRON, "night"), owned(JOB, "night-29400000", "batch/v1", "CronJob", "night"),
+                      owned(pod("1g.5gb"), "night-29400000-a", "batch/v1", "Job", "night-29400000")], id="a CronJob"),
+        pytest.param([owned(CRON, "night"), owned(pod("1g.5gb"), "night-29400000-a", "batch/v1", "Job",
+                                                  "night-29400000")], id="a CronJob, and pods of its Job"),
+        pytest.param([owned(RAY, "ray"), owned(pod("1g.5gb"), "ray-a", "ray.io/v1", "RayCluster", "ray")], id="Ray"),
+        pytest.param([owned(GROUPS, "lws"), owned(STATEFUL, "lws", "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet",
+                                                  "lws"),
+                      owned(pod("1g.5gb"), "lws-0", "apps/v1", "StatefulSet", "lws"),
+                      owned(STATEFUL, "lws-0", "v1", "Pod", "lws-0"),
+                      owned(pod("1g.5gb"), "lws-0-1", "apps/v1", "StatefulSet", "lws-0")],
+                     id="what a pod of the object owns"),
+        pytest.param([owned(OWN, "own"), owned(STATEFUL, "own", "example.com/v1", "Trainer", "own")],
+                     id="an owner that does not say how many pods it runs"),
+        pytest.param([object_of("InferenceService", {}, "serving.kserve.io/v1beta1") | {"metadata": {
+            "name": "llm", "annotations": {"gpu-slice": "1g.5gb"}}},
+            owned(THREE, "llm-predictor", "serving.kserve.io/v1beta1", "InferenceService", "llm")],
+            id="an owner of which no pod is known"),
+    ],
+)  # fmt: skip
+def test_what_another_object_runs_is_counted_once_in_any_order(documents: list[dict[str, Any]]) -> None:
+    for each in (documents, documents[::-1]):
+        found = answer("-", text=yaml.safe_dump_all(each))
+        assert (found["pods"], found["notCounted"]) == (3, [])
+        listed = {"apiVersion": "v1", "kind": "List", "items": each}
+        assert answer("-", text=yaml.safe_dump(listed))["pods"] == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(owned(pod("1g.5gb"), "a", "apps/v1", "ReplicaSet", "web-5d4f"), id="without the hash"),
+        pytest.param(owned(pod("1g.5gb"), "a", "apps/v1", "Deployment", "web", namespace="b"), id="elsewhere"),
+        pytest.param(owned(pod("1g.5gb"), "a", "example.com/v1", "Deployment", "web"), id="of another group"),
+        pytest.param(owned(pod("1g.5gb"), "a", "apps/v1", "Deployment", "web2"), id="with another name"),
+        pytest.param(owned(pod("1g.5gb"), "a", ownerReferences=[
+            {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "controller": False}]), id="no controller"),
+        pytest.param(owned(pod("1g.5gb"), "a", ownerReferences=[]), id="no reference"),
+    ],
+)  # fmt: skip
+def test_what_no_other_object_runs_is_counted_too(other: dict[str, Any]) -> None:
+    assert answer("-", text=yaml.safe_dump_all([owned(THREE, "web"), other]))["pods"] == 4
+
+
+@pytest.mark.parametrize(
+    ("document", "title"),
+    [
+        pytest.param(labelled(object_of("InferenceService", {"predictor": {"minReplicas": 3}},
+                                        "serving.kserve.io/v1beta1"), "annotations", {"gpu-slice": "1g.5gb"}),
+                     "InferenceService test", id="an InferenceService"),
+        pytest.param(object_of("SparkApplication", {"executor": {"instances": 4, "annotations": {
+            "gpu-slice": "1g.5gb"}}}, "sparkoperator.k8s.io/v1beta2"), "SparkApplication test", id="Spark"),
+        pytest.param(object_of("DaemonSet", {"template": template()}), "DaemonSet test, spec.template",
+                     id="a DaemonSet"),
+        pytest.param(object_of("Whatever", {"podAnnotations": {"gpu-slice": "1g.5gb"}}, "example.com/v1"),
+                     "Whatever test", id="a kind of which nothing is known"),
+    ],
+)  # fmt: skip
+def test_objects_that_are_not_counted_are_named_in_every_output(document: dict[str, Any], title: str) -> None:
+    text = yaml.safe_dump_all([document, pod("1g.5gb")])
+    found = answer("-", text=text)
+
+    assert (found["pods"], found["notCounted"]) == (1, [title])
+    assert f"1 pod fits on 8 GPUs, 1 node; not counted: {title}.\n" in run("-", text=text).stdout
+    assert f"; not counted: {title}" in run("-", "-o", "short", text=text).stdout
+    assert f"not counted: {title}\n" in run("-", "-o", "fleet", text=text).stderr
+    assert run("-", text=yaml.safe_dump(document)).stdout == f"No pod is counted; not counted: {title}.\n"
+
+
+def test_of_many_objects_that_are_not_counted_the_first_are_named() -> None:
+    documents = [owned(object_of("DaemonSet", {"template": template()}), f"d{n}") for n in range(7)]
+
+    assert run("-", text=yaml.safe_dump_all(documents)).stdout.endswith(" d4, spec.template, and 2 more.\n")
+
+
+@pytest.mark.parametrize("document", [
+    object_of("DaemonSet", {"template": {"spec": pod("1g.5gb")["spec"]}}),
+    object_of("ConfigMap", {}, "v1"),
+    object_of("InferenceService", {"predictor": {}}, "serving.kserve.io/v1beta1"),
+])  # fmt: skip
+def test_objects_that_ask_for_no_slice_are_not_named(document: dict[str, Any]) -> None:
+    assert run("-", text=yaml.safe_dump(document)).stdout == "No pod asks for a slice.\n"
 
 
 A30 = "gpu: a30, taints: [], untainted: true, labels: {gpu: a30}"
@@ -287,6 +436,22 @@ def test_pods_beyond_the_limits_are_named_with_the_pools_that_are_too_small() ->
     assert pools_of(found["unlimited"])["a100-mixed"] == 13
 
 
+def test_a_limit_is_one_for_all_instance_types_of_a_pool() -> None:
+    fleet = fleet_of(
+        f"name: a, {A30}, partition: {{mig: {{1g.6gb: 4}}}}, instanceTypes: [one, three], limit: {{nodes: 1}}",
+        more=TYPES,
+    )
+    kinds = [
+        kind_of(convert(pod("1g.6gb", nodeSelector={"node.kubernetes.io/instance-type": name})), fleet, None)
+        for name in ("one", "three")
+    ]
+
+    found = fit(dict.fromkeys(kinds, 1), fleet)
+
+    assert (found.current.nodes, sum(found.current.left.values())) == (1, 1)
+    assert (found.unlimited.nodes, found.fits) == (2, False)
+
+
 def test_a_limit_in_slices_counts_all_slices_of_a_node() -> None:
     assert answer("--need", "1g.5gb=720")["fits"], "ten nodes with 56, by the limit of 560, and ten with 16"
     assert answer("--need", "1g.5gb=721")["left"][0]["pods"] == 1
@@ -352,6 +517,22 @@ def test_a_default_of_the_namespace_is_counted_too() -> None:
 
     assert kind_of(convert(whole), fleet, "team-a") == kind_of(convert(pod("1g.5gb")), fleet, "team-a")
     assert kind_of(convert(whole), fleet, "team-b") is None
+
+
+def test_a_default_is_counted_with_a_remark_on_the_label_that_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(files.default_fleet_text() + b"namespaces: {team-a: {default: 1g.5gb}}\n")
+    plain = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "plain", "namespace": "team-a"},
+             "spec": {"containers": [{"name": "main", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}}  # fmt: skip
+    cluster_of(monkeypatch, plain, owned(plain, "again", namespace="team-a"))
+
+    for arguments, text in (["-"], yaml.safe_dump(plain)), (["--cluster"], None):
+        result = run(*arguments, "--fleet", str(path), text=text)
+        assert result.stdout.startswith(("1 pod fits", "2 pods fit"))
+        assert result.stderr.count("this holds if namespace 'team-a' has the label gpu-slice/default") == 1
+        assert "by hand" not in result.stderr
 
 
 def test_a_pod_that_names_its_pool_is_in_no_new_one() -> None:

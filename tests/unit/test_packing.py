@@ -133,6 +133,15 @@ def test_what_fits_together_only_in_another_way_is_found(count: int) -> None:
     assert found.exact
 
 
+def test_nothing_is_proved_while_better_patterns_are_still_found() -> None:
+    bins = [Bin(0, "p", {"a": 8, "b": 4}, 5), Bin(0, "q", {"a": 8}, 5), Bin(0, "r", {"a": 3, "b": 2}, 4)]
+    items = [Item({"a": 1, "b": 2}, 2, frozenset({0})), Item({"a": 2, "b": 1}, 2, frozenset({0}))]
+
+    found = pack(bins, items)
+
+    assert (found.nodes, found.cost, found.bound) == ((1, 0, 1), 9, 9)
+
+
 def test_what_cannot_be_proved_in_time_has_a_gap_and_a_packing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook.cluster.patterns.ROUNDS", 0)
     monkeypatch.setattr("webhook.cluster.patterns.MOST_NODES", 0)

@@ -102,11 +102,13 @@ def fit(
         except BadFleet as error:
             raise CouldNotLook(f"the better layouts make no valid fleet: {error.problems[0]}") from None
         remarks += wanted.differences(found.best, better, costs)
+        if wanted.uncounted:
+            remarks.append(fit_report.not_counted(wanted.uncounted))
         for line in (*fit_report.savings(found), *remarks):
             echo(line, err=True)
         echo(fit_report.as_fleet(file), nl=False)
     else:
-        echo(fit_report.OUTPUTS[output](found, fleet, wanted.denied))
+        echo(fit_report.OUTPUTS[output](found, fleet, wanted.denied, wanted.uncounted))
     raise click.exceptions.Exit(code)
 
 

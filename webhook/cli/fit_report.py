@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from webhook import documents
@@ -17,13 +17,17 @@ Names = Mapping[tuple[str, tuple[tuple[str, int], ...]], str]
 """The names of new pools: see `webhook.cluster.suggestion`."""
 
 
-def as_table(fit: Fit, fleet: Fleet, denied: int) -> str:
+MOST_TITLES = 5
+"""Objects that are not counted and are named in the summary.  JSON names all of them."""
+
+
+def as_table(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -> str:
     """Two tables, and what is proved about each."""
-    return "\n".join(_lines(fit, fleet, denied))
+    return "\n".join(_lines(fit, fleet, denied, uncounted))
 
 
-def _lines(fit: Fit, fleet: Fleet, denied: int) -> Iterator[str]:
-    yield _verdict(fit, denied)
+def _lines(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -> Iterator[str]:
+    yield _verdict(fit, denied, uncounted)
     if fit.current.pools:
         yield ""
         yield from _rows(fit.current, {}, fleet)
@@ -66,15 +70,22 @@ def savings(fit: Fit) -> Iterator[str]:
     yield f"That saves {', '.join(parts)}."
 
 
-def _verdict(fit: Fit, denied: int) -> str:
+def _verdict(fit: Fit, denied: int, uncounted: Sequence[str]) -> str:
     left = sum(fit.current.left.values())
     if not fit.pods:
-        verdict = "No pod asks for a slice"
+        verdict = "No pod is counted" if uncounted else "No pod asks for a slice"
     elif not left:
         verdict = f"{_count(fit.pods, 'pod')} {'fits' if fit.pods == 1 else 'fit'} on {_amount(fit.current)}"
     else:
         verdict = f"{left:,} of {_count(fit.pods, 'pod')} do not fit: {_amount(fit.current)} hold the others"
-    return verdict + (f"; {_count(denied, 'pod')} denied" if denied else "") + "."
+    verdict += f"; {_count(denied, 'pod')} denied" if denied else ""
+    return verdict + (f"; {not_counted(uncounted)}" if uncounted else "") + "."
+
+
+def not_counted(titles: Sequence[str]) -> str:
+    """Which objects are not counted, though their pods ask for slices."""
+    more = len(titles) - MOST_TITLES
+    return f"not counted: {', '.join(titles[:MOST_TITLES])}{f', and {more:,} more' if more > 0 else ''}"
 
 
 def _rows(answer: Answer, names: Names, fleet: Fleet) -> Iterator[str]:
@@ -108,21 +119,22 @@ def _proof(answer: Answer, layouts: str) -> str:
     return f"Not proved: with {layouts} it is at least {least}, so {more} may be too many."
 
 
-def as_short(fit: Fit, fleet: Fleet, denied: int) -> str:
+def as_short(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -> str:
     """One line."""
-    text = _verdict(fit, denied).removesuffix(".")
+    text = _verdict(fit, denied, uncounted).removesuffix(".")
     if fit.current.pools:
         text += f" ({'proved' if fit.current.exact else f'at least {fit.current.bound:,.10g}'})"
     return text + (f"; better layouts: {_amount(fit.best)}" if fit.better else "")
 
 
-def as_json(fit: Fit, fleet: Fleet, denied: int) -> str:
+def as_json(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -> str:
     """Everything, as JSON."""
     left = fit.current.left.items()
     value = {
         "fits": fit.fits,
         "pods": fit.pods,
         "denied": denied,
+        "notCounted": list(uncounted),
         **_answer(fit.current, {}),
         "left": [
             {"pods": count, "slices": {s.name: n for s, n in kind.slices}, "pools": _pools(kind, fleet)}
@@ -200,5 +212,5 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
-Output = Callable[[Fit, Fleet, int], str]
+Output = Callable[[Fit, Fleet, int, Sequence[str]], str]
 OUTPUTS: dict[str, Output] = {"table": as_table, "json": as_json, "short": as_short}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.pod import Pod, convert
 from webhook.admission.preview import previews
 from webhook.admission.workloads import Subject, subjects
@@ -17,7 +18,8 @@ from webhook.cli.progress import Progress
 from webhook.cli.terminal import echo, line
 from webhook.cluster.demand import Demand, Kind, LivePod, by_hand, demand_of, key_of, kind_again
 from webhook.cluster.fit import Answer, fit
-from webhook.cluster.replicas import running
+from webhook.cluster.owners import Identity, Owners
+from webhook.cluster.replicas import EACH_NODE, running
 from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -40,6 +42,8 @@ class Wanted:
         self.kinds: dict[bytes, Kind | None] = {}
         self.code = 0
         self.denied = 0
+        self.uncounted: list[str] = []
+        """Objects whose pods ask for slices, and it is not known how many there are."""
         self.unsliced = 0
         self.remarks = 0
         self.documents = 0
@@ -74,7 +78,9 @@ class Wanted:
         self._add(Subject("--need", text, None, {"apiVersion": "v1", "kind": "Pod", **pod}), pods)
 
     def read(self, paths: tuple[Path, ...], progress: Progress) -> None:
-        """Add the pods of all documents in *paths*."""
+        """Add the pods of all documents in *paths*, each once: neither with its owner nor with what it owns again."""
+        owners = Owners()
+        held: list[tuple[Identity, Subject, int, str]] = []
         for _, found in files.read_all(paths):
             self.documents += 1
             progress(f"read {self.documents:,} objects with {sum(self.counts.values()):,} pods")
@@ -84,6 +90,21 @@ class Wanted:
                 continue
             for subject in subjects(found.value):
                 count, remark = running(subject)
+                if not isinstance(subject.source, dict):
+                    self._add(subject, count, remark)
+                    continue
+                makes = subject.pod is not None and subject.controller is not None
+                sure = makes and (not remark or subject.controller == EACH_NODE)
+                runs = subject.pod is not None and count > 0
+                identity = owners.add(subject.source, self.namespace, runs=runs, counted=sure)
+                asks = subject.pod is not None or subject.strays
+                if asks and (owners.owned(identity) or not (sure or (subject.pod and subject.controller is None))):
+                    held.append((identity, subject, count, remark))
+                else:
+                    self._add(subject, count, remark)
+        for identity, subject, count, remark in held:
+            certain = subject.pod is not None and not remark
+            if not owners.covered(identity) and (certain or not owners.owns(identity)):
                 self._add(subject, count, remark)
         if paths and not self.documents:
             raise click.UsageError(f"{', '.join(map(str, paths))}: contains no objects")
@@ -100,12 +121,16 @@ class Wanted:
             try:
                 if (key := pod.key) not in self.kinds:
                     self.kinds[key] = kind_again(key, self.fleet)
-                self.unsliced += by_hand(Pod(pod.metadata, pod.spec))
+                if self.kinds[key] is None:
+                    self.unsliced += by_hand(Pod(pod.metadata, pod.spec))
             except Denial as denial:
                 self.code, self.denied = max(self.code, 1), self.denied + 1
                 self._remark(f"{title}: it would be denied now, so it is not counted: {denial}")
                 continue
             if self.kinds[key] is not None:
+                if not self.counts[key] and ANNOTATION not in Pod(pod.metadata, pod.spec).annotations:
+                    where = f"namespace '{pod.metadata.namespace}' has the label {DEFAULT}"
+                    self._remark(f"{title}: it, and all that are like it, are counted as sliced: this holds if {where}")
                 self.counts[key] += 1
 
     def _add(self, subject: Subject, count: int, remark: str = "") -> None:
@@ -127,6 +152,8 @@ class Wanted:
             self.unsliced += count if unsliced else 0
             return
         self.counts[key] += count
+        if subject.controller == EACH_NODE:
+            self.uncounted.append(subject.title)
         if remark:
             self._note(subject, remark)
 
@@ -142,6 +169,9 @@ class Wanted:
                 continue
             for note in preview.subject.advice:
                 self._note(preview.subject, note)
+            asks = subject.pod is not None or any(stray.key == ANNOTATION for stray in subject.strays)
+            if preview.plan is None and asks and not subject.makes_no_pods:
+                self.uncounted.append(subject.title)
             if preview.plan is not None and subject.pod is not None:
                 found = key_of(convert(subject.pod), subject.namespace or self.namespace)
                 if found not in self.kinds:

@@ -11,8 +11,16 @@ from webhook.admission.workloads import Subject
 from webhook.cluster.objects import ENDED
 
 _STEP = re.compile(r"\[(?P<bracket>[^\]]*)\]|(?P<name>[^.\[]+)")
-_SCALED = {"PodTemplate", "TrainingRuntime", "ClusterTrainingRuntime", "ScaledJob", "Workflow", "Configuration"}
+_SCALED = {"ScaledJob", "Workflow", "Configuration"}
 """Kinds whose objects do not say how many pods there are."""
+_TEMPLATES = ("Template", "TrainingRuntime")
+"""How the names of kinds end whose objects run nothing until another one uses them."""
+_STOPPED = {"kubeflow-resource-stopped": None, "serving.kserve.io/stop": "true"}
+"""Annotations with which an object runs nothing; None: whatever the value is."""
+_QUEUE = "kueue.x-k8s.io/queue-name"
+"""The label of objects that are suspended only until Kueue lets them run."""
+_ENDS = (*ENDED, "Complete", "Completed")
+"""Conditions of Jobs, of whatever kind, that have ended."""
 EACH_NODE = "DaemonSet"
 
 
@@ -22,18 +30,48 @@ def running(subject: Subject) -> tuple[int, str]:
         return 0, "it runs on each node, and is not counted: take its slices off every node"
     if subject.controller is None:
         return int(mapping(subject.pod, "status").get("phase") not in ENDED), ""
+    source = subject.source if isinstance(subject.source, Mapping) else {}
+    around = list(_around(subject))
+    if any(_ended(each) for each, _ in around):
+        return 0, ""
+    if any(_stopped(each) for each, _ in around) and not any(_QUEUE in _metadata(each, "labels") for each, _ in around):
+        return 0, "it is suspended, so it is counted as 0"
     number, known = 1, False
-    for each, key in _around(subject):
+    for each, key in around:
         for factor in _factors(each, key):
             if factor is None or factor < 0:
                 return 1, "it is not known how many pods it runs at once: counted as 1"
             number, known = number * factor, True
-    source = subject.source if isinstance(subject.source, Mapping) else {}
+    if subject.controller.endswith(_TEMPLATES):
+        return number, f"it runs nothing until another object uses it: counted as {number}"
     kind = find(source.get("apiVersion"), subject.controller) or find(None, subject.controller)
     knative = kind is not None and kind.group == "serving.knative.dev"
     if not known and (kind is None or kind.name in _SCALED or knative):
         return 1, "it does not say how many pods it runs at once: counted as 1"
     return number, ""
+
+
+def _ended(each: Mapping[str, Any]) -> bool:
+    """Whether it is a Job, of whatever kind, that has ended."""
+    conditions = mapping(each, "status").get("conditions")
+    return str(each.get("kind")).endswith(("Job", "JobSet")) and any(
+        mapping({"": condition}, "").get("type") in _ENDS and condition.get("status") == "True"
+        for condition in (conditions if isinstance(conditions, list) else ())
+    )
+
+
+def _stopped(each: Mapping[str, Any]) -> bool:
+    """Whether a field or an annotation says that nothing of it runs."""
+    annotations = _metadata(each, "annotations")
+    return (
+        each.get("suspend") is True
+        or mapping(each, "runPolicy").get("suspend") is True
+        or any(name in annotations and value in (None, annotations[name]) for name, value in _STOPPED.items())
+    )
+
+
+def _metadata(each: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    return mapping(mapping(each, "metadata"), field)
 
 
 def mapping(parent: Any, key: str) -> Mapping[str, Any]:
