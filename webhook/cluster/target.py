@@ -304,7 +304,8 @@ def _of_template(document: Document, around: Around, namespace: str) -> Asked:
 def _wants(document: Document) -> int:
     """How many pods a workload wants: with fewer, an event about one that was refused still counts."""
     spec, status = document["spec"], document.get("status") or {}
-    return int(spec.get("replicas", spec.get("parallelism", status.get("desiredNumberScheduled", 1))))
+    number = spec.get("replicas", spec.get("parallelism", status.get("desiredNumberScheduled")))
+    return number if isinstance(number, int) else 1
 
 
 def _wants_none(document: Document) -> str:
