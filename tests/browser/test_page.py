@@ -98,6 +98,15 @@ def test_a_mistake_is_underlined_where_it_is_and_one_click_mends_it(visit: Visit
     assert visit.page.locator(".cm-lintRange-error").count() == 0
 
 
+def test_a_denial_without_a_place_in_the_value_is_quoted_as_it_was_written(visit: Visit) -> None:
+    visit.open(POD.format("17"))
+    assert visit.page.locator(".verdict").inner_text().split("\n").count("false") == 0
+    visit.open(POD.format("bogus"))
+    assert "'bogus'" in visit.page.locator(".verdict .sentence").inner_text()
+    visit.open("a: [")
+    assert not visit.page.locator("main").inner_text().rstrip().endswith("..")
+
+
 def test_a_denial_says_what_is_wrong_and_what_to_write(visit: Visit) -> None:
     visit.open(POD.format("1g5gb"))
     seen = visit.seen()

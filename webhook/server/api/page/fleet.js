@@ -1,6 +1,6 @@
 // What the fleet offers, as a table; and where a pod runs: its pools, and the GPU with its slice.
 
-import { $, fill, gib, h } from "./dom.js";
+import { $, fill, gib, h, sentence } from "./dom.js";
 
 // The menu.  `ask(row)` writes the annotation.
 export function menu(rows, ask) {

@@ -1,6 +1,6 @@
 // The page: an editor, and the answer to what is written in it.
 
-import { $, h } from "./dom.js";
+import { $, h, sentence } from "./dom.js";
 import { examples } from "./examples.js";
 import { menu, where } from "./fleet.js";
 import { annotationOf, complete, containers, place } from "./grammar.js";

@@ -1,6 +1,6 @@
 // The answer, as one reads it: the verdict, what the text contains, remarks, and what changes.
 
-import { $, fill, h, prose } from "./dom.js";
+import { $, fill, h, prose, sentence } from "./dom.js";
 
 const OUTCOMES = {
   sliced: ["✓", "good", "Admitted, with its slice"],
@@ -53,8 +53,8 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
-    const sentence = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
-    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, sentence));
+    const where = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
+    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, where));
   }
   const { field, problem, hint, position } = shown.denial;
   const mark = marks.find((each) => each.level === "error");
