@@ -449,8 +449,11 @@ LEGITIMATE: dict[str, Break] = {
     ),
     "a device plugin that stays away": with_also(nvidia_plugin("of-others", "of-others")),
     "a quota that leaves some": with_also(
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}},
-        QUOTA | {"spec": {"hard": {"requests.nvidia.com/mig-1g.5gb": "4"}}},
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "with-some"}},  # "elsewhere" may still be going
+        QUOTA | {
+            "metadata": {"name": "some", "namespace": "with-some"},
+            "spec": {"hard": {"requests.nvidia.com/mig-1g.5gb": "4"}},
+        },
     ),
 }  # fmt: skip
 

@@ -19,6 +19,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.kube_config import KubeConfigMerger
 from urllib3 import Retry
+from urllib3.exceptions import NewConnectionError
 from urllib3.exceptions import TimeoutError as TooLate
 from yaml import YAMLError
 
@@ -152,7 +153,7 @@ class Reader:
         except Exception as error:  # urllib3 raises many kinds
             reason = getattr(error, "reason", None) or error
             where = f"the API server at {self.api.configuration.host}"
-            if isinstance(reason, TooLate):
+            if isinstance(reason, TooLate) and not isinstance(reason, NewConnectionError):
                 told = f"{where} does not answer within {self._patience:g} s"
                 self._silent = told if self._patience == FIRST else ""
                 raise Unreachable(told) from None
