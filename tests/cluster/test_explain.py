@@ -382,10 +382,14 @@ def no_configuration(here: World) -> Iterator[None]:
     wait_for("the API server has noticed", lambda: installation.probe() == "created")
 
 
-def quota(here: World) -> AbstractContextManager[None]:
+@contextmanager
+def quota(here: World) -> Iterator[None]:
     spec = {"hard": {"requests.nvidia.com/gpu.shared": "0"}}
     metadata = {"name": "no-shares", "namespace": "limited"}
-    return here.with_also({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec})
+    with here.with_also({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}):
+        # Its controller writes into the status what the API server goes by.
+        wait_for("the quota holds", lambda: here.cluster.get("ResourceQuota", *metadata.values())["status"].get("hard"))
+        yield
 
 
 def opted_out(here: World) -> AbstractContextManager[None]:

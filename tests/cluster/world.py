@@ -402,7 +402,9 @@ def _unready(made: World, kinds: Sequence[str] = ("NodeOverlay", "NodePool", "EC
         for document in made.list(kind):
             status = document.get("status", {})
             count = document["spec"]["replicas"] if kind == "Deployment" else status.get(wanted)
-            if not count or status.get(ready) != count:
+            seen = status.get("observedGeneration") == document["metadata"]["generation"]
+            updated = status.get("updatedNumberScheduled" if kind == "DaemonSet" else "updatedReplicas")
+            if not count or not seen or (status.get(ready), updated) != (count, count):
                 found.append(f"{kind} {document['metadata']['name']}")
     found += [f"Pod {each}" for each in ASKED if made.get("Pod", each, "default")["status"].get("phase") != "Running"]
     return found
