@@ -26,8 +26,10 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
     """By story: what the API server would store of the previewed pod while the webhook is away, or why not."""
     ours.installation.take_away()
     for each in {namespace_of(pod_of(story)) for story in STORIES}:
-        if not cluster.get("Namespace", each):
-            labels = {"gpu-slice/default": "true"}  # where the fleet of the story has no default, nothing comes of it
+        labels = {"gpu-slice/default": "true"}  # where the fleet of a story has no default, nothing comes of it
+        if cluster.get("Namespace", each):
+            cluster.patch("Namespace", each, {"metadata": {"labels": labels}})
+        else:
             cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each, "labels": labels}})
     fleets = {name: files.fleet_at(path) for name, path in FLEETS.items()}
     found: dict[str, Document | str] = {}
@@ -39,6 +41,7 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
             except DynamicApiError as error:
                 found[story.name] = said(error)
     yield found
+    cluster.patch("Namespace", "default", {"metadata": {"labels": {"gpu-slice/default": None}}})
     ours.serve()
 
 
