@@ -24,9 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session", name="browser")
+@pytest.fixture(scope="package", name="browser")
 def _browser() -> Iterator[Browser]:
-    """Chromium, and a page with its editor."""
+    """Chromium, and a page with its editor.
+
+    It ends with these tests: while Playwright runs, its event loop is the running one for all that follows.
+    """
     try:
         programs.chromium()
         programs.editor()
