@@ -72,7 +72,6 @@ def usage(
             echo(remark, err=True)
         for text in _shown(found, output, by, depth, namespace, draw=draw):
             echo(text)
-        sys.stdout.flush()
         return not found.problems
 
     complete = show()
