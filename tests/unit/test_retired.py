@@ -25,7 +25,8 @@ from webhook.errors import BadFleet
 from webhook.fleet.listing import offered
 
 FLEET = files.fleet_at(FLEETS["retired"])
-BEFORE = files.load_fleet(FLEETS["retired"].read_bytes().replace(b"retired: true", b"retired: false"))
+BEFORE_TEXT = FLEETS["retired"].read_bytes().replace(b"retired: true", b"retired: false")
+BEFORE = files.load_fleet(BEFORE_TEXT)
 KARPENTER = ("node-pools", "node-classes", "node-overlays", "device-plugin")
 
 
@@ -77,6 +78,14 @@ def test_a_fleet_of_which_all_is_retired_offers_nothing() -> None:
     assert result.exit_code == 0
     with pytest.raises(Exception, match=r"'shared' was offered by pool a, now retired. Ask the platform team"):
         plan(pod_of("shared"), fleet)
+
+
+def test_karpenter_does_not_choose_between_it_and_its_successor(tmp_path: Path) -> None:
+    for text, warns in ((FLEETS["retired"].read_bytes(), False), (BEFORE_TEXT, True)):
+        (tmp_path / "fleet.yaml").write_bytes(text)
+        result = CliRunner().invoke(main, ["fleet", "check", str(tmp_path / "fleet.yaml")])
+        assert result.exit_code == 0
+        assert ("with equal weight, so Karpenter launches 'old'" in result.stderr) is warns
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
