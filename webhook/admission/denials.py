@@ -41,7 +41,7 @@ class Explanation:
 
     def denial(self) -> Denial:
         demand, fleet = self.demand, self.fleet
-        if not permitted_offers(demand, fleet):
+        if fleet.offers and not permitted_offers(demand, fleet):
             return self.not_permitted(demand.wanted[0])
         for wanted in demand.wanted:
             obstacles = {cause for _, _, cause in self.offers(wanted)}
@@ -51,7 +51,8 @@ class Explanation:
                 return self.not_permitted(wanted)
             if None not in obstacles:
                 return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
-        pools = [pool for pool in fleet.pools if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        active = [pool for pool in fleet.pools if not pool.entry.retired]
+        pools = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
         if not pools:
             return self.not_together()
         for other in demand.others:

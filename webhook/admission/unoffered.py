@@ -53,6 +53,9 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
     if gpu is not None and gpu not in catalogue.families():
         meant = catalogue.meant(gpu)
         return f"no GPU is called '{gpu}'" + (f"; here it is {listed(meant, 'or')}" if meant else ""), "unknown-gpu"
+    before = satisfying(choice, fleet.before, budget) if fleet.before is not None else ()
+    if retired := list(dict.fromkeys(pool.name for pool, _ in before)):
+        return f"'{choice}' was offered by pool {listed(retired)}, now retired", "not-offered"
     if wanted == SHARED:
         return f"no pool of this cluster has shared {f'{gpu} ' if gpu else ''}GPUs", "not-offered"
     if gpu is not None and not any(model.mig for model in catalogue.gpus.values() if model.called(gpu)):

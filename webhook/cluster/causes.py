@@ -177,6 +177,10 @@ CAUSES: dict[str, Kind] = {
     "karpenter-down": Kind(
         "Karpenter does not run", "The platform team: look at Deployment karpenter and the log of its pods."
     ),
+    "pool-retired": Kind(
+        "The pod got its slice from a pool that is retired now, and no node is launched for it",
+        "Delete the pod, so that it is created anew and gets a slice of another pool.",
+    ),
     "node-pool-missing": Kind(
         "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
         "The platform team: gpu-slice render | kubectl apply -f -.",

@@ -101,7 +101,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if listing.problem:
         return
     node_pool = snapshot.named(NODE_POOLS, name)
-    if node_pool is None:
+    if node_pool is None and not pool.entry.retired:
         text = "the fleet has the pool, and the cluster does not"
         yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
         return
@@ -111,6 +111,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
     if not down and any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
         yield from (cause for _, cause in on_the_way)
+        return
+    if node_pool is None or pool.entry.retired:
+        yield Cause("pool-retired", f"Pool {pool.name} is retired, so no node of it is launched.")
         return
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -107,8 +107,52 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             )
 
 
+def check_quotas(
+    namespaces: Mapping[str, NamespaceEntry], policies: Mapping[str, Policy], pools: Sequence[Pool]
+) -> Iterator[FleetProblem]:
+    """Counts of *namespaces* that no ResourceQuota can say: it counts a resource, in a namespace."""
+    for namespace, entry in namespaces.items():
+        counted: dict[str, str] = {}
+        for text in entry.quota:
+            where, resources = (
+                path(("namespaces", namespace, "quota", text)),
+                resources_of(text, policies[namespace], pools),
+            )
+            if namespace == "*":
+                yield FleetProblem(where, "a quota is of one namespace, and '*' is none", "Give it to each by its name")
+            elif not resources:
+                yield FleetProblem(
+                    where,
+                    f"{quote(text)} is not a slice that this namespace may use",
+                    "Name one that it may (gpu-slice profiles lists them); of others it gets none",
+                )
+            elif len(resources) > 1:
+                yield FleetProblem(
+                    where,
+                    f"'{text}' is {' and '.join(resources)}, depending on the pool, and a quota counts each by itself",
+                    "Name the pools of one of them in the namespace's 'pools'",
+                )
+            elif resources[0] in counted:
+                yield FleetProblem(
+                    where,
+                    f"'{text}' and '{counted[resources[0]]}' are both {resources[0]}, which a quota counts together",
+                    "Give one count for both",
+                )
+            else:
+                counted[resources[0]] = text
+
+
+def resources_of(text: str, policy: Policy, pools: Iterable[Pool]) -> list[str]:
+    """The resources of the slice *text* in those of *pools* that *policy* permits; empty if they have no such slice."""
+    choice = _choice(text)
+    pairs = ((pool, offer) for pool in pools for offer in pool.offers if choice is not None and offer.satisfies(choice))
+    return list(dict.fromkeys(offer.resource for pool, offer in pairs if policy.permits(pool, offer)))
+
+
 def _giving(pool: Pool, choice: Choice) -> Iterator[tuple[Pool, Offer]]:
     """The offers from which a pod can get *choice* on a node of *pool*."""
+    if pool.entry.retired:
+        return
     for offer in pool.offers:
         most = 1 if choice.slice == SHARED else pool.largest.capacity[offer.resource]
         if choice.count <= most and offer.satisfies(choice):
