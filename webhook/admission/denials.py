@@ -15,7 +15,7 @@ from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expr
 from webhook.admission.pod import Expression
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
-from webhook.admission.unoffered import MOST_LISTED, hint, listed, permitted_offers, problem
+from webhook.admission.unoffered import EXCLUDED, MOST_LISTED, UNKNOWN, hint, listed, permitted_offers, problem
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -120,7 +120,9 @@ class Explanation:
         instead = "Ask the platform team: it may not use any slices"
         if permitted:
             instead = hint(wanted, self.demand, self.fleet, self.budget)
-            if not instead.startswith("Write "):
+            if instead == UNKNOWN:
+                instead = f"It may use only {listed(permitted)}"
+            elif not instead.startswith("Write ") and not instead.endswith(EXCLUDED):
                 instead = f"It may use nothing as large, only {listed(permitted)}"
         return Denial(
             f"namespace {quote(self.namespace or 'default')} may not use {quote(asked_of(wanted))}",

@@ -191,7 +191,6 @@ class _Serving:
         """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
-            self.budget.spend(len(self.demand.policy.slices or ()) * len(self.fleet.offers), FIELD)
             self._offers[kind] = [
                 (pool, offer)
                 for pool, offer in satisfying(choice, self.fleet, self.budget)

@@ -31,6 +31,9 @@ MOST_TRIED = 8
 UNKNOWN = "`gpu-slice profiles` lists what is offered"
 """The hint where finding one takes too many steps."""
 
+EXCLUDED = "is as large, but the pod's count, node selection or other containers exclude it"
+"""The end of the hint where a slice is large enough, and the pod cannot have it."""
+
 _ENOUGH = {
     "-me": ATTRIBUTES,
     "": ("", "+gfx", "+me", "+me.all"),
@@ -107,7 +110,7 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     except OutOfSteps:
         return UNKNOWN
     if large:
-        return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
+        return f"{_where(large[0])} {EXCLUDED}"
     of_gpu: list[PoolOffer] = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
     if isinstance(choice.slice, MigProfile) and (engines := _ENGINES.get(choice.slice.attribute)):
         attribute = choice.slice.attribute

@@ -195,6 +195,11 @@ CAUSES: dict[str, Kind] = {
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
         "The platform team: docs/eks.md#6-nodes-for-a-cheap-first-pool has a table of what is missing.",
     ),
+    "reservation-missing": Kind(
+        "The pool launches into capacity reservations alone, and Karpenter has found none in AWS",
+        "The platform team: compare the pool's capacityReservations (id, tags, owner) with "
+        "aws ec2 describe-capacity-reservations, and see that Karpenter's role may call it.",
+    ),
     "node-pool-not-ready": Kind(
         "The pool's NodePool is not ready", "The platform team: correct what the message names in the NodePool."
     ),

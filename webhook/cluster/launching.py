@@ -158,6 +158,9 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if ready != "True":
             yield _class_not_ready(name, node_class, ready or "Unknown")
             return
+        if _reserved_only(node_pool) and not node_class["status"].get("capacityReservations"):
+            text = f"NodePool {name} launches into capacity reservations alone, and EC2NodeClass {reference['name']}"
+            yield Cause("reservation-missing", f"{text} has found none in AWS.")
     for kind, condition in found.items():
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
@@ -167,6 +170,12 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
         yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
+
+
+def _reserved_only(node_pool: Document) -> bool:
+    """Whether the requirements of *node_pool* allow no capacity but reserved."""
+    rules = node_pool["spec"]["template"]["spec"].get("requirements") or ()
+    return any(each["key"] == "karpenter.sh/capacity-type" and each.get("values") == ["reserved"] for each in rules)
 
 
 def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:

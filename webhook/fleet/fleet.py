@@ -112,11 +112,12 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     keys = {
         key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
     }
+    order = 0
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
-        order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
-    policies = read_policies(fleet_file)
+        order += len(pools[-1].offers)
+    policies = read_policies(fleet_file, pools)
     problems = [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]
     if problems := [*problems, *check_quotas(read.namespaces, policies, pools)]:
         raise BadFleet(problems)
