@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from tests.pods import fleet_of, plan, pod_of
 from tests.rendering import documents_of
 from tests.stories import FLEETS
-from tests.unit.test_check import Document, done, facts, node, told
-from tests.unit.test_explain import World
+from tests.unit.check_facts import Document, done, facts, node, told
+from tests.unit.explain_world import World
 from webhook import documents
 from webhook.admission.pod import convert
 from webhook.admission.why_not import reasons
