@@ -23,7 +23,7 @@ and adds the rest.  If the annotation and the limit disagree, the pod is denied.
 
 
 def queues(fleet: Fleet) -> Iterator[Commented]:
-    """A ResourceFlavor, a ClusterQueue over all slices of the fleet, a LocalQueue, and a Job; nothing without slices."""
+    """A ResourceFlavor, a ClusterQueue over all slices of the fleet, a LocalQueue and a Job; nothing without slices."""
     if not fleet.offers:
         return
     yield Commented(
