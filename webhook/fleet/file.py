@@ -202,6 +202,9 @@ class PoolEntry(Model):
     """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
     """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
+    retired: bool = False
+    """It offers nothing to new pods, and Karpenter launches no more nodes of it.  Its nodes go when they are empty, and
+    until then everything of theirs stays.  See docs/change-a-layout.md."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
     """existing: node groups or NodePools of your own create the nodes and label them gpu-slice/pool."""
     node_pools: Annotated[list[DnsLabel], Field(min_length=1)] | None = None
@@ -247,6 +250,11 @@ class PoolEntry(Model):
     """Merged over the NodePool's spec that is rendered (RFC 7396)."""
 
     @property
+    def room(self) -> Limit:
+        """How large Karpenter may make the pool now."""
+        return Limit(nodes=0) if self.retired else self.limit
+
+    @property
     def by_operator(self) -> bool:
         """Whether the GPU Operator cuts the GPUs, and brings the device plugin."""
         return self.partitioned_by == "gpu-operator"
@@ -272,6 +280,9 @@ class NamespaceEntry(Model):
     """Names of pools."""
     slices: list[str] | None = None
     """Profiles such as 1g.5gb, and `shared`."""
+    quota: dict[str, Positive] = {}
+    """How many of a slice all its pods together may have: {1g.5gb: 10}.  Rendered as a ResourceQuota, which the API
+    server enforces.  What is not named is not counted."""
     default: str | None = None
     """What the annotation would say in pods that have none and ask for one whole GPU, such as 1g.5gb.  It works in
     namespaces with the label gpu-slice/default."""
