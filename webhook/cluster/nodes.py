@@ -16,7 +16,10 @@ REPLICAS = "nvidia.com/gpu.replicas"
 """Of GPU feature discovery: pods that share a GPU."""
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 NODE_POOL = "karpenter.sh/nodepool"
-PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
+PASSING = (
+    "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/",
+    "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler", "aws-node-termination-handler/",
+)  # fmt: skip
 """Beginnings of taints that come and go with the life of a node."""
 
 
