@@ -51,7 +51,7 @@ KINDS: tuple[Kind[Document], ...] = (
 )  # fmt: skip
 
 NAMESPACED = (BUDGETS, ROLE_BINDINGS, ROLES)
-"""What is read of our namespace alone."""
+"""What is read of our namespace alone; while Karpenter removes a node, budgets of all namespaces."""
 
 FOR_INSTALLATION: tuple[Kind[Any], ...] = (
     CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
@@ -85,6 +85,9 @@ def look(
     snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
     if not before:
         listings = {**snapshot.listings, **{kind: reader.list(kind, namespace) for kind in NAMESPACED}}
+        if any("deletionTimestamp" in claim["metadata"] for claim in snapshot.items(NODE_CLAIMS)):
+            every = reader.list(BUDGETS)
+            listings |= {BUDGETS: every} if not every.problem else {}
         snapshot = Snapshot(snapshot.when, snapshot.version, listings)
     snapshot = replace(snapshot, trusted=TRUSTED.union([namespace], trusted))
     facts = Facts(snapshot, fleet, rendered, namespace)
