@@ -98,7 +98,7 @@ def look(
     ]
     wanted += [(CONFIG_MAPS, *address) for address in settings(snapshot)]
     single: dict[Address, Document | str | None] = {
-        (kind.name, where, name): _get(reader, kind, name, where) for kind, where, name in wanted
+        (kind.name, where, name): reader.find(kind, name, where) for kind, where, name in wanted
     }
     if before:
         refused = tuple(_refused(reader))
@@ -114,15 +114,6 @@ def _is_registered(facts: Facts) -> bool:
         return True
 
 
-def _get(reader: Reader, kind: Kind[Document], name: str, namespace: str) -> Document | str | None:
-    try:
-        return reader.get(kind, name, namespace)
-    except Refused as refused:
-        if refused.status in (401, 403):
-            return f"you may not get {kind.name} {name} in namespace {namespace}"
-        return f"{kind.name} {name} cannot be read: {refused}"
-
-
 def _refused(reader: Reader) -> Iterator[str]:
     for verb, kind in NEEDED:
         if not reader.may(verb, kind):
@@ -131,7 +122,7 @@ def _refused(reader: Reader) -> Iterator[str]:
 
 def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
     """The Secret with the certificate that is served, or why it cannot be read.  That of the CAs is never read."""
-    return _get(reader, SECRETS, "webhook-tls", namespace)
+    return reader.find(SECRETS, "webhook-tls", namespace)
 
 
 def _try(reader: Reader, fleet: Fleet) -> Probe | str:
