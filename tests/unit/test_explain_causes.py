@@ -71,6 +71,14 @@ def class_condition(status: str, reason: str = "") -> Callable[[World], None]:
     return change
 
 
+def launches_into(world: World, *reservations: str) -> None:
+    """The first NodePool launches into these capacity reservations alone."""
+    rules = world.node_pools[0]["spec"]["template"]["spec"]["requirements"]
+    (rule,) = [each for each in rules if each["key"] == "karpenter.sh/capacity-type"]
+    rule["values"] = ["reserved"]
+    world.classes[0]["status"]["capacityReservations"] = [{"id": each} for each in reservations]
+
+
 def gate(value: str | None) -> Callable[[World], None]:
     def change(world: World) -> None:
         env = [] if value is None else [{"name": "FEATURE_GATES", "value": value}]
@@ -171,6 +179,7 @@ BROKEN = [
         full_and(lambda w: w.karpenter["status"].clear()), "karpenter-down", "No replica of Karpenter", id="down"
     ),
     pytest.param(full_and(lambda w: w.classes.clear()), "node-class-missing", "EC2NodeClass a100", id="no NodeClass"),
+    pytest.param(full_and(launches_into), "reservation-missing", "has found none in AWS", id="no reservation"),
     pytest.param(
         full_and(class_condition("False", "SubnetsNotFound")),
         "node-class-not-ready",
@@ -499,3 +508,11 @@ def test_the_first_sentence_is_what_was_changed(change: Callable[[World], object
     assert words in explanation.cause.sentence
     assert explanation.cause.sentence.endswith(".")
     assert not re.search(r"\.\.$|\{|\bNone\b", explanation.cause.sentence)
+
+
+def test_a_reservation_that_was_found_is_no_cause() -> None:
+    world = World()
+    world.full()
+    launches_into(world, "cr-0a")
+
+    assert "reservation-missing" not in {each.id for launch in world.explain().launches for each in launch.causes}
