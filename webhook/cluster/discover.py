@@ -15,13 +15,14 @@ from typing import Any
 from webhook.cluster.cuts import CONFIG, gpus_of, has_gpus
 from webhook.cluster.groups import GROUPS, Group, alike_to, groups_of, largest_of, listed, named, required_types
 from webhook.cluster.made import fields_of, made, order
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, PRODUCT, instance_type
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, PRODUCT, instance_type
 from webhook.cluster.objects import NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Snapshot
 from webhook.documents import write_commented
 from webhook.errors import BadFleet, FleetProblem, printable
 from webhook.fleet import draft, fleet
 from webhook.fleet.file import API_VERSION, CLUSTER, DNS_LABEL, TAINT_KEY
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue
 

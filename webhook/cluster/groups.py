@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from webhook.cluster.cuts import Cut, Unclear, cut_of
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL
+from webhook.cluster.nodes import INSTANCE_TYPE
 from webhook.cluster.objects import CLUSTER_POLICIES, Document, Node
 from webhook.cluster.snapshot import Snapshot
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.catalogue import Catalogue
 

@@ -18,7 +18,7 @@ from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said, gives_up
 from webhook.cluster.karpenter import deployments, limits, missing_step
-from webhook.cluster.nodes import NODE_POOL, node_pools
+from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import (
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -29,7 +29,7 @@ from webhook.cluster.objects import (
 from webhook.cluster.overlays import labels_of
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
-from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.labels import NODE_POOL, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.render.node_pool import node_pool as rendered

@@ -11,9 +11,9 @@ from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
-from webhook.fleet.labels import for_operator
+from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
 INITIALIZED = "karpenter.sh/initialized"
