@@ -14,7 +14,6 @@ from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.demand import key_of
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -31,6 +30,7 @@ from webhook.cluster.objects import (
 )
 from webhook.cluster.requests import quantity
 from webhook.errors import Denial, printable
+from webhook.fit.demand import key_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
