@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.test_fit import answer, run
+from tests.unit.fit_needs import answer, run
 
 SLICE = {"gpu-slice": "1g.5gb"}
 SPARK = "sparkoperator.k8s.io/v1beta2"
