@@ -10,7 +10,7 @@ import yaml
 
 from tests.unit.check_facts import FLEET, RENDERED, ROOT, Document, deployment, done, facts, told
 from webhook.cli import files
-from webhook.cluster.check import Status
+from webhook.cluster.check import Check, Problem, Status, run
 from webhook.cluster.check.look import _try
 from webhook.cluster.objects import BUDGETS, DAEMON_SETS, PODS, VALIDATORS
 from webhook.cluster.snapshot import Snapshot
@@ -156,3 +156,12 @@ def test_where_a_namespace_may_use_no_slice_none_is_tried() -> None:
     document["namespaces"] = {"closed": {"pools": []}}
     closed = files.load_fleet(yaml.safe_dump(document).encode())
     assert _try(Nobody(), closed) == "namespace closed may use no slice; name another with -n"  # type: ignore[arg-type]
+
+
+def test_what_follows_from_what_follows_is_not_looked_at_either() -> None:
+    def check(id: str, *after: str) -> Check:
+        return Check(id, "", "", "", lambda _: [Problem("wrong")], after=after)
+
+    lines = list(run([check("a"), check("b", "a"), check("c", "b"), check("d")], facts()))
+    assert [line.status for line in lines] == [Status.FAILED, Status.UNKNOWN, Status.UNKNOWN, Status.FAILED]
+    assert lines[2].unknown == "not looked at, because 'b' comes first"
