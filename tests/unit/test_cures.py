@@ -1,57 +1,40 @@
-"""Cures name the namespace where gpu-slice is installed."""
+"""What messages and pages tell somebody to do does no harm to an installation."""
 
 from __future__ import annotations
 
-import json
 import re
+from pathlib import Path
 
 import pytest
 
-from tests.unit.check_facts import done, facts
-from tests.unit.check_facts import printed as printed_line
-from tests.unit.explain_world import World, printed, refused
-from webhook.cli import check as command
-from webhook.cli.explained import as_json
-from webhook.cluster.causes import CAUSES
-from webhook.cluster.check import CHECKS
-from webhook.cluster.cures import installed_in
-from webhook.cluster.explain import Explanation
-
-EVERY = [check.cure for check in CHECKS] + [kind.cure for kind in CAUSES.values()]
-OWN = re.compile(r"(-n|--namespace)[ =]gpu-slice(?![\w-])|gpu-slice certs status(?! --namespace)")
-
-
-@pytest.mark.parametrize("cure", [cure for cure in EVERY if OWN.search(cure)])
-def test_every_command_of_a_cure_follows(cure: str) -> None:
-    assert installed_in("gpu-slice", cure) == cure
-    assert not OWN.search(installed_in("gpus", cure))
+ROOT = Path(__file__).parents[2]
+TEXTS = [
+    *(path for name in ("webhook", "certs") for path in (ROOT / name).rglob("*.py")),
+    *(
+        ROOT / "docs" / f"{name}.md"
+        for name in ("operations", "troubleshooting", "checks", "causes", "live", "messages")
+    ),
+    ROOT / "manifests" / "monitoring" / "prometheusrule.yaml",
+]
+WHOLE = re.compile(r"[Aa]pply\s+(?:-k\s+)?`?manifests(?:/(?:webhook|keeper))?`?(?![/\w])")
+"""A folder that has the built-in fleet, or an image that nobody has: applied again, it replaces somebody's own."""
 
 
-def test_commands_about_other_namespaces_stay_as_they_are() -> None:
-    other = "kubectl -n gpu-slice-test get pods; kubectl -n kube-system get pods; gpu-slice preview"
-    assert installed_in("gpus", other) == other
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nobody_is_told_to_apply_what_would_replace_their_fleet_or_image(path: Path) -> None:
+    assert WHOLE.findall(path.read_text()) == []
 
 
-def test_check_names_the_namespace_that_it_was_told() -> None:
-    for namespace in ("gpus", "gpu-slice"):
-        line = done("keeper", facts(namespace=namespace))
-        (problem,) = line.problems
-        assert f"kubectl -n {namespace} logs deployment/keeper" in line.cure(problem)
-        report = json.dumps(command._report([line], "", "")), *printed_line(line)
-        assert all("deployment/keeper" not in text or f"-n {namespace} logs" in text for text in report)
-
-
-def found_text(found: Explanation, output: str) -> str:
-    return json.dumps(as_json(found)) if output == "json" else printed(found, output)
-
-
-@pytest.mark.parametrize("output", ["short", "table", "json"])
-@pytest.mark.parametrize("own", ["gpus", "gpu-slice"])
-def test_explain_names_the_namespace_that_it_was_told(output: str, own: str) -> None:
-    world = World()
-    message = 'failed calling webhook "pods.gpu-slice.io": failed to call webhook: Post "https://x": refused'
-    refused(message)(world)
-    world.around["own"] = own
-    found = world.explain()
-    text = found_text(found, output)
-    assert f"kubectl -n {own} get pods" in " ".join(text.split())
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        pytest.param("Apply manifests/webhook again.", True, id="a folder"),
+        pytest.param("run `kubectl apply -k manifests/keeper`", True, id="by kustomize"),
+        pytest.param("apply\n`manifests/webhook`, `guard`", True, id="over two lines"),
+        pytest.param("kubectl apply -k manifests", True, id="all of them"),
+        pytest.param("kubectl apply -f manifests/webhook/pdb.yaml", False, id="one file"),
+        pytest.param("kubectl apply -k manifests/monitoring", False, id="a folder without fleet and image"),
+    ],
+)
+def test_such_a_sentence_is_seen(text: str, found: bool) -> None:
+    assert bool(WHOLE.search(text)) is found
