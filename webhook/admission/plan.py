@@ -23,7 +23,7 @@ from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
 from webhook.admission.unoffered import exactly
-from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, warning, warnings
+from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, not_enforced, warning, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -52,6 +52,8 @@ class Plan(Struct, frozen=True, gc=False):
     """None if the webhook does not handle the pod."""
     why: str = ""
     """Why nothing changes; empty if something does."""
+    shadow: bool = False
+    """Whether it is only told: the pod is admitted as it is."""
 
     @property
     def given(self) -> str:
@@ -143,9 +145,14 @@ def plan(
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, tuple(about_replaced(replaced)), resolved, why)
-    about = about_request(demand, resolved, replaced, fleet, budget)
-    return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+        told = tuple(about_replaced(replaced))
+    else:
+        about = about_request(demand, resolved, replaced, fleet, budget)
+        told = warnings(pod, containers, resolved, controller, budget, about)
+    result = Plan(patch, told, resolved, why)
+    if not (resolved.shadow and patch):
+        return result
+    return replace(result, shadow=True, warnings=(not_enforced(result.given), *told)[:MOST])
 
 
 def _by_default(

@@ -79,6 +79,11 @@ def warning(code: WarningCode, text: str, name: str = "") -> PodWarning:
     return PodWarning(code, line if len(line) <= LONGEST else line[: LONGEST - 1] + "…")
 
 
+def not_enforced(what: str) -> PodWarning:
+    """That a pod is left as it is, and *what* would become of it."""
+    return warning("shadow", f"shadow: not enforced: {what}")
+
+
 def warnings(
     pod: Pod,
     places: Sequence[Place],

@@ -59,7 +59,7 @@ def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document) 
     of_namespace = {"kubernetes.io/metadata.name": asked.namespace, **labels}
     of_pod = asked.document["metadata"].get("labels") or {}
     for field, has in (("namespaceSelector", of_namespace), ("objectSelector", of_pod)):
-        if wrong := _unmatched(webhook.get(field) or {}, has):
+        if wrong := unmatched(webhook.get(field) or {}, has):
             yield Cause("webhook-not-asked", f"The webhook's {field} ({wrong}) leaves this pod out.")
             return
     rules = webhook.get("rules") or ()
@@ -88,7 +88,7 @@ def _any(rule: Mapping[str, Any], field: str) -> list[str]:
     return ["CREATE", "pods"] if "*" in given or "*/*" in given else given
 
 
-def _unmatched(selector: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+def unmatched(selector: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """The part of a label selector that *labels* do not match; empty if they match."""
     for key, value in (selector.get("matchLabels") or {}).items():
         if labels.get(key) != value:

@@ -20,6 +20,7 @@ from webhook.fleet.file import FleetFile, PoolEntry
 from webhook.fleet.policy import EVERYTHING, Policy, check_defaults, check_pools, check_slices, read_policies
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
+from webhook.fleet.shadow import check_modes
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import Choice
@@ -107,7 +108,8 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
     policies = read_policies(fleet_file)
-    if problems := [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]:
+    modes = (_where_written(each, read.inherited.get(index, ())) for index, each in check_modes(fleet_file))
+    if problems := [*check_slices(read.namespaces, pools), *check_defaults(policies, pools), *dict.fromkeys(modes)]:
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
-from webhook.fleet.file import FleetFile, NamespaceEntry, path
+from webhook.fleet.file import FleetFile, Mode, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice, parse
@@ -22,6 +22,14 @@ class Policy:
     slices: tuple[Choice, ...] | None = None
     default: str | None = None
     """The value of the annotation for pods without it that ask for one whole GPU."""
+    mode: Mode = "enforce"
+    shadow: frozenset[str] = frozenset()
+    """Names of the pools that are in shadow for its pods: all of them, if the namespace is."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are pools or slices that it does not permit."""
+        return self.pools is not None or self.slices is not None
 
     def permits(self, pool: Pool, offer: Offer) -> bool:
         """Whether the namespace may use *offer* of *pool*."""
@@ -36,14 +44,21 @@ EVERYTHING = Policy()
 
 
 def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
-    """The policies of a file that has been checked."""
+    """The policies of a file that has been checked.  Without shadow, namespaces without an entry need none."""
+    every = frozenset(pool.name for pool in fleet_file.pools)
+    shadow = frozenset(pool.name for pool in fleet_file.pools if pool.mode == "shadow")
+    entries = fleet_file.namespaces
+    if shadow or fleet_file.mode == "shadow":
+        entries = {"*": NamespaceEntry(), **entries}
     return {
         name: Policy(
             pools=None if entry.pools is None else frozenset(entry.pools),
             slices=None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices))),
             default=entry.default,
+            mode=(mode := entry.mode or fleet_file.mode),
+            shadow=every if mode == "shadow" else shadow,
         )
-        for name, entry in fleet_file.namespaces.items()
+        for name, entry in entries.items()
     }
 
 

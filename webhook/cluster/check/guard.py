@@ -7,16 +7,21 @@ import json
 from collections.abc import Iterator
 
 from webhook import __version__
+from webhook.cluster.asking import unmatched
 from webhook.cluster.check.facts import Facts
-from webhook.cluster.check.install import KEEPER
+from webhook.cluster.check.install import IN_SHADOW, KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, POLICIES, Document
+from webhook.fleet.file import FleetFile, Mode
+from webhook.fleet.shadow import guarded, in_shadow, modes, pools_in_shadow
 
 NAME, KEEPERS_POLICY = "gpu-slice", "gpu-slice-keeper"
 
 EXPRESSIONS = "e6c07a53657f7df8"
 """What `digest` gives for ``manifests/guard/policy.yaml`` of this release.  A test holds it to that."""
 
+
+NAME_LABEL = "kubernetes.io/metadata.name"
 
 KEEPERS = "b0f6dbe1d7b168c1"
 """The same for ``manifests/keeper/policy.yaml``."""
@@ -72,24 +77,52 @@ def _bound(facts: Facts) -> Iterator[Found]:
     if not bindings:
         yield Problem("no ValidatingAdmissionPolicyBinding names it, so it refuses nothing")
         return
+    file = facts.fleet.file
+    shadow, wanted = in_shadow(file), guarded(file)
     problems = []
     for binding in bindings:
         spec, name = binding["spec"], binding["metadata"]["name"]
         actions, matched = spec.get("validationActions") or [], spec.get("matchResources") or {}
         narrowed = [
             field
-            for field in ("namespaceSelector", "objectSelector", "resourceRules", "excludeResourceRules")
+            for field in ("objectSelector", "resourceRules", "excludeResourceRules", "namespaceSelector")
             if matched.get(field)
         ]
+        selector = matched.get("namespaceSelector") or {}
         if "Deny" not in actions:
-            problems.append(f"{name} has validationActions {', '.join(actions)}, so it refuses nothing")
-        elif narrowed:
-            problems.append(f"{name} narrows it by matchResources.{narrowed[0]}")
-        else:
-            yield Note(name)
+            if not shadow:
+                told = f"{name} has validationActions {', '.join(actions)}, so it refuses nothing"
+                problems.append(Problem(told, _AGAIN_SHADOW if "Audit" in actions else ""))
+        elif wrong := _refused_in_shadow(file, selector):
+            yield Problem(f"{name} refuses pods of {wrong}, which the webhook leaves as they are: {shadow}", IN_SHADOW)
             return
-    for problem in problems:
-        yield Problem(problem)
+        elif narrowed and (narrowed[0] != "namespaceSelector" or wanted is None or not _covers(file, selector)):
+            problems.append(Problem(f"{name} narrows it by matchResources.{narrowed[0]}", warning=bool(shadow)))
+        else:
+            yield Note(f"{name}, but for what is in shadow" if shadow else name)
+            return
+    yield from problems or [Note(f"it refuses nothing, as it should: in shadow are {shadow}")]
+
+
+def _refused_in_shadow(file: FleetFile, selector: Document) -> str:
+    """Whose pods a binding with *selector* would refuse that are in shadow; empty if nobody's."""
+    pools = pools_in_shadow(file)
+    for name, mode in _namespaces(file):
+        if (pools or mode == "shadow") and not unmatched(selector, {NAME_LABEL: name}):
+            return f"pool {pools[0]}" if pools else f"namespace {name}" if name else "namespaces"
+    return ""
+
+
+def _covers(file: FleetFile, selector: Document) -> bool:
+    """Whether *selector* leaves out nothing but what is in shadow."""
+    return all(mode == "shadow" or not unmatched(selector, {NAME_LABEL: name}) for name, mode in _namespaces(file))
+
+
+def _namespaces(file: FleetFile) -> Iterator[tuple[str, Mode]]:
+    """Namespaces and their modes; one without a name stands for all that the fleet does not name."""
+    others, different = modes(file)
+    yield "", others
+    yield from different.items()
 
 
 def _keeper(facts: Facts) -> Iterator[Found]:
@@ -110,6 +143,7 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
 
 
+_AGAIN_SHADOW = "Remove components: [../manifests/shadow] from your folder and apply it, or run helm upgrade."
 _AGAIN = "Apply the guard of the release that is installed, from its folder: kubectl apply -k manifests/guard."
 
 CHECKS = (
