@@ -212,9 +212,8 @@ def check(path: Path) -> None:
     for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
-        echo(
-            f"note: privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why", err=True
-        )
+        told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
+        echo(f"note: {told}", err=True)
     if shadow := in_shadow(fleet.file):
         echo(f"note: in shadow, so that no pod is changed or denied: {shadow}. docs/shadow.md says more", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})

@@ -97,8 +97,8 @@ CAUSES: dict[str, Kind] = {
     ),
     "shadow": Kind(
         "gpu-slice is only tried here, so it left the pod as it was written",
-        "The platform team: take 'mode: shadow' out of the fleet file (docs/shadow.md). Then delete the pod, so that it "
-        "is created anew.",
+        "The platform team: take 'mode: shadow' out of the fleet file (docs/shadow.md). Then delete the pod, so that "
+        "it is created anew.",
     ),
     "not-visited": Kind(
         "The webhook has not seen that the pod asks for a slice",

@@ -95,6 +95,10 @@ class Reader:
             raise
         return document
 
+    def text(self, path: str) -> str:
+        """What stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
+        return self._ask("GET", path).decode(errors="replace")
+
     def try_create(self, kind: Kind[Any], document: Document, namespace: str) -> Document:
         """What the API server would store; nothing is stored.  Raises `Refused` and `Unreachable`."""
         answer = self._ask("POST", kind.path(namespace), {"dryRun": "All"}, document)

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
 
 from webhook.errors import FleetProblem
 from webhook.fleet.file import FleetFile, Mode
-
-Guarded: TypeAlias = tuple[Literal["In", "NotIn"], tuple[str, ...]]
-"""Namespaces: those named, or all but those named."""
 
 
 def modes(file: FleetFile) -> tuple[Mode, dict[str, Mode]]:
@@ -22,14 +18,6 @@ def modes(file: FleetFile) -> tuple[Mode, dict[str, Mode]]:
 def pools_in_shadow(file: FleetFile) -> list[str]:
     """The names of the pools that are in shadow for every namespace."""
     return [pool.name for pool in file.pools if pool.mode == "shadow"]
-
-
-def guarded(file: FleetFile) -> Guarded | None:
-    """Where the API server may refuse pods without a slice; None if nowhere, as it does not know a pod's pools."""
-    others, different = modes(file)
-    if pools_in_shadow(file) or (others == "shadow" and not different):
-        return None
-    return ("NotIn" if others == "enforce" else "In"), tuple(different)
 
 
 def in_shadow(file: FleetFile) -> str:

@@ -11,9 +11,9 @@ from webhook.cluster.asking import unmatched
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.install import IN_SHADOW, KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, POLICIES, Document
-from webhook.fleet.file import FleetFile, Mode
-from webhook.fleet.shadow import guarded, in_shadow, modes, pools_in_shadow
+from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, NAMESPACES, POLICIES, Document
+from webhook.fleet.file import Mode
+from webhook.fleet.shadow import in_shadow, modes, pools_in_shadow
 
 NAME, KEEPERS_POLICY = "gpu-slice", "gpu-slice-keeper"
 
@@ -77,8 +77,7 @@ def _bound(facts: Facts) -> Iterator[Found]:
     if not bindings:
         yield Problem("no ValidatingAdmissionPolicyBinding names it, so it refuses nothing")
         return
-    file = facts.fleet.file
-    shadow, wanted = in_shadow(file), guarded(file)
+    shadow = in_shadow(facts.fleet.file)
     problems = []
     for binding in bindings:
         spec, name = binding["spec"], binding["metadata"]["name"]
@@ -93,36 +92,44 @@ def _bound(facts: Facts) -> Iterator[Found]:
             if not shadow:
                 told = f"{name} has validationActions {', '.join(actions)}, so it refuses nothing"
                 problems.append(Problem(told, _AGAIN_SHADOW if "Audit" in actions else ""))
-        elif wrong := _refused_in_shadow(file, selector):
+        elif wrong := _refused_in_shadow(facts, selector):
             yield Problem(f"{name} refuses pods of {wrong}, which the webhook leaves as they are: {shadow}", IN_SHADOW)
             return
-        elif narrowed and (narrowed[0] != "namespaceSelector" or wanted is None or not _covers(file, selector)):
+        elif narrowed and (narrowed[0] != "namespaceSelector" or not _covers(facts, selector)):
             problems.append(Problem(f"{name} narrows it by matchResources.{narrowed[0]}", warning=bool(shadow)))
         else:
             yield Note(f"{name}, but for what is in shadow" if shadow else name)
             return
-    yield from problems or [Note(f"it refuses nothing, as it should: in shadow are {shadow}")]
+    yield from problems
+    if not problems:
+        yield Note(f"it refuses nothing, as it should: in shadow are {shadow}")
 
 
-def _refused_in_shadow(file: FleetFile, selector: Document) -> str:
+def _refused_in_shadow(facts: Facts, selector: Document) -> str:
     """Whose pods a binding with *selector* would refuse that are in shadow; empty if nobody's."""
-    pools = pools_in_shadow(file)
-    for name, mode in _namespaces(file):
-        if (pools or mode == "shadow") and not unmatched(selector, {NAME_LABEL: name}):
+    pools = pools_in_shadow(facts.fleet.file)
+    for name, mode, selected in _namespaces(facts, selector):
+        if selected and (pools or mode == "shadow"):
             return f"pool {pools[0]}" if pools else f"namespace {name}" if name else "namespaces"
     return ""
 
 
-def _covers(file: FleetFile, selector: Document) -> bool:
+def _covers(facts: Facts, selector: Document) -> bool:
     """Whether *selector* leaves out nothing but what is in shadow."""
-    return all(mode == "shadow" or not unmatched(selector, {NAME_LABEL: name}) for name, mode in _namespaces(file))
+    return all(selected or mode == "shadow" for _, mode, selected in _namespaces(facts, selector))
 
 
-def _namespaces(file: FleetFile) -> Iterator[tuple[str, Mode]]:
-    """Namespaces and their modes; one without a name stands for all that the fleet does not name."""
-    others, different = modes(file)
-    yield "", others
-    yield from different.items()
+def _namespaces(facts: Facts, selector: Document) -> Iterator[tuple[str, Mode, bool]]:
+    """The namespaces that the fleet or *selector* names, the mode of each, and whether it is selected.
+
+    One without a name stands for all others.
+    """
+    others, different = modes(facts.fleet.file)
+    given = (value for part in selector.get("matchExpressions") or () for value in part.get("values") or ())
+    for name in dict.fromkeys(("", *facts.fleet.file.namespaces, *given)):
+        labels = (facts.snapshot.named(NAMESPACES, name) or {}).get("metadata", {}).get("labels") or {}
+        if name != "*":
+            yield name, different.get(name, others), not unmatched(selector, {**labels, NAME_LABEL: name})
 
 
 def _keeper(facts: Facts) -> Iterator[Found]:
