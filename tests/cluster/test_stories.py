@@ -12,7 +12,9 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster.cluster import Cluster, Document, said
 from tests.cluster.conftest import Ours
+from tests.cluster.install import ADMISSION
 from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
+from tests.waiting import wait_for
 from webhook.admission.preview import preview
 from webhook.cli import files
 
@@ -35,9 +37,10 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
     found: dict[str, Document | str] = {}
     for story in STORIES:
         (previewed,) = preview(pod_of(story), fleets[fleet_of(story)])
-        if previewed.denial is None:
+        pod = pod_of(story) if previewed.shadow else previewed.pod
+        if pod is not None:
             try:
-                found[story.name] = cluster.create(previewed.pod, namespace_of(previewed.pod), dry_run=True)
+                found[story.name] = cluster.create(pod, namespace_of(pod), dry_run=True)
             except DynamicApiError as error:
                 found[story.name] = said(error)
     yield found
@@ -46,16 +49,25 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
 
 
 @pytest.fixture(scope="module", name="serve")
-def _serve(stored: object, ours: Ours) -> Callable[[str], None]:
-    """Have the server of that fleet be asked."""
+def _serve(stored: object, cluster: Cluster, ours: Ours) -> Iterator[Callable[[str], None]]:
+    """Have the server of that fleet be asked.  The guard refuses nothing while the fleet is in shadow."""
     serving = [""]
+
+    def guard(actions: list[str]) -> None:
+        binding = "ValidatingAdmissionPolicyBinding"
+        cluster.patch(binding, "gpu-slice", {"spec": {"validationActions": actions}}, api=ADMISSION)
 
     def serve(fleet: str) -> None:
         if serving != [fleet]:
             serving[:] = [fleet]
+            shadow = fleet.startswith("shadow")
+            guard(["Audit"] if shadow else ["Deny"])
             ours.serve(fleet)
+            if shadow:
+                wait_for("the guard refuses nothing", lambda: ours.installation.probe() == "created")
 
-    return serve
+    yield serve
+    guard(["Deny"])
 
 
 @pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)
