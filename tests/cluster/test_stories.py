@@ -23,10 +23,18 @@ NO_POD = "selector-is-no-text"
 BY_FLEET = sorted(STORIES, key=fleet_of)  # another server is registered five times, and not after every story
 
 
+def guard(cluster: Cluster, action: str) -> None:
+    """Have the guard do *action* with pods that it finds without their slice."""
+    spec = {"validationActions": [action]}
+    cluster.patch("ValidatingAdmissionPolicyBinding", "gpu-slice", {"spec": spec}, api=ADMISSION)
+
+
 @pytest.fixture(scope="module", name="stored")
 def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]:
     """By story: what the API server would store of the previewed pod while the webhook is away, or why not."""
     ours.installation.take_away()
+    guard(cluster, "Audit")
+    wait_for("the guard refuses nothing", lambda: ours.installation.probe() == "created")
     for each in {namespace_of(pod_of(story)) for story in STORIES}:
         labels = {"gpu-slice/default": "true"}  # where the fleet of a story has no default, nothing comes of it
         if cluster.get("Namespace", each):
@@ -43,6 +51,7 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
                 found[story.name] = cluster.create(pod, namespace_of(pod), dry_run=True)
             except DynamicApiError as error:
                 found[story.name] = said(error)
+    guard(cluster, "Deny")
     yield found
     cluster.patch("Namespace", "default", {"metadata": {"labels": {"gpu-slice/default": None}}})
     ours.serve()
@@ -53,21 +62,17 @@ def _serve(stored: object, cluster: Cluster, ours: Ours) -> Iterator[Callable[[s
     """Have the server of that fleet be asked.  The guard refuses nothing while the fleet is in shadow."""
     serving = [""]
 
-    def guard(actions: list[str]) -> None:
-        binding = "ValidatingAdmissionPolicyBinding"
-        cluster.patch(binding, "gpu-slice", {"spec": {"validationActions": actions}}, api=ADMISSION)
-
     def serve(fleet: str) -> None:
         if serving != [fleet]:
             serving[:] = [fleet]
             shadow = fleet.startswith("shadow")
-            guard(["Audit"] if shadow else ["Deny"])
+            guard(cluster, "Audit" if shadow else "Deny")
             ours.serve(fleet)
             if shadow:
                 wait_for("the guard refuses nothing", lambda: ours.installation.probe() == "created")
 
     yield serve
-    guard(["Deny"])
+    guard(cluster, "Deny")
 
 
 @pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)
