@@ -119,10 +119,6 @@ class TestQuotas:
             "requests.nvidia.com/mig-3g.40gb",
         ]
 
-    def test_an_example_allows_some_of_what_the_namespace_may_use(self) -> None:
-        first = str(next(iter(quota.quotas(fleet_of("teams")))))
-        assert '# To allow some, and no more:  requests.nvidia.com/gpu.shared: "4"' in first
-
     def test_where_slices_are_called_as_whole_gpus_are_it_says_so(self) -> None:
         text = FLEETS["single"].read_text() + "namespaces: {a: {slices: []}}\n"
         (found,) = quota.quotas(files.load_fleet(text.encode()))

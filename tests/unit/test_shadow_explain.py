@@ -66,4 +66,4 @@ def test_a_pod_that_was_left_alone_because_of_shadow(
     world.around["fleet"] = fleet
     found = world.explain()
     assert found.cause.id == cause
-    assert said in found.cause.text
+    assert said in found.cause.sentence

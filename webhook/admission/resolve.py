@@ -125,13 +125,14 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
 
     A pool in shadow changes nothing for pods that another pool serves.
     """
-    shadow = demand.policy.shadow
-    if not shadow:
-        return _resolve(demand, fleet, budget, shadow)
-    if len(shadow) < len(fleet.pools) and (enforced := _resolve(demand, fleet, budget, shadow)) is not None:
-        return enforced
-    answer = _resolve(demand, fleet, budget, frozenset())
-    return None if answer is None else replace(answer, shadow=True)
+    policy = demand.policy
+    answer = _resolve(demand, fleet, budget, policy.shadow) if policy.mode == "enforce" else None
+    if answer is None and policy.shadow:
+        answer = _resolve(demand, fleet, budget, frozenset())
+        answer = None if answer is None else replace(answer, shadow=True)
+    if answer is None and fleet.before is not None and any(wanted.given is not None for wanted in demand.wanted):
+        return resolve(demand, fleet.before, budget)  # what a pod got before its pool was retired, it keeps
+    return answer
 
 
 def _resolve(demand: Demand, fleet: Fleet, budget: Budget, without: Set[str]) -> Resolution | None:
@@ -205,7 +206,6 @@ class _Serving:
         """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
-            self.budget.spend(len(self.demand.policy.slices or ()) * len(self.fleet.offers), FIELD)
             self._offers[kind] = [
                 (pool, offer)
                 for pool, offer in satisfying(choice, self.fleet, self.budget)

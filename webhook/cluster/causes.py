@@ -182,6 +182,10 @@ CAUSES: dict[str, Kind] = {
     "karpenter-down": Kind(
         "Karpenter does not run", "The platform team: look at Deployment karpenter and the log of its pods."
     ),
+    "pool-retired": Kind(
+        "The pod got its slice from a pool that is retired now, and no node is launched for it",
+        "Delete the pod, so that it is created anew and gets a slice of another pool.",
+    ),
     "node-pool-missing": Kind(
         "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
         "The platform team: gpu-slice render | kubectl apply -f -.",
@@ -195,6 +199,11 @@ CAUSES: dict[str, Kind] = {
     "node-class-not-ready": Kind(
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
         "The platform team: docs/eks.md#6-nodes-for-a-cheap-first-pool has a table of what is missing.",
+    ),
+    "reservation-missing": Kind(
+        "The pool launches into capacity reservations alone, and Karpenter has found none in AWS",
+        "The platform team: compare the pool's capacityReservations (id, tags, owner) with "
+        "aws ec2 describe-capacity-reservations, and see that Karpenter's role may call it.",
     ),
     "node-pool-not-ready": Kind(
         "The pool's NodePool is not ready", "The platform team: correct what the message names in the NodePool."

@@ -151,7 +151,10 @@ def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> Kind | None:
     possible = frozenset(
         (index, number)
         for index, pool in enumerate(fleet.pools)
-        if pool.gpu.name in gpus and (policy.pools is None or pool.name in policy.pools) and _runs(pool, own, named)
+        if not pool.entry.retired
+        and pool.gpu.name in gpus
+        and (policy.pools is None or pool.name in policy.pools)
+        and _runs(pool, own, named)
         for number, shape in enumerate(pool.shapes)
         if own.allows(shape)
     )

@@ -17,6 +17,7 @@ _WORDS = (
     (r"InsufficientInstanceCapacity|UnfulfillableCapacity", "AWS has no capacity for the instance type now"),
     (r"UnauthorizedOperation|AccessDenied", "AWS refuses a node: Karpenter's role lacks a right"),
     (r"failed to launch", "AWS refuses a node"),
+    (r"reserved offering is full", "the pool's capacity reservation is full"),
     (r"Pod should schedule on: nodeclaim/(\S+)", r"Karpenter is launching NodeClaim \1 for it"),
     (r"Pod should schedule on: node/(\S+)", r"Karpenter expects it on node \1"),
     (r"exceed limits|limits have been exhausted", "a NodePool is at its limit"),

@@ -146,7 +146,7 @@ def fit(
 
 def limit_of(pool: Pool) -> int | None:
     """How much of the pool Karpenter launches at most, in `units`; None for nodes that it does not launch."""
-    limit = pool.entry.limit
+    limit = pool.entry.room
     if pool.entry.nodes == "existing":
         return None
     return limit.nodes if limit.slices is None else limit.slices
@@ -154,7 +154,7 @@ def limit_of(pool: Pool) -> int | None:
 
 def units(pool: Pool, gpus: int) -> int:
     """What a node with so many GPUs takes of the limit."""
-    return 1 if pool.entry.limit.slices is None else gpus * sum(offer.per_gpu for offer in pool.offers)
+    return 1 if pool.entry.room.slices is None else gpus * sum(offer.per_gpu for offer in pool.offers)
 
 
 class _Problem:

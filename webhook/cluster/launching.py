@@ -101,7 +101,7 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if listing.problem:
         return
     node_pool = snapshot.named(NODE_POOLS, name)
-    if node_pool is None:
+    if node_pool is None and not pool.entry.retired:
         text = "the fleet has the pool, and the cluster does not"
         yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
         return
@@ -111,6 +111,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
     if not down and any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
         yield from (cause for _, cause in on_the_way)
+        return
+    if node_pool is None or pool.entry.retired:
+        yield Cause("pool-retired", f"Pool {pool.name} is retired, so no node of it is launched.")
         return
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
@@ -155,6 +158,9 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if ready != "True":
             yield _class_not_ready(name, node_class, ready or "Unknown")
             return
+        if _reserved_only(node_pool) and not node_class["status"].get("capacityReservations"):
+            text = f"NodePool {name} launches into capacity reservations alone, and EC2NodeClass {reference['name']}"
+            yield Cause("reservation-missing", f"{text} has found none in AWS.")
     for kind, condition in found.items():
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
@@ -164,6 +170,12 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
         yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
+
+
+def _reserved_only(node_pool: Document) -> bool:
+    """Whether the requirements of *node_pool* allow no capacity but reserved."""
+    rules = node_pool["spec"]["template"]["spec"].get("requirements") or ()
+    return any(each["key"] == "karpenter.sh/capacity-type" and each.get("values") == ["reserved"] for each in rules)
 
 
 def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:

@@ -34,6 +34,8 @@ LEAVE = (
     "kubectl get pdb -A shows budgets that allow no disruption.  A pool's terminationGracePeriod would end the wait."
 )
 
+REMOVE = "Take it out of the fleet file, apply, and delete what was rendered for it (docs/change-a-layout.md)."
+
 SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
 
@@ -182,9 +184,20 @@ def _peopled(facts: Facts) -> Iterator[Found]:
     for _, pool in _of_pools(facts):
         counts[pool.name] += 1
     for pool in facts.fleet.pools:
-        if pool.entry.nodes == "existing" and not counts[pool.name]:
+        if pool.entry.retired and not counts[pool.name] and not _claimed(pool, facts):
+            yield Problem(f"{pool.name} is retired and has none any more: it can be removed", REMOVE, warning=True)
+        elif pool.entry.nodes == "existing" and not counts[pool.name] and not pool.entry.retired:
             yield Problem(f"{pool.name} has none, and nothing launches any unless you do", warning=True)
-    yield Note(", ".join(f"{name}: {count}" for name, count in counts.items()))
+    retired = {pool.name for pool in facts.fleet.pools if pool.entry.retired}
+    yield Note(", ".join(f"{name}{' (retired)' if name in retired else ''}: {count}" for name, count in counts.items()))
+
+
+def _claimed(pool: Pool, facts: Facts) -> bool:
+    """Whether Karpenter has a NodeClaim of *pool*."""
+    return any(
+        (claim["metadata"].get("labels") or {}).get(NODE_POOL) in node_pools(pool)
+        for claim in (facts.all(NODE_CLAIMS) if node_pools(pool) else ())
+    )
 
 
 def _join(facts: Facts) -> Iterator[Found]:
