@@ -14,7 +14,7 @@ from tests.cluster.cluster import Document
 from tests.cluster.conftest import skip
 from tests.cluster.helm import MAJORS, Helm, read
 from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, NAME
-from tests.unit.test_check import done, facts
+from tests.unit.check_facts import done, facts
 from webhook.cli import files
 from webhook.cluster.check import Status
 from webhook.cluster.objects import BINDINGS, WEBHOOKS

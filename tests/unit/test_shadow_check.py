@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from certs.shipped import Shipped
-from tests.unit.test_check import done, facts, told
+from tests.unit.check_facts import done, facts, told
 from webhook import documents
 from webhook.admission.preview import preview
 from webhook.cli import files

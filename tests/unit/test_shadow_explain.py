@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit.test_explain import FLEET, World, unseen, webhook
+from tests.pods import container, pod_of
+from tests.unit.explain_world import FLEET, World
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
 
@@ -19,16 +20,20 @@ def with_mode(**fields: object) -> Fleet:
 SHADOW = with_mode(mode="shadow")
 
 
+def fails_open(world: World) -> None:
+    world.configuration["webhooks"][0]["failurePolicy"] = "Ignore"  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     ("change", "fleet", "cause", "said"),
     [
         pytest.param(lambda _: None, SHADOW, "shadow", "Otherwise: main gets 1 nvidia.com/mig-1g.5gb", id="all"),
-        pytest.param(webhook(failurePolicy="Ignore"), SHADOW, "shadow", "Otherwise: main gets 1", id="it fails open"),
+        pytest.param(fails_open, SHADOW, "shadow", "Otherwise: main gets 1", id="it fails open"),
         pytest.param(
             lambda world: world.pod["metadata"]["annotations"].update({"gpu-slice": "9g.5gb"}),
             SHADOW,
             "shadow",
-            "Otherwise: denied: metadata.annotations[gpu-slice]: '9g.5gb'",
+            "Otherwise: denied: metadata.annotations[gpu-slice]: no GPU has a profile '9g.5gb'.",
             id="it would be denied",
         ),
         pytest.param(
@@ -62,7 +67,11 @@ def test_a_pod_that_was_left_alone_because_of_shadow(
     change: Callable[[World], object], fleet: Fleet, cause: str, said: str
 ) -> None:
     world = World()
-    unseen(change)(world)
+    world.pod = pod_of("1g.5gb", container())
+    world.pod["metadata"] |= {"namespace": "team-a", "creationTimestamp": "2026-11-25T11:58:00Z"}
+    world.pod["status"] = {"phase": "Running"}
+    world.pod["spec"]["nodeName"] = "cpu-1"
+    change(world)
     world.around["fleet"] = fleet
     found = world.explain()
     assert found.cause.id == cause
