@@ -19,10 +19,13 @@ from tests.cluster.nodes import ROOM, Node
 from tests.cluster.page import Block, blocks, syntax, unseen
 from tests.cluster.reader import ROOT, STUBS, Reader
 
-GUIDES = ("adopt.md", "migrate.md", "quotas.md")
+GUIDES = ("adopt.md", "migrate.md", "quotas.md", "ci.md", "gpu-operator.md")
 BLOCKS = [block for guide in GUIDES for block in blocks(ROOT / "docs" / guide)]
 PLAYED = {"AWS", "helm"}
-UNTRIED = {"running pods": ("gpu-slice check",)}
+UNTRIED = {
+    "a node": ("kubectl label node NAME", "kubectl get node NAME"),
+    "running pods": ("gpu-slice check", "kubectl -n gpu-slice get configmap"),
+}
 """What a block needs that is not run at all, and how its commands begin."""
 
 

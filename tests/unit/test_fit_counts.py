@@ -10,7 +10,7 @@ import yaml
 
 from tests.unit.fit_needs import answer, job, object_of, owned, pod, run, template
 from webhook.admission.workloads import subjects
-from webhook.cluster.replicas import running
+from webhook.fit.replicas import running
 
 
 def labelled(document: dict[str, Any], field: str, values: dict[str, str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
 from webhook.admission.unoffered import exactly
-from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, not_enforced, warning, warnings
+from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, warning, warnings
 from webhook.budget import Budget
 from webhook.errors import Denial, kind_of
 from webhook.fleet.fleet import Fleet
@@ -152,7 +152,8 @@ def plan(
     result = Plan(patch, told, resolved, why)
     if not (resolved.shadow and patch):
         return result
-    return replace(result, shadow=True, warnings=(not_enforced(result.given), *told)[:MOST])
+    would = warning("shadow", f"shadow: not enforced: {result.given}")
+    return replace(result, shadow=True, warnings=(would, *told)[:MOST])
 
 
 def _by_default(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from webhook.admission.plan import plan
 from webhook.admission.pod import Pod
 from webhook.admission.resolve import satisfying
-from webhook.admission.warnings import PodWarning, not_enforced
+from webhook.admission.warnings import PodWarning, warning
 from webhook.budget import Budget
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
@@ -33,7 +33,8 @@ def is_tolerated(pod: Pod | None, fleet: Fleet, namespace: str | None) -> bool:
 def would_be_denied(denial: Denial) -> PodWarning:
     """What the author of such a pod is told."""
     where = "" if denial.field == FIELD else f"{denial.field}: "
-    return not_enforced(f"denied ({denial.reason}): {where}{denial.problem}. {denial.hint}")
+    text = f"shadow: not enforced: denied ({denial.reason}): {where}{denial.problem}. {denial.hint}"
+    return warning("shadow", text)
 
 
 def is_left_alone(pod: Pod, fleet: Fleet, namespace: str | None) -> str:

@@ -53,6 +53,7 @@ class FleetWatch:
         self.metrics.fleet_loaded.set(1)
         shadow = in_shadow(fleet.file)
         self.metrics.in_shadow.set(bool(shadow))
+        self.metrics.promise(fleet)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()
         _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in fleet.pools], "shadow": shadow}})

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 
 from webhook import __version__
-from webhook.cluster.asking import unmatched
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.install import IN_SHADOW, KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, NAMESPACES, POLICIES, Document
+from webhook.cluster.selectors import unmatched
 from webhook.fleet.file import Mode
 from webhook.fleet.shadow import in_shadow, modes, pools_in_shadow
 

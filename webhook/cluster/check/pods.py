@@ -15,7 +15,6 @@ from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.demand import key_of
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -32,6 +31,7 @@ from webhook.cluster.objects import (
 )
 from webhook.cluster.requests import quantity
 from webhook.errors import Denial, printable
+from webhook.fit.demand import key_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.fleet.shadow import in_shadow

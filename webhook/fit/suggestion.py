@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from webhook.cluster.fit import Answer, Nodes, limit_of, units
 from webhook.errors import BadFleet
+from webhook.fit.fit import Answer, Nodes, limit_of, units
 from webhook.fleet import draft
 from webhook.fleet import fleet as fleets
 from webhook.fleet.fleet import Fleet

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from webhook.cluster.problem import Item, Pattern, Problem
-from webhook.cluster.solver import Program, Solution
+from webhook.fit.problem import Item, Pattern, Problem
+from webhook.fit.solver import Program, Solution
 
 ROUNDS = 300
 """Searches for better patterns."""

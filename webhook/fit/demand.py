@@ -18,12 +18,10 @@ from msgspec.structs import replace
 from webhook.admission.containers import DEFAULT_CONTAINER
 from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, node_rules
 from webhook.admission.plan import MIRROR, plan
-from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, Spec, View, convert, needed, places
+from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, convert, needed, places
 from webhook.budget import UNLIMITED, Budget
-from webhook.cluster.nodes import NODE_POOL
-from webhook.cluster.objects import Kind as Api
-from webhook.cluster.objects import PodStatus
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, MigOffer, Offer, Pool
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
@@ -37,30 +35,7 @@ _READ = (ANNOTATION, ASSIGNED, DEFAULT_CONTAINER, MIRROR)
 """Annotations on which a plan depends."""
 
 
-class LiveMetadata(Metadata, frozen=True):
-    """Metadata of a pod of a cluster."""
-
-    name: str = ""
-    namespace: str = ""
-
-
-class LivePod(View, frozen=True):
-    """A pod of a cluster, with the fields on which a plan depends."""
-
-    metadata: LiveMetadata
-    spec: Spec = EMPTY_SPEC
-    status: PodStatus = PodStatus()
-
-    @property
-    def key(self) -> bytes:
-        """See `key_of`."""
-        return key_of(Pod(self.metadata, self.spec), self.metadata.namespace)
-
-
-LIVE_PODS = Api("Pod", "pods", "v1", LivePod, namespaced=True)
-
-
-class Slice(NamedTuple):
+class SliceKind(NamedTuple):
     """A kind of slice: a resource, and what it is."""
 
     resource: str
@@ -69,10 +44,10 @@ class Slice(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PodKind:
     """Pods that are alike."""
 
-    slices: tuple[tuple[Slice, int], ...]
+    slices: tuple[tuple[SliceKind, int], ...]
     """What one pod needs on its node."""
     served: frozenset[Shape]
     """The nodes that take it, as the fleet is."""
@@ -85,13 +60,13 @@ class Kind:
         return sum(count for _, count in self.slices)
 
 
-Demand: TypeAlias = Mapping[Kind, int]
+PodCounts: TypeAlias = Mapping[PodKind, int]
 """How many pods of each kind run at once."""
 
 
-def slice_of(offer: Offer) -> Slice:
+def slice_of(offer: Offer) -> SliceKind:
     """The kind of slice that *offer* is."""
-    return Slice(offer.resource, str(offer))
+    return SliceKind(offer.resource, str(offer))
 
 
 def by_hand(pod: Pod) -> bool:
@@ -119,13 +94,13 @@ def _bare(containers: list[Container] | None) -> list[Container]:
     return [Container(each.name, each.resources, None, each.restart_policy) for each in containers or ()]
 
 
-def kind_again(key: bytes, fleet: Fleet) -> Kind | None:
+def kind_again(key: bytes, fleet: Fleet) -> PodKind | None:
     """The kind in *fleet* of the pods with *key*.  Raises `Denial`."""
     namespace, pod = msgspec.json.decode(key)
     return kind_of(convert(pod), fleet, namespace)
 
 
-def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> Kind | None:
+def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> PodKind | None:
     """The kind of *pod*; None if the webhook gives it no slices.  Raises `Denial`."""
     decision = plan(pod, fleet, namespace)
     if (resolution := decision.resolution) is None:
@@ -158,7 +133,7 @@ def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> Kind | None:
         for number, shape in enumerate(pool.shapes)
         if own.allows(shape)
     )
-    return Kind(tuple(sorted((by_resource[name], count) for name, count in need.items())), served, possible)
+    return PodKind(tuple(sorted((by_resource[name], count) for name, count in need.items())), served, possible)
 
 
 def _runs(pool: Pool, rules: NodeRules, named: bool) -> bool:
@@ -166,9 +141,9 @@ def _runs(pool: Pool, rules: NodeRules, named: bool) -> bool:
     return named or pool.architecture == DEFAULT_ARCHITECTURE or pool.architecture in rules.architectures
 
 
-def demand_of(pods: Iterable[tuple[Kind, int]]) -> Demand:
+def demand_of(pods: Iterable[tuple[PodKind, int]]) -> PodCounts:
     """The demand of pods, each with how many there are."""
-    demand: dict[Kind, int] = {}
+    demand: dict[PodKind, int] = {}
     for kind, count in pods:
         if count:
             demand[kind] = demand.get(kind, 0) + count

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from webhook.cluster.solver import SECONDS, Program, Solution
+from webhook.fit.solver import SECONDS, Program, Solution
 
 _UNPLACED = 1000
 """What a pod that is not placed costs, in times of the dearest node: every pod that can be is placed first."""

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from webhook.cluster.demand import Demand, Kind, Shape, Slice, slice_of
-from webhook.cluster.packing import Packing, pack
-from webhook.cluster.problem import Bin, Item
+from webhook.fit.demand import PodCounts, PodKind, Shape, SliceKind, slice_of
+from webhook.fit.packing import Packing, pack
+from webhook.fit.problem import Bin, Item
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import Partition
 from webhook.fleet.fleet import Fleet
@@ -56,7 +56,7 @@ class Answer:
     """No way is better: GPUs, or dollars an hour if there are prices."""
     exact: bool
     """Whether `pools` meets the bound."""
-    left: Mapping[Kind, int]
+    left: Mapping[PodKind, int]
     """Pods for which the limits of the pools that serve them leave no room."""
 
     @property
@@ -112,7 +112,7 @@ class _Choice:
     place: int
     layout: Layout
     new: bool
-    capacity: Mapping[Slice, int]
+    capacity: Mapping[SliceKind, int]
 
     @property
     def gpus(self) -> int:
@@ -120,7 +120,7 @@ class _Choice:
 
 
 def fit(
-    demand: Demand, fleet: Fleet, prices: Mapping[str, float] | None = None, progress: Progress = lambda _: None
+    demand: PodCounts, fleet: Fleet, prices: Mapping[str, float] | None = None, progress: Progress = lambda _: None
 ) -> Fit:
     """Where *demand* fits.  *prices*: dollars an hour by instance type; without them, GPUs are saved."""
     kinds = list(demand)
@@ -161,7 +161,7 @@ class _Problem:
     """The kinds of pods, and what their nodes cost."""
 
     def __init__(
-        self, kinds: Sequence[Kind], counts: Sequence[int], fleet: Fleet, prices: Mapping[str, float] | None
+        self, kinds: Sequence[PodKind], counts: Sequence[int], fleet: Fleet, prices: Mapping[str, float] | None
     ) -> None:
         self.kinds, self.counts, self.fleet, self.prices = kinds, counts, fleet, prices
 
@@ -213,7 +213,7 @@ class _Problem:
     ) -> Answer:
         """The best packing: of each part of the problem that shares no nodes with the others."""
         pools: list[Nodes] = []
-        left: dict[Kind, int] = {}
+        left: dict[PodKind, int] = {}
         bound, exact = 0, True
         for ks, bs in _parts(choices, places, limits or {}):
             part = [choices[b] for b in bs]
@@ -301,7 +301,7 @@ def _as_it_is(pool: Pool, shape: NodeShape, place: int) -> _Choice:
 
 
 def _with_other_layouts(
-    pool: Pool, shape: NodeShape, place: int, wanted: Iterable[Slice], fleet: Fleet
+    pool: Pool, shape: NodeShape, place: int, wanted: Iterable[SliceKind], fleet: Fleet
 ) -> Iterator[_Choice]:
     """Nodes of *shape* with every layout of the *wanted* slices that a pool like *pool* may have."""
     single = pool.entry.strategy == "single"
@@ -314,7 +314,7 @@ def _with_other_layouts(
         if any(check_pool(0, entry, fleet.catalogue)):
             continue
         capacity = {
-            Slice(WHOLE_GPU if single else names[profile].resource, str(names[profile])): (
+            SliceKind(WHOLE_GPU if single else names[profile].resource, str(names[profile])): (
                 count * shape.instance_type.gpus
             )
             for profile, count in layout.items()

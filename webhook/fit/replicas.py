@@ -8,7 +8,9 @@ from typing import Any
 
 from webhook.admission.kinds import find
 from webhook.admission.workloads import Subject
-from webhook.cluster.objects import ENDED
+
+ENDED = ("Succeeded", "Failed")
+"""Phases of pods that hold no slice any more."""
 
 _STEP = re.compile(r"\[(?P<bracket>[^\]]*)\]|(?P<name>[^.\[]+)")
 _SCALED = {"ScaledJob", "Workflow", "Configuration"}

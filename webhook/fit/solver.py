@@ -62,7 +62,7 @@ class Program:
         return len(self.costs) - 1
 
     def row(self, factors: Mapping[int, float], *, least: float = -INFINITY, most: float = INFINITY) -> None:
-        """Demand that the sum of *factors* times their variables lies between *least* and *most*."""
+        """PodCounts that the sum of *factors* times their variables lies between *least* and *most*."""
         self.rows.append((least, factors, most))
 
     def solve(self, seconds: float = SECONDS) -> Solution:

@@ -2,7 +2,7 @@
 
 It is a problem of bin packing with several resources, kinds of nodes and alternatives.  An integer program that counts
 slices, and not which pod is on which node, gives a bound.  Pods of one slice always meet it.  For the others a first
-fit is tried with the nodes of that program, and then `webhook.cluster.patterns`.  What is still not proved has a gap.
+fit is tried with the nodes of that program, and then `webhook.fit.patterns`.  What is still not proved has a gap.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from webhook.cluster.patterns import by_patterns
-from webhook.cluster.problem import Bin, Item, Pattern, Problem, times
-from webhook.cluster.solver import Program, Solution
+from webhook.fit.patterns import by_patterns
+from webhook.fit.problem import Bin, Item, Pattern, Problem, times
+from webhook.fit.solver import Program, Solution
 
 ALLOWANCE = 30.0
 """Seconds of the solver for one packing.  After that, the gap remains."""
