@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from webhook.fleet.fleet import Fleet
 from webhook.render import (
+    admission_policy,
     config_map,
     dcgm_exporter,
     device_plugin,
@@ -60,6 +61,8 @@ SUBJECTS = (
     Output("dra", "dra", lambda fleet, _: dra.device_classes(fleet), applied=False),
     Output("dcgm-exporter", "dcgm-exporter", lambda fleet, _: dcgm_exporter.values(fleet), applied=False),
     Output("kueue", "kueue", lambda fleet, _: kueue.queues(fleet), applied=False),
+    Output("admission-policy", "admission-policy", lambda fleet, _: admission_policy.standby(fleet), applied=False),
+    Output("policy-alone", "policy-alone", lambda fleet, _: admission_policy.alone(fleet), applied=False),
 )
 
 
