@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from random import Random
 
 import pytest
 from kubernetes.dynamic.exceptions import DynamicApiError
@@ -16,10 +18,11 @@ from tests.cluster.cluster import cluster as control_plane_and_kubelet
 from tests.cluster.conftest import skip
 from tests.cluster.install import ADMISSION, PROBE, Installation
 from tests.cluster.nodes import nodes
+from tests.cluster.policy_pods import any_pod
 from tests.cluster.test_stories import BY_FLEET, comparable, tolerated_before
 from tests.rendering import documents_of
 from tests.running import Running
-from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
+from tests.stories import FLEETS, fleet_of, namespace_of, pod_of
 from tests.waiting import wait_for
 from webhook.admission.assigned import DECIDED
 from webhook.admission.preview import preview
@@ -28,6 +31,8 @@ from webhook.render.admission_policy import NAME, STANDBY
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 PAGE = Path(__file__).parents[2] / "docs" / "admission-policy.md"
+PODS = 100
+"""Other pods for each fleet."""
 BEGIN, END = "<!-- stories -->\n", "<!-- end stories -->\n"
 WHO, MARK = "the policy in the cluster", "'policy'"
 
@@ -56,7 +61,7 @@ def install(cluster: Cluster, name: str, fleet: str) -> None:
     def acts() -> bool:
         refused, stored = create(cluster, unreadable), create(cluster, readable)
         marked = isinstance(stored, dict) and stored["metadata"]["annotations"].get(DECIDED) == fleet
-        return marked and f"this pod asks for '?', which the policy of {fleet}" in str(refused)
+        return marked and isinstance(refused, str) and f"this pod asks for '?', which the policy of {fleet}" in refused
 
     wait_for(f"the policy of {fleet} acts", acts)
 
@@ -70,6 +75,8 @@ def remove(cluster: Cluster) -> None:
 @pytest.fixture(scope="module", name="cluster")
 def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A control plane of its own, with neither webhook nor guard."""
+    if programs.kubernetes() == "1.34":
+        pytest.skip("MutatingAdmissionPolicy is stable from Kubernetes 1.36 on")
     try:
         with control_plane_and_kubelet(tmp_path_factory.mktemp("policy")) as made:
             yield made
@@ -77,40 +84,105 @@ def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         skip(error)
 
 
+@dataclass
+class Told:
+    """A pod, and what the API server stores of it or says."""
+
+    pod: Document
+    fleet: str
+    denial: str
+    """The webhook's."""
+    previewed: Document | str
+    """Of its preview, while nobody is there."""
+    untouched: Document | str
+    """Of itself, while nobody is there."""
+    stored: Document | str = ""
+    """With the policy there."""
+
+    def check(self) -> None:
+        """It is stored as by the webhook, or refused with a sentence."""
+        if isinstance(self.stored, str):
+            assert "\n" not in self.stored
+            assert "resulted in error" not in self.stored
+            return
+        assert not self.denial, f"{json.dumps(self.pod)} is stored, and the webhook denies it: {self.denial}"
+        assert isinstance(self.previewed, dict), self.previewed
+        annotations = self.stored["metadata"].get("annotations", {})
+        if ANNOTATION not in annotations:  # it may keep its whole GPU where the webhook gives the namespace's default
+            assert DECIDED not in annotations
+            assert isinstance(self.untouched, dict)
+            assert comparable(self.stored) in (comparable(self.untouched), comparable(self.previewed))
+            return
+        assert annotations.pop(DECIDED, None) == (self.fleet if ASSIGNED in annotations else None)
+        expected = comparable(self.previewed, tolerated_before(self.pod, self.previewed))
+        assert comparable(self.stored) == expected, json.dumps(self.pod)
+
+
 @pytest.fixture(scope="module", name="told")
-def _told(cluster: Cluster) -> dict[str, tuple[Document | str, Document | str]]:
-    """By story: what the API server stores of the previewed pod with nobody there, and of the pod by the policy."""
-    for name in {namespace_of(pod_of(story)) for story in STORIES}:
+def _told(cluster: Cluster) -> dict[str, list[Told]]:
+    """By story, and by fleet for other pods."""
+    fleets = {name: files.fleet_at(path) for name, path in FLEETS.items()}
+    pods = [(story.name, pod_of(story), fleet_of(story)) for story in BY_FLEET]
+    for name, fleet in fleets.items():
+        random = Random(name)
+        pods += [(name, any_pod(random, fleet, number), name) for number in range(PODS)]
+    for name in {namespace_of(pod) for _, pod, _ in pods}:
         namespace = {"apiVersion": "v1", "kind": "Namespace"}
         namespace |= {"metadata": {"name": name, "labels": {"gpu-slice/default": "true"}}}
         done = cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
         assert done.returncode == 0, done.stderr
-    fleets = {name: files.fleet_at(path) for name, path in FLEETS.items()}
-    previewed = {}
-    for story in STORIES:
-        (plan,) = preview(pod_of(story), fleets[fleet_of(story)])
-        previewed[story.name] = "" if plan.denial else create(cluster, plan.pod)
-    found, installed = {}, ""
-    for story in BY_FLEET:
-        if fleet_of(story) != installed:
-            installed = fleet_of(story)
-            install(cluster, "policy-alone", installed)
-        found[story.name] = previewed[story.name], create(cluster, pod_of(story))
+    found: dict[str, list[Told]] = {}
+    for name, pod, fleet in pods:
+        (plan,) = preview(pod, fleets[fleet])
+        denial = str(plan.denial or "")
+        previewed = "" if denial else create(cluster, plan.pod)
+        found.setdefault(name, []).append(Told(pod, fleet, denial, previewed, create(cluster, pod)))
+    for fleet in fleets:
+        install(cluster, "policy-alone", fleet)
+        for told in chain.from_iterable(found.values()):
+            if told.fleet == fleet:
+                told.stored = create(cluster, told.pod)
     remove(cluster)
     return found
 
 
 @pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)
 def test_a_pod_is_stored_as_by_the_webhook_or_refused_with_a_sentence(story: Path, told) -> None:
-    previewed, stored = told[story.name]
-    if isinstance(stored, str):
-        assert "\n" not in stored
-        print(stored)
-        return
-    assert isinstance(previewed, dict), f"the webhook denies it: {answers_of(story)}"
-    marked = stored["metadata"].get("annotations", {}).pop(DECIDED, None)
-    assert marked == (fleet_of(story) if ASSIGNED in stored["metadata"].get("annotations", {}) else None)
-    assert comparable(stored) == comparable(previewed, tolerated_before(pod_of(story), previewed))
+    for one in told[story.name]:
+        one.check()
+
+
+@pytest.mark.parametrize("fleet", FLEETS)
+def test_any_pod_is_stored_as_by_the_webhook_or_refused_with_a_sentence(fleet: str, told) -> None:
+    for one in told[fleet]:
+        one.check()
+    by_webhook = [one for one in told[fleet] if not one.denial]
+    by_policy = [one for one in by_webhook if isinstance(one.stored, dict)]
+    assert len(by_policy) > len(by_webhook) / 3 > PODS / 20, f"{len(by_policy)} of {len(by_webhook)}"
+
+
+def test_the_page_tells_which_stories_the_policy_decides(told, request: pytest.FixtureRequest) -> None:
+    alike, other, denied = [], [], []
+    for name in sorted(story.name for story in BY_FLEET):
+        (one,) = told[name]
+        if isinstance(one.stored, dict):
+            alike.append(name)
+        elif one.denial or isinstance(one.previewed, str):
+            denied.append(name)
+        else:
+            sentence = one.stored.partition(" denied request: ")[2].replace(f"the policy of {one.fleet}", WHO)
+            other.append(f"| {name} | {sentence.replace('|', chr(92) + '|')} |")
+    table = "\n".join(["| story | the policy refuses it |", "| --- | --- |", *other])
+    parts = [
+        f"As by the webhook, {len(alike)} stories: {', '.join(alike)}.",
+        f"Refused by the policy, and decided by the webhook, {len(other)} stories:\n\n{table}",
+        f"Refused by both, {len(denied)} stories: {', '.join(denied)}.",
+    ]
+    before, rest = PAGE.read_text().split(BEGIN)
+    text = before + BEGIN + "\n\n".join(parts) + "\n" + END + rest.split(END)[1]
+    if request.config.getoption("--update-stories"):
+        PAGE.write_text(text)
+    assert PAGE.read_text() == text
 
 
 WEBHOOK = "webhook"
@@ -174,7 +246,8 @@ def _standby(cluster: Cluster, tls: Path) -> Iterator[Standby]:
     installation.guard()
     for node in nodes(files.fleet_at(None))[:1]:
         cluster.add_node(node)
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-slice"}})
+    if not cluster.get("Namespace", "gpu-slice"):
+        cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "gpu-slice"}})
     labels, container = {"app": WEBHOOK}, {"name": WEBHOOK, "image": "a/b:1"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
     cluster.create(

@@ -62,9 +62,14 @@ _PODS = {
     },
 }  # fmt: skip
 _STANDBY_NOTE = f"""\
-The policy acts while no replica of this Deployment is ready.  By hand, with `on`, `off`, and {STANDBY}- for by itself:
+The policy acts while no replica of this Deployment is ready.  By hand, with on, off, or {STANDBY}- to end that:
   kubectl -n {OWN_NAMESPACE} annotate deployment {DEPLOYMENT} {STANDBY}=on --overwrite"""
 _ALONE_NOTE = "Without a paramRef the policy always acts: it is instead of the webhook."
+
+
+ABOUT = """\
+docs/admission-policy.md says what these policies decide.  The first refuses what the other cannot decide, and
+what is marked as decided and is not."""
 
 
 def standby(fleet: Fleet) -> Iterator[Commented]:
@@ -93,6 +98,25 @@ def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
     )
     yield Commented(
         _document(
+            "ValidatingAdmissionPolicy",
+            shared
+            | {
+                "matchConditions": [
+                    {"name": "asks-for-a-slice", "expression": _ASKS},
+                    _NO_MIRROR,
+                    {"name": "is-decided-here", "expression": f"{_MARKED} || params == null"},
+                ],
+                "variables": variables,
+                "validations": list(_validations()),
+            },
+        ),
+        {(): ABOUT},
+    )
+    yield Commented(
+        _document("ValidatingAdmissionPolicyBinding", {"policyName": NAME, "validationActions": ["Deny"]} | reference)
+    )
+    yield Commented(
+        _document(
             "MutatingAdmissionPolicy",
             shared
             | {
@@ -106,28 +130,8 @@ def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
                 "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": mutation}}],
             },
         ),
-        {(): "docs/admission-policy.md says what it decides, and what it leaves to the webhook."},
     )
     yield Commented(_document("MutatingAdmissionPolicyBinding", {"policyName": NAME} | reference), note)
-    yield Commented(
-        _document(
-            "ValidatingAdmissionPolicy",
-            shared
-            | {
-                "matchConditions": [
-                    {"name": "asks-for-a-slice", "expression": _ASKS},
-                    _NO_MIRROR,
-                    {"name": "is-decided-here", "expression": f"{_MARKED} || params == null"},
-                ],
-                "variables": variables,
-                "validations": list(_validations()),
-            },
-        ),
-        {(): "What the policy cannot decide is refused, and so is what it has not decided but is marked as if."},
-    )
-    yield Commented(
-        _document("ValidatingAdmissionPolicyBinding", {"policyName": NAME, "validationActions": ["Deny"]} | reference)
-    )
 
 
 def _document(kind: str, spec: Manifest) -> Manifest:
