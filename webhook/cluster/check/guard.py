@@ -33,7 +33,7 @@ def digest(spec: Document) -> str:
         [part.get(key) for key in ("name", "expression")]
         for field in ("matchConditions", "variables", "validations")
         for part in spec.get(field) or []
-        if part.get("name") not in ("missing", "printable")  # for the messages
+        if part.get("name") not in ("missing", "printable", "undecided")  # for the messages
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

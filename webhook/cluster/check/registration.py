@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from webhook import documents
-from webhook.admission.plan import UNTOUCHED_NAMESPACES
+from webhook.admission.assigned import DECIDED
+from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
@@ -146,8 +147,9 @@ def _selects(facts: Facts) -> Iterator[Found]:
 
 def selects(name: str, namespace: str) -> dict[str, Any]:
     """For which pods an entry is called, where gpu-slice is installed in *namespace*."""
-    mirror = "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
-    conditions = {**CONDITIONS[name], "is-no-mirror-pod": mirror}
+    lacks = "!has(object.metadata.annotations) || !('{}' in object.metadata.annotations)"
+    others = {"is-no-mirror-pod": MIRROR, "is-not-decided-by-a-policy": DECIDED}
+    conditions = {**CONDITIONS[name]} | {key: lacks.format(annotation) for key, annotation in others.items()}
     labelled = [{"key": "gpu-slice/default", "operator": "Exists"}] if name == DEFAULTS else []
     expressions = [
         *labelled,

@@ -28,6 +28,9 @@ webhooks:
       - name: is-no-mirror-pod
         expression: >-
           !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+      - name: is-not-decided-by-a-policy
+        expression: >-
+          !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         {{- include "gpu-slice.namespaces" . | nindent 8 }}
@@ -59,6 +62,9 @@ webhooks:
       - name: is-no-mirror-pod
         expression: >-
           !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+      - name: is-not-decided-by-a-policy
+        expression: >-
+          !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         - key: gpu-slice/default
