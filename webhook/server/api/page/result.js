@@ -58,7 +58,7 @@ export function show(answer, paragraphs, { go, correct, choose }, cut) {
 function verdict(shown, marks, paragraphs, go, correct, entry) {
   const [sign, kind, headline] = OUTCOMES[shown.outcome];
   const head = h("h3", {}, badge(sign, kind), headline, shown.denial && code(shown.denial.code));
-  const subject = h("p", { class: "subject" }, title(entry));
+  const subject = h("p", { class: "subject" }, title(entry), shown.shadow && " – in shadow: the webhook says this, and leaves the pod as it is");
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
