@@ -104,7 +104,7 @@ def test_a_number_beyond_64_bits_is_previewed() -> None:
 def test_a_refusal_does_not_repeat_what_was_sent() -> None:
     answer = post(body_of(pod_of()), query=b"namespace=Canary%1b")
     assert (answer.status, answer.kind) == (422, b"text/plain; charset=utf-8")
-    assert answer.body.startswith(b"namespace: String should match pattern")
+    assert answer.body.startswith(b"namespace: no namespace can have this name. Write at most 63 lower-case letters")
     assert b"anary" not in answer.body
 
 

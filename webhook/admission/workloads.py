@@ -205,7 +205,7 @@ def _why(root: Object) -> str:
         return "it makes no pods"
     if not root.kind:
         return "nothing is known of its pods"
-    if root.known is not None and root.known.templates:
+    if root.known is not None and root.known.templates and not root.known.settings:  # Spark needs no template
         return "it has no pod template"
     if root.known is not None and root.known.printed_by:
         return f"it stands for what {root.known.printed_by} prints: preview that"
