@@ -166,7 +166,8 @@ def meaning(rule: dict[str, Any]) -> str:
 def text(words: str) -> str:
     """A description as Markdown: what could be read as HTML or as emphasis, and is none, is escaped."""
     parts = " ".join(words.replace("``", "`").split()).split("`")
-    return "`".join(part if number % 2 else re.sub(r"([<*_])", r"\\\1", part) for number, part in enumerate(parts))
+    escaped = "`".join(part if number % 2 else re.sub(r"([<*_])", r"\\\1", part) for number, part in enumerate(parts))
+    return re.sub(r"\bdocs/([\w-]+\.md)\b", r"[\1](\1)", escaped)
 
 
 def _default(value: Any) -> str:

@@ -17,9 +17,9 @@ from tests.unit.fit_needs import answer, cluster_of, owned, pod, pools_of, run
 from tests.unit.test_packing import least
 from webhook.admission.pod import convert
 from webhook.cli import files
-from webhook.cluster.demand import Demand, demand_of, key_of, kind_of
-from webhook.cluster.fit import fit
-from webhook.cluster.problem import Bin, Item
+from webhook.fit.demand import PodCounts, demand_of, key_of, kind_of
+from webhook.fit.fit import fit
+from webhook.fit.problem import Bin, Item
 from webhook.fleet.fleet import Fleet
 
 
@@ -32,7 +32,7 @@ def text_of(*pools: str, more: str = "") -> str:
     return f"apiVersion: gpu-slice/v1\ncluster: test\n{more}pools:\n{lines}"
 
 
-def demand(fleet: Fleet, counts: dict[str, int]) -> Demand:
+def demand(fleet: Fleet, counts: dict[str, int]) -> PodCounts:
     """The demand of pods with one container, by annotation."""
     return demand_of((kind, n) for value, n in counts.items() if (kind := kind_of(convert(pod(value)), fleet, None)))
 

@@ -88,8 +88,8 @@ def test_where_nothing_is_better_the_fleet_stays_as_it_is() -> None:
 
 
 def test_a_gap_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.cluster.patterns.ROUNDS", 0)
-    monkeypatch.setattr("webhook.cluster.patterns.MOST_NODES", 0)
+    monkeypatch.setattr("webhook.fit.patterns.ROUNDS", 0)
+    monkeypatch.setattr("webhook.fit.patterns.MOST_NODES", 0)
     needs = ["--need", "19x1g.5gb=10", "--need", "30x1g.5gb=3"]
 
     result = run(*needs)

@@ -9,7 +9,8 @@ import pytest
 
 from tests.pods import fleet_of
 from tests.rendering import documents_of
-from tests.unit.test_check import done, names, quota, told
+from tests.unit.check_facts import done, told
+from tests.unit.test_check_quotas import names, quota
 from webhook.cluster.check import Facts, Status
 from webhook.cluster.objects import NAMESPACES, QUOTAS
 from webhook.cluster.snapshot import Listing, Snapshot

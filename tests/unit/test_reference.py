@@ -61,5 +61,9 @@ def test_a_metric_is_called_as_it_is_served_and_leads_to_its_alerts() -> None:
     assert {rule["alert"] for rule in reference.RULES} == set(re.findall(r"\[(GpuSlice\w+)\]", page))
 
 
+def test_a_page_that_a_meaning_names_is_a_link() -> None:
+    assert text("See docs/change-a-layout.md.") == "See [change-a-layout.md](change-a-layout.md)."
+
+
 def test_what_could_be_read_as_html_is_text() -> None:
     assert text("Default: <cluster>, or *\n`<name>`; ``a``") == "Default: \\<cluster>, or \\* `<name>`; `a`"

@@ -39,6 +39,5 @@ def test_a_release_replaces_no_node_that_it_does_not_have_to(request: pytest.Fix
         HELD.write_text(json.dumps(now, indent=1) + "\n")
     before = json.loads(HELD.read_text())
     assert sum(map(len, now.values())) > 20
-    for fleet in before.keys() & now.keys():  # a fleet of the tests may come and go
-        assert now[fleet] == before[fleet]
-    assert now.keys() == before.keys(), "a new fleet: run pytest --update-stories"
+    for fleet in before:
+        assert now.get(fleet) == before[fleet]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.pods import fleet_of, plan, pod_of
-from tests.rendering import documents_of
+from tests.pods import fleet_of, fleet_text_of, plan, pod_of
+from tests.rendering import BOOT, documents_of
 from tests.stories import FLEETS
-from tests.unit.test_check import Document, done, facts, node, told
-from tests.unit.test_explain import World
+from tests.unit.check_facts import Document, done, facts, node, told
+from tests.unit.explain_world import World
 from webhook import documents
 from webhook.admission.pod import convert
 from webhook.admission.why_not import reasons
@@ -21,11 +22,13 @@ from webhook.cli import files
 from webhook.cli.main import main
 from webhook.cluster.check.result import Status
 from webhook.cluster.objects import NODE_CLAIMS, NODE_POOLS, NODES, PODS
-from webhook.errors import BadFleet
+from webhook.errors import BadFleet, Denial
 from webhook.fleet.listing import offered
+from webhook.render import SUBJECTS, Output
 
 FLEET = files.fleet_at(FLEETS["retired"])
-BEFORE = files.load_fleet(FLEETS["retired"].read_bytes().replace(b"retired: true", b"retired: false"))
+BEFORE_TEXT = FLEETS["retired"].read_bytes().replace(b"retired: true", b"retired: false")
+BEFORE = files.load_fleet(BEFORE_TEXT)
 KARPENTER = ("node-pools", "node-classes", "node-overlays", "device-plugin")
 
 
@@ -70,13 +73,35 @@ def test_a_namespace_may_go_on_to_name_it_but_cannot_have_its_slice_as_default()
         fleet_of(f"{pools}namespaces: {{a: {{default: 1g.10gb}}}}")
 
 
-def test_a_fleet_of_which_all_is_retired_offers_nothing() -> None:
-    fleet = fleet_of("pools: [{name: a, gpu: t4, partition: {mps: {replicas: 2}}, instanceTypes: [g4dn.xlarge],"
-                     " retired: true}]")  # fmt: skip
-    result = CliRunner().invoke(main, ["profiles"], env={})
-    assert result.exit_code == 0
-    with pytest.raises(Exception, match=r"'shared' was offered by pool a, now retired. Ask the platform team"):
-        plan(pod_of("shared"), fleet)
+ALL = ("pools: [{name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge], retired: true},"
+       "{name: b, gpu: t4, partition: {mps: {replicas: 2}}, instanceTypes: [g4dn.xlarge], retired: true}]")  # fmt: skip
+
+
+def test_a_fleet_of_which_all_is_retired_offers_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_bytes(fleet_text_of(ALL))
+    profiles = CliRunner().invoke(main, ["profiles", "--fleet", str(path), "-o", "json"])
+    assert (profiles.exit_code, json.loads(profiles.stdout)) == (0, [])
+    with pytest.raises(Denial, match="'shared' was offered by pool b, now retired"):
+        plan(pod_of("shared"), fleet_of(ALL))
+    with pytest.raises(Denial, match="'1/7' was offered by pool a, now retired"):
+        plan(pod_of("1/7"), fleet_of(ALL))
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
+def test_what_runs_there_keeps_what_beside_tools_were_told(subject: Output) -> None:
+    text = subject.text(fleet_of(ALL), BOOT)
+    if subject.name not in ("kueue", "node-pools", "fleet"):
+        assert text == subject.text(fleet_of(ALL.replace("retired: true", "retired: false")), BOOT)
+    assert bool(text) == (subject.name not in ("kueue", "quota", "gpu-operator"))
+
+
+def test_karpenter_does_not_choose_between_it_and_its_successor(tmp_path: Path) -> None:
+    for text, warns in ((FLEETS["retired"].read_bytes(), False), (BEFORE_TEXT, True)):
+        (tmp_path / "fleet.yaml").write_bytes(text)
+        result = CliRunner().invoke(main, ["fleet", "check", str(tmp_path / "fleet.yaml")])
+        assert result.exit_code == 0
+        assert ("with equal weight, so Karpenter launches 'old'" in result.stderr) is warns
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -123,7 +148,7 @@ def test_all_that_every_cluster_needs_is_found_by_one_label_and_nothing_else_is(
     beside = [each for subject in ("fleet", "mig-parted", "dra", "kueue") for each in documents_of(fleet, subject)]
     assert not any("app.kubernetes.io/part-of" in (each["metadata"].get("labels") or {}) for each in beside)
     manifests = [path.read_text() for path in (Path(__file__).parents[2] / "manifests").rglob("*.yaml")]
-    assert not any("gpu-slice-fleet" in each for each in manifests)
+    assert not any("part-of: gpu-slice-fleet" in each for each in manifests)
 
 
 def _kind(document: Document) -> str:

@@ -59,6 +59,15 @@ class Said:
     count: int = 1
 
     @property
+    def of_namespace(self) -> bool:
+        """Whether it stands beside the pod or workload that it is about.
+
+        Events on nodes and NodeClaims stand in the namespace ``default``: whoever may write events there can write
+        what looks like Karpenter's, about the nodes of everybody.
+        """
+        return not self.about.startswith(("NodeClaim/", "NodePool/", "Node/"))
+
+    @property
     def words(self) -> str:
         """What is understood of it."""
         return in_words(f"{self.reason} {self.message}")

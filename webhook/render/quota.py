@@ -41,7 +41,7 @@ def limits(fleet: Fleet, namespace: str) -> dict[str, int]:
         for text, count in (entry.quota.items() if entry is not None else ())
         for resource in resources_of(text, policy, fleet.pools)
     }
-    offers = [(pool, offer) for pool in fleet.pools for offer in pool.offers]
+    offers = (fleet.before or fleet).offers
     permitted = {offer.resource for pool, offer in offers if policy.permits(pool, offer)}
     known = dict.fromkeys(offer.resource for _, offer in offers)
     most = {name: counts.get(name) if name in permitted else 0 for name in known}

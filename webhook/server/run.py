@@ -66,6 +66,7 @@ async def _serve(
         looks.append(watch.look)
     else:
         metrics.fleet_loaded.set(1)
+        metrics.promise(built_in)
     look_at(looks)
 
     def fleet() -> Fleet | None:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from webhook.cluster.check.facts import Facts
+from webhook.cluster.check.leaving import check_leaving
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
-from webhook.fleet.labels import for_operator
+from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
 INITIALIZED = "karpenter.sh/initialized"
@@ -29,10 +30,6 @@ CURES = {
     "uninitialized": "The cloud controller manager removes it once it knows the node.  Read its log.",
 }
 """What to do about a taint of Kubernetes or Karpenter, by the end of its key."""
-
-LEAVE = (
-    "kubectl get pdb -A shows budgets that allow no disruption.  A pool's terminationGracePeriod would end the wait."
-)
 
 REMOVE = "Take it out of the fleet file, apply, and delete what was rendered for it (docs/change-a-layout.md)."
 
@@ -209,7 +206,7 @@ def _join(facts: Facts) -> Iterator[Found]:
         if pool is None:
             continue
         if "deletionTimestamp" in metadata:
-            yield from _leaving(claim, pool, facts)
+            yield from check_leaving(claim, pool, facts)
             continue
         step = missing_step(claim)
         if step is None:
@@ -223,27 +220,6 @@ def _join(facts: Facts) -> Iterator[Found]:
         # A plugin that runs registers within seconds, so what it has not registered by then it will not.
         waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
         yield Problem(told, warning=waits)
-
-
-def _leaving(claim: Document, pool: Pool, facts: Facts) -> Iterator[Found]:
-    """A node that Karpenter removes, if something has kept it for longer than it may take to join."""
-    name, node = claim["metadata"]["name"], (claim.get("status") or {}).get("nodeName", "")
-    age = facts.now - datetime.fromisoformat(claim["metadata"]["deletionTimestamp"])
-    if age < facts.patience:
-        return
-    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
-    staying = [
-        f"{pod.metadata.namespace}/{pod.metadata.name}"
-        for pod in pods
-        if node and pod.spec.node_name == node and not pod.ended
-        and not any(owner.kind in ("DaemonSet", "Node") for owner in pod.metadata.owner_references)
-    ]  # fmt: skip
-    told = f"{name} of {pool.name} is being deleted for {int(age.total_seconds())} s"
-    if not staying:
-        yield Problem(told, warning=True)
-        return
-    told += f", and {len(staying)} pod{'s are' if len(staying) > 1 else ' is'} still there, such as {staying[0]}"
-    yield Problem(told, LEAVE, warning=True)
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
