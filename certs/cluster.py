@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from kubernetes.client import AdmissionregistrationV1Api, ApiClient, CoreV1Api
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from certs.authority import KeyPair
@@ -79,6 +79,7 @@ class Cluster:
     def __init__(self, api: ApiClient, names: Names = Names()) -> None:
         self.core = CoreV1Api(api)
         self.admission = AdmissionregistrationV1Api(api)
+        self.apps = AppsV1Api(api)
         self.names = names
 
     def read(self) -> Snapshot:
@@ -169,6 +170,20 @@ class Cluster:
                 ),
             )
         return bool(others)
+
+    def keeper(self) -> str:
+        """What keeps the keeper's Deployment from its work; empty if nothing does.  Raises `Unreachable`."""
+        deployment = _asked(
+            "Deployment keeper",
+            lambda: self.apps.read_namespaced_deployment(
+                "keeper", self.names.namespace, _preload_content=False, _request_timeout=TIMEOUT
+            ),
+        )
+        if deployment is None:
+            return f"there is no Deployment keeper in namespace {self.names.namespace}"
+        if not (deployment.get("spec") or {}).get("replicas", 1):
+            return "it is scaled to 0"
+        return "" if (deployment.get("status") or {}).get("availableReplicas") else "no replica of it is available"
 
     def _secret(self, name: str) -> Document:
         secret = _asked(

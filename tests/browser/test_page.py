@@ -315,6 +315,22 @@ def test_what_is_no_pod_is_no_crash(visit: Visit, text: str) -> None:
     assert visit.problems == []
 
 
+def test_a_text_that_cannot_be_read_says_on_which_line_and_leads_there(visit: Visit) -> None:
+    visit.open(POD.format("1g.5gb").replace("    - name", "\t- name"))
+    assert visit.page.locator(".verdict .sentence").inner_text().startswith("not YAML: ")
+    visit.page.get_by_role("button", name="line 9").click()
+    expect(visit.editor).to_be_focused()
+    assert visit.page.locator(".cm-activeLine").inner_text().strip() == "- name: main"
+
+
+def test_what_is_denied_far_below_is_shown_and_the_page_stays_at_its_top(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.open("---\n".join(POD.format("1g.5gb" if number < 30 else "1g5gb") for number in range(31)))
+    expect(visit.page.locator(".verdict h3")).to_contain_text("Denied")
+    expect(visit.page.locator(".cm-lintRange-error")).to_have_count(1)
+    assert visit.page.evaluate("scrollY") == 0
+
+
 def test_markup_in_a_pod_stays_text(visit: Visit) -> None:
     text = POD.format("1g.5gb").replace("notebook", "'<img src=x onerror=alert(1)>'")
     visit.open(text.replace("name: main", "name: '<b>x</b>'"))

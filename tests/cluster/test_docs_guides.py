@@ -5,12 +5,14 @@ The cluster has what its owner had before: a node group that is cut, and one wit
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.cluster import programs
 from tests.cluster.cluster import cluster as control_plane_and_kubelet
@@ -111,3 +113,20 @@ def test_a_block_does_what_the_guide_says(block: Block, reader: Reader) -> None:
     said = reader.read(block)
 
     assert unseen(block.sees, said) == [], said
+
+
+def test_the_steps_for_a_workflow_and_the_hook_are_good(reader: Reader) -> None:
+    reader.read([block for block in BLOCKS if block.where.startswith("ci.md")][-1])
+    workflow, hook = (
+        yaml.safe_load(text)
+        for text in re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "ci.md").read_text(), re.DOTALL)
+    )
+
+    commands = [step["run"] for step in workflow["steps"] if "run" in step]
+    assert len(commands) == 2
+    for command in commands:
+        done = reader.shell(command)
+        assert (done.returncode, done.stdout) == (0, "")
+    assert json.loads((reader.folder / "gpu-slice.sarif").read_text())["version"] == "2.1.0"
+    ids = {each["id"] for each in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())}
+    assert {each["id"] for each in hook["repos"][0]["hooks"]} == ids

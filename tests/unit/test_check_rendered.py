@@ -68,6 +68,8 @@ from webhook.cluster.objects import (
         ),
         pytest.param({"a": {"b": 1}}, {}, ["a is missing, and the fleet gives {…}"], id="gone"),
         pytest.param({"a": {"b": 1}}, {"a": [1]}, ["a is [1], and the fleet gives {…}"], id="of another kind"),
+        pytest.param({"a": {}, "b": []}, {}, [], id="empty is as good as nothing"),
+        pytest.param({"a": {}}, {"a": "x"}, ["a is 'x', and the fleet gives {}"], id="empty is not as good as a word"),
     ],
 )
 def test_what_differs_is_told_by_its_path(wanted: Document, live: Document, expected: list[str]) -> None:

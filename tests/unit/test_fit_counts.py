@@ -185,11 +185,11 @@ def test_what_no_other_object_runs_is_counted_too(other: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     ("document", "title"),
     [
-        pytest.param(labelled(object_of("InferenceService", {"predictor": {"minReplicas": 3}},
+        pytest.param(labelled(object_of("TaskRun", {"taskSpec": {}}, "tekton.dev/v1"), "annotations",
+                              {"gpu-slice": "1g.5gb"}), "TaskRun test", id="a TaskRun"),
+        pytest.param(labelled(object_of("InferenceService", {"predictor": {"minReplicas": "3"}},
                                         "serving.kserve.io/v1beta1"), "annotations", {"gpu-slice": "1g.5gb"}),
-                     "InferenceService test", id="an InferenceService"),
-        pytest.param(object_of("SparkApplication", {"executor": {"instances": 4, "annotations": {
-            "gpu-slice": "1g.5gb"}}}, "sparkoperator.k8s.io/v1beta2"), "SparkApplication test", id="Spark"),
+                     "InferenceService test", id="a number that is none"),
         pytest.param(object_of("DaemonSet", {"template": template()}), "DaemonSet test, spec.template",
                      id="a DaemonSet"),
         pytest.param(object_of("Whatever", {"podAnnotations": {"gpu-slice": "1g.5gb"}}, "example.com/v1"),

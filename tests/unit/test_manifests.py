@@ -55,7 +55,7 @@ GENERATED = yaml.safe_load((MANIFESTS / "webhook" / "kustomization.yaml").read_t
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(ROOT)))
 def test_a_kustomization_names_every_file_beside_it_and_no_other(path: Path) -> None:
     kustomization = yaml.safe_load(path.read_text())
-    named = {path.parent / resource for resource in kustomization["resources"]}
+    named = {path.parent / resource for resource in kustomization.get("resources", [])}
     for generator in kustomization.get("configMapGenerator", []):
         named |= {path.parent / file.rpartition("=")[2] for file in generator["files"]}
 
@@ -226,10 +226,13 @@ def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an
             "scope": "Namespaced",
         }
     ]
-    asks, mirror = WEBHOOK["matchConditions"]
+    asks, mirror, decided = WEBHOOK["matchConditions"]
     assert asks["expression"] == ("has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations")
     assert mirror["expression"] == (
         "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
+    )
+    assert decided["expression"] == (
+        "!has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)"
     )
 
 
@@ -242,7 +245,7 @@ def test_the_entry_for_defaults_differs_only_in_which_pods_it_is_for() -> None:
     labelled, *excluded = DEFAULTS["namespaceSelector"]["matchExpressions"]
     assert labelled == {"key": "gpu-slice/default", "operator": "Exists"}
     assert excluded == WEBHOOK["namespaceSelector"]["matchExpressions"]
-    assert DEFAULTS["matchConditions"][1] == WEBHOOK["matchConditions"][1]
+    assert DEFAULTS["matchConditions"][1:] == WEBHOOK["matchConditions"][1:]
 
 
 def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
@@ -252,7 +255,7 @@ def test_the_guard_looks_at_the_pods_that_the_webhook_is_shown() -> None:
 
     assert spec["matchConstraints"]["resourceRules"] == WEBHOOK["rules"]
     assert spec["matchConstraints"]["namespaceSelector"] == WEBHOOK["namespaceSelector"]
-    assert spec["matchConditions"] == WEBHOOK["matchConditions"]
+    assert spec["matchConditions"] == WEBHOOK["matchConditions"][:2]  # also those that a policy has decided
     assert spec["failurePolicy"] == "Fail"
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.test_usage import looked, node, pod
+from tests.unit.test_usage import FLEET, NOW, looked, node, pod
+from webhook.cluster.accounting import usage
+from webhook.cluster.namespaces import by_namespace
+from webhook.cluster.objects import NODES, PODS, Kind
+from webhook.cluster.snapshot import Listing, Snapshot
 
 WHOLE = {"nvidia.com/gpu": 8}
 
@@ -32,3 +36,17 @@ def test_pods_that_wait_for_slices_of_nodes_in_no_pool_strand_others() -> None:
     assert [(lost.pool, lost.slice, lost.why) for lost in found.stranded] == [
         ("turns", "shared", "nobody waits for it, and pods wait for 7g.40gb")
     ]
+
+
+@pytest.mark.parametrize("hidden", [NODES, PODS], ids=lambda kind: kind.plural)
+def test_where_not_all_can_be_seen_nothing_is_called_stranded(hidden: Kind[object]) -> None:
+    listings = {NODES: Listing((node("n", "turns", spec={"unschedulable": True}),)), PODS: Listing()}
+    seen = usage(Snapshot(NOW, listings=listings), FLEET, {})
+    assert [lost.why for lost in seen.stranded] == ["the node is cordoned"]
+    listings[hidden] = Listing(listings[hidden].items, "you may not list them")
+    assert usage(Snapshot(NOW, listings=listings), FLEET, {}).stranded == ()
+
+
+def test_a_namespace_of_which_nothing_waits_waits_for_nothing() -> None:
+    found = by_namespace(looked([node("n", "small")], [pod("a", "n", "busy"), pod("b", namespace="idle")]))
+    assert [(use.name, use.waiting) for use in found] == [("busy", 0), ("idle", 1)]

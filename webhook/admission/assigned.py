@@ -23,6 +23,9 @@ from webhook.slices.request import ASSIGNED, Request
 ARROW = " -> "
 
 FIELD = f"metadata.annotations[{ASSIGNED}]"
+DECIDED = "gpu-slice/decided-by"
+"""The annotation of a pod that a policy in the API server has seen: see `webhook.render.admission_policy`."""
+
 LONGEST = 65_536
 """Characters of a record that is read: the annotation, and 16 containers with their slices."""
 

@@ -15,6 +15,17 @@ METADATA = "metadata.annotations"
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an object for which its controller makes pods without a template."""
+
+    path: str
+    number: str = ""
+    """Its field with how many pods there are at once; empty if it is one."""
+    container: str = "main"
+    """The name of the container that is meant where none is named."""
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of object that creates pods."""
 
@@ -31,6 +42,8 @@ class Kind:
     """Parts of keys; annotations with such a key are not passed on."""
     settings: tuple[str, ...] = ()
     """Paths of mappings of Spark's properties: see `spark_key`."""
+    parts: tuple[Part, ...] = ()
+    """What is known of how many pods it has, where they have no template."""
     ignored: bool = False
     """Whether the annotations in the metadata of its templates do not reach a pod."""
     complete: bool = True
@@ -75,6 +88,13 @@ def _spark(spec: str) -> tuple[str, ...]:
 
 def _spark_annotations(spec: str) -> tuple[str, ...]:
     return f"{spec}.executor.annotations", f"{spec}.driver.annotations"
+
+
+def _spark_parts(spec: str) -> tuple[Part, ...]:
+    return (
+        Part(f"{spec}.executor", "instances", "spark-kubernetes-executor"),
+        Part(f"{spec}.driver", container="spark-kubernetes-driver"),
+    )
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
@@ -142,13 +162,16 @@ KINDS = (
          ("spec.predictors.*.componentSpecs.*",), complete=False),
     Kind("serving.kserve.io", "InferenceService", _KSERVE,
          passed_on=("spec.predictor.annotations", "spec.transformer.annotations", "spec.explainer.annotations",
-                    METADATA)),
+                    METADATA),
+         parts=tuple(Part(f"spec.{name}", "minReplicas", "kserve-container")
+                     for name in ("predictor", "transformer", "explainer"))),
     Kind("serving.kserve.io", "ServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("serving.kserve.io", "ClusterServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, _spark("spec"), _spark_annotations("spec"),
-         settings=("spec.sparkConf",), complete=False),
+         settings=("spec.sparkConf",), parts=_spark_parts("spec"), complete=False),
     Kind("sparkoperator.k8s.io", "ScheduledSparkApplication", _SPARK, _spark("spec.template"),
-         _spark_annotations("spec.template"), settings=("spec.template.sparkConf",), complete=False),
+         _spark_annotations("spec.template"), settings=("spec.template.sparkConf",),
+         parts=_spark_parts("spec.template"), complete=False),
     Kind("sparkoperator.k8s.io", "SparkConnect", _SPARK_CONNECT, ("spec.executor.template", "spec.server.template"),
          settings=("spec.sparkConf",), complete=False),
     Kind("spark.apache.org", "SparkApplication", _SPARK_APACHE,
@@ -159,7 +182,8 @@ KINDS = (
          passed_on=("spec.taskRunSpecs.*.metadata.annotations", METADATA)),
     Kind("tekton.dev", "Task", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "Pipeline", _TEKTON, passed_on=(METADATA,), complete=False),
-    Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), complete=False),
+    Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), parts=(Part("spec", "replicas"),),
+         complete=False),
     Kind("kustomize.config.k8s.io", "Kustomization", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("kustomize.config.k8s.io", "Component", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("helm.toolkit.fluxcd.io", "HelmRelease", "https://fluxcd.io/flux/components/helm/helmreleases/",

@@ -15,7 +15,6 @@ from webhook.budget import Budget, OutOfSteps
 from webhook.codes import Reason
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
-from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool, SharedOffer
 from webhook.slices.catalogue import Gpu
 from webhook.slices.profile import ATTRIBUTES, MigProfile
@@ -105,7 +104,7 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
                 break
             tried.add(candidate)
             if pool := _pool(candidate, wanted, demand, fleet, budget):
-                where = "that is offered" if demand.policy is EVERYTHING else "that this namespace may use"
+                where = "that this namespace may use" if demand.policy.limited else "that is offered"
                 return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {pool.gpu.name}){end}"
     except OutOfSteps:
         return UNKNOWN

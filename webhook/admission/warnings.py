@@ -11,6 +11,7 @@ from itertools import chain, islice
 
 from msgspec import Struct
 
+from webhook.admission.assigned import DECIDED
 from webhook.admission.containers import Wanted
 from webhook.admission.defaults import DEFAULT
 from webhook.admission.patch import lacks_pool, missing_labels
@@ -38,7 +39,7 @@ LONGEST_RESOURCE = 40
 """Characters of a resource in a warning."""
 
 _PREFIX = f"{ANNOTATION}: "
-_OURS = (ANNOTATION, ASSIGNED, POOLS, DEFAULT)
+_OURS = (ANNOTATION, ASSIGNED, POOLS, DEFAULT, DECIDED)
 _NO_DEVICES = ("void", "none", "")
 """With ``none`` a container has the driver and no GPU, with the others neither.  Source: NVIDIA Container Toolkit,
 "Specialized Configurations with Docker", GPU Enumeration."""

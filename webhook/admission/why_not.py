@@ -72,6 +72,8 @@ def _reason(pool: Pool, alone: Fleet, best: Resolution | None, demand: Demand, n
     try:
         own = resolve(demand, alone, budget)
         if own is not None and best is not None:
+            if pool.name in demand.policy.shadow:
+                return "it is in shadow, and another pool serves the pod"
             return f"it would give {_given(own)}, and {_given(best)} comes first"
         for wanted in demand.wanted:
             if reason := _of_container(pool, wanted, alone, demand, namespace, budget):

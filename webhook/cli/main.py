@@ -132,7 +132,7 @@ def _cells(row: Offered | Known) -> tuple[str, ...]:
         str(row.per_gpu),
         ", ".join(map(str, dict.fromkeys(row.per_node.values()))),
         ", ".join(row.per_node),
-        row.pool,
+        row.pool if row.mode == "enforce" else f"{row.pool} (shadow)",
     )
 
 
@@ -157,6 +157,7 @@ def fleet() -> None:
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
     from webhook.fleet.check import check_made, check_room, check_weights
+    from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
 
     try:
@@ -168,9 +169,10 @@ def check(path: Path) -> None:
     for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
-        echo(
-            f"note: privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why", err=True
-        )
+        told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
+        echo(f"note: {told}", err=True)
+    if shadow := in_shadow(fleet.file):
+        echo(f"note: in shadow, so that no pod is changed or denied: {shadow}. docs/shadow.md says more", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 

@@ -14,7 +14,7 @@ from webhook.documents import write as write_yaml
 from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
-from webhook.render import PRUNED, SUBJECTS, BootFiles, chosen, render
+from webhook.render import PRUNED, SUBJECTS, BootFiles, Output, chosen, render
 from webhook.render.manifest import made_by_karpenter
 
 NAMES = tuple(dict.fromkeys(name for subject in SUBJECTS for name in (subject.folder, subject.name)))
@@ -28,9 +28,17 @@ def boot_files() -> BootFiles:
     return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
 
 
+def rendered(fleet: Fleet, only: tuple[str, ...]) -> list[tuple[Output, str]]:
+    """What is asked for, each with its text.  Ends the command where the fleet is good and too large for it."""
+    try:
+        return list(render(fleet, boot_files(), only))
+    except BadFleet as error:
+        raise click.ClickException(str(error)) from None
+
+
 def text(fleet: Fleet, only: tuple[str, ...]) -> str:
     """Everything as one YAML stream."""
-    return "---\n".join(content for _, content in render(fleet, boot_files(), only) if content)
+    return "---\n".join(content for _, content in rendered(fleet, only) if content)
 
 
 def retired(fleet: Fleet, names: tuple[str, ...]) -> Fleet:
@@ -60,7 +68,7 @@ def prune_list(only: tuple[str, ...]) -> list[str]:
 
 def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:
     """What is asked for and not rendered, and why; empty if there is no such thing."""
-    outputs = list(render(fleet, boot_files(), only))
+    outputs = rendered(fleet, only)
     for_nodes = any(subject.folder in ("device-plugin", "karpenter") for subject, _ in outputs)
     if for_nodes and not made_by_karpenter(fleet.pools):
         return (
@@ -73,7 +81,7 @@ def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:
 def tree(fleet: Fleet, only: tuple[str, ...], directory: Path) -> dict[Path, str | None]:
     """The text of each file by its path in *directory*; None if this fleet does not need the file."""
     contents: dict[Path, str | None] = {}
-    for subject, content in render(fleet, boot_files(), only):
+    for subject, content in rendered(fleet, only):
         contents[Path(subject.folder, f"{subject.name}.yaml")] = content or None
     for folder in dict.fromkeys(str(path.parent) for path in contents):
         # A file that was rendered earlier, and is not asked for now, stays.

@@ -12,7 +12,7 @@ import click
 from webhook.admission.defaults import DEFAULT
 from webhook.admission.pod import Pod, convert
 from webhook.admission.preview import previews
-from webhook.admission.workloads import Subject, subjects
+from webhook.admission.workloads import Subject
 from webhook.cli import files, show
 from webhook.cli.progress import Progress
 from webhook.cli.terminal import echo, line
@@ -22,7 +22,8 @@ from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial, quote
 from webhook.fit.demand import PodCounts, PodKind, by_hand, demand_of, key_of, kind_again
 from webhook.fit.fit import Answer, fit
-from webhook.fit.replicas import EACH_NODE, running
+from webhook.fit.parts import counted
+from webhook.fit.replicas import EACH_NODE
 from webhook.fleet.fleet import Fleet
 from webhook.slices import request
 from webhook.slices.request import ANNOTATION
@@ -89,8 +90,7 @@ class Wanted:
                 self._remark(line(line("not read", fg="red", bold=True), f": {found}"))
                 self.code = 3
                 continue
-            for subject in subjects(found.value):
-                count, remark = running(subject)
+            for subject, count, remark in counted(found.value):
                 if not isinstance(subject.source, dict):
                     self._add(subject, count, remark)
                     continue

@@ -95,6 +95,11 @@ CAUSES: dict[str, Entry] = {
         "The platform team: set failurePolicy to Fail and see that the webhook runs. Then delete the pod, so that it "
         "is created anew.",
     ),
+    "shadow": Entry(
+        "gpu-slice is only tried here, so it left the pod as it was written",
+        "The platform team: take 'mode: shadow' out of the fleet file (docs/shadow.md). Then delete the pod, so that "
+        "it is created anew.",
+    ),
     "not-visited": Entry(
         "The webhook has not seen that the pod asks for a slice",
         "An annotation that is added to a pod that exists has no effect: write it into the pod's manifest or template, "

@@ -95,6 +95,10 @@ class Reader:
             raise
         return document
 
+    def text(self, path: str) -> str:
+        """What stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
+        return self._ask("GET", path).decode(errors="replace")
+
     def find(self, kind: Kind[Any], name: str, namespace: str) -> Document | str | None:
         """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
         try:

@@ -287,7 +287,7 @@ def _as_previewed(around: Around, shown: Preview) -> Around:
         warning.text.removeprefix("gpu-slice: ") for warning in (shown.plan.warnings if shown.plan else ())
     )
     notes = tuple(str(note) for note in shown.subject.advice if note.code == "misplaced-annotation")
-    return replace(around, changed=warnings, misplaced=notes, denial=shown.denial)
+    return replace(around, changed=warnings, misplaced=notes, denial=None if shown.shadow else shown.denial)
 
 
 def _of_template(document: Document, around: Around, namespace: str) -> Asked:

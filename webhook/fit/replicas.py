@@ -36,7 +36,7 @@ def running(subject: Subject) -> tuple[int, str]:
     around = list(_around(subject))
     if any(_ended(each) for each, _ in around):
         return 0, ""
-    if any(_stopped(each) for each, _ in around) and not any(_QUEUE in _metadata(each, "labels") for each, _ in around):
+    if any(stopped(each) for each, _ in around) and not any(_QUEUE in _metadata(each, "labels") for each, _ in around):
         return 0, "it is suspended, so it is counted as 0"
     number, known = 1, False
     for each, key in around:
@@ -62,7 +62,7 @@ def _ended(each: Mapping[str, Any]) -> bool:
     )
 
 
-def _stopped(each: Mapping[str, Any]) -> bool:
+def stopped(each: Mapping[str, Any]) -> bool:
     """Whether a field or an annotation says that nothing of it runs."""
     annotations = _metadata(each, "annotations")
     return (
@@ -99,20 +99,20 @@ def _around(subject: Subject) -> Iterator[tuple[Mapping[str, Any], str]]:
 def _factors(around: Mapping[str, Any], key: str) -> Iterator[int | None]:
     """By what *around* multiplies the pods of what stands at *key*; None for what is no number."""
     if key in ("leaderTemplate", "workerTemplate"):  # LeaderWorkerSet: one leader, and the others are workers
-        size = _number(around.get("size", 1))
+        size = number(around.get("size", 1))
         alone = key == "workerTemplate" and around.get("leaderTemplate") is not None
         yield 1 if key == "leaderTemplate" else size and size - alone
     elif "parallelism" in around or "completions" in around:
-        parallel = _number(around.get("parallelism"))
-        completions = parallel if around.get("completions") is None else _number(around["completions"])
+        parallel = number(around.get("parallelism"))
+        completions = parallel if around.get("completions") is None else number(around["completions"])
         yield None if parallel is None or completions is None else min(parallel, completions)
     if "replicas" in around or "minReplicas" in around:
-        yield _number(around.get("replicas", around.get("minReplicas")))
+        yield number(around.get("replicas", around.get("minReplicas")))
     if "numOfHosts" in around:
-        yield _number(around["numOfHosts"])
+        yield number(around["numOfHosts"])
 
 
-def _number(value: Any) -> int | None:
+def number(value: Any) -> int | None:
     """A number of pods; null is 1, as where it is absent."""
     if value is None:
         return 1

@@ -49,6 +49,10 @@ Text = Annotated[str, Field(min_length=1)]
 Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20, description="Tags that they all carry.")]
 
 
+Mode = Literal["enforce", "shadow"]
+"""shadow: everything is decided, counted and warned about, and no pod is changed or denied."""
+
+
 class Model(BaseModel):
     """An object of the file: frozen, in camelCase, without unknown fields; ``"4"`` is not a number."""
 
@@ -189,6 +193,8 @@ class PoolEntry(Model):
     partitioned_by: Literal["boot", "gpu-operator"] = "boot"
     """Who cuts the GPUs of a MIG pool that Karpenter launches: our script at boot, or the GPU Operator's MIG manager,
     whose device plugin then serves the slices."""
+    mode: Mode = "enforce"
+    """shadow: pods that no other pool serves are left as they are, and told what they would get."""
     allocation: Literal["packed", "distributed"] | None = None
     """Which GPU of a node the device plugin takes next: one that is in use, or the one that is used least.
     Default: packed for MIG, as slices do not slow each other; distributed where pods share a GPU."""
@@ -286,6 +292,8 @@ class NamespaceEntry(Model):
     default: str | None = None
     """What the annotation would say in pods that have none and ask for one whole GPU, such as 1g.5gb.  It works in
     namespaces with the label gpu-slice/default."""
+    mode: Mode | None = None
+    """shadow: its pods are left as they are, and told what they would get.  Default: the fleet's."""
 
 
 def _this_version(value: Any) -> Any:
@@ -301,6 +309,8 @@ class FleetFile(Model):
     """The version of this format."""
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
+    mode: Mode = "enforce"
+    """shadow: no pod is changed or denied, and all are told what would be done, but for namespaces that enforce."""
     defaults: Object = {}
     """Fields of a pool that hold for every pool that does not give them itself."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]

@@ -28,6 +28,7 @@ from webhook.fleet.policy import (
 )
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
+from webhook.fleet.shadow import check_modes
 from webhook.slices.catalogue import BadCatalogue, Catalogue
 from webhook.slices.profile import MigProfile
 from webhook.slices.request import Choice
@@ -119,7 +120,8 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         order += len(pools[-1].offers)
     policies = read_policies(fleet_file, pools)
     problems = [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]
-    if problems := [*problems, *check_quotas(read.namespaces, policies, pools)]:
+    modes = (_where_written(each, read.inherited.get(index, ())) for index, each in check_modes(fleet_file))
+    if problems := [*problems, *check_quotas(read.namespaces, policies, pools), *dict.fromkeys(modes)]:
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)

@@ -9,7 +9,7 @@ from operator import or_
 
 from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
-from webhook.fleet.file import FleetFile, NamespaceEntry, path
+from webhook.fleet.file import FleetFile, Mode, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice, parse
@@ -26,6 +26,14 @@ class Policy:
     """The value of the annotation for pods without it that ask for one whole GPU."""
     offers: int = -1
     """The offers of the fleet that `slices` allows, each by its order: bit 0 is for the first one."""
+    mode: Mode = "enforce"
+    shadow: frozenset[str] = frozenset()
+    """Names of the pools that are in shadow for its pods: all of them, if the namespace is."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are pools or slices that it does not permit."""
+        return self.pools is not None or self.slices is not None
 
     def permits(self, pool: Pool, offer: Offer) -> bool:
         """Whether the namespace may use *offer* of *pool*."""
@@ -36,15 +44,25 @@ EVERYTHING = Policy()
 
 
 def read_policies(fleet_file: FleetFile, pools: Sequence[Pool]) -> dict[str, Policy]:
-    """The policies of a file that has been checked, for its *pools*."""
+    """The policies of a file that has been checked, for its *pools*.
+
+    Without shadow, namespaces without an entry need none.
+    """
     offers_of = _offers_by_choice(pools)
+    every = frozenset(pool.name for pool in fleet_file.pools)
+    shadow = frozenset(pool.name for pool in fleet_file.pools if pool.mode == "shadow")
 
     def policy(entry: NamespaceEntry) -> Policy:
         slices = None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices)))
         offers = -1 if slices is None else reduce(or_, map(offers_of, slices), 0)
-        return Policy(None if entry.pools is None else frozenset(entry.pools), slices, entry.default, offers)
+        named = None if entry.pools is None else frozenset(entry.pools)
+        mode = entry.mode or fleet_file.mode
+        return Policy(named, slices, entry.default, offers, mode, every if mode == "shadow" else shadow)
 
-    return {name: policy(entry) for name, entry in fleet_file.namespaces.items()}
+    entries = fleet_file.namespaces
+    if shadow or fleet_file.mode == "shadow":
+        entries = {"*": NamespaceEntry(), **entries}
+    return {name: policy(entry) for name, entry in entries.items()}
 
 
 def _offers_by_choice(pools: Sequence[Pool]) -> Callable[[Choice], int]:

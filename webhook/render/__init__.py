@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from webhook.fleet.fleet import Fleet
 from webhook.render import (
+    admission_policy,
     config_map,
     dcgm_exporter,
     device_plugin,
@@ -76,6 +77,8 @@ SUBJECTS = (
     Output("dra", "dra", lambda fleet, _: dra.device_classes(fleet)),
     Output("dcgm-exporter", "dcgm-exporter", lambda fleet, _: dcgm_exporter.values(fleet)),
     Output("kueue", "kueue", lambda fleet, _: kueue.queues(fleet)),
+    Output("admission-policy", "admission-policy", lambda fleet, _: admission_policy.standby(fleet)),
+    Output("policy-alone", "policy-alone", lambda fleet, _: admission_policy.alone(fleet)),
 )  # fmt: skip
 
 

@@ -33,14 +33,23 @@ class _Admissions(Collector):
     def collect(self) -> Iterator[Metric]:
         counted = CounterMetricFamily(
             "gpu_slice_admissions",
-            "Reviews that were answered: sliced, unchanged, untouched or denied",
+            "Reviews that were answered: sliced, unchanged, untouched, denied, or shadowed (left as they are)",
             labels=["outcome", "profile", "pool"],
         )
         for labels, count in list(self.metrics.admissions.items()):
             counted.add_metric(labels, count)
         yield counted
+        would = CounterMetricFamily(
+            "gpu_slice_shadow_admissions",
+            "Reviews of pods that were left as they are, by what would have been done: sliced or denied",
+            labels=["outcome", "profile", "pool"],
+        )
+        for labels, count in list(self.metrics.shadow.items()):
+            would.add_metric(labels, count)
+        yield would
         for name, what, codes in (
             ("denials", "Pods that were denied, by reason", self.metrics.denials),
+            ("shadow_denials", "Pods that would have been denied, by reason", self.metrics.shadow_denials),
             ("warnings", "Warnings to authors of admitted pods, by reason", self.metrics.warnings),
         ):
             family = CounterMetricFamily(f"gpu_slice_{name}", what, labels=["reason"])
@@ -67,6 +76,9 @@ class Metrics:
         """Answered reviews by outcome, profile and pool."""
         self.denials = dict.fromkeys(DENIALS, 0)
         """Denied pods by the code of the denial: every code is there from the start."""
+        self.shadow: dict[tuple[str, str, str], int] = {}
+        """Reviews in shadow, by what would have been done, profile and pool."""
+        self.shadow_denials = dict.fromkeys(DENIALS, 0)
         self.warnings = dict.fromkeys(WARNINGS, 0)
         """Warnings by their code."""
         self.took = [0] * (len(BUCKETS) + 1)
@@ -93,6 +105,11 @@ class Metrics:
         )
         self.fleet_generation = Gauge(
             "gpu_slice_fleet_generation", "How many fleets were taken since the start", registry=self.registry
+        )
+        self.in_shadow = Gauge(
+            "gpu_slice_shadow",
+            "1 while the fleet in use has pools or namespaces in shadow: their pods are left as they are",
+            registry=self.registry,
         )
         self.promised = Gauge(
             "gpu_slice_promised_slices",
@@ -148,17 +165,21 @@ class Metrics:
         self.took[bisect_left(BUCKETS, seconds)] += 1
         self.took_in_all += seconds
         profile = pool = ""
-        plan = answer.plan
-        if plan is None:
-            if answer.denial is not None:
-                self.denials[answer.denial.reason] += 1
-        elif (resolution := plan.resolution) is not None:
-            profile = resolution.profile or SEVERAL
-            pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
+        plan, denial = answer.plan, answer.denial
+        shadow = plan is not None and plan.shadow
+        if denial is not None:
+            (self.shadow_denials if shadow else self.denials)[denial.reason] += 1
+        if plan is not None:
+            if (resolution := plan.resolution) is not None:
+                profile = resolution.profile or SEVERAL
+                pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
             if plan.warnings:
                 for warning in plan.warnings:
                     self.warnings[warning.code] += 1
         key = answer.outcome, profile, pool
+        if shadow:
+            self.shadow[key] = self.shadow.get(key, 0) + 1
+            key = "shadowed", "", ""
         self.admissions[key] = self.admissions.get(key, 0) + 1
 
     def text(self) -> bytes:

@@ -19,7 +19,7 @@ ROWS = [
         text(extra="xyz: {}\n"),
         "xyz",
         "is not a known field",
-        "The known fields are apiVersion, cluster, defaults, pools, namespaces, devicePlugin, prices, catalogue",
+        "The known fields are apiVersion, cluster, mode, defaults, pools, namespaces, devicePlugin, prices, catalogue",
         id="a field like no other",
     ),
     pytest.param(

@@ -23,6 +23,9 @@ AGAIN = (
 )
 """How to put back what is installed, without a word about which part."""
 
+IN_SHADOW = "Add components: [../manifests/shadow] to your folder and apply it, or run helm upgrade (docs/shadow.md)."
+"""How to have the API server refuse nothing, too."""
+
 INJECTED = "cert-manager.io/inject-ca-from"
 """The annotation by which cert-manager fills ``caBundle``."""
 

@@ -128,7 +128,8 @@ def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
 def _try(reader: Reader, fleet: Fleet) -> Probe | str:
     """What becomes of a pod that asks for the first slice that its namespace may use."""
     policy = fleet.policy(reader.namespace)
-    asked = next((offer for pool, offer in fleet.offers if policy.permits(pool, offer)), None)
+    permitted = [(pool.name in policy.shadow, offer) for pool, offer in fleet.offers if policy.permits(pool, offer)]
+    shadow, asked = min(permitted, key=lambda each: each[0], default=(False, None))
     if asked is None:
         return f"namespace {reader.namespace} may use no slice; name another with -n"
     # An architecture other than amd64 has to be named, or the GPU.
@@ -137,8 +138,10 @@ def _try(reader: Reader, fleet: Fleet) -> Probe | str:
     except Refused as refused:
         if refused.no_pods:
             return f"you may not create pods in namespace {reader.namespace}"
-        return Probe("", str(refused), reader.namespace)
-    return Probe(((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""), "", reader.namespace)
+        return Probe("", str(refused), reader.namespace, shadow)
+    return Probe(
+        ((stored.get("metadata") or {}).get("annotations") or {}).get(ASSIGNED, ""), "", reader.namespace, shadow
+    )
 
 
 def _pod(asked: str) -> Document:

@@ -10,6 +10,7 @@ from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import Pod as View
 from webhook.admission.pod import convert
+from webhook.admission.shadow import is_left_alone, is_tolerated
 from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
@@ -33,6 +34,7 @@ from webhook.errors import Denial, printable
 from webhook.fit.demand import key_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
+from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 LONGEST = 500
@@ -51,8 +53,9 @@ def _asking(facts: Facts) -> Iterator[Pod]:
 
 def _missed(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
+    shadow = in_shadow(facts.fleet.file)
     for pod in _asking(facts):
-        if ASSIGNED not in pod.metadata.annotations:
+        if ASSIGNED not in pod.metadata.annotations and not (shadow and _left_alone(pod, facts)):
             yield _problem(f"{_name(pod)} has no slice: {_why_missed(pod, facts)}", pod.metadata.namespace)
 
 
@@ -69,6 +72,21 @@ def _why_missed(pod: Pod, facts: Facts) -> str:
     return "the webhook was not called for it, or it was annotated afterwards"
 
 
+def _left_alone(pod: Pod, facts: Facts) -> bool:
+    try:
+        return bool(is_left_alone(_view(pod, facts), facts.fleet, pod.metadata.namespace))
+    except Denial:
+        return is_tolerated(None, facts.fleet, pod.metadata.namespace)
+
+
+def _view(pod: Pod, facts: Facts) -> View:
+    # An architecture that the pod names was right when it was created, and is not read of many pods.
+    selector = {"kubernetes.io/arch": next(iter(_architectures(pod, facts)), "amd64")}
+    spec = {"containers": _containers(pod.spec.containers), "initContainers": _containers(pod.spec.init_containers),
+            "nodeSelector": selector}  # fmt: skip
+    return convert({"metadata": {"annotations": pod.metadata.annotations}, "spec": spec})
+
+
 def _stale(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
     known: dict[tuple[bytes, str], str] = {}
@@ -82,12 +100,7 @@ def _why_stale(pod: Pod, facts: Facts, known: dict[tuple[bytes, str], str]) -> s
 
     *known* is what it said to pods that are alike.
     """
-    # An architecture that the pod names was right when it was created, and is not read of many pods.
-    selector = {"kubernetes.io/arch": next(iter(_architectures(pod, facts)), "amd64")}
-    spec = {"containers": _containers(pod.spec.containers), "initContainers": _containers(pod.spec.init_containers),
-            "nodeSelector": selector}  # fmt: skip
-    document = {"metadata": {"annotations": pod.metadata.annotations}, "spec": spec}
-    view = convert(document)
+    view = _view(pod, facts)
     chosen = pod.metadata.annotations.get(POOLS, "")
     key = key_of(view, pod.metadata.namespace), chosen
     if key not in known:

@@ -8,14 +8,16 @@ from datetime import timedelta
 from typing import Any
 
 from webhook import documents
-from webhook.admission.plan import UNTOUCHED_NAMESPACES
+from webhook.admission.assigned import DECIDED
+from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
-from webhook.cluster.check.install import AGAIN
+from webhook.cluster.check.install import AGAIN, IN_SHADOW
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
+from webhook.fleet.shadow import in_shadow
 
 ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
 SHIPPED = "webhook-configuration"
@@ -116,8 +118,17 @@ def _whose(facts: Facts, refusal: str) -> str:
 
 
 def _fails_closed(facts: Facts) -> Iterator[Found]:
+    shadow = in_shadow(facts.fleet.file)
     for name, entry in entries_of(facts).items():
-        if (policy := entry.get("failurePolicy")) != "Fail":
+        policy = entry.get("failurePolicy")
+        if shadow and policy != "Ignore":
+            told = (
+                f"failurePolicy of {name} is {policy}: without a replica, pods are refused that should stay as they are"
+            )
+            yield Problem(f"{told} (in shadow: {shadow})", IN_SHADOW)
+        elif shadow:
+            yield Note(f"in shadow, it fails open: {shadow}")
+        elif policy != "Fail":
             yield Problem(f"failurePolicy of {name} is {policy}: without a replica, a pod starts without its slice")
 
 
@@ -136,8 +147,9 @@ def _selects(facts: Facts) -> Iterator[Found]:
 
 def selects(name: str, namespace: str) -> dict[str, Any]:
     """For which pods an entry is called, where gpu-slice is installed in *namespace*."""
-    mirror = "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
-    conditions = {**CONDITIONS[name], "is-no-mirror-pod": mirror}
+    lacks = "!has(object.metadata.annotations) || !('{}' in object.metadata.annotations)"
+    others = {"is-no-mirror-pod": MIRROR, "is-not-decided-by-a-policy": DECIDED}
+    conditions = {**CONDITIONS[name]} | {key: lacks.format(annotation) for key, annotation in others.items()}
     labelled = [{"key": "gpu-slice/default", "operator": "Exists"}] if name == DEFAULTS else []
     expressions = [
         *labelled,
@@ -211,6 +223,8 @@ def _answers(facts: Facts) -> Iterator[Found]:
         raise CannotLook(f"the pod was refused for another reason: {probe.refusal}{_whose(facts, probe.refusal)}")
     elif not probe.assigned and _untouched(facts, probe.namespace):
         raise CannotLook(f"the webhook is not called for namespace {probe.namespace}; name another with -n")
+    elif not probe.assigned and probe.shadow:
+        yield Note(f"in shadow, a pod of namespace {probe.namespace} stays as it is")
     elif not probe.assigned:
         yield Problem("a pod that asks for a slice is stored without one")
     else:

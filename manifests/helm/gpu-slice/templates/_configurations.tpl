@@ -13,7 +13,7 @@ webhooks:
     admissionReviewVersions: [v1]
     sideEffects: None         # so `kubectl apply --dry-run=server` shows the resulting pod
     timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
-    failurePolicy: {{ .Values.webhook.failurePolicy }}
+    failurePolicy: {{ include "gpu-slice.failurePolicy" . }}
     reinvocationPolicy: IfNeeded
     matchPolicy: Equivalent
     rules:
@@ -28,6 +28,9 @@ webhooks:
       - name: is-no-mirror-pod
         expression: >-
           !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+      - name: is-not-decided-by-a-policy
+        expression: >-
+          !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         {{- include "gpu-slice.namespaces" . | nindent 8 }}
@@ -38,7 +41,7 @@ webhooks:
     admissionReviewVersions: [v1]
     sideEffects: None
     timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
-    failurePolicy: {{ .Values.webhook.failurePolicy }}
+    failurePolicy: {{ include "gpu-slice.failurePolicy" . }}
     reinvocationPolicy: IfNeeded
     matchPolicy: Equivalent
     rules:
@@ -59,6 +62,9 @@ webhooks:
       - name: is-no-mirror-pod
         expression: >-
           !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+      - name: is-not-decided-by-a-policy
+        expression: >-
+          !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         - key: gpu-slice/default

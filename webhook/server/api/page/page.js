@@ -121,6 +121,7 @@ function bring(written) {
 
 function go(line, column) {
   editor.go(line, column);
+  $("editor").scrollIntoView({ block: "nearest" });
   editor.focus();
 }
 

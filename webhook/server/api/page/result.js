@@ -58,12 +58,14 @@ export function show(answer, paragraphs, { go, correct, choose }, cut) {
 function verdict(shown, marks, paragraphs, go, correct, entry) {
   const [sign, kind, headline] = OUTCOMES[shown.outcome];
   const head = h("h3", {}, badge(sign, kind), headline, shown.denial && code(shown.denial.code));
-  const subject = h("p", { class: "subject" }, title(entry));
+  const subject = h("p", { class: "subject" }, title(entry), shown.shadow && " – in shadow: the webhook says this, and leaves the pod as it is");
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
     const where = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
-    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, where));
+    const mark = shown.outcome === "unread" && marks[0];
+    const text = mark ? where.replace(/^text:\d+: /, "") : where;
+    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, text), mark && at(mark, `line ${mark.line}`, go));
   }
   const { field, problem, hint, position } = shown.denial;
   const mark = marks.find((each) => each.level === "error");
@@ -75,10 +77,13 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
     h("p", { class: "sentence" }, sentence(problem)),
     position !== null && shown.value !== null && caret(shown.value, position),
     h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, sentence(hint)), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
-    h("p", { class: "where" }, "At ", mark ? h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, h("code", {}, field)) : h("code", {}, field)),
+    mark ? at(mark, h("code", {}, field), go) : h("p", { class: "where" }, "At ", h("code", {}, field)),
     paragraph(shown.denial.code, paragraphs),
   );
 }
+
+const at = (mark, name, go) =>
+  h("p", { class: "where" }, "At ", h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, name));
 
 const gets = ({ container, slice, count, resource }) =>
   h("p", { class: "gets" }, h("b", {}, container), " gets ", h("b", {}, `${count} × ${slice}`), " as ", h("code", {}, resource));
@@ -143,8 +148,16 @@ function entriesOf(answer, choose) {
     if (current === button.hasAttribute("aria-current")) return;
     button.toggleAttribute("aria-current", current);
     if (current) button.setAttribute("aria-current", "true");
-    if (current) button.scrollIntoView({ block: "nearest" });
+    if (current) reveal(button.parentElement);
   });
+}
+
+// Scrolls the list to `item`, and not the page.
+function reveal(item) {
+  const list = item.parentElement;
+  const top = item.offsetTop - list.offsetTop;
+  const below = top + item.offsetHeight - list.scrollTop - list.clientHeight;
+  if (top < list.scrollTop || below > 0) list.scrollTop = top;
 }
 
 let chosen = "Diff";

@@ -120,7 +120,8 @@ export function create(place, { label, description, text, complete, changed, mov
     },
     go(line, column = 0) {
       const { from, to } = view.state.doc.line(Math.min(line, view.state.doc.lines));
-      view.dispatch({ selection: { anchor: Math.min(from + column, to) }, effects: EditorView.scrollIntoView(from, { y: "start", yMargin: 24 }) });
+      view.dispatch({ selection: { anchor: Math.min(from + column, to) } });
+      view.scrollDOM.scrollTop = view.lineBlockAt(from).top - 24; // and the page stays where it is
     },
     mark(marks) {
       const found = marks.map(({ line, start, end, level, message }) => {
