@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground lint check test soak bench lock uninstall clean
+.PHONY: help demo playground lint check test docs soak bench lock uninstall clean
 
 help:            ## this list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -36,6 +36,9 @@ test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd 
 	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m tests.browser.programs
 	@$(BIN)/python -m pytest
+
+docs: $(STAMP)   ## the pages as a site, build/site/index.html, which needs no network; a warning is an error
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/site
 
 bench: $(STAMP)  ## reviews a second beside peers in Go and Rust, and pods through a real API server; to bench/README.md
 	@$(BIN)/python -m bench

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from kubernetes.client import AdmissionregistrationV1Api, ApiClient, CoreV1Api
+from kubernetes.client import AdmissionregistrationV1Api, ApiClient, AppsV1Api, CoreV1Api
 from kubernetes.client.exceptions import ApiException
 
 from certs.authority import KeyPair
@@ -24,6 +24,9 @@ Document: TypeAlias = dict[str, Any]
 
 TIMEOUT = 10.0
 """Seconds for a request to the API server."""
+
+_AGAIN = "Apply the folder again that has your fleet and image."
+"""Not a folder of `manifests`: it would replace somebody's fleet or image by another."""
 
 _BY_NAME = "application/strategic-merge-patch+json"
 """This kind of patch finds a webhook in its list by name."""
@@ -76,6 +79,7 @@ class Cluster:
     def __init__(self, api: ApiClient, names: Names = Names()) -> None:
         self.core = CoreV1Api(api)
         self.admission = AdmissionregistrationV1Api(api)
+        self.apps = AppsV1Api(api)
         self.names = names
 
     def read(self) -> Snapshot:
@@ -167,6 +171,20 @@ class Cluster:
             )
         return bool(others)
 
+    def keeper(self) -> str:
+        """What keeps the keeper's Deployment from its work; empty if nothing does.  Raises `Unreachable`."""
+        deployment = _asked(
+            "Deployment keeper",
+            lambda: self.apps.read_namespaced_deployment(
+                "keeper", self.names.namespace, _preload_content=False, _request_timeout=TIMEOUT
+            ),
+        )
+        if deployment is None:
+            return f"there is no Deployment keeper in namespace {self.names.namespace}"
+        if not (deployment.get("spec") or {}).get("replicas", 1):
+            return "it is scaled to 0"
+        return "" if (deployment.get("status") or {}).get("availableReplicas") else "no replica of it is available"
+
     def _secret(self, name: str) -> Document:
         secret = _asked(
             f"Secret {name}",
@@ -175,9 +193,7 @@ class Cluster:
             ),
         )
         if secret is None:
-            raise Unreachable(
-                f"Secret {name}: it does not exist in namespace {self.names.namespace}. Apply manifests/keeper again."
-            )
+            raise Unreachable(f"Secret {name}: it does not exist in namespace {self.names.namespace}. {_AGAIN}")
         return secret
 
     def _configuration(self) -> Document | None:
@@ -221,7 +237,9 @@ def _asked(subject: str, ask: Callable[[], Any]) -> Document | None:
             return None
         if error.status == 409:
             raise Conflict(subject) from None
-        hint = "Apply manifests/keeper again." if error.status == 403 else "Check the API server."
+        hint = (
+            "Apply the folder again that has your fleet and image." if error.status == 403 else "Check the API server."
+        )
         raise Unreachable(f"{subject}: the API server says {error.status} {error.reason}. {hint}") from None
     except Exception as error:  # urllib3 raises many kinds; the caller retries after any of them
         pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error

@@ -41,10 +41,12 @@ WarningCode: TypeAlias = Literal[
     "privileged",
     "resource-claims",
     "several-slices",
+    "shadow",
     "unheard-of-label",
     "unknown-annotation",
     "visible-devices",
     "whole-gpu-replaced",
+    "windows-options",
 ]
 """What the author of an admitted pod is warned of."""
 
@@ -86,10 +88,12 @@ WARNINGS: dict[WarningCode, str] = {
     "privileged": "A privileged container sees every GPU of its node",
     "resource-claims": "The pod also asks for devices by claims",
     "several-slices": "One process uses only one of several slices",
+    "shadow": "The pod stays as it is, because what would be done to it is only tried",
     "unheard-of-label": "The pod selects by a label that no new node has",
     "unknown-annotation": "An annotation looks like one of gpu-slice and is not read",
     "visible-devices": "A container chooses its GPUs by an environment variable",
     "whole-gpu-replaced": "A slice replaces the whole GPU that the container asks for",
+    "windows-options": "The pod has options of Windows, and the nodes run Linux",
 }
 """Each warning in a sentence."""
 

@@ -12,7 +12,9 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster.cluster import Cluster, Document, said
 from tests.cluster.conftest import Ours
+from tests.cluster.install import ADMISSION
 from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
+from tests.waiting import wait_for
 from webhook.admission.preview import preview
 from webhook.cli import files
 
@@ -21,10 +23,18 @@ NO_POD = "selector-is-no-text"
 BY_FLEET = sorted(STORIES, key=fleet_of)  # another server is registered five times, and not after every story
 
 
+def guard(cluster: Cluster, action: str) -> None:
+    """Have the guard do *action* with pods that it finds without their slice."""
+    spec = {"validationActions": [action]}
+    cluster.patch("ValidatingAdmissionPolicyBinding", "gpu-slice", {"spec": spec}, api=ADMISSION)
+
+
 @pytest.fixture(scope="module", name="stored")
 def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]:
     """By story: what the API server would store of the previewed pod while the webhook is away, or why not."""
     ours.installation.take_away()
+    guard(cluster, "Audit")
+    wait_for("the guard refuses nothing", lambda: ours.installation.probe() == "created")
     for each in {namespace_of(pod_of(story)) for story in STORIES}:
         labels = {"gpu-slice/default": "true"}  # where the fleet of a story has no default, nothing comes of it
         if cluster.get("Namespace", each):
@@ -35,27 +45,34 @@ def _stored(cluster: Cluster, ours: Ours) -> Iterator[dict[str, Document | str]]
     found: dict[str, Document | str] = {}
     for story in STORIES:
         (previewed,) = preview(pod_of(story), fleets[fleet_of(story)])
-        if previewed.denial is None:
+        pod = pod_of(story) if previewed.shadow else previewed.pod
+        if pod is not None:
             try:
-                found[story.name] = cluster.create(previewed.pod, namespace_of(previewed.pod), dry_run=True)
+                found[story.name] = cluster.create(pod, namespace_of(pod), dry_run=True)
             except DynamicApiError as error:
                 found[story.name] = said(error)
+    guard(cluster, "Deny")
     yield found
     cluster.patch("Namespace", "default", {"metadata": {"labels": {"gpu-slice/default": None}}})
     ours.serve()
 
 
 @pytest.fixture(scope="module", name="serve")
-def _serve(stored: object, ours: Ours) -> Callable[[str], None]:
-    """Have the server of that fleet be asked."""
+def _serve(stored: object, cluster: Cluster, ours: Ours) -> Iterator[Callable[[str], None]]:
+    """Have the server of that fleet be asked.  The guard refuses nothing while the fleet is in shadow."""
     serving = [""]
 
     def serve(fleet: str) -> None:
         if serving != [fleet]:
             serving[:] = [fleet]
+            shadow = fleet.startswith("shadow")
+            guard(cluster, "Audit" if shadow else "Deny")
             ours.serve(fleet)
+            if shadow:
+                wait_for("the guard refuses nothing", lambda: ours.installation.probe() == "created")
 
-    return serve
+    yield serve
+    guard(cluster, "Deny")
 
 
 @pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from tests.oracle import sliced
 from tests.pods import Pod
-from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of
+from tests.stories import FLEETS, STORIES, answers_of, fleet_of, namespace_of, pod_of, would_be
 from webhook import documents
 from webhook.admission.preview import preview
 from webhook.cli import files
@@ -24,9 +24,11 @@ from webhook.cli.main import main
 
 Ask = Callable[[Pod, str], dict[str, str]]
 
-ADMITTED = [story for story in STORIES if not (story / "denied.txt").exists()]
+ADMITTED = [story for story in STORIES if "denied.txt" not in would_be(answers_of(story))]
+DONE = [story for story in ADMITTED if not (story / "shadow.yaml").exists()]
 
 of_stories = pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+of_done = pytest.mark.parametrize("story", DONE, ids=lambda story: story.name)
 of_admitted = pytest.mark.parametrize("story", ADMITTED, ids=lambda story: story.name)
 
 
@@ -52,6 +54,11 @@ def test_the_server_answers_as_told(
 ) -> None:
     pod = pod_of(story)
     answers = told(client_of(fleet_of(story)).review(pod, namespace_of(pod)))
+    (previewed,) = preview(pod, files.fleet_at(FLEETS[fleet_of(story)]))
+    if previewed.shadow and previewed.denial is not None:
+        answers["shadow.txt"] = f"{previewed.denial}\n"
+    elif previewed.shadow and previewed.plan is not None:
+        answers["shadow.yaml"] = documents.write([dict(operation) for operation in previewed.plan.patch])
     if request.config.getoption("--update-stories"):
         for name in answers_of(story):
             (story / name).unlink()
@@ -65,13 +72,14 @@ def test_the_command_line_agrees(story: Path, tmp_path: Path) -> None:
     shutil.copy(story / "pod.yaml", tmp_path / "pod.yaml")
     fleet = FLEETS[fleet_of(story)]
     options = ["--fleet", str(fleet)] if fleet else []
-    answers = answers_of(story)
+    answers = would_be(answers_of(story))
 
     result = CliRunner().invoke(main, ["preview", str(tmp_path / "pod.yaml"), "-o", "patch", *options])
 
     if "denied.txt" in answers:
         assert result.exit_code == 1
-        assert f"denied: {answers['denied.txt']}" in result.stderr
+        shadow = " in shadow, so the pod stays as it is" if (story / "shadow.txt").exists() else ""
+        assert f"denied{shadow}: {answers['denied.txt']}" in result.stderr
         assert result.stdout == ""
     else:
         assert result.exit_code == 0
@@ -86,7 +94,7 @@ def test_the_patch_applied_by_another_library_is_the_previewed_pod_and_the_one_t
     pod = pod_of(story)
     path = FLEETS[fleet_of(story)]
     fleet, fleet_text = files.fleet_at(path), path.read_bytes() if path else files.default_fleet_text()
-    patched = jsonpatch.apply_patch(pod, documents.read((story / "patch.yaml").read_bytes())[0].value)
+    patched = jsonpatch.apply_patch(pod, documents.read(would_be(answers_of(story))["patch.yaml"])[0].value)
 
     (previewed,) = preview(pod, fleet)
 
@@ -111,7 +119,7 @@ def text(value: object) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-@of_admitted
+@of_done
 def test_a_second_visit_changes_nothing(story: Path, client_of: Callable[[str], Client]) -> None:
     """P7."""
     answers = answers_of(story)

@@ -1,6 +1,7 @@
 """One folder is one story: ``pod.yaml`` goes in, ``patch.yaml`` or ``denied.txt`` comes out.
 
-``warnings.txt`` stands beside them where there are warnings.  The first line of a pod may name a fleet of
+``warnings.txt`` stands beside them where there are warnings.  Of a pod in shadow, ``shadow.yaml`` is the patch, or
+``shadow.txt`` the denial, that is only told.  The first line of a pod may name a fleet of
 ``tests/fleets``, as in ``# fleet: single``; without it the story is about the built-in one.
 
 After a wanted change ``pytest --update-stories`` rewrites the answers: read the diff.
@@ -37,6 +38,14 @@ def fleet_of(story: Path) -> str:
     """The name of its fleet."""
     found = re.match(r"# fleet: (\S+)", (story / "pod.yaml").read_text())
     return found[1] if found else DEFAULT
+
+
+def would_be(answers: dict[str, str]) -> dict[str, str]:
+    """*answers* as a preview gives them: in shadow, what would be done, and not what is done."""
+    if "shadow.txt" in answers:
+        return {"denied.txt": answers["shadow.txt"]}
+    given = {name: text for name, text in answers.items() if name != "shadow.yaml"}
+    return given | ({"patch.yaml": answers["shadow.yaml"]} if "shadow.yaml" in answers else {})
 
 
 def answers_of(story: Path) -> dict[str, str]:

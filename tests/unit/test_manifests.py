@@ -55,7 +55,7 @@ GENERATED = yaml.safe_load((MANIFESTS / "webhook" / "kustomization.yaml").read_t
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(ROOT)))
 def test_a_kustomization_names_every_file_beside_it_and_no_other(path: Path) -> None:
     kustomization = yaml.safe_load(path.read_text())
-    named = {path.parent / resource for resource in kustomization["resources"]}
+    named = {path.parent / resource for resource in kustomization.get("resources", [])}
     for generator in kustomization.get("configMapGenerator", []):
         named |= {path.parent / file.rpartition("=")[2] for file in generator["files"]}
 

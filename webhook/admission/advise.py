@@ -19,6 +19,7 @@ from webhook.admission.plan import UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import convert
 from webhook.admission.preview import judge
 from webhook.admission.review import Answered, Request, Response, Review, annotated, is_too_large
+from webhook.admission.shadow import is_tolerated
 from webhook.admission.warnings import LONGEST
 from webhook.admission.workloads import subjects
 from webhook.budget import MOST_STEPS, Budget, OutOfSteps
@@ -118,18 +119,20 @@ def _told(request: _Request, body: bytes | bytearray, fleet: Fleet) -> Iterator[
             wrong = judge(stray, subject, fleet, request.namespace or "default", budget)
             if wrong is not None and wrong.denial is not None and not isinstance(wrong.denial, OutOfSteps):
                 yield from ((piece, False) for piece in pieces(str(wrong.denial), LONGEST_PIECE))
+        pod = None
         try:
             if subject.pod is not None and annotated(subject.pod):
-                result = plan(
-                    convert(subject.pod), fleet, request.namespace, controller=subject.controller, budget=budget
-                )
+                pod = convert(subject.pod)
+                result = plan(pod, fleet, request.namespace, controller=subject.controller, budget=budget)
                 yield from ((str(line), False) for line in result.warnings)
         except Denial as denial:
             if left < MOST_STEPS and isinstance(denial, OutOfSteps):  # a pod of this template alone may be decided
                 yield _MORE, False
                 return
             text = f"pods of {subject.template or subject.kind} would be denied: {denial}"
-            yield from ((piece, True) for piece in pieces(text, LONGEST_PIECE))
+            shadow = is_tolerated(pod, fleet, request.namespace)
+            text = f"shadow: not enforced: {text}" if shadow else text
+            yield from ((piece, not shadow) for piece in pieces(text, LONGEST_PIECE))
 
 
 def _without_bookkeeping(document: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from webhook.admission.pod import Place
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
-from webhook.fleet.policy import EVERYTHING, Policy
+from webhook.fleet.policy import Policy
 from webhook.fleet.pool import WHOLE_GPU
 from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, LONGEST_HINT, SHARED, Choice, Request, text
 from webhook.slices.suggest import nearest
@@ -135,11 +135,11 @@ def refuse_forbidden(
     others: Iterable[Other], policy: Policy, fleet: Fleet, namespace: str | None, budget: Budget
 ) -> None:
     """Raise `Denial` where another container asks by hand for a slice that the namespace may not use."""
-    if policy is EVERYTHING:
+    if not policy.limited:
         return
     for other in others:
         pools = fleet.by_resource.get(other.resource, ())
-        budget.spend(len(pools) * (4 + len(policy.slices or ())), FIELD)
+        budget.spend(4 * len(pools), FIELD)
         offers = ((pool, offer) for pool in pools for offer in pool.offers if offer.resource == other.resource)
         if pools and not any(policy.permits(pool, offer) for pool, offer in offers):
             raise Denial(

@@ -8,8 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.slices.request import ANNOTATION
+
 METADATA = "metadata.annotations"
 """The annotations of the object itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of an object for which its controller makes pods without a template."""
+
+    path: str
+    number: str = ""
+    """Its field with how many pods there are at once; empty if it is one."""
+    container: str = "main"
+    """The name of the container that is meant where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,10 @@ class Kind:
     """Paths of annotations that its controller gives to its pods, other than those in the metadata of templates."""
     dropped: tuple[str, ...] = ()
     """Parts of keys; annotations with such a key are not passed on."""
+    settings: tuple[str, ...] = ()
+    """Paths of mappings of Spark's properties: see `spark_key`."""
+    parts: tuple[Part, ...] = ()
+    """What is known of how many pods it has, where they have no template."""
     ignored: bool = False
     """Whether the annotations in the metadata of its templates do not reach a pod."""
     complete: bool = True
@@ -53,6 +70,8 @@ _KRUISE = "https://github.com/openkruise/kruise/blob/master/apis/apps"
 _KNATIVE = "https://github.com/knative/serving/blob/main/pkg/apis/serving/v1/revision_defaults.go"
 _KSERVE = "https://github.com/kserve/kserve/blob/master/pkg/controller/v1beta1/inferenceservice/components/predictor.go"
 _SPARK = "https://github.com/kubeflow/spark-operator/blob/master/api/v1beta2/sparkapplication_types.go"
+_SPARK_CONNECT = "https://github.com/kubeflow/spark-operator/blob/master/api/v1alpha1/sparkconnect_types.go"
+_SPARK_APACHE = "https://github.com/apache/spark-kubernetes-operator/blob/main/docs/spark_custom_resources.md"
 _TEKTON = "https://tekton.dev/docs/pipelines/labels"
 _NIM = "https://docs.nvidia.com/nim-operator/latest/service.html"
 _KUSTOMIZE = "https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/"
@@ -61,6 +80,21 @@ _JOB_SET = "spec.replicatedJobs.*.template.spec.template"
 
 def _ray(prefix: str) -> tuple[str, ...]:
     return f"{prefix}.headGroupSpec.template", f"{prefix}.workerGroupSpecs.*.template"
+
+
+def _spark(spec: str) -> tuple[str, ...]:
+    return f"{spec}.executor.template", f"{spec}.driver.template"
+
+
+def _spark_annotations(spec: str) -> tuple[str, ...]:
+    return f"{spec}.executor.annotations", f"{spec}.driver.annotations"
+
+
+def _spark_parts(spec: str) -> tuple[Part, ...]:
+    return (
+        Part(f"{spec}.executor", "instances", "spark-kubernetes-executor"),
+        Part(f"{spec}.driver", container="spark-kubernetes-driver"),
+    )
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
@@ -128,19 +162,28 @@ KINDS = (
          ("spec.predictors.*.componentSpecs.*",), complete=False),
     Kind("serving.kserve.io", "InferenceService", _KSERVE,
          passed_on=("spec.predictor.annotations", "spec.transformer.annotations", "spec.explainer.annotations",
-                    METADATA)),
+                    METADATA),
+         parts=tuple(Part(f"spec.{name}", "minReplicas", "kserve-container")
+                     for name in ("predictor", "transformer", "explainer"))),
     Kind("serving.kserve.io", "ServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("serving.kserve.io", "ClusterServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
-    Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, complete=False,
-         passed_on=("spec.executor.annotations", "spec.driver.annotations")),
-    Kind("sparkoperator.k8s.io", "ScheduledSparkApplication", _SPARK, complete=False,
-         passed_on=("spec.template.executor.annotations", "spec.template.driver.annotations")),
+    Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, _spark("spec"), _spark_annotations("spec"),
+         settings=("spec.sparkConf",), parts=_spark_parts("spec"), complete=False),
+    Kind("sparkoperator.k8s.io", "ScheduledSparkApplication", _SPARK, _spark("spec.template"),
+         _spark_annotations("spec.template"), settings=("spec.template.sparkConf",),
+         parts=_spark_parts("spec.template"), complete=False),
+    Kind("sparkoperator.k8s.io", "SparkConnect", _SPARK_CONNECT, ("spec.executor.template", "spec.server.template"),
+         settings=("spec.sparkConf",), complete=False),
+    Kind("spark.apache.org", "SparkApplication", _SPARK_APACHE,
+         ("spec.executorSpec.podTemplateSpec", "spec.driverSpec.podTemplateSpec"), settings=("spec.sparkConf",),
+         complete=False),
     Kind("tekton.dev", "TaskRun", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "PipelineRun", _TEKTON, complete=False,
          passed_on=("spec.taskRunSpecs.*.metadata.annotations", METADATA)),
     Kind("tekton.dev", "Task", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "Pipeline", _TEKTON, passed_on=(METADATA,), complete=False),
-    Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), complete=False),
+    Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), parts=(Part("spec", "replicas"),),
+         complete=False),
     Kind("kustomize.config.k8s.io", "Kustomization", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("kustomize.config.k8s.io", "Component", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("helm.toolkit.fluxcd.io", "HelmRelease", "https://fluxcd.io/flux/components/helm/helmreleases/",
@@ -181,6 +224,14 @@ def find(api_version: object, name: object) -> Kind | None:
     kinds = _BY_NAME.get(name, ()) if isinstance(name, str) else ()
     group = _group(api_version)
     return next((kind for kind in kinds if kind.group == group or (group is None and kind.group in _OWN_GROUPS)), None)
+
+
+def spark_key(role: str) -> str:
+    """The property of Spark that gives the annotation to its *role*, driver or executor.
+
+    Source: https://spark.apache.org/docs/latest/running-on-kubernetes.html, "Spark Properties".
+    """
+    return f"spark.kubernetes.{role}.annotation.{ANNOTATION}"
 
 
 def makes_no_pods(api_version: object, name: object) -> bool:

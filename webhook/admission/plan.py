@@ -52,6 +52,8 @@ class Plan(Struct, frozen=True, gc=False):
     """None if the webhook does not handle the pod."""
     why: str = ""
     """Why nothing changes; empty if something does."""
+    shadow: bool = False
+    """Whether it is only told: the pod is admitted as it is."""
 
     @property
     def given(self) -> str:
@@ -143,9 +145,15 @@ def plan(
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        return Plan(patch, tuple(about_replaced(replaced)), resolved, why)
-    about = about_request(demand, resolved, replaced, fleet, budget)
-    return Plan(patch, warnings(pod, containers, resolved, controller, budget, about), resolved, why)
+        told = tuple(about_replaced(replaced))
+    else:
+        about = about_request(demand, resolved, replaced, fleet, budget)
+        told = warnings(pod, containers, resolved, controller, budget, about)
+    result = Plan(patch, told, resolved, why)
+    if not (resolved.shadow and patch):
+        return result
+    would = warning("shadow", f"shadow: not enforced: {result.given}")
+    return replace(result, shadow=True, warnings=(would, *told)[:MOST])
 
 
 def _by_default(

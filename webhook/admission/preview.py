@@ -24,6 +24,7 @@ from webhook.admission.notes import Note
 from webhook.admission.plan import UNANNOTATED, UNTOUCHED_NAMESPACES, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large
+from webhook.admission.shadow import is_tolerated
 from webhook.admission.workloads import Document, Subject, subjects
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
@@ -59,6 +60,8 @@ class Preview:
     denial: Denial | None = None
     value: str | None = None
     """The annotation that is denied."""
+    shadow: bool = False
+    """Whether it is only told: the webhook leaves the pod as it is."""
     problem: str = ""
     """Why it could not be previewed, for a document that cannot be read or is not complete yet."""
 
@@ -154,7 +157,12 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     except Denial as denial:
         if _is_partial(subject, denial):
             return _of_partial(value, subject, fleet, namespace)
-        return Preview(subject, denial=denial, value=value if isinstance(value, str) else None)
+        return Preview(
+            subject,
+            denial=denial,
+            value=value if isinstance(value, str) else None,
+            shadow=_is_tolerated(subject, fleet, namespace),
+        )
     notes: list[Note] = []
     if result.resolution is not None:
         notes = [Note("container-name", text, field) for field, text in refused_names(subject.pod)]
@@ -165,7 +173,16 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     elif value is not None and (where := subject.namespace or namespace) in UNTOUCHED_NAMESPACES:
         notes = [Note("misplaced-annotation", f"'{ANNOTATION}' has no effect in namespace '{where}'", _inside(subject))]
     subject = replace(subject, advice=(*subject.advice, *notes))
-    return Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch))
+    return Preview(subject, result, jsonpatch.apply_patch(subject.pod, result.patch), shadow=result.shadow)
+
+
+def _is_tolerated(subject: Subject, fleet: Fleet, namespace: str) -> bool:
+    """Whether the pod of *subject*, which is denied, is admitted all the same."""
+    try:
+        pod = convert(subject.pod) if subject.pod is not None else None
+    except Denial:
+        pod = None
+    return is_tolerated(pod, fleet, subject.namespace or namespace)
 
 
 def _is_partial(subject: Subject, denial: Denial) -> bool:

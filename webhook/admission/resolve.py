@@ -7,12 +7,13 @@ then one without media engines, then the first in fleet order.  Every pool that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from enum import Enum, auto
 from itertools import chain
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from webhook.admission.containers import Other, Wanted
 from webhook.admission.node_affinity import ANYWHERE, DEFAULT_ARCHITECTURE, NodeRules
@@ -70,6 +71,8 @@ class Resolution(Struct, frozen=True, gc=False):
     """The tolerations that the pod needs."""
     profile: str = ""
     """The slice that each container gets; empty if they get different ones."""
+    shadow: bool = False
+    """Whether only pools in shadow can serve the pod, which stays as it is."""
 
     def given_to(self, place: Place) -> Resolution:
         """The same for another pod, whose only container is at *place*."""
@@ -118,11 +121,26 @@ def prepare(fleet: Fleet) -> Plain:
 
 
 def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
-    """The answer; None if no pool can serve the pod (`webhook.admission.denials` says why)."""
+    """The answer; None if no pool can serve the pod (`webhook.admission.denials` says why).
+
+    A pool in shadow changes nothing for pods that another pool serves.
+    """
+    policy = demand.policy
+    answer = _resolve(demand, fleet, budget, policy.shadow) if policy.mode == "enforce" else None
+    if answer is None and policy.shadow:
+        answer = _resolve(demand, fleet, budget, frozenset())
+        answer = None if answer is None else replace(answer, shadow=True)
+    if answer is None and fleet.before is not None and any(wanted.given is not None for wanted in demand.wanted):
+        return resolve(demand, fleet.before, budget)  # what a pod got before its pool was retired, it keeps
+    return answer
+
+
+def _resolve(demand: Demand, fleet: Fleet, budget: Budget, without: Set[str]) -> Resolution | None:
+    """The answer *without* the pools of these names."""
     best: tuple[tuple[object, ...], list[Option]] | None = None
     most: list[int] | None = None
     known_shapes: dict[object, list[int] | None] = {}
-    serving = _Serving(demand, fleet, budget)
+    serving = _Serving(demand, fleet, budget, without)
     for pool, options in _options(demand, serving, budget).items():
         capacity = serving.largest(pool)
         if capacity is None:
@@ -168,8 +186,9 @@ def _gpus(shape: NodeShape) -> int:
 class _Serving:
     """The offers that serve a choice of one pod, computed once for equal choices."""
 
-    def __init__(self, demand: Demand, fleet: Fleet, budget: Budget) -> None:
+    def __init__(self, demand: Demand, fleet: Fleet, budget: Budget, without: Set[str]) -> None:
         self.demand = demand
+        self.without = without
         self.fleet = fleet
         self.budget = budget
         self._offers: dict[object, list[PoolOffer]] = {}
@@ -187,11 +206,10 @@ class _Serving:
         """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
-            self.budget.spend(len(self.demand.policy.slices or ()) * len(self.fleet.offers), FIELD)
             self._offers[kind] = [
                 (pool, offer)
                 for pool, offer in satisfying(choice, self.fleet, self.budget)
-                if obstacle(pool, offer, choice, self.demand) is None
+                if pool.name not in self.without and obstacle(pool, offer, choice, self.demand) is None
             ]
         self.budget.spend(2 + len(self._offers[kind]), FIELD)
         return self._offers[kind]

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from webhook.admission.plan import UNANNOTATED, Plan, outcome
 from webhook.admission.pod import Pod, malformed
+from webhook.admission.shadow import would_be_denied
 from webhook.errors import BadReview, Denial, quote
 from webhook.slices.request import ANNOTATION
 
@@ -40,6 +41,9 @@ LONGEST_NAMESPACE = 253
 
 Planner: TypeAlias = Callable[[Pod, str | None], Plan]
 """Takes a pod and its namespace, and returns a plan."""
+
+Tolerant: TypeAlias = Callable[[Pod | None, str | None], bool]
+"""Whether a pod of a namespace is admitted although it is denied: see `webhook.admission.shadow.is_tolerated`."""
 
 
 class _Wire(Struct, gc=False, rename="camel"):
@@ -136,6 +140,7 @@ class Answer(Struct, frozen=True):
     namespace: str | None
     plan: Plan | None = None
     denial: Denial | None = None
+    """Beside a plan in shadow: why the pod would be denied."""
 
     @property
     def outcome(self) -> str:
@@ -143,15 +148,15 @@ class Answer(Struct, frozen=True):
         return outcome(self.plan, self.denial)
 
 
-def answer(body: bytes | bytearray, planner: Planner) -> Answer:
+def answer(body: bytes | bytearray, planner: Planner, tolerant: Tolerant | None = None) -> Answer:
     """Answer one AdmissionReview.  Raises `BadReview` if *body* is not a review that can be answered."""
     try:
         if is_too_large(body):
             envelope = _decoded(_read_outside, body).request
-            return _denied(envelope, too_large()) if envelope.creates_a_pod else _admitted(envelope, Plan())
+            return _denied(envelope, too_large(), tolerant) if envelope.creates_a_pod else _admitted(envelope, Plan())
         request = _decoded(_read, body).request
     except msgspec.ValidationError as error:
-        return _misshapen(body, error)
+        return _misshapen(body, error, tolerant)
     if not request.creates_a_pod:
         return _admitted(request, Plan())
     if request.object is None:
@@ -161,7 +166,7 @@ def answer(body: bytes | bytearray, planner: Planner) -> Answer:
     except Denial as denial:
         # Its frames hold the review, and the answer that holds it: a cycle that would stay in memory.
         denial.with_traceback(None).__context__ = None
-        return _denied(request, denial)
+        return _denied(request, denial, tolerant, request.object)
 
 
 _Value = TypeVar("_Value")
@@ -179,16 +184,18 @@ def _decoded(decode: Callable[[bytes | bytearray], _Value], body: bytes | bytear
         raise BadReview("the body is nested too deeply") from None
 
 
-def _admitted(request: _Envelope, plan: Plan) -> Answer:
+def _admitted(request: _Envelope, plan: Plan, denial: Denial | None = None) -> Answer:
     response = Response(request.uid, True)
-    if plan.patch:
+    if plan.patch and not plan.shadow:
         response.patch, response.patch_type = _write(plan.patch), "JSONPatch"
     if plan.warnings:
         response.warnings = tuple(map(str, plan.warnings))
-    return Answer(_write(Answered(response)), request.uid, request.namespace, plan)
+    return Answer(_write(Answered(response)), request.uid, request.namespace, plan, denial)
 
 
-def _denied(request: _Envelope, denial: Denial) -> Answer:
+def _denied(request: _Envelope, denial: Denial, tolerant: Tolerant | None, pod: Pod | None = None) -> Answer:
+    if tolerant is not None and tolerant(pod, request.namespace):
+        return _admitted(request, Plan(warnings=(would_be_denied(denial),), shadow=True), denial)
     response = Response(request.uid, False, status=_Status(str(denial)))
     return Answer(_write(Answered(response)), request.uid, request.namespace, denial=denial)
 
@@ -205,7 +212,7 @@ def too_large() -> Denial:
     return Denial(problem, field="pod", hint=hint, reason="too-large")
 
 
-def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answer:
+def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError, tolerant: Tolerant | None) -> Answer:
     """Answer a review with a field of a wrong type, in the envelope or in the pod.
 
     A pod without the annotation is allowed without a change, whatever its fields.
@@ -228,7 +235,7 @@ def _misshapen(body: bytes | bytearray, error: msgspec.ValidationError) -> Answe
         raise BadReview("request.object: the pod to create is not a mapping")
     if not annotated(pod):
         return _admitted(request, UNANNOTATED)
-    return _denied(request, malformed(str(error).replace("$.request.object", "$"), pod))
+    return _denied(request, malformed(str(error).replace("$.request.object", "$"), pod), tolerant)
 
 
 def annotated(pod: dict[str, Any]) -> bool:

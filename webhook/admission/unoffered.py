@@ -15,7 +15,6 @@ from webhook.budget import Budget, OutOfSteps
 from webhook.codes import Reason
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet, PoolOffer
-from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.pool import MIB_PER_GIB, MigOffer, Offer, Pool, SharedOffer
 from webhook.slices.catalogue import Gpu
 from webhook.slices.profile import ATTRIBUTES, MigProfile
@@ -30,6 +29,9 @@ MOST_TRIED = 8
 
 UNKNOWN = "`gpu-slice profiles` lists what is offered"
 """The hint where finding one takes too many steps."""
+
+EXCLUDED = "is as large, but the pod's count, node selection or other containers exclude it"
+"""The end of the hint where a slice is large enough, and the pod cannot have it."""
 
 _ENOUGH = {
     "-me": ATTRIBUTES,
@@ -50,6 +52,9 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
     if gpu is not None and gpu not in catalogue.families():
         meant = catalogue.meant(gpu)
         return f"no GPU is called '{gpu}'" + (f"; here it is {listed(meant, 'or')}" if meant else ""), "unknown-gpu"
+    before = satisfying(choice, fleet.before, budget) if fleet.before is not None else ()
+    if retired := list(dict.fromkeys(pool.name for pool, _ in before)):
+        return f"'{choice}' was offered by pool {listed(retired)}, now retired", "not-offered"
     if wanted == SHARED:
         return f"no pool of this cluster has shared {f'{gpu} ' if gpu else ''}GPUs", "not-offered"
     if gpu is not None and not any(model.mig for model in catalogue.gpus.values() if model.called(gpu)):
@@ -99,12 +104,12 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
                 break
             tried.add(candidate)
             if pool := _pool(candidate, wanted, demand, fleet, budget):
-                where = "that is offered" if demand.policy is EVERYTHING else "that this namespace may use"
+                where = "that this namespace may use" if demand.policy.limited else "that is offered"
                 return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {pool.gpu.name}){end}"
     except OutOfSteps:
         return UNKNOWN
     if large:
-        return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
+        return f"{_where(large[0])} {EXCLUDED}"
     of_gpu: list[PoolOffer] = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
     if isinstance(choice.slice, MigProfile) and (engines := _ENGINES.get(choice.slice.attribute)):
         attribute = choice.slice.attribute

@@ -137,7 +137,8 @@ def status(service: str, namespace: str, output: str) -> None:
     from certs.situation import Situation
     from certs.stored import made
 
-    stored = _read(_cluster(namespace)).stored
+    cluster = _cluster(namespace)
+    stored = _read(cluster).stored
     now, policy, names = utc_now(), RotationPolicy(), service_names(service, namespace)
     situation = Situation(stored, now, policy, names)
     outlook = next_look(stored, now, policy, names)
@@ -162,6 +163,7 @@ def status(service: str, namespace: str, output: str) -> None:
         if situation.chain
         else None,
         "next": {"when": outlook.when.isoformat(), "what": outlook.kind.value, "why": outlook.why},
+        "keeper": _keeper(cluster),
         "problems": list(wrong),
     }
     if output == "json":
@@ -186,7 +188,19 @@ def _lines(report: dict[str, Any]) -> list[str]:
     )
     step = report["next"]
     lines.append(f"next: {step['what'].replace('_', ' ')}, {step['when'][:16].replace('T', ' ')} UTC ({step['why']})")
+    lines.append(f"keeper: {report['keeper']['state']}")
     return [*lines, *(f"wrong: {problem}" for problem in report["problems"])]
+
+
+def _keeper(cluster: Cluster) -> dict[str, Any]:
+    """Whether the keeper runs; null where nobody knows.  The exit code is about certificates: it may run elsewhere."""
+    from certs.cluster import Unreachable
+
+    try:
+        why = cluster.keeper()
+    except Unreachable as error:
+        return {"runs": None, "state": f"not known. {error}"}
+    return {"runs": not why, "state": f"does not run: {why}. Nothing renews the certificates" if why else "runs"}
 
 
 def _day(text: str | None) -> str:

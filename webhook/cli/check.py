@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -17,6 +17,7 @@ from certs.situation import names_of, vouching
 from certs.stored import certificates
 from webhook import documents
 from webhook.cli import cluster, files, render
+from webhook.cli import shadow as of_shadow
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import check as checks
 from webhook.cluster.check import Facts, Leaf, Status
@@ -71,6 +72,14 @@ class Duration(click.ParamType[timedelta]):
     metavar="TIME",
     help="How long a node may take to join before that is a failure.",
 )
+@click.option("--shadow", is_flag=True, help="Sum up what the replicas counted in shadow, and check nothing else.")
+@click.option(
+    "--metrics",
+    "sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="With --shadow: a file or URL with the metrics of a replica, instead of the cluster.  May be repeated.",
+)
 @click.option("--help-uri", default=PAGE, show_default=True, metavar="URI", help=f"Where you publish {PAGE}.")
 def check(
     fleet_path: Path | None,
@@ -82,6 +91,8 @@ def check(
     before: bool,
     wait: timedelta | None,
     patience: timedelta,
+    shadow: bool,
+    sources: tuple[str, ...],
     help_uri: str,
 ) -> None:
     """Hold a cluster against its fleet: the webhook, Karpenter, the device plugin, nodes and pods.
@@ -89,9 +100,15 @@ def check(
     It changes nothing.  Of each check it says √ (good), ‼ (a warning), × (failed) or ? (you may not look), and under
     a failure the reason, what to do, and where that is explained.
 
+    With --shadow it only sums up what would have been done (docs/shadow.md), and 1 means that pods would be denied.
+
     Exit codes, the same for every output: 1, something has failed; 2, called wrongly; 3, nothing has failed, and
     something could not be looked at.
     """  # fmt: skip
+    if sources and not shadow:
+        raise click.UsageError("--metrics needs --shadow")
+    if shadow:
+        _shadow(context, webhook_namespace, output, sources, help_uri)
     reader = cluster.reader(context, namespace)
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
@@ -107,6 +124,20 @@ def check(
         for text in table(lines, summary, help_uri, short=output == "short"):
             echo(text)
     raise click.exceptions.Exit(code)
+
+
+def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[str], help_uri: str) -> NoReturn:
+    if sources:
+        found = of_shadow.from_sources(sources)
+    else:
+        found = of_shadow.from_cluster(cluster.reader(context, namespace), namespace)
+    messages = f"{help_uri.rpartition('/')[0]}/messages.md".removeprefix("/")
+    if output == "json":
+        echo(of_shadow.as_json(found, messages))
+    else:
+        for text in of_shadow.report(found, messages, namespace, short=output == "short"):
+            echo(text)
+    raise click.exceptions.Exit(of_shadow.verdict(found)[0])
 
 
 def _look(
@@ -195,7 +226,7 @@ def _below(each: checks.Line, help_uri: str) -> Iterator[Line]:
     named = [problem for problem in each.problems if problem.namespace]
     left = each.total - len(shown) - MOST_NAMED
     shown += named[:MOST_NAMED] if left > 1 else named
-    cures = dict.fromkeys(problem.cure or each.check.cure for problem in shown)
+    cures = dict.fromkeys(each.cure(problem) for problem in shown)
     for problem in shown:
         yield line(f"    {problem.reason}")
     if named and left > 1:
@@ -221,7 +252,7 @@ def _report(lines: Lines, summary: str, help_uri: str) -> dict[str, Any]:
                 "problems": [
                     {
                         "reason": problem.reason,
-                        "cure": problem.cure or each.check.cure,
+                        "cure": each.cure(problem),
                         "severity": "warning" if problem.warning else "error",
                         "namespace": problem.namespace or None,
                     }

@@ -22,8 +22,9 @@ def diff(before: Document, after: Document, title: str) -> Iterator[Line]:
 def remarks(preview: Preview) -> Iterator[Line]:
     """What happens to one object, and why: a line for it, then its warnings and advice."""
     title = preview.subject.title
+    shadow = " in shadow, so the pod stays as it is" if preview.shadow else ""
     if preview.denial is not None:
-        yield line(f"{title}: ", line("denied", fg="red", bold=True), f": {preview.denial}")
+        yield line(f"{title}: ", line("denied", fg="red", bold=True), f"{shadow}: {preview.denial}")
         yield from pointer(preview)
     elif preview.problem and not title:
         yield line(line("not read", fg="red", bold=True), f": {preview.problem}")
@@ -34,7 +35,7 @@ def remarks(preview: Preview) -> Iterator[Line]:
     elif preview.plan.resolution is None or not preview.plan.patch:
         yield line(f"{title}: nothing changes: {preview.plan.why}")
     else:
-        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f": {preview.plan.given}")
+        yield line(f"{title}: ", line("sliced", fg="green", bold=True), f"{shadow}: {preview.plan.given}")
     for warning in preview.plan.warnings if preview.plan else ():
         yield line("  ", line("warning", fg="yellow"), f": {warning}")
     for advice in preview.subject.advice:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
+from webhook.admission.shadow import is_left_alone
 from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import not_asked, refusal, without_annotation
 from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.cures import OWN, installed_in
 from webhook.cluster.events import Said
 from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
@@ -24,6 +26,7 @@ from webhook.cluster.waiting import Launch, in_other_words, waiting
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
+from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 
@@ -58,6 +61,12 @@ class Explanation:
     quotas: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """What could not be looked at."""
+    own: str = OWN
+    """The webhook's namespace."""
+
+    def cure(self, cause: Cause) -> str:
+        """What to do about one of its causes in this cluster."""
+        return installed_in(self.own, cause.cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Around:
     fleet: Fleet | None
     """None if it may not be read."""
     snapshot: Snapshot
-    own: str = "gpu-slice"
+    own: str = OWN
     """The webhook's namespace."""
     namespace: Document | None = None
     """The pod's namespace; None if it may not be read."""
@@ -113,6 +122,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         said=tuple(each for each in around.said if each.message)[:8],
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
+        own=around.own,
     )
 
 
@@ -175,7 +185,9 @@ def _causes(
             if not asked.slices:
                 return
     elif not asked.visited:
-        yield from not_asked(asked, around.namespace, around.snapshot, around.own)
+        found = list(not_asked(asked, around.namespace, around.snapshot, around.own))
+        told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and _left_alone(asked, around)
+        yield from [told] if told else found
         return
     elif wrong := unfounded(asked):
         text = f"The pod does not have what its annotation '{ASSIGNED}' says: {wrong}"
@@ -191,6 +203,14 @@ def _causes(
     if waits:
         return
     yield from waiting(asked, around.snapshot, around.said, serving, nodes, launches)
+
+
+def _left_alone(asked: Asked, around: Around) -> Cause | None:
+    """That a pod is in shadow, where it is."""
+    if around.fleet is None or not (would := is_left_alone(asked.view, around.fleet, asked.namespace)):
+        return None
+    text = f"gpu-slice is in shadow here ({in_shadow(around.fleet.file)}): it left the pod as it was written"
+    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.")
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from webhook.cluster.objects import Pod, Resources
 
@@ -51,6 +51,14 @@ def add(amounts: Amounts, more: Mapping[str, Decimal]) -> None:
     """Add *more* to *amounts*."""
     for name, amount in more.items():
         amounts[name] = amounts.get(name, ZERO) + amount
+
+
+Number = TypeVar("Number", int, Decimal)
+
+
+def left(there: Number, taken: Number) -> Number:
+    """What is free of something: nothing where more is taken than there is, as on a node that has lost slices."""
+    return max(there - taken, type(there)(0))
 
 
 def requests_of(pod: Pod) -> Amounts:

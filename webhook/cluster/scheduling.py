@@ -15,12 +15,13 @@ from webhook.admission.pod import Term
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import NODE_POOL, instance_type, pool_of
+from webhook.cluster.nodes import instance_type, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
-from webhook.cluster.requests import Amounts, add, quantity
+from webhook.cluster.requests import ZERO, Amounts, add, left, quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import quote
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint
@@ -123,8 +124,7 @@ def _candidate(
         [*_filters(asked, node, pool, pools), *_resources(asked, node, pool, used, bound, all_pods)]
     )
     free = ", ".join(
-        f"{max(_has(node, name) - used.get(name, Decimal()), Decimal()):f} of {_has(node, name):f} {name}"
-        for name in asked.slices
+        f"{left(_has(node, name), used.get(name, ZERO)):f} of {_has(node, name):f} {name}" for name in asked.slices
     )
     return Candidate(node.metadata.name, pool.name if pool else "", free, tuple(found), young or going)
 
@@ -245,15 +245,16 @@ def _resources(
                 why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
                 yield Cause("slices-not-advertised", f"{text}: {why}.", (), "" if runs else _NO_PLUGIN)
         elif resource in asked.slices and (busy or has):
-            left = f"{has - busy:f} of" if has > busy else "None of"
-            text = f"{left} the {has:f} {resource} on node {name} {'are' if has - busy > 1 else 'is'} free"
+            free = left(has, busy)
+            told = f"{free:f} of" if free else "None of"
+            text = f"{told} the {has:f} {resource} on node {name} {'are' if free > 1 else 'is'} free"
             yield Cause("slices-in-use", f"{text}, and the pod asks for {need:f}{_holders(resource, bound)}.")
         elif resource in asked.slices:
             yield Cause("slices-not-advertised", f"Node {name} advertises no {resource}.")
         else:
-            free = f"{shown(max(has - busy, Decimal()), resource)} of {shown(has, resource)} {resource}"
+            room = f"{shown(left(has, busy), resource)} of {shown(has, resource)} {resource}"
             asks = f"the pod asks for {shown(need, resource)}" if resource != "pods" else "no pod more fits"
-            yield Cause("node-full", f"Node {name} has {free} free, and {asks}.")
+            yield Cause("node-full", f"Node {name} has {room} free, and {asks}.")
 
 
 def shown(number: Decimal, resource: str) -> str:

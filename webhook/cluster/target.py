@@ -188,10 +188,9 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
-    try:
-        document = reader.get(kind, name, namespace)
-    except Refused as refused:
-        raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
+    document = reader.find(kind, name, namespace)
+    if isinstance(document, str):
+        raise NotThere(document)
     if document is None:
         raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
     document = readable(document)
@@ -288,7 +287,7 @@ def _as_previewed(around: Around, shown: Preview) -> Around:
         warning.text.removeprefix("gpu-slice: ") for warning in (shown.plan.warnings if shown.plan else ())
     )
     notes = tuple(str(note) for note in shown.subject.advice if note.code == "misplaced-annotation")
-    return replace(around, changed=warnings, misplaced=notes, denial=shown.denial)
+    return replace(around, changed=warnings, misplaced=notes, denial=None if shown.shadow else shown.denial)
 
 
 def _of_template(document: Document, around: Around, namespace: str) -> Asked:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from webhook.cluster.kinds import WHOLE, Slice
+from webhook.cluster.requests import left
 
 NO_POOL = ""
 """The name of the pool of nodes that are in none."""
@@ -68,7 +69,7 @@ class SliceUse:
 
     @property
     def free(self) -> int:
-        return max(self.count - self.held, 0)
+        return left(self.count, self.held)
 
     @property
     def used(self) -> Amount:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from webhook.fleet.file import Mode
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import MigOffer
 from webhook.slices.catalogue import Catalogue
@@ -27,6 +28,8 @@ class Offered:
     per_gpu: int
     per_node: dict[str, int]
     """Slices on a node, by instance type."""
+    mode: Mode = "enforce"
+    """Of the pool, for namespaces that have none of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ def offered(fleet: Fleet) -> Iterator[Offered]:
             memory_mib=offer.profile.memory_mib if isinstance(offer, MigOffer) else None,
             per_gpu=offer.per_gpu,
             per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},
+            mode="shadow" if "shadow" in (pool.entry.mode, fleet.file.mode) else "enforce",
         )
 
 

@@ -11,6 +11,7 @@ from webhook.admission.plan import Plan, plan
 from webhook.admission.pod import Pod
 from webhook.admission.resolve import Plain, prepare
 from webhook.admission.review import Answer, answer
+from webhook.admission.shadow import is_tolerated
 from webhook.fleet.fleet import Fleet
 from webhook.server.metrics import Metrics
 
@@ -37,6 +38,10 @@ class Decide:
             raise NoFleet
         return plan(pod, self.prepared, namespace, plain=self.plain)
 
+    def tolerant(self, pod: Pod | None, namespace: str | None) -> bool:
+        """See `webhook.admission.shadow.is_tolerated`."""
+        return self.prepared is not None and is_tolerated(pod, self.prepared, namespace)
+
     def __call__(self, body: bytes | bytearray) -> bytes:
         """The answer to the review in *body*.
 
@@ -49,7 +54,7 @@ class Decide:
             self.prepared, self.plain = fleet, prepare(fleet)
 
         start = perf_counter()
-        answered = answer(body, self.plan)
+        answered = answer(body, self.plan, self.tolerant)
         took = perf_counter() - start
         self.metrics.count(answered, took)
         if _log.isEnabledFor(logging.DEBUG):
@@ -75,6 +80,7 @@ def _log_decision(answered: Answer, took: float) -> None:
                 "uid": answered.uid,
                 "namespace": answered.namespace,
                 "outcome": answered.outcome,
+                "shadow": answered.plan is not None and answered.plan.shadow,
                 "reason": answered.denial.reason if answered.denial is not None else None,
                 "resources": [f"{part.resource}:{part.count}" for part in resolution.assignments] if resolution else [],
                 "pools": [pool.name for pool in resolution.pools] if resolution else [],

@@ -9,6 +9,7 @@ from pathlib import Path
 from webhook.admission.resolve import prepare
 from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.shadow import in_shadow
 from webhook.server.metrics import Metrics
 
 _log = logging.getLogger("gpu_slice")
@@ -50,9 +51,12 @@ class FleetWatch:
             raise
         self.current, self._seen = fleet, text
         self.metrics.fleet_loaded.set(1)
+        shadow = in_shadow(fleet.file)
+        self.metrics.in_shadow.set(bool(shadow))
+        self.metrics.promise(fleet)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()
-        _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in fleet.pools]}})
+        _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in fleet.pools], "shadow": shadow}})
 
     def _refuse(self, problem: str) -> None:
         self.metrics.fleet_loaded.set(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from webhook.admission.review import Answer
 from webhook.codes import DENIALS, WARNINGS
+from webhook.fleet.fleet import Fleet
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds.  The API server's own histogram begins at 5 ms."""
@@ -31,14 +33,23 @@ class _Admissions(Collector):
     def collect(self) -> Iterator[Metric]:
         counted = CounterMetricFamily(
             "gpu_slice_admissions",
-            "Reviews that were answered: sliced, unchanged, untouched or denied",
+            "Reviews that were answered: sliced, unchanged, untouched, denied, or shadowed (left as they are)",
             labels=["outcome", "profile", "pool"],
         )
         for labels, count in list(self.metrics.admissions.items()):
             counted.add_metric(labels, count)
         yield counted
+        would = CounterMetricFamily(
+            "gpu_slice_shadow_admissions",
+            "Reviews of pods that were left as they are, by what would have been done: sliced or denied",
+            labels=["outcome", "profile", "pool"],
+        )
+        for labels, count in list(self.metrics.shadow.items()):
+            would.add_metric(labels, count)
+        yield would
         for name, what, codes in (
             ("denials", "Pods that were denied, by reason", self.metrics.denials),
+            ("shadow_denials", "Pods that would have been denied, by reason", self.metrics.shadow_denials),
             ("warnings", "Warnings to authors of admitted pods, by reason", self.metrics.warnings),
         ):
             family = CounterMetricFamily(f"gpu_slice_{name}", what, labels=["reason"])
@@ -65,6 +76,9 @@ class Metrics:
         """Answered reviews by outcome, profile and pool."""
         self.denials = dict.fromkeys(DENIALS, 0)
         """Denied pods by the code of the denial: every code is there from the start."""
+        self.shadow: dict[tuple[str, str, str], int] = {}
+        """Reviews in shadow, by what would have been done, profile and pool."""
+        self.shadow_denials = dict.fromkeys(DENIALS, 0)
         self.warnings = dict.fromkeys(WARNINGS, 0)
         """Warnings by their code."""
         self.took = [0] * (len(BUCKETS) + 1)
@@ -91,6 +105,17 @@ class Metrics:
         )
         self.fleet_generation = Gauge(
             "gpu_slice_fleet_generation", "How many fleets were taken since the start", registry=self.registry
+        )
+        self.in_shadow = Gauge(
+            "gpu_slice_shadow",
+            "1 while the fleet in use has pools or namespaces in shadow: their pods are left as they are",
+            registry=self.registry,
+        )
+        self.promised = Gauge(
+            "gpu_slice_promised_slices",
+            "Slices of a node by the layout of its pool; resources are written as kube-state-metrics does",
+            ["pool", "instance_type", "resource"],
+            registry=self.registry,
         )
         self.not_after = Gauge(
             "gpu_slice_certificate_not_after_seconds",
@@ -127,22 +152,34 @@ class Metrics:
         for reason in ("source", "total", "handshakes", "handshake", "records", "headers", "body"):
             self.refused_connections.labels(reason)
 
+    def promise(self, fleet: Fleet) -> None:
+        """Say what the nodes of *fleet* are to have."""
+        self.promised.clear()
+        for pool in fleet.pools:
+            for shape in pool.shapes:
+                for resource, count in shape.capacity.items():
+                    self.promised.labels(pool.name, shape.instance_type.name, re.sub(r"\W", "_", resource)).set(count)
+
     def count(self, answer: Answer, seconds: float) -> None:
         """Count one answered review, which took *seconds*."""
         self.took[bisect_left(BUCKETS, seconds)] += 1
         self.took_in_all += seconds
         profile = pool = ""
-        plan = answer.plan
-        if plan is None:
-            if answer.denial is not None:
-                self.denials[answer.denial.reason] += 1
-        elif (resolution := plan.resolution) is not None:
-            profile = resolution.profile or SEVERAL
-            pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
+        plan, denial = answer.plan, answer.denial
+        shadow = plan is not None and plan.shadow
+        if denial is not None:
+            (self.shadow_denials if shadow else self.denials)[denial.reason] += 1
+        if plan is not None:
+            if (resolution := plan.resolution) is not None:
+                profile = resolution.profile or SEVERAL
+                pool = resolution.pools[0].name if len(resolution.pools) == 1 else SEVERAL
             if plan.warnings:
                 for warning in plan.warnings:
                     self.warnings[warning.code] += 1
         key = answer.outcome, profile, pool
+        if shadow:
+            self.shadow[key] = self.shadow.get(key, 0) + 1
+            key = "shadowed", "", ""
         self.admissions[key] = self.admissions.get(key, 0) + 1
 
     def text(self) -> bytes:

@@ -31,6 +31,8 @@ class Probe:
     refusal: str = ""
     """The API server's message."""
     namespace: str = "default"
+    shadow: bool = False
+    """Whether the pod should stay as it is."""
 
 
 @dataclass(frozen=True, slots=True)

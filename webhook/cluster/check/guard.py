@@ -8,15 +8,20 @@ from collections.abc import Iterator
 
 from webhook import __version__
 from webhook.cluster.check.facts import Facts
-from webhook.cluster.check.install import KEEPER
+from webhook.cluster.check.install import IN_SHADOW, KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, POLICIES, Document
+from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, NAMESPACES, POLICIES, Document
+from webhook.cluster.selectors import unmatched
+from webhook.fleet.file import Mode
+from webhook.fleet.shadow import in_shadow, modes, pools_in_shadow
 
 NAME, KEEPERS_POLICY = "gpu-slice", "gpu-slice-keeper"
 
 EXPRESSIONS = "e6c07a53657f7df8"
 """What `digest` gives for ``manifests/guard/policy.yaml`` of this release.  A test holds it to that."""
 
+
+NAME_LABEL = "kubernetes.io/metadata.name"
 
 KEEPERS = "b0f6dbe1d7b168c1"
 """The same for ``manifests/keeper/policy.yaml``."""
@@ -72,24 +77,59 @@ def _bound(facts: Facts) -> Iterator[Found]:
     if not bindings:
         yield Problem("no ValidatingAdmissionPolicyBinding names it, so it refuses nothing")
         return
+    shadow = in_shadow(facts.fleet.file)
     problems = []
     for binding in bindings:
         spec, name = binding["spec"], binding["metadata"]["name"]
         actions, matched = spec.get("validationActions") or [], spec.get("matchResources") or {}
         narrowed = [
             field
-            for field in ("namespaceSelector", "objectSelector", "resourceRules", "excludeResourceRules")
+            for field in ("objectSelector", "resourceRules", "excludeResourceRules", "namespaceSelector")
             if matched.get(field)
         ]
+        selector = matched.get("namespaceSelector") or {}
         if "Deny" not in actions:
-            problems.append(f"{name} has validationActions {', '.join(actions)}, so it refuses nothing")
-        elif narrowed:
-            problems.append(f"{name} narrows it by matchResources.{narrowed[0]}")
-        else:
-            yield Note(name)
+            if not shadow:
+                told = f"{name} has validationActions {', '.join(actions)}, so it refuses nothing"
+                problems.append(Problem(told, _AGAIN_SHADOW if "Audit" in actions else ""))
+        elif wrong := _refused_in_shadow(facts, selector):
+            yield Problem(f"{name} refuses pods of {wrong}, which the webhook leaves as they are: {shadow}", IN_SHADOW)
             return
-    for problem in problems:
-        yield Problem(problem)
+        elif narrowed and (narrowed[0] != "namespaceSelector" or not _covers(facts, selector)):
+            problems.append(Problem(f"{name} narrows it by matchResources.{narrowed[0]}", warning=bool(shadow)))
+        else:
+            yield Note(f"{name}, but for what is in shadow" if shadow else name)
+            return
+    yield from problems
+    if not problems:
+        yield Note(f"it refuses nothing, as it should: in shadow are {shadow}")
+
+
+def _refused_in_shadow(facts: Facts, selector: Document) -> str:
+    """Whose pods a binding with *selector* would refuse that are in shadow; empty if nobody's."""
+    pools = pools_in_shadow(facts.fleet.file)
+    for name, mode, selected in _namespaces(facts, selector):
+        if selected and (pools or mode == "shadow"):
+            return f"pool {pools[0]}" if pools else f"namespace {name}" if name else "namespaces"
+    return ""
+
+
+def _covers(facts: Facts, selector: Document) -> bool:
+    """Whether *selector* leaves out nothing but what is in shadow."""
+    return all(selected or mode == "shadow" for _, mode, selected in _namespaces(facts, selector))
+
+
+def _namespaces(facts: Facts, selector: Document) -> Iterator[tuple[str, Mode, bool]]:
+    """The namespaces that the fleet or *selector* names, the mode of each, and whether it is selected.
+
+    One without a name stands for all others.
+    """
+    others, different = modes(facts.fleet.file)
+    given = (value for part in selector.get("matchExpressions") or () for value in part.get("values") or ())
+    for name in dict.fromkeys(("", *facts.fleet.file.namespaces, *given)):
+        labels = (facts.snapshot.named(NAMESPACES, name) or {}).get("metadata", {}).get("labels") or {}
+        if name != "*":
+            yield name, different.get(name, others), not unmatched(selector, {**labels, NAME_LABEL: name})
 
 
 def _keeper(facts: Facts) -> Iterator[Found]:
@@ -110,6 +150,7 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
 
 
+_AGAIN_SHADOW = "Remove components: [../manifests/shadow] from your folder and apply it, or run helm upgrade."
 _AGAIN = "Apply the guard of the release that is installed, from its folder: kubectl apply -k manifests/guard."
 
 CHECKS = (

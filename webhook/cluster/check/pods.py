@@ -10,11 +10,11 @@ from webhook.admission.defaults import DEFAULT
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES, plan
 from webhook.admission.pod import Pod as View
 from webhook.admission.pod import convert
+from webhook.admission.shadow import is_left_alone, is_tolerated
 from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.demand import key_of
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -29,9 +29,12 @@ from webhook.cluster.objects import (
     Document,
     Pod,
 )
+from webhook.cluster.requests import quantity
 from webhook.errors import Denial, printable
+from webhook.fit.demand import key_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
+from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 LONGEST = 500
@@ -50,8 +53,9 @@ def _asking(facts: Facts) -> Iterator[Pod]:
 
 def _missed(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
+    shadow = in_shadow(facts.fleet.file)
     for pod in _asking(facts):
-        if ASSIGNED not in pod.metadata.annotations:
+        if ASSIGNED not in pod.metadata.annotations and not (shadow and _left_alone(pod, facts)):
             yield _problem(f"{_name(pod)} has no slice: {_why_missed(pod, facts)}", pod.metadata.namespace)
 
 
@@ -68,6 +72,21 @@ def _why_missed(pod: Pod, facts: Facts) -> str:
     return "the webhook was not called for it, or it was annotated afterwards"
 
 
+def _left_alone(pod: Pod, facts: Facts) -> bool:
+    try:
+        return bool(is_left_alone(_view(pod, facts), facts.fleet, pod.metadata.namespace))
+    except Denial:
+        return is_tolerated(None, facts.fleet, pod.metadata.namespace)
+
+
+def _view(pod: Pod, facts: Facts) -> View:
+    # An architecture that the pod names was right when it was created, and is not read of many pods.
+    selector = {"kubernetes.io/arch": next(iter(_architectures(pod, facts)), "amd64")}
+    spec = {"containers": _containers(pod.spec.containers), "initContainers": _containers(pod.spec.init_containers),
+            "nodeSelector": selector}  # fmt: skip
+    return convert({"metadata": {"annotations": pod.metadata.annotations}, "spec": spec})
+
+
 def _stale(facts: Facts) -> Iterator[Found]:
     _all_or_some(facts)
     known: dict[tuple[bytes, str], str] = {}
@@ -81,12 +100,7 @@ def _why_stale(pod: Pod, facts: Facts, known: dict[tuple[bytes, str], str]) -> s
 
     *known* is what it said to pods that are alike.
     """
-    # An architecture that the pod names was right when it was created, and is not read of many pods.
-    selector = {"kubernetes.io/arch": next(iter(_architectures(pod, facts)), "amd64")}
-    spec = {"containers": _containers(pod.spec.containers), "initContainers": _containers(pod.spec.init_containers),
-            "nodeSelector": selector}  # fmt: skip
-    document = {"metadata": {"annotations": pod.metadata.annotations}, "spec": spec}
-    view = convert(document)
+    view = _view(pod, facts)
     chosen = pod.metadata.annotations.get(POOLS, "")
     key = key_of(view, pod.metadata.namespace), chosen
     if key not in known:
@@ -101,6 +115,7 @@ def _said(view: View, pools: str, fleet: Fleet, namespace: str) -> str:
         return denial.problem
     serving = [pool.name for pool in planned.resolution.pools] if planned.resolution else []
     chosen = [name.strip() for name in pools.split(",")]
+    serving += [pool.name for pool in fleet.pools if pool.entry.retired]  # their pods run to their end
     if serving and not set(serving) & set(chosen):
         return f"its slice was of {', '.join(chosen)}, and now is of {', '.join(serving)}"
     return ""
@@ -181,11 +196,17 @@ def _quotas(facts: Facts) -> Iterator[Found]:
     present = {namespace["metadata"]["name"] for namespace in facts.snapshot.items(NAMESPACES)}
     for document in facts.made("ResourceQuota"):
         namespace, hard = document["metadata"]["namespace"], document["spec"]["hard"]
-        enforced = {key for quota in live if quota["metadata"].get("namespace") == namespace
-                    for key, most in (quota["spec"].get("hard") or {}).items() if str(most) == "0"}  # fmt: skip
-        missing = [key for key in hard if key not in enforced]
+        enforced = [
+            (key, quantity(str(most)))
+            for quota in live if quota["metadata"].get("namespace") == namespace
+            for key, most in (quota["spec"].get("hard") or {}).items()
+        ]  # fmt: skip
+        missing = [key for key in hard if not any(key == name and most <= int(hard[key]) for name, most in enforced)]
         if namespace in present and missing:
-            told = f"nothing keeps {namespace} from {missing[0].removeprefix('requests.')}, which the fleet denies it"
+            count, resource = hard[missing[0]], missing[0].removeprefix("requests.")
+            told = f"nothing keeps {namespace} from {resource}, which the fleet denies it"
+            if count != "0":
+                told = f"nothing keeps {namespace} to {count} {resource}, as the fleet says"
             yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
 
 
@@ -199,7 +220,7 @@ def _defaults(facts: Facts) -> Iterator[Found]:
 
 def _permitted(facts: Facts, namespace: str) -> set[str]:
     policy = facts.fleet.policy(namespace)
-    return {offer.resource for pool, offer in facts.fleet.offers if policy.permits(pool, offer)}
+    return {offer.resource for pool in facts.fleet.pools for offer in pool.offers if policy.permits(pool, offer)}
 
 
 CHECKS = (

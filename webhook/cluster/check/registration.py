@@ -13,10 +13,11 @@ from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
-from webhook.cluster.check.install import AGAIN
+from webhook.cluster.check.install import AGAIN, IN_SHADOW
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
+from webhook.fleet.shadow import in_shadow
 
 ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
 SHIPPED = "webhook-configuration"
@@ -117,8 +118,17 @@ def _whose(facts: Facts, refusal: str) -> str:
 
 
 def _fails_closed(facts: Facts) -> Iterator[Found]:
+    shadow = in_shadow(facts.fleet.file)
     for name, entry in entries_of(facts).items():
-        if (policy := entry.get("failurePolicy")) != "Fail":
+        policy = entry.get("failurePolicy")
+        if shadow and policy != "Ignore":
+            told = (
+                f"failurePolicy of {name} is {policy}: without a replica, pods are refused that should stay as they are"
+            )
+            yield Problem(f"{told} (in shadow: {shadow})", IN_SHADOW)
+        elif shadow:
+            yield Note(f"in shadow, it fails open: {shadow}")
+        elif policy != "Fail":
             yield Problem(f"failurePolicy of {name} is {policy}: without a replica, a pod starts without its slice")
 
 
@@ -213,6 +223,8 @@ def _answers(facts: Facts) -> Iterator[Found]:
         raise CannotLook(f"the pod was refused for another reason: {probe.refusal}{_whose(facts, probe.refusal)}")
     elif not probe.assigned and _untouched(facts, probe.namespace):
         raise CannotLook(f"the webhook is not called for namespace {probe.namespace}; name another with -n")
+    elif not probe.assigned and probe.shadow:
+        yield Note(f"in shadow, a pod of namespace {probe.namespace} stays as it is")
     elif not probe.assigned:
         yield Problem("a pod that asks for a slice is stored without one")
     else:

@@ -219,10 +219,11 @@ def _detail(found: _Found, fleet: Fleet, namespace: str, lines: list[str], check
 
 def _sentence(each: Preview) -> str:
     """What happens, without the object's name."""
+    shadow = "in shadow, so the pod stays as it is: " if each.shadow else ""
     if each.denial is not None:
-        return str(each.denial)
+        return f"{shadow}{each.denial}"
     if each.outcome == "sliced" and each.plan is not None:
-        return each.plan.given
+        return f"{shadow}{each.plan.given}"
     return each.why
 
 

@@ -54,6 +54,8 @@ class PreviewView(_View):
     template: str
     """Where the pod template stands; empty for a pod."""
     outcome: Literal["sliced", "unchanged", "untouched", "denied", "unknown", "unread"]
+    shadow: bool
+    """Whether that is only told: the webhook leaves the pod as it is."""
     why: str
     """Where nothing changes or nothing is known, why."""
     patch: list[dict[str, Any]]
@@ -88,6 +90,7 @@ def view(each: Preview) -> PreviewView:
         namespace=each.subject.namespace,
         template=each.subject.template,
         outcome=each.outcome,  # type: ignore[arg-type]  # pydantic checks it
+        shadow=each.shadow,
         why=each.why,
         patch=[dict(operation) for operation in each.plan.patch] if each.plan else [],
         pod=shown(each.pod),

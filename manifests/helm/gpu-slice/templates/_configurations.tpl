@@ -13,7 +13,7 @@ webhooks:
     admissionReviewVersions: [v1]
     sideEffects: None         # so `kubectl apply --dry-run=server` shows the resulting pod
     timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
-    failurePolicy: {{ .Values.webhook.failurePolicy }}
+    failurePolicy: {{ include "gpu-slice.failurePolicy" . }}
     reinvocationPolicy: IfNeeded
     matchPolicy: Equivalent
     rules:
@@ -41,7 +41,7 @@ webhooks:
     admissionReviewVersions: [v1]
     sideEffects: None
     timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
-    failurePolicy: {{ .Values.webhook.failurePolicy }}
+    failurePolicy: {{ include "gpu-slice.failurePolicy" . }}
     reinvocationPolicy: IfNeeded
     matchPolicy: Equivalent
     rules:

@@ -87,6 +87,34 @@ securityContext:
   operator: DoesNotExist
 {{- end }}
 
+{{/* What of the fleet is in shadow, as JSON: shadow, whether anything is; guard, where pods may be refused all the same, as a label
+selector's operator and values; null for nowhere, because a policy does not know the pool of a pod. */}}
+{{- define "gpu-slice.shadow" -}}
+{{- $fleet := .Values.fleet -}}
+{{- $mode := $fleet.mode | default "enforce" -}}
+{{- $modes := dict -}}
+{{- range $name, $entry := $fleet.namespaces | default dict -}}
+{{- $_ := set $modes $name (($entry | default dict).mode | default $mode) -}}
+{{- end -}}
+{{- $others := get $modes "*" | default $mode -}}
+{{- $different := list -}}
+{{- range $name, $own := unset $modes "*" -}}
+{{- if ne $own $others -}}{{- $different = append $different $name -}}{{- end -}}
+{{- end -}}
+{{- $pools := false -}}
+{{- range $fleet.pools | default list -}}
+{{- if eq (.mode | default ($fleet.defaults | default dict).mode | default "enforce") "shadow" -}}{{- $pools = true -}}{{- end -}}
+{{- end -}}
+{{- $operator := ternary "NotIn" "In" (eq $others "enforce") -}}
+{{- $nowhere := or $pools (and (eq $others "shadow") (not $different)) -}}
+{{- dict "shadow" (or $pools (eq $others "shadow") (gt (len $different) 0)) "guard" (ternary nil (dict "operator" $operator "values" (sortAlpha $different)) $nowhere) | toJson -}}
+{{- end }}
+
+{{/* In shadow, a pod is not refused because nobody answers either. */}}
+{{- define "gpu-slice.failurePolicy" -}}
+{{ ternary "Ignore" .Values.webhook.failurePolicy (include "gpu-slice.shadow" . | fromJson).shadow }}
+{{- end }}
+
 {{- define "gpu-slice.client" -}}
 service:
   namespace: {{ .root.Release.Namespace }}

@@ -10,6 +10,13 @@ const OUTCOMES = {
   unknown: ["?", "calm", "Not known"],
   unread: ["!", "bad", "Cannot be read"],
 };
+const COUNTED = {
+  denied: ["denied"],
+  "cannot be read": ["unread"],
+  admitted: ["sliced", "unchanged"],
+  "without a slice": ["untouched"],
+  "not known": ["unknown"],
+};
 const LEVELS = { error: ["✕", "bad"], warning: ["▲", "warn"], note: ["●", "note"] };
 
 const badge = (sign, kind) => h("span", { class: `badge ${kind}`, "aria-hidden": "true" }, sign);
@@ -27,15 +34,17 @@ export function problem(text) {
 }
 
 // Shows `answer`.  `paragraphs`: why and what to do, by code.  `go(line, column)` and `correct()` act in the editor.
-export function show(answer, paragraphs, { go, correct, choose }) {
+// `cut`: what is wrong with the link that was followed.
+export function show(answer, paragraphs, { go, correct, choose }, cut) {
   const { entries, shown } = answer;
   entriesOf(answer, choose);
   if (!shown) {
-    fill($("verdict"), "empty", () => [
-      h("div", { class: "verdict calm" }, h("h3", {}, badge("–", "calm"), "Nothing to look at yet"), h("p", {}, "Write a pod, drop a file, or choose an example.")),
-    ]);
+    const empty = [badge("–", "calm"), "Nothing to look at yet", "Write a pod, drop a file, or choose an example."];
+    const broken = [badge("!", "bad"), "This link cannot be read", `${cut} Ask for the whole link, or for the pod itself, and paste it here.`];
+    const [sign, headline, text] = cut ? broken : empty;
+    fill($("verdict"), `empty ${cut}`, () => [h("div", { class: `verdict ${cut ? "bad" : "calm"}` }, h("h3", {}, sign, headline), h("p", {}, text))]);
     for (const id of ["notes", "views"]) fill($(id), "", () => []);
-    say("The text contains no objects");
+    say(cut ? `${headline}. ${text}` : "The text contains no objects");
     return;
   }
   const known = paragraphs.size > 0;
@@ -49,12 +58,14 @@ export function show(answer, paragraphs, { go, correct, choose }) {
 function verdict(shown, marks, paragraphs, go, correct, entry) {
   const [sign, kind, headline] = OUTCOMES[shown.outcome];
   const head = h("h3", {}, badge(sign, kind), headline, shown.denial && code(shown.denial.code));
-  const subject = h("p", { class: "subject" }, title(entry));
+  const subject = h("p", { class: "subject" }, title(entry), shown.shadow && " – in shadow: the webhook says this, and leaves the pod as it is");
   if (!shown.denial) {
     const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
     const where = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
-    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, where));
+    const mark = shown.outcome === "unread" && marks[0];
+    const text = mark ? where.replace(/^text:\d+: /, "") : where;
+    return h("div", { class: `verdict ${kind}` }, head, subject, given, h("p", { class: "sentence" }, text), mark && at(mark, `line ${mark.line}`, go));
   }
   const { field, problem, hint, position } = shown.denial;
   const mark = marks.find((each) => each.level === "error");
@@ -66,10 +77,13 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
     h("p", { class: "sentence" }, sentence(problem)),
     position !== null && shown.value !== null && caret(shown.value, position),
     h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, sentence(hint)), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
-    h("p", { class: "where" }, "At ", mark ? h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, h("code", {}, field)) : h("code", {}, field)),
+    mark ? at(mark, h("code", {}, field), go) : h("p", { class: "where" }, "At ", h("code", {}, field)),
     paragraph(shown.denial.code, paragraphs),
   );
 }
+
+const at = (mark, name, go) =>
+  h("p", { class: "where" }, "At ", h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, name));
 
 const gets = ({ container, slice, count, resource }) =>
   h("p", { class: "gets" }, h("b", {}, container), " gets ", h("b", {}, `${count} × ${slice}`), " as ", h("code", {}, resource));
@@ -117,22 +131,33 @@ function entriesOf(answer, choose) {
   const { entries } = answer;
   nav.hidden = entries.length < 2;
   fill(nav, JSON.stringify([entries, answer.more]), () => {
-    const denied = entries.filter((entry) => entry.outcome === "denied").length;
-    const many = `${entries.length}${answer.more ? " of more" : ""} pods and objects${denied ? `, ${denied} denied` : ""}`;
+    const many = Object.entries(COUNTED)
+      .map(([told, outcomes]) => [entries.filter((entry) => outcomes.includes(entry.outcome)).length, told])
+      .filter(([count]) => count);
+    const counts = many.map(([count, told]) => `${count} ${told}`).join(", ");
+    const head = `${answer.more ? `The first ${entries.length}` : entries.length} pods and objects: ${counts}${answer.more ? ". The text has more" : ""}.`;
     const buttons = entries.map((entry, index) => {
       const [sign, kind, headline] = OUTCOMES[entry.outcome];
       const name = entry.title || "a document";
       return h("li", {}, h("button", { type: "button", onclick: () => choose(index) }, badge(sign, kind), h("span", { class: "name" }, name), h("span", { class: "outcome" }, headline.split(",")[0])));
     });
-    return [h("p", { class: "quiet" }, many), h("ol", {}, buttons)];
+    return [h("p", { class: "quiet" }, head), h("ol", {}, buttons)];
   });
   nav.querySelectorAll("button").forEach((button, index) => {
     const current = index === answer.index;
     if (current === button.hasAttribute("aria-current")) return;
     button.toggleAttribute("aria-current", current);
     if (current) button.setAttribute("aria-current", "true");
-    if (current) button.scrollIntoView({ block: "nearest" });
+    if (current) reveal(button.parentElement);
   });
+}
+
+// Scrolls the list to `item`, and not the page.
+function reveal(item) {
+  const list = item.parentElement;
+  const top = item.offsetTop - list.offsetTop;
+  const below = top + item.offsetHeight - list.scrollTop - list.clientHeight;
+  if (top < list.scrollTop || below > 0) list.scrollTop = top;
 }
 
 let chosen = "Diff";

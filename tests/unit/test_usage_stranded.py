@@ -1,0 +1,52 @@
+"""Which free slices `usage` calls stranded because of pods that wait for others."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.test_usage import FLEET, NOW, looked, node, pod
+from webhook.cluster.accounting import usage
+from webhook.cluster.namespaces import by_namespace
+from webhook.cluster.objects import NODES, PODS, Kind
+from webhook.cluster.snapshot import Listing, Snapshot
+
+WHOLE = {"nvidia.com/gpu": 8}
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        pytest.param([node("n", "turns")], id="shares that are renamed"),
+        pytest.param(
+            [node("n", slices={"nvidia.com/gpu": 3}, labels={
+                "gpu-slice/pool": "standing", "node.kubernetes.io/instance-type": "g6.xlarge"})],
+            id="shares that are called GPUs",
+        ),
+        pytest.param([node("n", "mixed"), node("w", slices=WHOLE)], id="slices, beside whole GPUs"),
+    ],
+)  # fmt: skip
+def test_pods_that_wait_for_whole_gpus_strand_no_slices_of_a_pool(nodes: list[object]) -> None:
+    waiting = [pod(f"p{index}", slices=WHOLE) for index in range(3)]
+    assert looked(nodes, waiting).stranded == ()
+
+
+def test_pods_that_wait_for_slices_of_nodes_in_no_pool_strand_others() -> None:
+    nodes = [node("n", "turns"), node("other", slices={"nvidia.com/mig-7g.40gb": 1})]
+    found = looked(nodes, [pod(f"p{index}", slices={"nvidia.com/mig-7g.40gb": 1}) for index in range(2)])
+    assert [(lost.pool, lost.slice, lost.why) for lost in found.stranded] == [
+        ("turns", "shared", "nobody waits for it, and pods wait for 7g.40gb")
+    ]
+
+
+@pytest.mark.parametrize("hidden", [NODES, PODS], ids=lambda kind: kind.plural)
+def test_where_not_all_can_be_seen_nothing_is_called_stranded(hidden: Kind[object]) -> None:
+    listings = {NODES: Listing((node("n", "turns", spec={"unschedulable": True}),)), PODS: Listing()}
+    seen = usage(Snapshot(NOW, listings=listings), FLEET, {})
+    assert [lost.why for lost in seen.stranded] == ["the node is cordoned"]
+    listings[hidden] = Listing(listings[hidden].items, "you may not list them")
+    assert usage(Snapshot(NOW, listings=listings), FLEET, {}).stranded == ()
+
+
+def test_a_namespace_of_which_nothing_waits_waits_for_nothing() -> None:
+    found = by_namespace(looked([node("n", "small")], [pod("a", "n", "busy"), pod("b", namespace="idle")]))
+    assert [(use.name, use.waiting) for use in found] == [("busy", 0), ("idle", 1)]

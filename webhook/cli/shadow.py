@@ -1,0 +1,136 @@
+"""``gpu-slice check --shadow``: what would have happened, from the replicas' metrics."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.request import urlopen
+
+from webhook.cli.show import table
+from webhook.cli.terminal import CouldNotLook, Line, line
+from webhook.cluster.reader import Reader, Unreachable
+from webhook.cluster.shadow import Replica, read, replicas
+from webhook.codes import DENIALS
+
+TIMEOUT = 10.0
+"""Seconds for the metrics at an address."""
+_WHY = {str(code): text for code, text in DENIALS.items()}
+_CURE = (
+    "Run kubectl -n {} port-forward POD 8080 for each replica, and name what it serves: --metrics "
+    "http://127.0.0.1:8080/metrics"
+)
+
+
+def from_cluster(reader: Reader, namespace: str) -> list[Replica]:
+    """The replicas in *namespace*.  If the API server cannot be asked, the exit code is 3."""
+    try:
+        return list(replicas(reader, namespace))
+    except Unreachable as error:
+        raise CouldNotLook(str(error)) from None
+
+
+def from_sources(sources: Sequence[str]) -> list[Replica]:
+    """The replicas whose metrics are in files, or at addresses."""
+    return [_from(source) for source in sources]
+
+
+def _from(source: str) -> Replica:
+    try:
+        if source.startswith(("http://", "https://")):
+            with urlopen(source, timeout=TIMEOUT) as answer:  # noqa: S310  # its scheme was just looked at
+                return read(source, answer.read().decode(errors="replace"))
+        return read(source, Path(source).read_text(errors="replace"))
+    except OSError as error:
+        return Replica(source, f"cannot be read: {getattr(error, 'reason', None) or error.strerror or error}")
+
+
+def verdict(found: Sequence[Replica]) -> tuple[int, str]:
+    """The exit code, and the sentence that closes the report."""
+    unread = sum(bool(each.problem) for each in found)
+    given, denied = (counts.total() for counts in _counts(found))
+    since = _time(max((each.since for each in found if each.since is not None), default=None))
+    told = (
+        f"of {given + denied} reviews in shadow, {given} would have given a slice, and {denied} would have been denials"
+    )
+    told += f" (complete since {since}, when the last replica started)"
+    if denied:
+        return 1, told
+    if not found or unread:
+        which = f"{unread} of {len(found)} replicas" if found else "no replica"
+        return 3, f"{told}; {which} could not be looked at" if found else "there is no replica to look at"
+    return 0, told
+
+
+def _counts(found: Sequence[Replica]) -> tuple[Counter[tuple[str, str]], Counter[str]]:
+    given: Counter[tuple[str, str]] = Counter()
+    denied: Counter[str] = Counter()
+    for each in found:
+        given, denied = given + each.given, denied + each.denied
+    return given, denied
+
+
+def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bool) -> Iterator[str | Line]:
+    """The report for people.  *messages*: where ``docs/messages.md`` is."""
+    known = [each for each in found if not each.problem]
+    if known and not short:
+        rows = [("REPLICA", "SINCE", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
+        rows += [(each.name, _time(each.since), "yes" if each.in_shadow else "no", str(each.reviews),
+                  str(each.given.total() + each.denied.total())) for each in known]  # fmt: skip
+        yield from table(rows)
+        yield ""
+    given, denied = _counts(found)
+    if given and not short:
+        yield from table([("WOULD GET A SLICE", "SLICE", "POOL"), *(
+            (str(number), profile, pool) for (pool, profile), number in given.most_common())])  # fmt: skip
+        yield ""
+    if denied:
+        yield from table([("WOULD BE DENIED", "CODE", "WHY", "SEE"), *(
+            (str(number), code, _WHY.get(code, ""), f"{messages}#{code}")
+            for code, number in denied.most_common())])  # fmt: skip
+        yield ""
+    for each in found:
+        if each.problem:
+            yield line(line("?", fg="cyan"), f" {each.name}: {each.problem}")
+    if any(each.problem for each in found):
+        yield f"  {_CURE.format(namespace)}"
+    if known and len({each.in_shadow for each in known}) > 1:
+        yield "  Not all replicas serve the same fleet yet: a new one reaches all of them within some two minutes."
+    code, told = verdict(found)
+    yield line(line(("√", "×", "", "?")[code], fg=("green", "red", "", "cyan")[code]), f" {told}")
+
+
+def as_json(found: Sequence[Replica], messages: str) -> str:
+    """The report for programs."""
+    code, told = verdict(found)
+    given, denied = _counts(found)
+    return json.dumps(
+        {
+            "verdict": told,
+            "failed": code == 1,
+            "replicas": [
+                {
+                    "name": each.name,
+                    "problem": each.problem or None,
+                    "since": each.since.isoformat() if each.since else None,
+                    "shadow": None if each.problem else each.in_shadow,
+                    "reviews": each.reviews,
+                    "reviewsInShadow": each.given.total() + each.denied.total(),
+                }
+                for each in found
+            ],
+            "given": [
+                {"pool": pool, "slice": profile, "reviews": number} for (pool, profile), number in given.most_common()
+            ],
+            "denied": [
+                {"code": code, "reviews": number, "help": f"{messages}#{code}"} for code, number in denied.most_common()
+            ],
+        },
+        indent=2,
+    )
+
+
+def _time(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if moment else "an unknown time"
