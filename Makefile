@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+  --no-emit-find-links -q
 
 .DEFAULT_GOAL := help
 .PHONY: help demo playground lint check test soak bench lock uninstall clean
@@ -49,11 +51,11 @@ uninstall:       ## take gpu-slice out of the cluster of the current kubectl con
 	kubectl delete --ignore-not-found -k manifests/keeper
 	kubectl delete --ignore-not-found -k manifests/webhook
 
-lock:            ## resolve the dependencies anew (needs uv on the PATH)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-	  --no-emit-index-url --no-emit-find-links -q -o requirements.lock
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
-	  --no-header --no-emit-index-url --no-emit-find-links -q -o requirements-dev.lock
+lock:            ## resolve the dependencies anew (needs uv on the PATH): once, and the other locks are parts of it
+	$(LOCK) pyproject.toml --extra dev -o requirements-dev.lock
+	$(LOCK) pyproject.toml -c requirements-dev.lock -o requirements.lock
+	$(LOCK) --group serve -c requirements.lock -o requirements-serve.lock
+	$(LOCK) --group keeper -c requirements.lock -o requirements-keeper.lock
 
 clean:           ## remove what was installed and built
 	rm -rf .venv build dist webhook/server/api/page/editor.bundle.js *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .playground
