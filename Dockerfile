@@ -30,7 +30,8 @@ RUN for image in serve keeper; do \
       python3 -m compileall -q --invalidation-mode unchecked-hash -s /$image -p /app /$image || exit 1; \
     done
 
-FROM ${BASE} AS base
+# Said, since older releases of buildah go on with the platform of the stage before.
+FROM --platform=$TARGETPLATFORM ${BASE} AS base
 ARG VERSION REVISION SOURCE
 LABEL org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \

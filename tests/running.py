@@ -9,9 +9,11 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
+from typing import Any
 
 from webhook.cli.loopback import LOOPBACK, Client
 
@@ -33,12 +35,17 @@ main()
 class Running:
     """A server process, its log lines as they come, and both its ports."""
 
-    def __init__(self, tls: Path, *options: str, memory: int = 0, files: int = 0) -> None:
-        """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have."""
-        program = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
-        command = [sys.executable, *program, "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
+    def __init__(
+        self, tls: Path, *options: str, memory: int = 0, files: int = 0, program: Sequence[str] = (), **more: Any
+    ) -> None:
+        """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have.
+
+        *program*: what is ``gpu-slice``, by default that of this Python; *more*: for `subprocess.Popen`.
+        """
+        of_this = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
+        command = [*(program or (sys.executable, *of_this)), "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
         command += ["--port", "0", "--ops-port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **more)
         self.lines: Queue[dict] = Queue()
         self.seen: list[dict] = []
         self.reader = Thread(target=self._read, daemon=True)

@@ -1,4 +1,4 @@
-"""Stands in for the two bases of the Dockerfile, made of the same packages of Debian 13, since no registry of images is asked.
+"""Stands in for the two bases of the Dockerfile: the same packages of Debian 13, since no registry of images is asked.
 
 The base is unpacked as distroless unpacks it: nothing of it is configured or run, so it may be of another architecture.
 The builder is the same with pip and a shell.
@@ -23,7 +23,7 @@ BASE = (
     "libkrb5-3", "libkrb5support0", "libnsl2", "libreadline8t64", "libtirpc3t64", "libffi8", "libpython3.13-minimal",
     "libpython3.13-stdlib", "python3.13-minimal",
 )  # fmt: skip
-"""Source: GoogleContainerTools/distroless ``python3/config.bzl``, ``cc/config.bzl``, ``base/config.bzl``, ``static/config.bzl``."""
+"""Source: GoogleContainerTools/distroless, ``config.bzl`` of ``python3``, ``cc``, ``base`` and ``static``."""
 BUILDER = (
     *BASE, "dash", "coreutils", "libacl1", "libattr1", "libcap2", "libgmp10", "libpcre2-8-0", "libselinux1",
     "libsystemd0", "ca-certificates", "python3-pip", "python3-wheel", "python3-setuptools", "python3-packaging",
