@@ -24,7 +24,7 @@ SWITCHES = {
     "helm install": {"namespace", "version", "set", "skip-crds", "wait"},
     "helm upgrade": {"namespace", "version", "set", "install", "reuse-values", "wait"},
     "docker login": {"username", "password-stdin"},
-    "docker buildx": {"platform", "tag", "push", "use"},
+    "docker buildx": {"platform", "target", "tag", "push", "use"},
     "curl -fsSLO": set(),
 }
 """Options of other programs.  Sources: Helm 3 ``cmd/helm``; Docker CLI ``cli/command/registry``; buildx."""
