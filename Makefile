@@ -6,10 +6,10 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
   --no-emit-find-links -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground lint check test soak bench lock uninstall clean
+.PHONY: help demo playground lint check test soak bench lock artefacts release-check uninstall clean
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 $(STAMP): requirements-dev.lock pyproject.toml hatch_build.py $(wildcard webhook/server/api/page/editor/*)
 	@$(PYTHON) -c 'import sys; sys.exit("gpu-slice needs Python 3.11 or later: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
@@ -37,10 +37,20 @@ check: lint      ## the fast inner loop: lint, and the tests that are not slow
 test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release), and gets Chromium
 	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m tests.browser.programs
+	@$(BIN)/python -m tests.image
 	@$(BIN)/python -m pytest
 
 bench: $(STAMP)  ## reviews a second beside peers in Go and Rust, and pods through a real API server; to bench/README.md
 	@$(BIN)/python -m bench
+
+artefacts: $(STAMP)  ## what is attached to a release, in dist/: sdist, wheel, bills of materials, the plugin for krew, checksums
+	@$(BIN)/python -m release artefacts dist
+
+release-check: lint  ## all that a release needs and no registry of images is asked for (TAG=v0.1.0: as this tag)
+	@$(BIN)/python -m release check $(TAG)
+	@$(BIN)/python -m tests.image
+	@$(BIN)/python -m pytest -n0 tests/image tests/unit/test_release.py tests/unit/test_package.py tests/unit/test_locks.py \
+	  tests/unit/test_dockerfile.py tests/unit/test_version.py tests/unit/test_advisories.py tests/unit/test_chart.py tests/cluster/test_chart.py
 
 soak: $(STAMP)   ## the long runs: stops, certificates, slow callers; an hour, figures go to docs/reliability.md
 	@$(BIN)/python -m tests.soak

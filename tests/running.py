@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
-from typing import Any
 
 from webhook.cli.loopback import LOOPBACK, Client
 
@@ -36,16 +35,23 @@ class Running:
     """A server process, its log lines as they come, and both its ports."""
 
     def __init__(
-        self, tls: Path, *options: str, memory: int = 0, files: int = 0, program: Sequence[str] = (), **more: Any
+        self,
+        tls: Path,
+        *options: str,
+        memory: int = 0,
+        files: int = 0,
+        program: Sequence[str] = (),
+        patience: float = 20,
     ) -> None:
         """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have.
 
-        *program*: what is ``gpu-slice``, by default that of this Python; *more*: for `subprocess.Popen`.
+        *program*: what is ``gpu-slice``, by default that of this Python; *patience*: seconds for a line of its log.
         """
         of_this = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
         command = [*(program or (sys.executable, *of_this)), "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
         command += ["--port", "0", "--ops-port", "0", *options]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **more)
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.patience = patience
         self.lines: Queue[dict] = Queue()
         self.seen: list[dict] = []
         self.reader = Thread(target=self._read, daemon=True)
@@ -63,7 +69,7 @@ class Running:
     def wait_for(self, message: str) -> dict:
         """The next log line that says *message*."""
         while True:
-            self.seen.append(self.lines.get(timeout=20))
+            self.seen.append(self.lines.get(timeout=self.patience))
             if message in self.seen[-1]["message"]:
                 return self.seen[-1]
 
