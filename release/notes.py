@@ -26,7 +26,7 @@ def part(text: str, title: str, level: int = 2) -> str:
     >>> part("# A\\n\\n## [1]\\n\\none\\n\\n### x\\n\\n## [0]\\n", r"\\[1\\]")
     'one\\n\\n### x'
     """
-    found = re.search(rf"^{'#' * level} {title}.*\n(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^{'#' * level} {title}[^\n]*\n(.*?)(?=^#{{1,{level}}} |\Z)", text, re.MULTILINE | re.DOTALL)
     return found[1].strip() if found else ""
 
 

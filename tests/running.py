@@ -31,6 +31,9 @@ main()
 """``gpu-slice`` on a smaller machine."""
 
 
+ENDED = "the process has closed its log"
+
+
 class Running:
     """A server process, its log lines as they come, and both its ports."""
 
@@ -64,7 +67,9 @@ class Running:
 
     def _read(self) -> None:
         for line in self.process.stderr:
-            self.lines.put(json.loads(line))
+            # What is no JSON is not the server's own: what runs it could not.
+            self.lines.put(json.loads(line) if line.startswith("{") else {"message": line})
+        self.lines.put({"message": ENDED})
 
     def wait_for(self, message: str) -> dict:
         """The next log line that says *message*."""
@@ -72,6 +77,7 @@ class Running:
             self.seen.append(self.lines.get(timeout=self.patience))
             if message in self.seen[-1]["message"]:
                 return self.seen[-1]
+            assert self.seen[-1]["message"] != ENDED, self.seen
 
     def get(self, path: str) -> tuple[int, str]:
         """A GET on the second port."""

@@ -12,7 +12,8 @@ from webhook import __version__
 
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(
-    r"(?P<before>(?:\bgpu-slice|\$IMAGE)(?:-keeper)?:|\bnewTag: |\bat present |\*\*gpu-slice\*\* |^version: |^appVersion: )"
+    r"(?P<before>(?:\bgpu-slice|\$IMAGE)(?:-keeper)?:"
+    r"|\bnewTag: |\bat present |\*\*gpu-slice\*\* |^(?:app)?[vV]ersion: )"
     r"(?P<version>\d+\.\d+\.\d+(?:-[0-9A-Za-z.]+)?)",
     re.MULTILINE,
 )

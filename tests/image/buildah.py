@@ -54,7 +54,7 @@ class Store:
         self("commit", "-q", "--rm", made, name)
         return f"localhost/{name}"
 
-    def build(self, target: str, architecture: str, *, tag: str = "", layers: bool = True) -> str:
+    def build(self, target: str, architecture: str, *, tag: str = "") -> str:
         """The image of a stage of the Dockerfile."""
         name = tag or f"{target}-{architecture}"
         native = run(["dpkg", "--print-architecture"]).strip()
@@ -66,7 +66,7 @@ class Store:
             "REVISION": "abc",
         }
         self(
-            "bud", "--isolation", "chroot", "--network", "host", "--pull-never", f"--layers={str(layers).lower()}",
+            "bud", "--isolation", "chroot", "--network", "host", "--pull-never",
             "--platform", f"linux/{architecture}", "--timestamp", EPOCH, "--target", target, "--tag", name,
             "--volume", f"{CERTIFICATES}:{CERTIFICATES}:ro",
             *(f"--build-arg={key}={value}" for key, value in arguments.items()), str(ROOT),
