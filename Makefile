@@ -6,7 +6,7 @@ LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-
   --no-emit-find-links -q
 
 .DEFAULT_GOAL := help
-.PHONY: help demo playground lint check test soak bench lock artefacts release-check uninstall clean
+.PHONY: help demo playground lint check test docs soak bench lock artefacts release-check uninstall clean
 
 help:            ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -39,6 +39,9 @@ test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd 
 	@$(BIN)/python -m tests.browser.programs
 	@$(BIN)/python -m tests.image
 	@$(BIN)/python -m pytest
+
+docs: $(STAMP)   ## the pages as a site, build/site/index.html, which needs no network; a warning is an error
+	@$(BIN)/python -m sphinx -q -W --keep-going -c docs -d build/doctrees . build/site
 
 bench: $(STAMP)  ## reviews a second beside peers in Go and Rust, and pods through a real API server; to bench/README.md
 	@$(BIN)/python -m bench

@@ -25,6 +25,9 @@ Document: TypeAlias = dict[str, Any]
 TIMEOUT = 10.0
 """Seconds for a request to the API server."""
 
+_AGAIN = "Apply the folder again that has your fleet and image."
+"""Not a folder of `manifests`: it would replace somebody's fleet or image by another."""
+
 _BY_NAME = "application/strategic-merge-patch+json"
 """This kind of patch finds a webhook in its list by name."""
 
@@ -175,9 +178,7 @@ class Cluster:
             ),
         )
         if secret is None:
-            raise Unreachable(
-                f"Secret {name}: it does not exist in namespace {self.names.namespace}. Apply manifests/keeper again."
-            )
+            raise Unreachable(f"Secret {name}: it does not exist in namespace {self.names.namespace}. {_AGAIN}")
         return secret
 
     def _configuration(self) -> Document | None:
@@ -221,7 +222,9 @@ def _asked(subject: str, ask: Callable[[], Any]) -> Document | None:
             return None
         if error.status == 409:
             raise Conflict(subject) from None
-        hint = "Apply manifests/keeper again." if error.status == 403 else "Check the API server."
+        hint = (
+            "Apply the folder again that has your fleet and image." if error.status == 403 else "Check the API server."
+        )
         raise Unreachable(f"{subject}: the API server says {error.status} {error.reason}. {hint}") from None
     except Exception as error:  # urllib3 raises many kinds; the caller retries after any of them
         pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error

@@ -157,7 +157,7 @@ class Keeper:
                 names = self.store.names
                 raise Unreachable(
                     f"MutatingWebhookConfiguration {names.configuration}: it or its webhook {names.webhook} does not "
-                    f"exist. Apply manifests/webhook again."
+                    f"exist. Apply the folder again that has your fleet and image."
                 )
             return self._follow(snapshot.stored)
         self.store.write(snapshot, step.after)

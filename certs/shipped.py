@@ -56,7 +56,8 @@ class Shipped:
             return [_with_defaults(webhook, defaults) for webhook in webhooks]
         except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError) as error:
             reason = type(error).__name__
-            raise Unreadable(f"{self.path}: cannot be read ({reason}). Apply manifests/webhook again.") from None
+            hint = "Apply the folder again that has your fleet and image"
+            raise Unreadable(f"{self.path}: cannot be read ({reason}). {hint}.") from None
 
 
 def _without_bundles(webhooks: list[Document]) -> list[Document]:

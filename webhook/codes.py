@@ -45,6 +45,7 @@ WarningCode: TypeAlias = Literal[
     "unknown-annotation",
     "visible-devices",
     "whole-gpu-replaced",
+    "windows-options",
 ]
 """What the author of an admitted pod is warned of."""
 
@@ -90,6 +91,7 @@ WARNINGS: dict[WarningCode, str] = {
     "unknown-annotation": "An annotation looks like one of gpu-slice and is not read",
     "visible-devices": "A container chooses its GPUs by an environment variable",
     "whole-gpu-replaced": "A slice replaces the whole GPU that the container asks for",
+    "windows-options": "The pod has options of Windows, and the nodes run Linux",
 }
 """Each warning in a sentence."""
 

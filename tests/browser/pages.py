@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
@@ -48,7 +49,13 @@ def fragment(text: str, namespace: str = "") -> str:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(text.encode()) + packer.flush()
     code = base64.urlsafe_b64encode(packed).decode().rstrip("=")
-    return f"#d={code}" + (f"&n={namespace}" if namespace else "")
+    return (f"#n={namespace}&" if namespace else "#") + f"d={code}"
+
+
+def _carried(address: str) -> str:
+    """What a link carries."""
+    code = re.search(r"[#&]d=([^&]*)", address)
+    return zlib.decompress(base64.urlsafe_b64decode(code[1] + "=="), -15).decode() if code else ""
 
 
 @dataclass
@@ -59,6 +66,8 @@ class Visit:
     address: str
     requests: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    asked: str = ""
+    """The text that the page asked about last."""
 
     def __post_init__(self) -> None:
         self.page.on("request", self._request)
@@ -67,6 +76,8 @@ class Visit:
 
     def _request(self, request: Request) -> None:
         self.requests.append(request.url)
+        if "/dry-run" in request.url:
+            self.asked = request.post_data or ""
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
@@ -119,10 +130,12 @@ class Visit:
 
     @property
     def text(self) -> str:
-        """What stands in the editor: it draws only what is in sight, so the link tells."""
-        self.page.wait_for_timeout(400)
-        code = re.search(r"#d=([^&]*)", self.page.url)
-        return zlib.decompress(base64.urlsafe_b64decode(code[1] + "=="), -15).decode()
+        """What stands in the editor: it draws only what is in sight, so the link tells, once it is that of what was
+        asked last."""
+        end = monotonic() + 60
+        while (text := _carried(self.page.url)) != self.asked and monotonic() < end:
+            self.page.wait_for_timeout(50)
+        return text
 
     def seen(self) -> dict[str, Any]:
         """What is read on the right-hand side."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.pages import Visit
+from tests.browser.pages import Visit, fragment
 
 POD = """\
 apiVersion: v1
@@ -144,6 +145,7 @@ def test_a_link_carries_the_document_and_its_namespace(visit: Visit) -> None:
     assert "never changed" in visit.seen()["sentence"]
     visit.page.locator("#namespace").fill("default")
     visit.settle()
+    expect(visit.page).to_have_url(re.compile("/#d="))
     text = visit.text
     visit.page.reload()
     visit.settle()
@@ -153,16 +155,65 @@ def test_a_link_carries_the_document_and_its_namespace(visit: Visit) -> None:
     assert not [url for url in visit.requests if "d=" in url.partition("#")[0]]
 
 
-@pytest.mark.parametrize("broken", ["#d=!", "#d=AAAA", "#d=", "#x"])
-def test_a_link_that_was_cut_opens_an_example(visit: Visit, broken: str) -> None:
+@pytest.mark.parametrize(
+    "broken", ["#d=!", "#d=AAAA", "#d=", "#n=team-a", fragment(POD.format("1g.5gb"), "team-a")[:-9]]
+)
+def test_a_link_that_was_cut_says_so_and_shows_nothing_else(visit: Visit, broken: str) -> None:
     visit.page.goto(visit.address + broken)
+    visit.settle()
+    assert visit.seen()["headline"] == "!This link cannot be read"
+    assert "Ask for the whole link" in visit.page.locator(".verdict").inner_text()
+    assert visit.editor.inner_text().strip() == ""
+    visit.write(POD.format("1g.5gb"))
+    assert "Admitted" in visit.seen()["headline"]
+    visit.write("")
+    assert visit.seen()["headline"] == "–Nothing to look at yet"
+
+
+def test_an_address_without_a_document_shows_an_example(visit: Visit) -> None:
+    visit.page.goto(visit.address + "#x")
     visit.settle()
     assert "Admitted" in visit.seen()["headline"]
 
 
 def test_a_link_that_expands_without_end_is_refused(visit: Visit) -> None:
     visit.open("#" * 5_000_000)
-    expect(visit.page.locator(".told")).to_have_text("The link cannot be read. It may have been cut.")
+    expect(visit.page.locator(".verdict p")).to_contain_text("more than 512 KiB")
+
+
+def test_the_answer_is_there_before_the_editor_and_its_mistake_can_be_mended_there(visit: Visit) -> None:
+    held: list[Any] = []
+    visit.page.route("**/editor.bundle.js", lambda route: held.append(route))
+    visit.page.goto(visit.address + fragment(POD.format("1g5gb")), wait_until="commit")
+    visit.page.get_by_role("button", name="Replace it with 1g.5gb").click()
+    expect(visit.page.locator(".verdict h3")).to_contain_text("Admitted")
+    for route in held:
+        route.continue_()
+    visit.settle()
+    assert visit.text == POD.format("1g.5gb")
+    assert visit.problems == []
+
+
+def test_a_second_load_takes_its_files_from_the_first(visit: Visit) -> None:
+    size = "performance.getEntriesByType('resource').reduce((sum, entry) => sum + entry.transferSize, 0)"
+    visit.open(POD.format("1g.5gb"))
+    first = visit.page.evaluate(size)
+    visit.open(POD.format("1g.5gb"))
+    assert visit.page.evaluate(size) < first / 3
+    assert "Admitted" in visit.seen()["headline"]
+
+
+def test_a_name_that_no_namespace_has_is_told_in_plain_words(visit: Visit) -> None:
+    visit.open(POD.format("1g.5gb"))
+    field = visit.page.locator("#namespace")
+    field.fill("Team_A")
+    visit.settle()
+    assert "Write at most 63 lower-case letters" in visit.page.locator(".verdict").inner_text()
+    expect(field).to_have_attribute("aria-invalid", "true")
+    field.fill("team-a")
+    visit.settle()
+    expect(field).to_have_attribute("aria-invalid", "false")
+    assert "Admitted" in visit.seen()["headline"]
 
 
 def test_each_template_is_shown_by_its_path_and_what_is_denied_comes_first(visit: Visit) -> None:
@@ -171,6 +222,7 @@ def test_each_template_is_shown_by_its_path_and_what_is_denied_comes_first(visit
     seen = visit.seen()
     assert seen["entries"] == ["Job train, spec.tasks[0].template", "Job train, spec.tasks[1].template"]
     assert visit.page.locator("#entries [aria-current]").inner_text().startswith("✕")
+    assert visit.page.locator("#entries > p").inner_text() == "2 pods and objects: 1 denied, 1 admitted."
     visit.page.get_by_role("button", name="spec.tasks[0].template").click()
     expect(visit.page.locator(".verdict h3")).to_contain_text("Admitted")
     visit.page.keyboard.press("Tab")
@@ -250,7 +302,9 @@ def test_tab_leaves_the_editor_and_arrows_choose_the_view(visit: Visit) -> None:
 def test_a_hundred_pods_and_one_more(visit: Visit) -> None:
     visit.open("---\n".join(POD.format("1g.5gb").replace("notebook", f"pod-{number}") for number in range(101)))
     assert len(visit.seen()["entries"]) == 100
-    expect(visit.page.locator("#entries > p")).to_have_text("100 of more pods and objects")
+    expect(visit.page.locator("#entries > p")).to_have_text(
+        "The first 100 pods and objects: 100 admitted. The text has more."
+    )
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "hello", "a: [", "kind: Service", "{{ .Values }}", "[1]"])

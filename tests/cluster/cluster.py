@@ -111,10 +111,12 @@ def said(error: Exception) -> str:
 
 
 @contextmanager
-def cluster(folder: Path, plugins: Sequence[str] = (), admission: Document | None = None) -> Iterator[Cluster]:
+def cluster(
+    folder: Path, plugins: Sequence[str] = (), admission: Document | None = None, **how: str
+) -> Iterator[Cluster]:
     """A control plane (see there), and a kubelet for all its nodes."""
     with (
-        control_plane(folder, plugins, admission) as plane,
+        control_plane(folder, plugins, admission, **how) as plane,
         config.new_client_from_config(str(plane.kubeconfig)) as api,
         kubelet(str(plane.kubeconfig)),
     ):

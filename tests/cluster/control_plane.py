@@ -87,11 +87,12 @@ class ControlPlane:
 
 @contextmanager
 def control_plane(
-    folder: Path, plugins: Sequence[str] = (), admission: Document | None = None
+    folder: Path, plugins: Sequence[str] = (), admission: Document | None = None, services: str = "10.0.0.0/24"
 ) -> Iterator[ControlPlane]:
     """Start everything, with its data, keys and logs in *folder*; end everything.
 
-    *plugins*: admission plugins that EKS does not have enabled; *admission*: an AdmissionConfiguration.
+    *plugins*: admission plugins that EKS does not have enabled; *admission*: an AdmissionConfiguration; *services*: the
+    addresses of Services, behind which nothing is unless they are on loopback.
 
     Raises `tests.cluster.programs.BuildError` where the programs cannot be had.
     """
@@ -147,7 +148,7 @@ def control_plane(
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={keys / 'tls.crt'}",
             f"--service-account-signing-key-file={keys / 'tls.key'}",
-            "--service-cluster-ip-range=10.0.0.0/24",
+            f"--service-cluster-ip-range={services}",
             # Pods here have no service account, as nothing makes them.
             "--disable-admission-plugins=ServiceAccount",
             f"--enable-admission-plugins={','.join(['ExtendedResourceToleration', *plugins])}",

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK = re.compile(
-    r"(?:^<!-- needs (?P<needs>[^>]+?) -->\n)?^```sh\n(?P<text>.*?)^```\n(?:\n^```text\n(?P<sees>.*?)^```\n)?",
+    r"(?:^<!-- needs (?P<needs>[^>]+?) -->\n)?^```sh\n(?P<text>.*?)^```\n(?:\n^```text\n(?P<sees>.*?)^```\n)?"
+    r"|^<!-- as (?P<page>\S+): (?P<heading>[^\n]+) -->$",
     re.DOTALL | re.MULTILINE,
 )
+"""Commands; or the place where a page has the reader do a section of another one."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +27,19 @@ class Block:
     sees: str
 
 
-def blocks(page: Path) -> list[Block]:
-    """The blocks of *page*, the first first."""
+def blocks(page: Path, heading: str = "") -> list[Block]:
+    """The blocks of *page*, or of the section with that *heading*, the first first."""
     text = page.read_text()
-    return [
-        Block(
-            f"{page.name}:{text.count(chr(10), 0, found.start('text'))}",
-            found["text"],
-            found["needs"] or "",
-            found["sees"] or "",
-        )
-        for found in BLOCK.finditer(text)
-    ]
+    start = text.index(f"\n## {heading}\n") + 1 if heading else 0
+    end = text.find("\n## ", start) + 1 if heading else 0
+    made: list[Block] = []
+    for found in BLOCK.finditer(text, start, end or len(text)):
+        if found["page"]:
+            made += blocks(page.with_name(found["page"]), found["heading"])
+        else:
+            line = text.count(chr(10), 0, found.start("text"))
+            made.append(Block(f"{page.name}:{line}", found["text"], found["needs"] or "", found["sees"] or ""))
+    return made
 
 
 class Shell:

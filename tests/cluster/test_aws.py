@@ -587,7 +587,7 @@ def test_why_ec2_launches_nothing_is_an_event_of_the_pod(
         wait_for("no NodeClaim is left to describe", lambda: running.claims(pool) == [])
 
 
-def test_neither_a_condition_nor_an_event_says_that_a_reservation_is_not_found_or_full(running: World) -> None:
+def test_no_condition_and_seldom_an_event_says_that_a_reservation_is_not_found_or_full(running: World) -> None:
     for kind, api in (CLASS, POOL, OVERLAY):
         wait_for("all are Ready", lambda kind=kind, api=api: ready(running.cluster.list(kind, api_version=api)))
     for pool in ("more-unreserved", "more-full"):
@@ -604,7 +604,9 @@ def test_neither_a_condition_nor_an_event_says_that_a_reservation_is_not_found_o
         assert running.claims(pool) == []
         about = f"involvedObject.kind=Pod,involvedObject.name={pool}"
         events = running.cluster.list("Event", "default", field_selector=about)
-        assert not any("reserv" in re.sub(r"more-\w+", "", each["message"]) for each in events)
+        said = [each["message"] for each in events if "reserv" in re.sub(r"more-\w+", "", each["message"])]
+        # While it replaces a node, Karpenter also tells what its simulation found of the pods that wait.
+        assert [each for each in said if quoted("the only compatible reserved offering is full") not in each] == []
 
 
 ELSEWHERE = [{"tags": {"karpenter.sh/discovery": "elsewhere"}}]

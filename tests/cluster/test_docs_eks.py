@@ -7,28 +7,27 @@ that one sees is looked for in what the commands say.
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 
 import pytest
 
-from tests.cluster import programs
+from tests.cluster import programs, reader
 from tests.cluster.aws.cloud import Cloud, cloud
 from tests.cluster.aws.node import boot
 from tests.cluster.aws.provider import controller
 from tests.cluster.cluster import Cluster
 from tests.cluster.cluster import cluster as control_plane_and_kubelet
 from tests.cluster.conftest import skip, told
-from tests.cluster.install import ADMISSION, CONFIGURATION, NAME, Installation
+from tests.cluster.install import ADMISSION, CONFIGURATION, NAME
 from tests.cluster.karpenter import install_crds
 from tests.cluster.nodes import nodes
-from tests.cluster.page import Block, Shell, blocks, syntax, unseen
-from tests.running import Running
+from tests.cluster.page import Block, blocks, syntax, unseen
+from tests.cluster.reader import STUBS
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
 
@@ -37,12 +36,10 @@ PAGE = blocks(ROOT / "docs" / "eks.md")
 RECIPES = blocks(ROOT / "docs" / "recipes.md")
 BOTH = [*PAGE, *RECIPES]
 """The recipes go by the fleet file with which the page ends."""
-STUBS = ("aws", "helm", "docker", "curl")
 PLAYED = {"AWS", "AWS and helm", "AWS and docker", "helm"}
 """What a block needs whose commands are looked at by `tests.cluster.aws.cli`."""
 UNTRIED = {"a node": {"kubectl logs"}, "a package index": {"python3 -m venv", ".venv/bin/python -m pip", "export PATH"}}
 """What a block needs that is not run at all, and how its commands begin."""
-APPLIED = re.compile(r"^kubectl apply -k my-cluster$", re.MULTILINE)
 
 
 def fleet_of(page: list[Block]) -> Fleet:
@@ -56,69 +53,19 @@ def fleet_of(page: list[Block]) -> Fleet:
     return files.load_fleet("".join(texts).replace("$CLUSTER", "my-cluster").encode())
 
 
-class Reader:
-    """Follows the page, while Karpenter launches and somebody boots what it launches."""
+class Reader(reader.Reader):
+    """Follows the pages, while Karpenter launches and somebody boots what it launches."""
 
     def __init__(self, cluster: Cluster, cloud: Cloud, tls: Path, folder: Path) -> None:
-        self.cluster, self.cloud, self.tls = cluster, cloud, tls
-        self.installation = Installation(cluster)
+        super().__init__(cluster, tls, folder, BOTH, UNTRIED)
+        self.cloud = cloud
         self.pools = {pool.name: pool for pool in fleet_of(PAGE).pools}
-        self.folder = folder / "gpu-slice"
-        shutil.copytree(ROOT / "manifests", self.folder / "manifests")
-        shutil.copy(ROOT / "Makefile", self.folder)
-        self.shell = Shell(self.folder, self._environment(folder / "bin"))
-        self.said: dict[str, str] = {}
-        self.failed = ""
-        self.server: Running | None = None
+        self.applied = 0
 
-    def _environment(self, bin: Path) -> dict[str, str]:
-        bin.mkdir()
-        python = f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m'
-        written = {name: f'{python} tests.cluster.aws.cli {name} "$@"' for name in STUBS}
-        written |= {"gpu-slice": f'{python} webhook "$@"', "sleep": "exec /bin/sleep 0.2"}
-        for name, command in written.items():
-            (bin / name).write_text(f"#!/bin/sh\n{command}\n")
-            (bin / name).chmod(0o755)
-        (bin / "kubectl").symlink_to(self.cluster.plane.kubectl)
-        path = f"{bin}:/usr/local/bin:/usr/bin:/bin"
-        return {
-            "PATH": path,
-            "HOME": str(bin.parent),
-            "KUBECONFIG": str(self.cluster.plane.kubeconfig),
-            "LANG": "C.UTF-8",
-        }
-
-    def read(self, block: Block) -> str:
-        """What *block* said; those before it are run first, once each."""
-        for each in BOTH[: BOTH.index(block) + 1]:
-            if each.where not in self.said and each.needs not in UNTRIED:
-                assert not self.failed, f"{self.failed} failed, and what follows needs it"
-                self.failed = each.where
-                self.said[each.where] = self._run(each)
-                self.failed = ""
-        return self.said.get(block.where, "")
-
-    def _run(self, block: Block) -> str:
-        applies = APPLIED.search(block.text)
-        if applies and self.server:  # whose URL kubectl would merge with the Service of the manifest
-            self.installation.take_away()
-        done = self.shell(block.text)
-        assert done.returncode == 0, f"{block.where}: {done.stdout}"
-        if applies:
-            self._serve()
-        return done.stdout
-
-    def _serve(self) -> None:
-        """Have the webhook's Service lead to a server, which no network here does."""
-        first = self.server is None
-        self.server = self.server or Running(
-            self.tls, "--fleet", str(self.folder / "my-cluster" / "fleet.yaml"), "--poll=0.2"
-        )
-        self.installation.point_at(
-            self.server.port,
-            self.tls / "ca.crt",
-            lambda said: "is not offered" in said if first else said == "created",
-        )
+    def noticed(self) -> Callable[[str], bool]:
+        """The first fleet has no slice of the kind that the probe asks for, the second has."""
+        self.applied += 1
+        return (lambda said: "is not offered" in said) if self.applied == 1 else (lambda said: said == "created")
 
     def boot(self, stopping: Event) -> None:
         """Boot what is launched."""
@@ -173,14 +120,14 @@ def _reader(tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rea
         karpenter(found)
         aws = stack.enter_context(cloud(found.plane.logs, fleet))
         stack.enter_context(controller(found, aws, fleet, folder / "home"))
-        reader = Reader(found, aws, tls, folder)
+        made = Reader(found, aws, tls, folder)
         stopping = Event()
-        thread = Thread(target=reader.boot, args=(stopping,), daemon=True)
+        thread = Thread(target=made.boot, args=(stopping,), daemon=True)
         thread.start()
         stack.callback(thread.join)
         stack.callback(stopping.set)
-        stack.callback(lambda: reader.server and reader.server.stop())
-        yield reader
+        stack.callback(made.stop)
+        yield made
 
 
 @pytest.mark.parametrize("block", BOTH, ids=lambda block: block.where)

@@ -312,7 +312,7 @@ def test_the_advice_may_be_left_out(cluster, keep) -> None:
 def test_advice_that_it_may_not_look_at_keeps_no_certificate_from_being_made(cluster, api, installed) -> None:
     keeper = Keeper(Store(api, Names(configuration=installed, advice="other")), KeeperMetrics(), clock=Time())
 
-    with pytest.raises(Unreachable, match=r"other: .* 403 .*Apply manifests/keeper again"):
+    with pytest.raises(Unreachable, match=r"other: .* 403 .*Apply the folder again"):
         keeper.turn()
     assert keeper.store.read().stored.leaf is not None
 
@@ -477,7 +477,7 @@ def test_without_its_objects_it_says_what_to_do_and_goes_on_when_they_are_there(
     keeper = Keeper(
         Store(api, Names(configuration=installed, advice=installed, leaf="missing")), KeeperMetrics(), clock=Time()
     )
-    with pytest.raises(Unreachable, match="Apply manifests/keeper again"):
+    with pytest.raises(Unreachable, match="Apply the folder again"):
         keeper.turn()
     cluster.delete(CONFIGURATION, installed, api_version=ADMISSION)
     keeper = Keeper(Store(api, Names(configuration=installed, advice=installed)), KeeperMetrics(), clock=Time())

@@ -113,7 +113,7 @@ def test_the_schemas_refuse_what_is_wrong(cluster) -> None:
     ],
 )
 def test_karpenter_refuses_the_selector_terms_that_a_fleet_may_not_have(field, term, message, cluster) -> None:
-    """Rows of ``tests/unit/test_fleet.py``."""
+    """Rows of ``tests/unit/refused_fleets/rendered.py``."""
     document = {**documents_of(files.fleet_at(None), "node-classes")[0], "metadata": {"name": "refused"}}
     document["spec"] = {**document["spec"], "amiFamily": "AL2023", field: [term]}
     refused = cluster.kubectl("create", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(document))

@@ -455,9 +455,7 @@ def test_fleet_check_warns_of_what_karpenter_will_do_unasked(left_out: str, warn
         pytest.param("{kubelet: {maxPods: 50}}", True, id="as few as those of every node leave none"),
         pytest.param("{kubelet: {maxPods: 51}}", False, id="just enough"),
         pytest.param("{kubelet: {systemReserved: {memory: 1Gi}}}", False, id="not said"),
-        pytest.param("{kubelet: many}", False, id="nothing that Karpenter takes"),
-        pytest.param("{kubelet: {maxPods: many}}", False, id="no number"),
-        pytest.param("{kubelet: {maxPods: true}}", False, id="nor is this"),
+        pytest.param("{kubelet: {maxPods: many}}", False, id="an expression"),
     ],
 )
 def test_fleet_check_warns_of_a_kubelet_that_holds_fewer_pods_than_its_node_has_slices(

@@ -432,7 +432,7 @@ class TestWhatIsInNoPool:
                 "does not fit",
                 id="too many for one layout",
             ),
-            pytest.param(P4D, {"nvidia.com/mig-1g.10gb.shared": 8}, "which is no MIG profile", id="shared slices"),
+            pytest.param(P4D, {"nvidia.com/mig-1g.5gb.ab": 8}, "which is no MIG profile", id="slices of no known kind"),
             pytest.param(
                 P4D, {"nvidia.com/mig-1g.12gb": 8}, "which a100-40gb does not have", id="another GPU's profile"
             ),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.pods import broken, container, pod_of
+from tests.unit.explain_world import FLEET, SLICE, World, condition, printed, running
 from webhook.admission.preview import preview
 from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
@@ -21,8 +22,6 @@ from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import DEPLOYMENTS, PODS, Kind
 from webhook.cluster.reader import Reader
 from webhook.cluster.snapshot import Listing
-
-from .test_explain import FLEET, SLICE, World, condition, printed, running
 
 Document = dict[str, Any]
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"

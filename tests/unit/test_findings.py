@@ -116,7 +116,31 @@ class TestSarif:
         path.write_text(BAD)
         log = json.loads(run("-o", "sarif", str(path)).stdout)
         (result,) = log["runs"][0]["results"]
-        assert result["locations"][0]["physicalLocation"]["artifactLocation"] == {"uri": uri}
+        place = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert place == {"uri": uri, "uriBaseId": "%SRCROOT%"}
+
+    @pytest.mark.parametrize("mark", ["a clone", "a worktree"])
+    @pytest.mark.parametrize(
+        ("name", "uri"),
+        [
+            ("pods.yaml", "deploy/base/pods.yaml"),
+            ("../pods.yaml", "deploy/pods.yaml"),
+            ("{root}/pods.yaml", "pods.yaml"),
+        ],
+    )
+    def test_below_the_root_of_a_repository_files_are_named_from_there(
+        self, name: str, uri: str, mark: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        git = repository / ".git"
+        git.mkdir() if mark == "a clone" else git.write_text("gitdir: elsewhere\n")
+        (repository / "deploy" / "base").mkdir(parents=True)
+        monkeypatch.chdir(repository / "deploy" / "base")
+        path = Path(name.format(root=repository))
+        path.write_text(BAD)
+        (result,) = json.loads(run("-o", "sarif", str(path)).stdout)["runs"][0]["results"]
+        place = result["locations"][0]["physicalLocation"]["artifactLocation"]
+        assert place == {"uri": uri, "uriBaseId": "%SRCROOT%"}
+        assert run("-o", "github", str(path)).stdout.startswith(f"::error file={uri},")
         path.unlink()
 
     def test_a_file_outside_of_the_repository_has_an_absolute_address(self, tmp_path_factory: Any) -> None:

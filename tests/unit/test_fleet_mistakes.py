@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from tests.pods import plan, pod_of
 from tests.rendering import documents_of
-from tests.unit.test_fleet import A10G, H100, load, pool_text, problems, text
+from tests.unit.fleet_text import A10G, H100, load, pool_text, problems, text
 from webhook.cli import files
 from webhook.cli.main import main
 

@@ -190,7 +190,7 @@ def test_without_the_webhook_nothing_is_served_and_it_says_so() -> None:
     store = Memory()
     store.stored = replace(store.stored, bundle=None)
     keeper = Keeper(store, KeeperMetrics())
-    with pytest.raises(Unreachable, match="Apply manifests/webhook again"):
+    with pytest.raises(Unreachable, match="Apply the folder again that has your fleet and image"):
         keeper.turn()
     assert not keeper.try_turn()
     assert value(keeper.metrics, "last_success_timestamp_seconds") == 0
@@ -293,7 +293,10 @@ def test_a_file_that_is_missing_is_no_change_and_yet_no_silence(caplog: pytest.L
     assert keeper.try_turn(), "certificates are kept all the same"
 
     [problem] = [each.fields["problem"] for each in caplog.records if "shipped" in each.getMessage()]
-    assert problem == "/no/such/file: cannot be read (FileNotFoundError). Apply manifests/webhook again."
+    assert (
+        problem
+        == "/no/such/file: cannot be read (FileNotFoundError). Apply the folder again that has your fleet and image."
+    )
     assert value(keeper.metrics, "configuration_as_shipped") == 0
 
 

@@ -17,6 +17,7 @@ import yaml
 from promql_parser import AggregateExpr, BinaryExpr, Call, Expr, MatrixSelector, ParenExpr, VectorSelector
 
 from certs.metrics import KeeperMetrics
+from tests.pods import fleet_of
 from webhook.server.metrics import Metrics as ServerMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,18 @@ OTHERS = {
     "operator_nodeclaim_status_condition_current_status_seconds": {
         "namespace", "name", "type", "status", "reason", "karpenter_sh_nodepool",
     },
+    # awslabs/operatorpkg status/metrics.go, as Karpenter v1.15.0 has it; `tests.cluster.test_metrics` reads them
+    "operator_ec2nodeclass_status_condition_current_status_seconds": {"namespace", "name", "type", "status", "reason"},
+    "operator_nodepool_status_condition_current_status_seconds": {"namespace", "name", "type", "status", "reason"},
+    # kube-state-metrics v2 docs/metrics; node labels are those that kube-state-metrics/values.yaml lets through
+    "kube_daemonset_status_desired_number_scheduled": {"namespace", "daemonset"},
+    "kube_daemonset_status_number_ready": {"namespace", "daemonset"},
+    "kube_node_status_allocatable": {"node", "resource", "unit"},
+    "kube_node_labels": {"node", "label_gpu_slice_pool", "label_node_kubernetes_io_instance_type"},
+    "kube_pod_container_resource_requests": {"namespace", "pod", "uid", "container", "node", "resource", "unit"},
+    "kube_pod_status_phase": {"namespace", "pod", "uid", "phase"},
+    "kube_nodeoverlay_created": {"name", "part_of"},
+    "kube_nodeoverlay_status_condition": {"name", "part_of", "type"},
 }  # fmt: skip
 
 PARTS: dict[str, dict[str, set[str]]] = {
@@ -113,7 +126,13 @@ def unknown(expression: str) -> set[str]:
     for each in selectors(expression):
         labels = {matcher.name for matcher in each.matchers.matchers}
         wrong |= labels - KNOWN.get(str(each.name), set()) - FROM_THE_SCRAPE
-    return wrong | joined_by(expression) - set().union(*(KNOWN.get(name, set()) for name in metrics)) - FROM_THE_SCRAPE
+    made = {
+        call.args[1].val for call in nodes(expression) if isinstance(call, Call) and call.func.name == "label_replace"
+    }
+    return (
+        wrong
+        | joined_by(expression) - made - set().union(*(KNOWN.get(name, set()) for name in metrics)) - FROM_THE_SCRAPE
+    )
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
@@ -215,6 +234,8 @@ def untested(expression: Expr) -> list[str]:
             left = untested(expression.lhs)
             return left if operator == "unless" or untested(expression.rhs) else []
         return [] if operator in (">", "<", "==", ">=", "<=", "!=") else [str(expression)]
+    if isinstance(expression, Call) and expression.func.name == "label_replace":
+        return untested(expression.args[0])
     if isinstance(expression, Call) and expression.func.name == "absent":
         return []
     return [str(expression)]
@@ -371,3 +392,32 @@ def test_grafana_finds_the_dashboard_by_its_label() -> None:
 
 def test_a_cluster_without_the_operator_can_apply_all_the_rest() -> None:
     assert "monitoring" not in yaml.safe_load((ROOT / "manifests" / "kustomization.yaml").read_text())["resources"]
+
+
+def test_the_promised_slices_are_those_of_the_fleet_in_use_and_are_called_as_kube_state_metrics_does() -> None:
+    metrics = ServerMetrics()
+    metrics.promise(
+        fleet_of("pools: [{name: a, gpu: t4, partition: {mps: {replicas: 2}}, instanceTypes: [g4dn.xlarge]}]")
+    )
+    text = "pools: [{name: b, gpu: a100-40gb, partition: {mig: {1g.5gb+me: 1}}, instanceTypes: [p4d.24xlarge]}]"
+    metrics.promise(fleet_of(text))
+    lines = [line for line in metrics.text().decode().splitlines() if line.startswith("gpu_slice_promised_slices{")]
+    assert lines == [
+        'gpu_slice_promised_slices{instance_type="p4d.24xlarge",pool="b",resource="nvidia_com_mig_1g_5gb_me"} 8.0'
+    ]
+
+
+def test_what_kube_state_metrics_is_told_to_measure_is_what_is_asked_for() -> None:
+    values = yaml.safe_load((MONITORING / "kube-state-metrics" / "values.yaml").read_text())
+    [overlays] = values["customResourceState"]["config"]["spec"]["resources"]
+    made = {
+        f"{overlays['metricNamePrefix']}_{each['name']}": {*overlays["labelsFromPath"]}
+        | {*each["each"]["gauge"].get("labelsFromPath", {})}
+        for each in overlays["metrics"]
+    }
+    assert made == {name: OTHERS[name] for name in OTHERS if name.startswith("kube_nodeoverlay_")}
+    [nodes_labels] = values["metricLabelsAllowlist"]
+    let_through = re.findall(r"[\w./-]+(?=[,\]])", nodes_labels)
+    assert {f"label_{re.sub(r'[^a-zA-Z0-9_]', '_', each)}" for each in let_through} == OTHERS["kube_node_labels"] - {
+        "node"
+    }

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.cluster.packing import pack
-from webhook.cluster.problem import Bin, Item
+from webhook.fit.packing import pack
+from webhook.fit.problem import Bin, Item
 
 KINDS = ("a", "b")
 
@@ -143,8 +143,8 @@ def test_nothing_is_proved_while_better_patterns_are_still_found() -> None:
 
 
 def test_what_cannot_be_proved_in_time_has_a_gap_and_a_packing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.cluster.patterns.ROUNDS", 0)
-    monkeypatch.setattr("webhook.cluster.patterns.MOST_NODES", 0)
+    monkeypatch.setattr("webhook.fit.patterns.ROUNDS", 0)
+    monkeypatch.setattr("webhook.fit.patterns.MOST_NODES", 0)
     items = [Item({x: 1, y: 1}, 10, frozenset({0})) for x, y in (("a", "b"), ("b", "c"), ("c", "a"))]
 
     found = pack([Bin(0, "p", {"a": 1, "b": 1, "c": 1}, 1)], items)

@@ -119,10 +119,6 @@ class TestQuotas:
             "requests.nvidia.com/mig-3g.40gb",
         ]
 
-    def test_an_example_allows_some_of_what_the_namespace_may_use(self) -> None:
-        first = str(next(iter(quota.quotas(fleet_of("teams")))))
-        assert '# To allow some, and no more:  requests.nvidia.com/gpu.shared: "4"' in first
-
     def test_where_slices_are_called_as_whole_gpus_are_it_says_so(self) -> None:
         text = FLEETS["single"].read_text() + "namespaces: {a: {slices: []}}\n"
         (found,) = quota.quotas(files.load_fleet(text.encode()))
@@ -232,7 +228,8 @@ class TestDeviceClasses:
         found = {each["spec"]["extendedResourceName"] for each in manifests(dra.device_classes(any_fleet))}
         assert found == {
             offer.resource
-            for pool, offer in any_fleet.offers
+            for pool in any_fleet.pools  # the retired ones, too: their pods run on
+            for offer in pool.offers
             if pool.entry.partition.mig and pool.entry.strategy == "mixed"
         }
 

@@ -119,5 +119,7 @@ def test_a_file_that_cannot_be_read_is_said_to_be_so(tmp_path: Path, content: by
     path = tmp_path / "webhook.yaml"
     path.write_bytes(content)
 
-    with pytest.raises(Unreadable, match=r"cannot be read \(\w+\)\. Apply manifests/webhook again\.$"):
+    with pytest.raises(
+        Unreadable, match=r"cannot be read \(\w+\)\. Apply the folder again that has your fleet and image\.$"
+    ):
         Shipped(path).differences({})

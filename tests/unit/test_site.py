@@ -113,6 +113,16 @@ def test_files_are_packed_where_the_browser_can_unpack_them() -> None:
     assert b"content-encoding" not in headers_of(plain)
 
 
+def test_a_file_that_the_browser_has_is_not_sent_again() -> None:
+    first = ask("/page/page.js", accept_encoding="gzip")
+    tag = headers_of(first)[b"etag"].decode()
+    again = ask("/page/page.js", accept_encoding="gzip", if_none_match=tag)
+    assert (again.status, again.body) == (304, b"")
+    assert headers_of(again)[b"content-security-policy"] == headers_of(first)[b"content-security-policy"]
+    assert ask("/page/page.js", if_none_match='W/"another"').body
+    assert headers_of(ask("/page/link.js"))[b"etag"].decode() != tag
+
+
 @pytest.mark.parametrize("path", ["/page/../site.py", "/page/editor/package.json", "/page/", "/page/nothing.js"])
 def test_only_the_files_of_the_page_are_served(path: str) -> None:
     assert ask(path).status == 404
@@ -308,6 +318,7 @@ def test_a_query_is_checked_and_not_repeated(query: str) -> None:
     answer = dry_run(POD, query)
     assert answer.status == 422
     assert b"anary" not in answer.body
+    assert b"pattern" not in answer.body
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,37 @@ def test_an_alternative_that_can_never_be(asked: str, expected: list[str]) -> No
             "NVIDIA_VISIBLE",
             id="from elsewhere",
         ),
-        pytest.param({}, [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}])], None, id="void"),
-        pytest.param({}, [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "none"}])], None, id="none"),
+        *(
+            pytest.param(
+                {},
+                [container(env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": value}])],
+                f"'main' sets NVIDIA_VISIBLE_DEVICES to '{value}', so it may not see its own slice",
+                id=f"hidden by '{value}'",
+            )
+            for value in ("void", "none", "")
+        ),
+        pytest.param(
+            {},
+            [container(), container("b", env=[{"name": "NVIDIA_VISIBLE_DEVICES", "value": "void"}])],
+            None,
+            id="void without a slice",
+        ),
         pytest.param({}, [container(env=[{"name": "PATH", "value": "all"}])], None, id="another variable"),
+        pytest.param(
+            {"securityContext": {"windowsOptions": {"hostProcess": True}}},
+            [container()],
+            "the pod has securityContext.windowsOptions",
+            id="a pod of Windows",
+        ),
+        pytest.param(
+            {}, [container(securityContext={"windowsOptions": {"runAsUserName": "u"}})], "'main' has", id="Windows"
+        ),
+        pytest.param(
+            {"securityContext": {"windowsOptions": {}, "runAsUser": 1}},
+            [container(securityContext={"windowsOptions": None})],
+            None,
+            id="no options of Windows",
+        ),
     ],
 )
 def test_what_passes_the_slice_by(spec: dict[str, Any], containers: list[Any], expected: str | None) -> None:

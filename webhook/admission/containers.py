@@ -139,7 +139,7 @@ def refuse_forbidden(
         return
     for other in others:
         pools = fleet.by_resource.get(other.resource, ())
-        budget.spend(len(pools) * (4 + len(policy.slices or ())), FIELD)
+        budget.spend(4 * len(pools), FIELD)
         offers = ((pool, offer) for pool in pools for offer in pool.offers if offer.resource == other.resource)
         if pools and not any(policy.permits(pool, offer) for pool, offer in offers):
             raise Denial(

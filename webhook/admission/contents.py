@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any, TypeAlias
 
 from webhook import documents
-from webhook.admission.kinds import Kind, find, makes_no_pods
+from webhook.admission.kinds import Kind, find, makes_no_pods, spark_key
 from webhook.errors import BadDocument, quote
 from webhook.slices.request import ANNOTATION
 
@@ -33,6 +33,10 @@ LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
 _LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?", re.DOTALL)
+_SPARK = r"spark\.kubernetes\.(driver|executor)\.[a-z]+\.gpu[-_]?[sS]lices?"
+_SPARK_KEY = re.compile(_SPARK)
+_SPARK_LINE = re.compile(rf"^[ \t]*(?={_SPARK}[\s=:])([^\s=:]+)[ \t]*[=:]?[ \t]*(\S.*)$", re.MULTILINE)
+"""A line of ``spark-defaults.conf``, which is a file of Java's properties."""
 _MENTIONED = re.compile(r"gpu[-_]?[sS]lices?[\"']?\s*(?::|$)", re.MULTILINE)
 _POINTED_AT = re.compile(rf"[aA]nnotations[./]{ANNOTATION}\Z")
 """The end of a parameter of a Helm chart, or of a path of a JSON patch, with a value beside it."""
@@ -96,6 +100,12 @@ class Stray:
     """The template around it."""
 
     @property
+    def meant(self) -> str:
+        """The key that it should be: the annotation's, or Spark's for it."""
+        spark = _SPARK_KEY.fullmatch(self.key)
+        return spark_key(spark[1]) if spark is not None else ANNOTATION
+
+    @property
     def field(self) -> str:
         """As in ``spec.annotations[gpu-slice]``."""
         return f"{write_path(self.place)}[{self.key[:LONGEST_KEY]}]"
@@ -151,7 +161,7 @@ def _is_text(value: str, path: Path, template: Template | None) -> bool:
     """Whether it is to be read as a document: not where tools keep copies of the object, and not in a pod."""
     if template is not None or "lice" not in value or last(path) == "annotations":
         return False
-    return _MENTIONED.search(value) is not None
+    return _MENTIONED.search(value) is not None or _SPARK_LINE.search(value) is not None
 
 
 def _is_object(value: Mapping[str, Any]) -> bool:
@@ -194,7 +204,7 @@ def _collect(
 
 
 def _looks_like_it(key: str, path: Path, contents: Contents) -> bool:
-    if "lice" in key and _LIKE_THE_ANNOTATION.fullmatch(key):
+    if "lice" in key and (_LIKE_THE_ANNOTATION.fullmatch(key) or _SPARK_KEY.fullmatch(key)):
         return True
     name = key.rpartition("/")[2].lower()
     misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2
@@ -217,14 +227,18 @@ def _read(text: str, path: Path, contents: Contents) -> Iterator[tuple[Any, Path
         contents.more = True
         return
     contents.texts += 1
+    properties = {key: value.strip() for _, key, value in _SPARK_LINE.findall(text)}
     try:
         found = documents.read(text, copies=documents.MOST_COPIES // MOST_TEXTS)
     except BadDocument:
-        contents.unread.append(path)
-        return
-    for number, document in enumerate(found):
-        if isinstance(document.value, dict | list):
-            yield document.value, (path, number) if len(found) > 1 else path
+        found = []
+        if not properties:
+            contents.unread.append(path)
+    inner = [(number, each.value) for number, each in enumerate(found) if isinstance(each.value, dict | list)]
+    for number, value in inner:
+        yield value, (path, number) if len(found) > 1 else path
+    if properties and not inner:
+        yield properties, path
 
 
 def word(value: Any) -> str:

@@ -15,7 +15,7 @@ from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expr
 from webhook.admission.pod import Expression
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
-from webhook.admission.unoffered import MOST_LISTED, hint, listed, permitted_offers, problem
+from webhook.admission.unoffered import EXCLUDED, MOST_LISTED, UNKNOWN, hint, listed, permitted_offers, problem
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -41,7 +41,7 @@ class Explanation:
 
     def denial(self) -> Denial:
         demand, fleet = self.demand, self.fleet
-        if not permitted_offers(demand, fleet):
+        if fleet.offers and not permitted_offers(demand, fleet):
             return self.not_permitted(demand.wanted[0])
         for wanted in demand.wanted:
             obstacles = {cause for _, _, cause in self.offers(wanted)}
@@ -51,7 +51,8 @@ class Explanation:
                 return self.not_permitted(wanted)
             if None not in obstacles:
                 return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
-        pools = [pool for pool in fleet.pools if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        active = [pool for pool in fleet.pools if not pool.entry.retired]
+        pools = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
         if not pools:
             return self.not_together()
         for other in demand.others:
@@ -119,7 +120,9 @@ class Explanation:
         instead = "Ask the platform team: it may not use any slices"
         if permitted:
             instead = hint(wanted, self.demand, self.fleet, self.budget)
-            if not instead.startswith("Write "):
+            if instead == UNKNOWN:
+                instead = f"It may use only {listed(permitted)}"
+            elif not instead.startswith("Write ") and not instead.endswith(EXCLUDED):
                 instead = f"It may use nothing as large, only {listed(permitted)}"
         return Denial(
             f"namespace {quote(self.namespace or 'default')} may not use {quote(asked_of(wanted))}",

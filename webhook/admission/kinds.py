@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from webhook.slices.request import ANNOTATION
+
 METADATA = "metadata.annotations"
 """The annotations of the object itself."""
 
@@ -27,6 +29,8 @@ class Kind:
     """Paths of annotations that its controller gives to its pods, other than those in the metadata of templates."""
     dropped: tuple[str, ...] = ()
     """Parts of keys; annotations with such a key are not passed on."""
+    settings: tuple[str, ...] = ()
+    """Paths of mappings of Spark's properties: see `spark_key`."""
     ignored: bool = False
     """Whether the annotations in the metadata of its templates do not reach a pod."""
     complete: bool = True
@@ -53,6 +57,8 @@ _KRUISE = "https://github.com/openkruise/kruise/blob/master/apis/apps"
 _KNATIVE = "https://github.com/knative/serving/blob/main/pkg/apis/serving/v1/revision_defaults.go"
 _KSERVE = "https://github.com/kserve/kserve/blob/master/pkg/controller/v1beta1/inferenceservice/components/predictor.go"
 _SPARK = "https://github.com/kubeflow/spark-operator/blob/master/api/v1beta2/sparkapplication_types.go"
+_SPARK_CONNECT = "https://github.com/kubeflow/spark-operator/blob/master/api/v1alpha1/sparkconnect_types.go"
+_SPARK_APACHE = "https://github.com/apache/spark-kubernetes-operator/blob/main/docs/spark_custom_resources.md"
 _TEKTON = "https://tekton.dev/docs/pipelines/labels"
 _NIM = "https://docs.nvidia.com/nim-operator/latest/service.html"
 _KUSTOMIZE = "https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/"
@@ -61,6 +67,14 @@ _JOB_SET = "spec.replicatedJobs.*.template.spec.template"
 
 def _ray(prefix: str) -> tuple[str, ...]:
     return f"{prefix}.headGroupSpec.template", f"{prefix}.workerGroupSpecs.*.template"
+
+
+def _spark(spec: str) -> tuple[str, ...]:
+    return f"{spec}.executor.template", f"{spec}.driver.template"
+
+
+def _spark_annotations(spec: str) -> tuple[str, ...]:
+    return f"{spec}.executor.annotations", f"{spec}.driver.annotations"
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
@@ -131,10 +145,15 @@ KINDS = (
                     METADATA)),
     Kind("serving.kserve.io", "ServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("serving.kserve.io", "ClusterServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
-    Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, complete=False,
-         passed_on=("spec.executor.annotations", "spec.driver.annotations")),
-    Kind("sparkoperator.k8s.io", "ScheduledSparkApplication", _SPARK, complete=False,
-         passed_on=("spec.template.executor.annotations", "spec.template.driver.annotations")),
+    Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, _spark("spec"), _spark_annotations("spec"),
+         settings=("spec.sparkConf",), complete=False),
+    Kind("sparkoperator.k8s.io", "ScheduledSparkApplication", _SPARK, _spark("spec.template"),
+         _spark_annotations("spec.template"), settings=("spec.template.sparkConf",), complete=False),
+    Kind("sparkoperator.k8s.io", "SparkConnect", _SPARK_CONNECT, ("spec.executor.template", "spec.server.template"),
+         settings=("spec.sparkConf",), complete=False),
+    Kind("spark.apache.org", "SparkApplication", _SPARK_APACHE,
+         ("spec.executorSpec.podTemplateSpec", "spec.driverSpec.podTemplateSpec"), settings=("spec.sparkConf",),
+         complete=False),
     Kind("tekton.dev", "TaskRun", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "PipelineRun", _TEKTON, complete=False,
          passed_on=("spec.taskRunSpecs.*.metadata.annotations", METADATA)),
@@ -181,6 +200,14 @@ def find(api_version: object, name: object) -> Kind | None:
     kinds = _BY_NAME.get(name, ()) if isinstance(name, str) else ()
     group = _group(api_version)
     return next((kind for kind in kinds if kind.group == group or (group is None and kind.group in _OWN_GROUPS)), None)
+
+
+def spark_key(role: str) -> str:
+    """The property of Spark that gives the annotation to its *role*, driver or executor.
+
+    Source: https://spark.apache.org/docs/latest/running-on-kubernetes.html, "Spark Properties".
+    """
+    return f"spark.kubernetes.{role}.annotation.{ANNOTATION}"
 
 
 def makes_no_pods(api_version: object, name: object) -> bool:

@@ -36,18 +36,17 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     def misplaced(text: str) -> Note:
         return Note("misplaced-annotation", text, stray.field)
 
-    around, right = stray.object, stray.key == ANNOTATION
+    around, meant = stray.object, stray.meant
+    right, spark = stray.key == meant, meant != ANNOTATION
     known, kind = around.known, around.kind
     key, where = quote(stray.key[:LONGEST_KEY]), write_path(stray.place) or "the top of the document"
-    passed_on = known is not None and any(_matches(stray.place, around.path, path) for path in known.annotations)
-    if passed_on and right:
-        return Note(
-            "not-previewed",
-            f"{key} at {where} reaches the pods of this {kind}, of which no preview can be made",
-            stray.field,
-        )
-    if passed_on or any(stray.place == annotations_of(template) for template in templates):
-        return misplaced(f"{key} at {where} is not read: write '{ANNOTATION}'")
+    paths = () if known is None else known.settings if spark else known.annotations
+    passed_on = any(_matches(stray.place, around.path, path) for path in paths)
+    if right and (passed_on or (spark and known is None)):
+        pods = f"the pods of this {kind}" if passed_on else "the pods of a Spark job that reads it"
+        return Note("not-previewed", f"{key} at {where} reaches {pods}, of which no preview can be made", stray.field)
+    if passed_on or (spark and known is None) or any(stray.place == annotations_of(template) for template in templates):
+        return misplaced(f"{key} at {where} is not read: write '{meant}'")
     lost = ", where it has no effect"
     if last(stray.place) == "labels":
         what, lost = f"{key} is a label", ", which has no effect"

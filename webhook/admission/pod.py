@@ -44,6 +44,11 @@ class Resources(View, frozen=True):
 
 class SecurityContext(View, frozen=True):
     privileged: bool | None = None
+    windows_options: dict[str, Any] | None = None
+
+
+class PodSecurityContext(View, frozen=True):
+    windows_options: dict[str, Any] | None = None
 
 
 class Variable(View, frozen=True):
@@ -107,6 +112,7 @@ class Spec(View, frozen=True):
     node_name: str | None = None
     topology_spread_constraints: list[TopologySpread] | None = None
     os: System | None = None
+    security_context: PodSecurityContext | None = None
     resource_claims: list[Any] | None = None
 
 

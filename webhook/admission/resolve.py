@@ -150,7 +150,11 @@ def resolve(demand: Demand, fleet: Fleet, budget: Budget) -> Resolution | None:
         if best is None or key < best[0]:
             best = key, result
             most = key[0]
-    return None if best is None else _widen(best[1], demand, serving)
+    if best is None:
+        # What a pod got before its pool was retired, it keeps.
+        visited = any(wanted.given is not None for wanted in demand.wanted)
+        return resolve(demand, fleet.before, budget) if visited and fleet.before is not None else None
+    return _widen(best[1], demand, serving)
 
 
 def largest_allowed(pool: Pool, demand: Demand, budget: Budget) -> Mapping[str, int] | None:
@@ -187,7 +191,6 @@ class _Serving:
         """The offers in fleet order, regardless of nodes and counts."""
         kind = (choice.slice, choice.gpu)
         if kind not in self._offers:
-            self.budget.spend(len(self.demand.policy.slices or ()) * len(self.fleet.offers), FIELD)
             self._offers[kind] = [
                 (pool, offer)
                 for pool, offer in satisfying(choice, self.fleet, self.budget)

@@ -31,6 +31,9 @@ MOST_TRIED = 8
 UNKNOWN = "`gpu-slice profiles` lists what is offered"
 """The hint where finding one takes too many steps."""
 
+EXCLUDED = "is as large, but the pod's count, node selection or other containers exclude it"
+"""The end of the hint where a slice is large enough, and the pod cannot have it."""
+
 _ENOUGH = {
     "-me": ATTRIBUTES,
     "": ("", "+gfx", "+me", "+me.all"),
@@ -50,6 +53,9 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
     if gpu is not None and gpu not in catalogue.families():
         meant = catalogue.meant(gpu)
         return f"no GPU is called '{gpu}'" + (f"; here it is {listed(meant, 'or')}" if meant else ""), "unknown-gpu"
+    before = satisfying(choice, fleet.before, budget) if fleet.before is not None else ()
+    if retired := list(dict.fromkeys(pool.name for pool, _ in before)):
+        return f"'{choice}' was offered by pool {listed(retired)}, now retired", "not-offered"
     if wanted == SHARED:
         return f"no pool of this cluster has shared {f'{gpu} ' if gpu else ''}GPUs", "not-offered"
     if gpu is not None and not any(model.mig for model in catalogue.gpus.values() if model.called(gpu)):
@@ -104,7 +110,7 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     except OutOfSteps:
         return UNKNOWN
     if large:
-        return f"{_where(large[0])} is as large, but the pod's count, node selection or other containers exclude it"
+        return f"{_where(large[0])} {EXCLUDED}"
     of_gpu: list[PoolOffer] = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
     if isinstance(choice.slice, MigProfile) and (engines := _ENGINES.get(choice.slice.attribute)):
         attribute = choice.slice.attribute

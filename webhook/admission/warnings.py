@@ -14,7 +14,7 @@ from msgspec import Struct
 from webhook.admission.containers import Wanted
 from webhook.admission.defaults import DEFAULT
 from webhook.admission.patch import lacks_pool, missing_labels
-from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Place, Pod, Spec, is_gpu
+from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Container, Place, Pod, Spec, is_gpu
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import problem
@@ -39,7 +39,10 @@ LONGEST_RESOURCE = 40
 
 _PREFIX = f"{ANNOTATION}: "
 _OURS = (ANNOTATION, ASSIGNED, POOLS, DEFAULT)
-_NO_DEVICES = ("void", "none")
+_NO_DEVICES = ("void", "none", "")
+"""With ``none`` a container has the driver and no GPU, with the others neither.  Source: NVIDIA Container Toolkit,
+"Specialized Configurations with Docker", GPU Enumeration."""
+_WINDOWS = "securityContext.windowsOptions: if it is for Windows, it cannot run on these nodes"
 _ACCELERATORS = (
     "aws.amazon.com/neuron", "baidu.com/", "cambricon.com/", "cloud-tpus.google.com/", "enflame.com/", "furiosa.ai/",
     "google.com/tpu", "habana.ai/", "huawei.com/ascend", "huawei.com/npu", "hygon.com/", "iluvatar.ai/",
@@ -136,6 +139,8 @@ def about_pod(
     spec = pod.spec or EMPTY_SPEC
     if spec.resource_claims:
         result.append(warning("resource-claims", CLAIMS))
+    if spec.security_context is not None and spec.security_context.windows_options:
+        result.append(warning("windows-options", f"the pod has {_WINDOWS}"))
     if spec.node_name:
         result.append(
             warning("node-name", "spec.nodeName bypasses the scheduler: if the node has no free slice, the pod fails")
@@ -149,14 +154,17 @@ def about_pod(
                 if "/" in name:
                     result += _about_resources(place, container.resources.limits)
                     break
-        if container.security_context is not None and container.security_context.privileged:
-            result.append(warning("privileged", "{name} is privileged, so it sees every GPU of the node", place.name))
+        if (context := container.security_context) is not None:
+            if context.privileged:
+                text = "{name} is privileged, so it sees every GPU of the node"
+                result.append(warning("privileged", text, place.name))
+            if context.windows_options:
+                result.append(warning("windows-options", f"{{name}} has {_WINDOWS}", place.name))
         if container.env:
             budget.spend(len(container.env))
             for variable in container.env:
-                if variable.name == DEVICES and variable.value not in _NO_DEVICES:
-                    text = f"{{name}} sets {DEVICES}, so it may see slices that are not its own"
-                    result.append(warning("visible-devices", text, place.name))
+                if variable.name == DEVICES:
+                    result += _about_devices(container, variable.value, resolution)
                     break
     if (controller or _controller(pod)) == "DaemonSet":
         result += _about_daemon_set(spec, resolution, budget)
@@ -295,6 +303,17 @@ def is_anothers(resource: str) -> bool:
             or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
         )
     )
+
+
+def _about_devices(container: Container, value: str | None, resolution: Resolution) -> list[PodWarning]:
+    """What the container's own value does.  Kubelet gives it precedence over the device plugin's."""
+    if value not in _NO_DEVICES:
+        text = f"{{name}} sets {DEVICES}, so it may see slices that are not its own"
+    elif any(part.container.container is container for part in resolution.assignments):
+        text = f"{{name}} sets {DEVICES} to '{value}', so it may not see its own slice"
+    else:
+        return []  # as it should be where a container has no slice
+    return [warning("visible-devices", text, container.name)]
 
 
 def _about_annotation(key: str) -> Iterator[PodWarning]:

@@ -59,11 +59,15 @@ def _alone(fleet: Fleet) -> Iterator[tuple[Pool, Fleet]]:
         offers = tuple((pool, offer) for offer in pool.offers)
         yield (
             pool,
-            replace(fleet, pools=(pool,), offers=offers, by_profile=by_profile[pool], by_resource=by_resource),
+            replace(
+                fleet, pools=(pool,), offers=offers, by_profile=by_profile[pool], by_resource=by_resource, before=None
+            ),
         )
 
 
 def _reason(pool: Pool, alone: Fleet, best: Resolution | None, demand: Demand, namespace: str | None) -> str:
+    if pool.entry.retired:
+        return "it is retired: new pods are not for it"
     budget = Budget()
     try:
         own = resolve(demand, alone, budget)

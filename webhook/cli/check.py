@@ -195,7 +195,7 @@ def _below(each: checks.Line, help_uri: str) -> Iterator[Line]:
     named = [problem for problem in each.problems if problem.namespace]
     left = each.total - len(shown) - MOST_NAMED
     shown += named[:MOST_NAMED] if left > 1 else named
-    cures = dict.fromkeys(problem.cure or each.check.cure for problem in shown)
+    cures = dict.fromkeys(each.cure(problem) for problem in shown)
     for problem in shown:
         yield line(f"    {problem.reason}")
     if named and left > 1:
@@ -221,7 +221,7 @@ def _report(lines: Lines, summary: str, help_uri: str) -> dict[str, Any]:
                 "problems": [
                     {
                         "reason": problem.reason,
-                        "cure": problem.cure or each.check.cure,
+                        "cure": each.cure(problem),
                         "severity": "warning" if problem.warning else "error",
                         "namespace": problem.namespace or None,
                     }

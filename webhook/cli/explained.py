@@ -113,18 +113,23 @@ def _of_file(
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
     """For programs: everything."""
+
+    def told(cause: Cause) -> dict[str, Any]:
+        return {"id": cause.id, "sentence": cause.sentence, "cure": explanation.cure(cause), "docs": cause.anchor,
+                "quotes": list(cause.quotes)}  # fmt: skip
+
     return {
         "title": explanation.title,
-        "cause": _cause(explanation.cause),
-        "also": [_cause(cause) for cause in explanation.also],
+        "cause": told(explanation.cause),
+        "also": [told(cause) for cause in explanation.also],
         "asked": explanation.asked,
         "given": explanation.given,
         "changed": list(explanation.changed),
         "pools": [{"pool": each.pool, "serves": not each.why_not, "whyNot": each.why_not, "weight": each.weight}
                   for each in explanation.pools],
         "nodes": [{"node": each.name, "pool": each.pool, "free": each.free, "coming": each.coming,
-                   "causes": [_cause(cause) for cause in each.causes]} for each in explanation.nodes],
-        "nodePools": [{"nodePool": each.node_pool, "causes": [_cause(cause) for cause in each.causes]}
+                   "causes": [told(cause) for cause in each.causes]} for each in explanation.nodes],
+        "nodePools": [{"nodePool": each.node_pool, "causes": [told(cause) for cause in each.causes]}
                       for each in explanation.launches],
         "events": [{"source": each.source, "about": each.about, "reason": each.reason, "words": each.words,
                     "message": each.message, "when": each.when.isoformat(), "count": each.count}
@@ -132,11 +137,6 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "quotas": list(explanation.quotas),
         "couldNotLook": list(explanation.unread),
     }  # fmt: skip
-
-
-def _cause(cause: Cause) -> dict[str, Any]:
-    return {"id": cause.id, "sentence": cause.sentence, "cure": cause.cure, "docs": cause.anchor,
-            "quotes": list(cause.quotes)}  # fmt: skip
 
 
 def _text(text: str) -> Line:
@@ -154,7 +154,7 @@ def short(explanation: Explanation) -> Iterator[Line]:
     yield line(mark, " ", line(_text(explanation.title), bold=True), f" [{cause.id}]")
     yield _text(cause.sentence)
     if not cause.fine:
-        yield _text(f"What to do: {cause.cure}")
+        yield _text(f"What to do: {explanation.cure(cause)}")
     for text in explanation.unread:
         yield line(line("not looked at", fg="yellow"), ": ", _text(text))
 

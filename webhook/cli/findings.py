@@ -41,8 +41,9 @@ def sarif(found: Found, help_uri: str) -> Iterator[str]:
     driver = {"name": "gpu-slice", "version": __version__, "rules": rules}
     head = json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [{"tool": {"driver": driver}, "results": []}]})
     start = before = head[: -len(_END)] + "\n"
+    root = _root()
     for path, finding in found:
-        place = {"artifactLocation": {"uri": _uri(path)}, "region": {"startLine": finding.line}}
+        place = {"artifactLocation": _location(path, root), "region": {"startLine": finding.line}}
         result = {
             "ruleId": finding.code,
             "ruleIndex": index[finding.code],
@@ -60,16 +61,28 @@ def _message(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}").replace("](", "] (")
 
 
-def _uri(path: Path) -> str:
-    path = _relative(path)
+def _location(path: Path, root: Path) -> dict[str, str]:
+    """The file, relative to the root of the repository, as code scanning wants it: GitHub, "SARIF support for code
+    scanning", and SARIF 2.1.0, 3.4.4."""
     if str(path) == "-":
-        return "stdin"
-    return path.as_uri() if path.is_absolute() else quote(os.fsencode(path.as_posix()))
+        return {"uri": "stdin"}
+    path = _relative(path, root)
+    if path.is_absolute():
+        return {"uri": path.as_uri()}
+    return {"uri": quote(os.fsencode(path.as_posix())), "uriBaseId": "%SRCROOT%"}
 
 
-def _relative(path: Path) -> Path:
-    """*path* as seen from here, which is where the repository is; where it is elsewhere, as it is."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else Path(os.path.normpath(path))
+def _root() -> Path:
+    """The root of the Git repository around the working directory; without one, the working directory."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+
+
+def _relative(path: Path, root: Path) -> Path:
+    """*path* as seen from *root*; as it is where it is absolute and leads elsewhere."""
+    if path.is_absolute() and not path.is_relative_to(root):
+        return path
+    return Path(os.path.relpath(path, root))
 
 
 def github(found: Found) -> Iterator[str]:
@@ -77,8 +90,9 @@ def github(found: Found) -> Iterator[str]:
 
     Source of the escapes: actions/toolkit, packages/core/src/command.ts.
     """
+    root = _root()
     for path, finding in found:
-        place = "" if str(path) == "-" else f"file={_property(str(_relative(path)))},"
+        place = "" if str(path) == "-" else f"file={_property(str(_relative(path, root)))},"
         level = LEVELS[finding.code]
         title = _property(f"gpu-slice {finding.code}")
         yield f"::{_GITHUB.get(level, level)} {place}line={finding.line},title={title}::{_data(finding.text)}\n"

@@ -15,7 +15,7 @@ from webhook.errors import BadFleet
 
 if TYPE_CHECKING:
     from webhook.cli.progress import Progress
-    from webhook.cluster.demand import LivePod
+    from webhook.cluster.live_pods import LivePod
     from webhook.cluster.snapshot import Listing
     from webhook.fleet.fleet import Fleet
 
@@ -73,8 +73,8 @@ def fit(
     from webhook.cli import fit_report
     from webhook.cli.progress import Progress
     from webhook.cli.wanted import Wanted
-    from webhook.cluster.fit import fit as fit_pods
-    from webhook.cluster.suggestion import suggest
+    from webhook.fit.fit import fit as fit_pods
+    from webhook.fit.suggestion import suggest
 
     with Progress() as progress:
         if live:
@@ -114,7 +114,7 @@ def _of_cluster(
 ) -> tuple[Fleet, Listing[LivePod]]:
     """The fleet of a cluster, and its pods."""
     from webhook.cli import cluster
-    from webhook.cluster.demand import LIVE_PODS
+    from webhook.cluster.live_pods import LIVE_PODS
     from webhook.cluster.reader import Unreachable
 
     progress("reading the cluster")

@@ -8,13 +8,13 @@ from typing import Any
 
 from webhook import documents
 from webhook.cli.show import table
-from webhook.cluster.demand import Kind
-from webhook.cluster.fit import Answer, Fit, Nodes
-from webhook.cluster.suggestion import key_of, names_of
+from webhook.fit.demand import PodKind
+from webhook.fit.fit import Answer, Fit, Nodes
+from webhook.fit.suggestion import key_of, names_of
 from webhook.fleet.fleet import Fleet
 
 Names = Mapping[tuple[str, tuple[tuple[str, int], ...]], str]
-"""The names of new pools: see `webhook.cluster.suggestion`."""
+"""The names of new pools: see `webhook.fit.suggestion`."""
 
 
 MOST_TITLES = 5
@@ -195,12 +195,12 @@ def _amount(answer: Answer) -> str:
     return text if answer.dollars is None else f"{text}, {_dollars(answer.dollars)} an hour"
 
 
-def _pools(kind: Kind, fleet: Fleet) -> list[str]:
+def _pools(kind: PodKind, fleet: Fleet) -> list[str]:
     """The pools that serve *kind*."""
     return [fleet.pools[index].name for index in sorted({index for index, _ in kind.served})]
 
 
-def _slices(kind: Kind) -> str:
+def _slices(kind: PodKind) -> str:
     return " and ".join(f"{count} x {slice.name}" for slice, count in kind.slices)
 
 

@@ -7,9 +7,8 @@ docstring of a command is its help text.
 from __future__ import annotations
 
 import json
-import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import click
 
 from webhook import __version__
 from webhook.cli import files
+from webhook.cli.companions import render_fleet
 from webhook.cli.discover import discover
 from webhook.cli.terminal import PORT, Group, echo
 from webhook.errors import BadDocument, BadFleet
@@ -144,50 +144,7 @@ def _mib(value: int | None) -> str:
     return "-" if value is None else f"{value} MiB"
 
 
-@main.command(name="render")
-@_FLEET
-@click.option(
-    "--only", multiple=True, metavar="SUBJECT", help="Render only this, such as karpenter or node-pools.  Repeatable."
-)
-@click.option("--cluster", help="Name of the EKS cluster.  Default: the one in the fleet file.")
-@click.option(
-    "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-    help="Write files to DIR: a folder for each tool, with a kustomization.",
-)  # fmt: skip
-@click.option("--check", is_flag=True, help="Write nothing.  Exit code 1: files in DIR differ.")
-def render_fleet(
-    fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, output_dir: Path | None, check: bool
-) -> None:
-    """Print the manifests for the fleet's nodes, ready for kubectl apply -f -.
-
-    They are NVIDIA's device plugin, and Karpenter's NodePools, EC2NodeClasses (with the script that cuts the GPUs at
-    boot) and NodeOverlays.  All follow from the fleet file.
-    """
-    from webhook.cli import render
-    from webhook.fleet.file import CLUSTER
-
-    for name in only:
-        if name not in render.NAMES:
-            raise click.BadParameter(
-                f"'{name}' is not a subject. Use one of: {', '.join(render.NAMES)}", param_hint="--only"
-            )
-    if check and output_dir is None:
-        raise click.UsageError("--check needs --output-dir, the folder to compare with the fleet")
-    fleet = files.fleet_at(fleet_path)
-    if cluster is not None:
-        if not re.fullmatch(CLUSTER, cluster):
-            raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
-        fleet = replace(fleet, cluster=cluster)
-    if remark := render.nothing(fleet, only):
-        echo(remark, err=True)
-    if output_dir is None:
-        echo(render.text(fleet, only), nl=False)
-    elif check:
-        if lines := list(render.differences(fleet, only, output_dir)):
-            echo("\n".join(lines), err=True)
-            raise click.exceptions.Exit(1)
-    else:
-        render.save(fleet, only, output_dir)
+main.add_command(render_fleet)
 
 
 @main.group()

@@ -7,7 +7,6 @@ a time: a file may have any size.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -64,7 +63,6 @@ class Run:
                 no = each.denial or (self.strict and any(n.code == "misplaced-annotation" for n in each.subject.advice))
                 self.code = max(self.code, UNREAD if each.problem else NO if no else YES)
                 yield Result(path, found.line, each, document)
-                sys.stdout.flush()
                 for line in show.remarks(each) if self.remarks else ():
                     echo(line, err=True)
         if not self.documents:

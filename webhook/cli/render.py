@@ -8,10 +8,13 @@ from pathlib import Path
 
 import click
 
+from webhook.cli.files import load_fleet
+from webhook.cli.terminal import echo
 from webhook.documents import write as write_yaml
+from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
-from webhook.render import SUBJECTS, BootFiles, render
+from webhook.render import PRUNED, SUBJECTS, BootFiles, chosen, render
 from webhook.render.manifest import made_by_karpenter
 
 NAMES = tuple(dict.fromkeys(name for subject in SUBJECTS for name in (subject.folder, subject.name)))
@@ -28,6 +31,31 @@ def boot_files() -> BootFiles:
 def text(fleet: Fleet, only: tuple[str, ...]) -> str:
     """Everything as one YAML stream."""
     return "---\n".join(content for _, content in render(fleet, boot_files(), only) if content)
+
+
+def retired(fleet: Fleet, names: tuple[str, ...]) -> Fleet:
+    """*fleet* as if its file said that the pools *names* are retired, with a remark that it has to."""
+    text = fleet.file.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    pools = {pool["name"]: pool for pool in text["pools"]}
+    for name in names:
+        if name not in pools:
+            raise click.BadParameter(f"'{name}' is not a pool. The pools are {', '.join(pools)}", param_hint="--retire")
+        pools[name]["retired"] = True
+    echo(
+        f"write 'retired: true' into pool {', '.join(names)} of the fleet file too: the webhook reads it there",
+        err=True,
+    )
+    try:
+        return load_fleet(write_yaml(text).encode())
+    except BadFleet as error:
+        raise click.UsageError("; ".join(map(str, error.problems))) from None
+
+
+def prune_list(only: tuple[str, ...]) -> list[str]:
+    """The options with which ``kubectl apply`` of the chosen subjects deletes what is not rendered any more, if any."""
+    label = ",".join(f"{key}={value}" for key, value in PRUNED.items())
+    kinds = [f"--prune-allowlist={kind}" for subject in chosen(only) for kind in subject.kinds]
+    return ["--prune", f"--selector={label}", *kinds] if kinds else []
 
 
 def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:

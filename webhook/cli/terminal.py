@@ -7,9 +7,11 @@ characters are printed except line breaks and the colours that `line` adds, and 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from signal import SIGPIPE
 from typing import Any
 
 import click
@@ -18,6 +20,10 @@ from webhook.errors import inert, printable
 
 PORT = click.IntRange(0, 65535)
 """The type of an option that takes a port; 0 is any that is free."""
+
+
+READER_GONE = 128 + SIGPIPE
+"""The exit code when nobody reads the output any more, as after ``| head``: what a shell shows of other programs."""
 
 
 class Line(str):
@@ -63,11 +69,11 @@ class Group(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        with _printable_errors():
+        with _orderly():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with _printable_errors():
+        with _orderly():
             return super().invoke(ctx)
 
 
@@ -78,9 +84,14 @@ class CouldNotLook(click.ClickException):
 
 
 @contextmanager
-def _printable_errors() -> Iterator[None]:
+def _orderly() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
         error.message = _safe(error.message)  # type: ignore[misc]
         raise
+    except BrokenPipeError:  # click would make it 1, which means no
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):  # Python writes what is left when it ends
+            os.dup2(nowhere, stream)
+        raise click.exceptions.Exit(READER_GONE) from None

@@ -38,7 +38,11 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
     "--depth", type=click.Choice(["pool", "node", "slice", "pod"]), default="pod", show_default=True,
     help="How far down the tree goes.",
 )  # fmt: skip
-@click.option("--draw", is_flag=True, help="Draw the slices of each node as blocks.")
+@click.option(
+    "--draw", "drawing", is_flag=False, flag_value="-", metavar="[FILE.svg]",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="Draw the slices of each node: as blocks, or into a file as SVG.",
+)  # fmt: skip
 @click.option(
     "--watch", is_flag=False, flag_value=10, type=click.IntRange(1), metavar="[SECONDS]",
     help="Look again every 10 seconds, or as often as you say, until Ctrl-C.",
@@ -46,7 +50,7 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 @PRICE
 @cluster.options
 def usage(
-    output: str, by: str, depth: str, draw: bool, watch: int | None, prices: Mapping[str, float],
+    output: str, by: str, depth: str, drawing: Path | None, watch: int | None, prices: Mapping[str, float],
     fleet_path: Path | None, webhook_namespace: str, namespace: str | None, context: str | None,
 ) -> None:  # fmt: skip
     """Show which slices are used, by which pods, which are free, and what waits.
@@ -70,9 +74,10 @@ def usage(
             echo(f"could not look: {problem}", err=True)
         for remark in usage_table.not_counted(found, namespace):
             echo(remark, err=True)
-        for text in _shown(found, output, by, depth, namespace, draw=draw):
+        for text in _shown(found, output, by, depth, namespace, draw=drawing == Path("-")):
             echo(text)
-        sys.stdout.flush()
+        if drawing is not None and drawing != Path("-"):
+            _draw(found, drawing)
         return not found.problems
 
     complete = show()
@@ -103,6 +108,24 @@ def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
     if all(listing.problem and not listing.items and listing.namespace is None for listing in listings.values()):
         raise CouldNotLook("; ".join(listing.problem for listing in listings.values()))
     return usage(Snapshot(datetime.now(UTC), listings=listings), fleet, prices_of(fleet, prices))
+
+
+def _draw(found: Usage, path: Path) -> None:
+    """Write the nodes as SVG."""
+    from webhook.cli.usage_table import title, uses
+    from webhook.draw import nodes
+
+    pools = [
+        nodes.Pool(
+            title(pool), [nodes.Node(f"{node.name}  {node.instance_type}".rstrip(), uses(node)) for node in pool.nodes]
+        )
+        for pool in found.pools
+        if pool.nodes
+    ]
+    try:
+        path.write_text(nodes.draw(pools), "utf-8")
+    except OSError as error:
+        raise click.UsageError(f"{path}: {error.strerror}") from None
 
 
 def _shown(

@@ -43,8 +43,7 @@ def pools(usage: Usage, depth: str, namespace: str | None, *, draw: bool) -> Ite
         for node in pool.nodes:
             rows.append(Row(1, f"{node.name}  {node.instance_type}".rstrip(), _sums(usage, node)))
             if draw:
-                uses = [Use(use.kind.name, use.held, use.count) for use in node.slices]
-                rows += [Row(3, text) for text in blocks.draw(uses)]
+                rows += [Row(3, text) for text in blocks.draw(uses(node))]
             for use in node.slices:
                 free = "" if not use.unusable else f"  (node {use.unusable})"
                 rows.append(Row(2, use.kind.name + free, _sums(usage, use), {"fg": "yellow"} if free else {}))
@@ -68,6 +67,11 @@ def namespaces(usage: Usage, depth: str, namespace: str | None, *, draw: bool) -
     rows.append(Row(0, "all", (*_share(usage.used, total), str(sum(queue.count for queue in usage.waiting)))))
     head = ("NAMESPACE, SLICE, POD", "USED", "OF ALL", "COMPUTE", "GIB", "WAITING")
     yield from _tree(head, rows, LEVELS.index(depth))
+
+
+def uses(node: NodeUse) -> list[Use]:
+    """What of *node* is drawn."""
+    return [Use(use.kind.name, use.held, use.count) for use in node.slices]
 
 
 def title(pool: PoolUse) -> str:

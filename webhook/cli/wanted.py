@@ -16,12 +16,13 @@ from webhook.admission.workloads import Subject, subjects
 from webhook.cli import files, show
 from webhook.cli.progress import Progress
 from webhook.cli.terminal import echo, line
-from webhook.cluster.demand import Demand, Kind, LivePod, by_hand, demand_of, key_of, kind_again
-from webhook.cluster.fit import Answer, fit
+from webhook.cluster.live_pods import LivePod
 from webhook.cluster.owners import Identity, Owners
-from webhook.cluster.replicas import EACH_NODE, running
 from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial, quote
+from webhook.fit.demand import PodCounts, PodKind, by_hand, demand_of, key_of, kind_again
+from webhook.fit.fit import Answer, fit
+from webhook.fit.replicas import EACH_NODE, running
 from webhook.fleet.fleet import Fleet
 from webhook.slices import request
 from webhook.slices.request import ANNOTATION
@@ -39,7 +40,7 @@ class Wanted:
     def __init__(self, fleet: Fleet, namespace: str) -> None:
         self.fleet, self.namespace = fleet, namespace
         self.counts: dict[bytes, int] = defaultdict(int)
-        self.kinds: dict[bytes, Kind | None] = {}
+        self.kinds: dict[bytes, PodKind | None] = {}
         self.code = 0
         self.denied = 0
         self.uncounted: list[str] = []
@@ -48,7 +49,7 @@ class Wanted:
         self.remarks = 0
         self.documents = 0
 
-    def demand(self) -> Demand:
+    def demand(self) -> PodCounts:
         """How many pods of each kind there are."""
         return demand_of((kind, self.counts[key]) for key, kind in self.kinds.items() if kind is not None)
 
@@ -197,7 +198,7 @@ class Wanted:
 
     def differences(self, best: Answer, better: Fleet, prices: Mapping[str, float] | None) -> Iterator[str]:
         """Where the pods do otherwise on the *better* fleet than *best* says: alternatives may be taken differently."""
-        kinds: list[tuple[Kind, int]] = []
+        kinds: list[tuple[PodKind, int]] = []
         for key, kind in self.kinds.items():
             if kind is None:
                 continue

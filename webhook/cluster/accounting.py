@@ -150,6 +150,8 @@ def _stranded(uses: Iterable[PoolUse], waiting: Iterable[Waiting]) -> Iterator[S
     wanted = {(pool, queue.resource) for queue in waiting for pool in queue.pools or (NO_POOL,)}
     # A pod may ask for what no node has.  That says nothing about the slices that there are.
     real = {use.kind.resource for pool in uses for node in pool.nodes for use in node.slices if use.count}
+    # Who waits for whole GPUs waits for nodes in no pool, of which no layout of a pool makes more.
+    real.discard(WHOLE_GPU)
     short = [queue for queue in waiting if queue.count > queue.free and (queue.pools or queue.resource in real)]
     others = ", ".join(dict.fromkeys(queue.slice for queue in short))
     groups: dict[tuple[str, str, str], list[tuple[str, int]]] = {}

@@ -11,6 +11,7 @@ from webhook.admission.pod import is_gpu
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.objects import DEPLOYMENTS, WEBHOOKS, Document
+from webhook.cluster.selectors import unmatched
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION
@@ -59,7 +60,7 @@ def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document) 
     of_namespace = {"kubernetes.io/metadata.name": asked.namespace, **labels}
     of_pod = asked.document["metadata"].get("labels") or {}
     for field, has in (("namespaceSelector", of_namespace), ("objectSelector", of_pod)):
-        if wrong := _unmatched(webhook.get(field) or {}, has):
+        if wrong := unmatched(webhook.get(field) or {}, has):
             yield Cause("webhook-not-asked", f"The webhook's {field} ({wrong}) leaves this pod out.")
             return
     rules = webhook.get("rules") or ()
@@ -86,24 +87,6 @@ def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document) 
 def _any(rule: Mapping[str, Any], field: str) -> list[str]:
     given: list[str] = rule.get(field) or []
     return ["CREATE", "pods"] if "*" in given or "*/*" in given else given
-
-
-def _unmatched(selector: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """The part of a label selector that *labels* do not match; empty if they match."""
-    for key, value in (selector.get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return f"{key}={value}"
-    for each in selector.get("matchExpressions") or ():
-        key, operator, values = each["key"], each["operator"], each.get("values") or []
-        holds = {
-            "In": key in labels and labels[key] in values,
-            "NotIn": labels.get(key) not in values,
-            "Exists": key in labels,
-            "DoesNotExist": key not in labels,
-        }.get(operator, True)
-        if not holds:
-            return f"{key} {operator} {', '.join(values)}".strip()
-    return ""
 
 
 def without_annotation(asked: Asked, misplaced: Sequence[str], fleet: Fleet | None) -> Cause:

@@ -17,266 +17,275 @@ _AGAIN = (
 )
 
 
-class Kind(NamedTuple):
+class Entry(NamedTuple):
     title: str
     """In a sentence, for the page."""
     cure: str
     """What to do, in one or two sentences."""
 
 
-CAUSES: dict[str, Kind] = {
+CAUSES: dict[str, Entry] = {
     # What became of the pod.
-    "succeeded": Kind("The pod has ended well", "Nothing: it holds no slice any more."),
-    "node-refused": Kind(
+    "succeeded": Entry("The pod has ended well", "Nothing: it holds no slice any more."),
+    "node-refused": Entry(
         "The kubelet refused the pod after it was bound",
         "Delete the pod, so that it is created anew. If it names its node (spec.nodeName), remove that.",
     ),
-    "failed": Kind("The pod has ended with an error", "Read its log: kubectl logs POD; and kubectl describe pod POD."),
-    "leaving": Kind("The pod is being deleted", "Wait, or look at its finalizers: kubectl get pod POD -o yaml."),
+    "failed": Entry("The pod has ended with an error", "Read its log: kubectl logs POD; and kubectl describe pod POD."),
+    "leaving": Entry("The pod is being deleted", "Wait, or look at its finalizers: kubectl get pod POD -o yaml."),
     # The pod is refused, so there is none.
-    "fleet-newer": Kind(
+    "fleet-newer": Entry(
         "The webhook refuses what the fleet file that is looked at offers: it serves another fleet",
         "Wait a minute if the fleet was just changed: every replica reads it anew. Else see what the webhook's log "
         "says (fleet refused), and that --fleet names the file that was applied.",
     ),
-    "denied": Kind("gpu-slice refuses the pod", "Do what the last sentence of the denial says."),
-    "quota": Kind(
+    "denied": Entry("gpu-slice refuses the pod", "Do what the last sentence of the denial says."),
+    "quota": Entry(
         "A ResourceQuota of the namespace is used up",
         "Delete what is not needed any more, or ask the platform team for a larger quota.",
     ),
-    "certificate": Kind(
+    "certificate": Entry(
         "The API server does not trust the webhook's certificate",
         "The platform team: see that Deployment keeper runs in the webhook's namespace and read its log; it writes the "
         "right caBundle. 'gpu-slice certs status' shows both sides.",
     ),
-    "webhook-unreachable": Kind(
+    "webhook-unreachable": Entry(
         "The API server gets no answer from the webhook",
         "The platform team: kubectl -n gpu-slice get pods, and the log of deployment/webhook.",
     ),
-    "other-webhook": Kind(
+    "other-webhook": Entry(
         "A webhook that is not gpu-slice's does not answer, or calls gpu-slice wrongly, so the API server refuses pods",
         "The platform team: correct or delete the webhook configuration that the sentence names.",
     ),
-    "guard": Kind(
+    "guard": Entry(
         "The guard refuses a pod that the webhook did not see, or that another webhook changed afterwards",
         "Write the annotation into the pod or its template, and see that the webhook configuration 'gpu-slice' is "
         "there and fails closed.",
     ),
-    "refused": Kind("The API server refuses the pod for a reason of its own", "Correct what the message names."),
+    "refused": Entry("The API server refuses the pod for a reason of its own", "Correct what the message names."),
     # The webhook was not asked.
-    "no-pods-wanted": Kind(
+    "no-pods-wanted": Entry(
         "The workload wants no pods", "Scale it up, resume it, or wait until whoever suspended it lets it go."
     ),
-    "annotation-misplaced": Kind(
+    "annotation-misplaced": Entry(
         "The annotation is in a place where nobody reads it, or is misspelt",
         "Write it where the message says, and create the pod again.",
     ),
-    "namespace-excluded": Kind(
+    "namespace-excluded": Entry(
         "gpu-slice never touches pods of this namespace", "Use another namespace for pods that need a slice."
     ),
-    "namespace-opted-out": Kind(
+    "namespace-opted-out": Entry(
         "The namespace has opted out of gpu-slice",
         "Remove its label gpu-slice/opt-out (any value counts, 'false' too), and create the pod again.",
     ),
-    "mirror-pod": Kind("A static pod of a kubelet is never changed", "Use a Deployment or a DaemonSet."),
-    "webhook-missing": Kind(
+    "mirror-pod": Entry("A static pod of a kubelet is never changed", "Use a Deployment or a DaemonSet."),
+    "webhook-missing": Entry(
         "The webhook configuration is not there, so nobody was asked about the pod",
         f"{_AGAIN} Then delete the pod, so that it is created anew.",
     ),
-    "older-than-webhook": Kind(
+    "older-than-webhook": Entry(
         "The pod is older than the webhook", "Delete the pod, so that it is created anew and gets its slice."
     ),
-    "webhook-not-asked": Kind(
+    "webhook-not-asked": Entry(
         "The webhook configuration was changed and leaves the pod out",
         f"{_AGAIN} Then delete the pod, so that it is created anew.",
     ),
-    "webhook-ignored": Kind(
+    "webhook-ignored": Entry(
         "The webhook configuration fails open, and the webhook did not answer when the pod was created",
         "The platform team: set failurePolicy to Fail and see that the webhook runs. Then delete the pod, so that it "
         "is created anew.",
     ),
-    "not-visited": Kind(
+    "not-visited": Entry(
         "The webhook has not seen that the pod asks for a slice",
         "An annotation that is added to a pod that exists has no effect: write it into the pod's manifest or template, "
         "and create the pod anew.",
     ),
-    "annotation-changed": Kind(
+    "annotation-changed": Entry(
         "The annotation was changed after the pod was created, which has no effect",
         "Delete the pod and create it anew with the annotation that you want.",
     ),
-    "fleet-changed": Kind(
+    "fleet-changed": Entry(
         "The pod has a slice of an earlier fleet, which no pool has any more",
         "Delete the pod, so that it is created anew and asks for what is offered now.",
     ),
-    "by-hand": Kind(
+    "by-hand": Entry(
         "The pod asks for a slice by its resource, so gpu-slice did nothing for it",
         "Write the annotation gpu-slice instead of the resource: it also gives the toleration and the node selection.",
     ),
-    "no-annotation": Kind(
+    "no-annotation": Entry(
         "The pod does not ask for a slice", "Write the annotation gpu-slice into the pod or its template."
     ),
     # The pod waits for something else.
-    "scheduling-gates": Kind(
+    "scheduling-gates": Entry(
         "The pod may not be scheduled yet: it has scheduling gates",
         "Whoever wrote the gate removes it. With Kueue: kubectl get workloads, and look at the queue's quota.",
     ),
-    "other-scheduler": Kind(
+    "other-scheduler": Entry(
         "The pod names another scheduler, which nothing is known of",
         "Remove spec.schedulerName, or see that this scheduler runs.",
     ),
-    "volume": Kind("The pod waits for a volume", "kubectl describe pvc: it says what the volume waits for."),
-    "image": Kind("The node cannot pull an image", "Correct the image's name, or the credentials to pull it."),
-    "container": Kind("The pod has its slice, and a container does not run", "Read kubectl describe pod and its log."),
-    "starting": Kind("The pod has its slice and is starting", "Wait: large images take minutes."),
-    "node-lost": Kind(
+    "volume": Entry("The pod waits for a volume", "kubectl describe pvc: it says what the volume waits for."),
+    "image": Entry("The node cannot pull an image", "Correct the image's name, or the credentials to pull it."),
+    "container": Entry("The pod has its slice, and a container does not run", "Read kubectl describe pod and its log."),
+    "starting": Entry("The pod has its slice and is starting", "Wait: large images take minutes."),
+    "node-lost": Entry(
         "The pod's node is not ready any more",
         "Kubernetes gives the pod up after some minutes and its workload makes another; look at the node.",
     ),
-    "daemon-set": Kind(
+    "daemon-set": Entry(
         "The pod's DaemonSet placed it on a node without slices, before gpu-slice saw it",
         "Write the pool's nodeSelector and toleration into the DaemonSet's template: gpu-slice preview says which.",
     ),
-    "spread": Kind(
+    "spread": Entry(
         "The pod's topology spread, or its affinity to other pods, excludes the nodes that have room for it",
         "Relax it, for example with whenUnsatisfiable: ScheduleAnyway.",
     ),
     # A node could take the pod.
-    "two-plugins": Kind(
+    "two-plugins": Entry(
         "Two device plugins run on a node, and count its GPUs twice",
         "The platform team: keep the other plugin off nodes that carry gpu-slice/pool "
         "(docs/recipes.md#beside-what-you-run-already).",
     ),
-    "slices-not-advertised": Kind(
+    "slices-not-advertised": Entry(
         "A node has fewer slices than its pool's layout says",
         "The platform team: see that the device plugin runs on the node "
         "(kubectl -n kube-system get pods -o wide -l app.kubernetes.io/component=device-plugin), and read its log.",
     ),
-    "node-not-ready": Kind(
+    "node-not-ready": Entry(
         "The node that has the slices is not ready", "The platform team: kubectl describe node says why."
     ),
-    "node-cordoned": Kind(
+    "node-cordoned": Entry(
         "The node that has the slices is cordoned", "Run kubectl uncordon with the node's name, or wait for another."
     ),
-    "node-tainted": Kind(
+    "node-tainted": Entry(
         "The node that has the slices has a taint that the pod does not tolerate",
         "Remove the taint from the node, or, if a program set it, what made the program do so; or, if all nodes of the "
         "pool have it, name it in the pool's taints in the fleet file; or tolerate it in the pod.",
     ),
-    "node-label": Kind(
+    "node-label": Entry(
         "The node that has the slices lacks a label that its pool has",
         "The platform team: label the node as the fleet file says, or correct the fleet file.",
     ),
-    "node-full": Kind(
+    "node-full": Entry(
         "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
     ),
     # Karpenter could launch a node.
-    "karpenter-missing": Kind(
+    "karpenter-missing": Entry(
         "The fleet wants nodes of Karpenter, and the cluster has no Karpenter",
         "The platform team: install Karpenter (docs/eks.md#3-karpenter).",
     ),
-    "karpenter-down": Kind(
+    "karpenter-down": Entry(
         "Karpenter does not run", "The platform team: look at Deployment karpenter and the log of its pods."
     ),
-    "node-pool-missing": Kind(
+    "pool-retired": Entry(
+        "The pod got its slice from a pool that is retired now, and no node is launched for it",
+        "Delete the pod, so that it is created anew and gets a slice of another pool.",
+    ),
+    "node-pool-missing": Entry(
         "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
         "The platform team: gpu-slice render | kubectl apply -f -.",
     ),
-    "node-pool-leaving": Kind(
+    "node-pool-leaving": Entry(
         "The pool's NodePool is being deleted", "The platform team: gpu-slice render | kubectl apply -f -."
     ),
-    "node-class-missing": Kind(
+    "node-class-missing": Entry(
         "The pool's EC2NodeClass is not in the cluster", "The platform team: gpu-slice render | kubectl apply -f -."
     ),
-    "node-class-not-ready": Kind(
+    "node-class-not-ready": Entry(
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
         "The platform team: docs/eks.md#6-nodes-for-a-cheap-first-pool has a table of what is missing.",
     ),
-    "node-pool-not-ready": Kind(
+    "reservation-missing": Entry(
+        "The pool launches into capacity reservations alone, and Karpenter has found none in AWS",
+        "The platform team: compare the pool's capacityReservations (id, tags, owner) with "
+        "aws ec2 describe-capacity-reservations, and see that Karpenter's role may call it.",
+    ),
+    "node-pool-not-ready": Entry(
         "The pool's NodePool is not ready", "The platform team: correct what the message names in the NodePool."
     ),
-    "overlay-missing": Kind(
+    "overlay-missing": Entry(
         "Karpenter does not know that new nodes will have the slices: the pool's NodeOverlay is not in the cluster",
         "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
     ),
-    "gate-off": Kind(
+    "gate-off": Entry(
         "Karpenter does not read NodeOverlays: its feature gate is off, so it does not know that new nodes have slices",
         "The platform team: set settings.featureGates.nodeOverlay=true in Karpenter's chart "
         "(docs/eks.md#switch-nodeoverlay-on).",
     ),
-    "overlay-unread": Kind(
+    "overlay-unread": Entry(
         "Karpenter has not looked at the NodeOverlays, although its feature gate is on",
         "The platform team: read Karpenter's log, and see that the rollout of its Deployment has ended: replicas from "
         "before may run without the gate.",
     ),
-    "overlay-refused": Kind(
+    "overlay-refused": Entry(
         "Karpenter refuses the pool's NodeOverlay, so it does not know that new nodes will have the slices",
         "The platform team: two overlays for one node need different weights. "
         "gpu-slice render --only node-overlays | kubectl apply -f -.",
     ),
-    "overlay-differs": Kind(
+    "overlay-differs": Entry(
         "The pool's NodeOverlay does not promise the slices that the fleet file says",
         "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
     ),
-    "limit-reached": Kind(
+    "limit-reached": Entry(
         "The pool's limit is reached, so Karpenter launches no further node",
         "Wait until slices are free, or the platform team raises the pool's limit in the fleet file, and then: "
         "gpu-slice render --only node-pools | kubectl apply -f -.",
     ),
-    "node-pool-differs": Kind(
+    "node-pool-differs": Entry(
         "The pool's NodePool differs from the fleet file, so its nodes would not take the pod",
         "The platform team: gpu-slice render --only node-pools | kubectl replace --save-config -f - "
         "(kubectl apply leaves some of what others have added).",
     ),
-    "unknown-label": Kind(
+    "unknown-label": Entry(
         "The pod selects by a label that no new node will have",
         "Remove that rule, or select by a label of the pool.",
     ),
-    "aws-quota": Kind(
+    "aws-quota": Entry(
         "AWS refuses to launch a node: the account's quota is too small",
         "The platform team: Service Quotas, 'Running On-Demand P instances' (or G, or Spot). It can take weeks.",
     ),
-    "no-capacity": Kind(
+    "no-capacity": Entry(
         "AWS has no capacity for this instance type",
         "Wait: Karpenter tries again. The platform team may add zones, spot or a reservation to the pool.",
     ),
-    "launch-failed": Kind("AWS refuses to launch a node", "The platform team: correct what the message names."),
-    "slices-not-registered": Kind(
+    "launch-failed": Entry("AWS refuses to launch a node", "The platform team: correct what the message names."),
+    "slices-not-registered": Entry(
         "A node was launched for the pool and never got its slices",
         "The platform team: see that the device plugin runs on that node, and read its log.",
     ),
-    "node-not-initialized": Kind(
+    "node-not-initialized": Entry(
         "A node was launched for the pool and does not become ready for pods",
         "The platform team: kubectl describe node, and remove what the sentence names or see what should have.",
     ),
-    "node-not-registered": Kind(
+    "node-not-registered": Entry(
         "An instance was launched for the pool and does not become a node",
         "The platform team: most often its GPUs could not be cut. Look for gpu-slice-cut in the instance's console "
         "output (docs/eks.md#if-it-does-not-work), and set the pool's limit to 0 meanwhile.",
     ),
-    "claims": Kind(
+    "claims": Entry(
         "The pod has resourceClaims, which Karpenter ignores", "Use the annotation or resourceClaims, not both."
     ),
-    "launching": Kind(
+    "launching": Entry(
         "Karpenter is launching a node for the pod", "Wait: a GPU node takes some minutes from launch to slices."
     ),
     # There is nothing wrong but that everything is in use, or nobody knows more.
-    "no-nodes": Kind(
+    "no-nodes": Entry(
         "The pool has no node", "The platform team: add a node with the pool's labels, or see that it carries them."
     ),
-    "slices-in-use": Kind(
+    "slices-in-use": Entry(
         "All slices of this kind are in use",
         "Wait until one is free. An alternative (1g.5gb|1g.10gb) helps only where the first is never offered.",
     ),
-    "node-selector": Kind(
+    "node-selector": Entry(
         "The pod's own node selection excludes the node that has the slices", "Correct or remove that rule of the pod."
     ),
-    "karpenter": Kind("Karpenter launches nothing for a reason of its own", "Read the message below."),
-    "scheduler": Kind("The scheduler finds no node for a reason of its own", "Read the message below."),
-    "soon": Kind("Nothing is known that keeps the pod waiting", "Wait a minute and ask again."),
+    "karpenter": Entry("Karpenter launches nothing for a reason of its own", "Read the message below."),
+    "scheduler": Entry("The scheduler finds no node for a reason of its own", "Read the message below."),
+    "soon": Entry("Nothing is known that keeps the pod waiting", "Wait a minute and ask again."),
     # It is as it should be.
-    "running": Kind("The pod runs and has its slice", "Nothing."),
-    "served": Kind("The pod would be admitted, and a node has room for it", "Nothing: create it."),
-    "launchable": Kind("The pod would be admitted, and Karpenter may launch a node for it", "Nothing: create it."),
+    "running": Entry("The pod runs and has its slice", "Nothing."),
+    "served": Entry("The pod would be admitted, and a node has room for it", "Nothing: create it."),
+    "launchable": Entry("The pod would be admitted, and Karpenter may launch a node for it", "Nothing: create it."),
 }
 RANK = {name: number for number, name in enumerate(CAUSES)}
 FINE = frozenset({"succeeded", "running", "served", "launchable"})

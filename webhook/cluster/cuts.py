@@ -6,11 +6,11 @@ Source of the labels: NVIDIA/k8s-device-plugin v0.20.0 ``internal/lm``, ``docs/g
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from webhook.cluster.nodes import PRODUCT, gpu_of, gpu_resources, instance_type
+from webhook.cluster.nodes import INSTANCE_TYPE, PRODUCT, REPLICAS, gpu_of, gpu_resources, instance_type
 from webhook.cluster.objects import Node
 from webhook.fleet.pool import SHARED_GPU, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue, Gpu
@@ -18,9 +18,13 @@ from webhook.slices.layout import fits
 from webhook.slices.profile import RESOURCE_PREFIX, MigProfile
 
 COUNT, STRATEGY = "nvidia.com/gpu.count", "nvidia.com/mig.strategy"
-SHARING = "nvidia.com/gpu.sharing-strategy"
-CONFIG = "nvidia.com/mig.config"
+SHARING = ("nvidia.com/gpu.sharing-strategy", "cloud.google.com/gke-gpu-sharing-strategy")
+CONFIG, CONFIG_STATE = "nvidia.com/mig.config", "nvidia.com/mig.config.state"
+PARTITION = "cloud.google.com/gke-gpu-partition-size"
+"""On GKE, the profile of slices that its own device plugin calls GPUs.  Feature discovery does not know of it."""
 ARCHITECTURE = "kubernetes.io/arch"
+
+GPUS = {WHOLE_GPU, SHARED_GPU}
 
 _CONFIG = re.compile(r"all-(.+)")
 """Names of NVIDIA's own layouts with one profile: ``all-1g.5gb``."""
@@ -75,31 +79,39 @@ def gpus_of(node: Node, catalogue: Catalogue) -> int:
 def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
     """How *node* is cut.  *strategy*: the GPU Operator's, where the node does not say.  Raises `Unclear`."""
     labels = node.metadata.labels
-    counts = gpu_resources(node, capacity=True)
+    counts, product = gpu_resources(node, capacity=True), labels.get(PRODUCT, "")
     gpu = gpu_of(node, catalogue)
-    if gpu is None:
-        raise Unclear(f"carries a GPU that is not in the catalogue, '{labels.get(PRODUCT, 'unknown')}'")
+    if gpu is None and product:
+        raise Unclear(f"carries a GPU that is not in the catalogue, '{product}'")
     if not instance_type(node):
-        raise Unclear("has no label node.kubernetes.io/instance-type")
+        raise Unclear(f"has no label {INSTANCE_TYPE}")
+    if gpu is None:
+        raise Unclear(f"is a {instance_type(node)}, which is not in the catalogue, and has no label {PRODUCT}")
     gpus = gpus_of(node, catalogue)
     if not gpus:
         raise Unclear(f"is a {instance_type(node)}, of which it is not known how many GPUs it has")
     if not counts:
-        raise Unclear("offers no slices and no GPUs: no device plugin runs there, or it failed")
-    if len(counts) > 1 and (WHOLE_GPU in counts or SHARED_GPU in counts):
+        state = labels.get(CONFIG_STATE, "success")
+        why = "no device plugin runs there, or it failed" if state == "success" else f"{CONFIG_STATE} is '{state}'"
+        raise Unclear(f"offers no slices and no GPUs: {why}")
+    if _shares_slices(labels, counts):
+        raise Unclear("lets several pods share a MIG slice, and a pool's slices are for one pod each")
+    if len(counts) > 1 and GPUS & counts.keys():
         raise Unclear(f"offers {' and '.join(sorted(counts))}, and all GPUs of a pool are cut alike")
     architecture = labels.get(ARCHITECTURE, "amd64")
     guesses: list[str] = []
-    if SHARED_GPU in counts or (WHOLE_GPU in counts and "-MIG-" not in labels.get(PRODUCT, "")):
+    if SHARED_GPU in counts or (WHOLE_GPU in counts and "-MIG-" not in product):
+        key = PARTITION if PARTITION in labels else CONFIG
         profile = _configured(node, gpu, strategy)
         if SHARED_GPU in counts or profile is None:
-            shared = tuple(_shared(node, counts, gpus, guesses))
+            maybe_cut = bool(gpu.mig) and not product
+            shared = tuple(_shared(node, counts, gpus, guesses, maybe_cut=maybe_cut))
             return Cut(gpu.name, gpu.family, shared, single=False, architecture=architecture, guesses=tuple(guesses))
-        guesses.append(f"Cut into {profile}, because the label {CONFIG} says so.")
+        guesses.append(f"Cut into {profile}, because the label {key} says so.")
     elif WHOLE_GPU in counts:
-        profile = MigProfile.read(labels[PRODUCT].rpartition("-MIG-")[2])
+        profile = MigProfile.read(product.rpartition("-MIG-")[2])
         if profile is None:
-            raise Unclear(f"has the label {PRODUCT}={labels[PRODUCT]}")
+            raise Unclear(f"has the label {PRODUCT}={product}")
     else:
         profile = None
     single = WHOLE_GPU in counts
@@ -110,15 +122,34 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
 
 
 def _configured(node: Node, gpu: Gpu, strategy: str) -> MigProfile | None:
-    """The profile that the GPU Operator cut the node into, where GPU feature discovery does not say."""
+    """The profile that the GPU Operator or GKE cut the node into, where GPU feature discovery does not say.
+
+    Raises `Unclear` if GKE's label names none that the GPU has.
+    """
     labels = node.metadata.labels
+    if PARTITION in labels:
+        profile = MigProfile.read(labels[PARTITION])
+        if profile is None or gpu.profile(profile) is None:
+            raise Unclear(f"has the label {PARTITION}={labels[PARTITION]}, which is no profile of {gpu.name}")
+        return profile
     name = _CONFIG.fullmatch(labels.get(CONFIG, ""))
     profile = MigProfile.read(name[1]) if name else None
     single = labels.get(STRATEGY, strategy) == "single" and PRODUCT not in labels
     return profile if single and profile is not None and gpu.profile(profile) is not None else None
 
 
-def _shared(node: Node, counts: dict[str, int], gpus: int, guesses: list[str]) -> Iterator[tuple[str, Any]]:
+def _shares_slices(labels: Mapping[str, str], counts: Mapping[str, int]) -> bool:
+    """Whether pods share slices by time-slicing, which multiplies how many a node says that it has."""
+    product = labels.get(PRODUCT, "")
+    if "-MIG-" in product or PARTITION in labels:
+        several = labels.get(REPLICAS, "1") != "1" or product.endswith("-SHARED") or SHARING[1] in labels
+        return several or SHARED_GPU in counts
+    return any(name.endswith(".shared") or labels.get(f"{name}.replicas", "1") != "1" for name in counts.keys() - GPUS)
+
+
+def _shared(
+    node: Node, counts: dict[str, int], gpus: int, guesses: list[str], *, maybe_cut: bool
+) -> Iterator[tuple[str, Any]]:
     labels = node.metadata.labels
     renamed = SHARED_GPU in counts
     total = counts[SHARED_GPU if renamed else WHOLE_GPU]
@@ -126,9 +157,10 @@ def _shared(node: Node, counts: dict[str, int], gpus: int, guesses: list[str]) -
         raise Unclear("offers whole GPUs")
     if total % gpus or total <= gpus:
         raise Unclear(f"offers {total} shares of {gpus} GPUs, and all GPUs of a pool are shared alike")
-    way = labels.get(SHARING, "")
-    if way not in ("mps", "time-slicing"):
-        guesses.append("Time-slicing and not MPS: nothing says which.")
+    way = next((labels[key] for key in SHARING if key in labels), "")
+    if way not in ("mps", "time-slicing", "time-sharing"):
+        other = "neither MPS nor MIG slices that are called GPUs" if maybe_cut else "not MPS"
+        guesses.append(f"Time-slicing and {other}: nothing says which.")
     content: tuple[tuple[str, Any], ...] = (("replicas", total // gpus),)
     yield "mps" if way == "mps" else "timeSlicing", content if renamed else (*content, ("renamed", False))
 

@@ -7,25 +7,24 @@ belong.  A group whose GPUs are all cut alike becomes a pool.  What was conclude
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-from webhook.cluster.cuts import CONFIG, Cut, Unclear, cut_of, gpus_of, has_gpus
+from webhook.cluster.cuts import CONFIG, gpus_of, has_gpus
+from webhook.cluster.groups import GROUPS, Group, alike_to, groups_of, largest_of, listed, named, required_types
 from webhook.cluster.made import fields_of, made, order
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, PRODUCT, instance_type
-from webhook.cluster.objects import CLUSTER_POLICIES, NODE_CLASSES, NODE_POOLS, NODES, Document, Node
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, PRODUCT, instance_type
+from webhook.cluster.objects import NODE_CLASSES, NODE_POOLS, NODES, Document, Node
 from webhook.cluster.snapshot import Snapshot
 from webhook.documents import write_commented
-from webhook.errors import BadFleet, printable
+from webhook.errors import BadFleet, FleetProblem, printable
 from webhook.fleet import draft, fleet
 from webhook.fleet.file import API_VERSION, CLUSTER, DNS_LABEL, TAINT_KEY
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.catalogue import Catalogue
-
-GROUPS = (NODE_POOL, "eks.amazonaws.com/nodegroup", "alpha.eksctl.io/nodegroup-name")
-"""Labels of whatever made a node, before its instance type is taken."""
 
 TELLING = (CONFIG, INSTANCE_TYPE, *GROUPS, PRODUCT, "topology.kubernetes.io/zone")
 """Labels that may tell the nodes of a group apart, if they are cut in several ways."""
@@ -35,9 +34,6 @@ DEFAULT_TAINTS = [{"key": TAINT_KEY, "value": "true", "effect": "NoSchedule"}]
 CLUSTER_LABEL, CLUSTER_TAG = "alpha.eksctl.io/cluster-name", "karpenter.sh/discovery"
 LONGEST_NAME = 63
 """Characters of a pool's name."""
-
-MOST_NAMED = 5
-"""Nodes that a comment names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,134 +54,104 @@ class Discovered:
 
 
 @dataclass(slots=True)
-class _Group:
-    """Nodes that are cut alike, and the label that selects them."""
+class _Candidate:
+    """The pool that a group would be."""
 
-    key: str
-    value: str
-    cut: Cut
-    nodes: list[Node]
-
-    def all_of(self, key: str) -> set[str]:
-        """The values of a label that its nodes have; empty for one that has none."""
-        return {node.metadata.labels.get(key, "") for node in self.nodes}
+    group: Group
+    entry: Document
+    told: list[str]
+    types: dict[str, dict[str, Any]]
+    """Entries for instance types that the catalogue does not have."""
 
 
 def discover(snapshot: Snapshot, catalogue: Catalogue, cluster: str = "") -> Discovered:
     """The fleet of the nodes in *snapshot*.  *cluster*: its name, if it is known."""
     nodes = [node for node in snapshot.items(NODES) if has_gpus(node, catalogue)]
-    groups, left = _groups(nodes, snapshot, catalogue)
-    left += _idle(nodes, snapshot, catalogue)
     ours, places = made(snapshot), order(snapshot)
+    groups, left = groups_of(nodes, snapshot, ours, catalogue)
+    left += _idle(nodes, snapshot, ours, catalogue)
     groups.sort(key=lambda group: (min(places.get(each, len(groups)) for each in group.all_of(NODE_POOL)), group.value))
     name = cluster or _cluster(nodes, snapshot)
-    file: Document = {"apiVersion": API_VERSION, **({"cluster": name} if name else {}), "pools": []}
-    notes: dict[tuple[int | str, ...], str] = {}
+    candidates: dict[str, _Candidate] = {}
     for group in groups:
-        if group.key == POOL_LABEL and group is not _largest(group, groups):
+        if group.key == POOL_LABEL and group is not largest_of(group, groups):
             left.append(
-                f"{_named(group)}: in no pool, because most nodes with this {POOL_LABEL} are cut in another way."
+                f"{named(group)}: in no pool, because most nodes with this {POOL_LABEL} are cut in another way."
             )
             continue
-        entry, told = _pool(group, groups, {pool["name"] for pool in file["pools"]})
+        entry, told = _pool(group, groups, candidates.keys())
         if group.key == POOL_LABEL and entry["name"] in ours:
             entry = fields_of(ours[entry["name"]], snapshot, name, entry)
-        added = _added_types(group, catalogue)
-        types = {**file.get("catalogue", {}).get("instanceTypes", {}), **added}
-        grown = {**file, "pools": [*file["pools"], entry], **({"catalogue": {"instanceTypes": types}} if types else {})}
-        if problems := _problems(grown, catalogue):
-            left += [f"{_named(group)}: in no pool, because of this:", *(f"  {problem}" for problem in problems)]
-            continue
-        if added:
-            told.append(f"{', '.join(added)}: not in the built-in catalogue. Compare the entry below with AWS' page.")
-        notes["pools", len(file["pools"])] = "\n".join(map(printable, told))
-        file = grown
-    return Discovered(file, notes, tuple(map(printable, left)), len(nodes))
+        types = _added_types(group, catalogue)
+        if types:
+            told.append(
+                f"{', '.join(types)}: not in the built-in catalogue. Compare the entry below with its cloud's page."
+            )
+        candidates[entry["name"]] = _Candidate(group, entry, told, types)
+    head = {"apiVersion": API_VERSION, **({"cluster": name} if name else {})}
+    kept, refused = _accepted(head, [*candidates.values()], catalogue)
+    for candidate, problems in refused:
+        left += [f"{named(candidate.group)}: in no pool, because of this:", *(f"  {problem}" for problem in problems)]
+    notes: dict[tuple[int | str, ...], str] = {
+        ("pools", index): "\n".join(map(printable, candidate.told)) for index, candidate in enumerate(kept)
+    }
+    return Discovered(_file(head, kept), notes, tuple(map(printable, left)), len(nodes))
 
 
-def _groups(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> tuple[list[_Group], list[str]]:
-    """The nodes that are cut alike, and of all others why they are in no pool."""
-    policies = [policy.get("spec") or {} for policy in snapshot.items(CLUSTER_POLICIES)]
-    strategy = next((str((spec.get("mig") or {}).get("strategy") or "") for spec in policies), "")
-    groups: dict[tuple[str, str, Cut], _Group] = {}
-    ours, relabelled = made(snapshot), []
-    unclear: dict[str, list[str]] = {}
-    for node in sorted(nodes, key=lambda node: node.metadata.name):
-        labels = node.metadata.labels
-        try:
-            cut = cut_of(node, catalogue, strategy)
-        except Unclear as why:
-            unclear.setdefault(str(why), []).append(node.metadata.name)
-            continue
-        key, value = _selected(labels, ours)
-        if (own := labels.get(POOL_LABEL, value)) != value:
-            by = f"{value} launched it" if key == POOL_LABEL else f"{own} has other instance types"
-            relabelled.append(f"{node.metadata.name}: its label {POOL_LABEL}={own} is wrong, because NodePool {by}.")
-        groups.setdefault((key, value, cut), _Group(key, value, cut, [])).nodes.append(node)
-    for group in _tied(list(groups.values())):
-        labels = group.nodes[0].metadata.labels
-        relabelled.append(f"{_named(group)}: as many nodes with {POOL_LABEL}={group.value} are cut in another way.")
-        group.key = next((key for key in GROUPS if key in labels), INSTANCE_TYPE)
-        group.value = labels[group.key]
-    left = [f"{_names(found)}: in no pool, because it {why}." for why, found in unclear.items()]
-    return list(groups.values()), [*relabelled, *left]
+def _accepted(
+    head: Document, candidates: Sequence[_Candidate], catalogue: Catalogue
+) -> tuple[list[_Candidate], list[tuple[_Candidate, list[FleetProblem]]]]:
+    """Those that make a fleet, and of the others what `gpu-slice fleet check` would say."""
+    kept = [*candidates]
+    refused: list[tuple[_Candidate, list[FleetProblem]]] = []
+    while kept and (problems := _problems(_file(head, kept), catalogue)):
+        blamed: dict[int, list[FleetProblem]] = {}
+        for problem in problems:
+            blamed.setdefault(_blamed(problem, kept), []).append(problem)
+        # One that is wrong by itself takes no other one with it that only contradicts it.
+        alone = {index: found for index in blamed if (found := _problems(_file(head, [kept[index]]), catalogue))}
+        refused += [(kept[index], found) for index, found in (alone or blamed).items()]
+        kept = [candidate for index, candidate in enumerate(kept) if index not in (alone or blamed)]
+    return kept, refused
 
 
-def _selected(labels: Mapping[str, str], ours: Mapping[str, Document]) -> tuple[str, str]:
-    """The label that selects a node, and its value, which is another than it has if somebody relabelled it."""
-    own, launched = labels.get(POOL_LABEL, ""), labels.get(NODE_POOL, "")
-    if own and launched in ours:
-        return POOL_LABEL, launched
-    types = _required(ours[own]) if own in ours else None
-    keys = GROUPS if types and labels.get(INSTANCE_TYPE) not in types else (POOL_LABEL, *GROUPS)
-    key = next((key for key in keys if key in labels), INSTANCE_TYPE)
-    return key, labels[key]
+def _blamed(problem: FleetProblem, candidates: Sequence[_Candidate]) -> int:
+    """Which of *candidates* has *problem*; the last one if its path does not tell."""
+    if found := re.match(r"pools\[(\d+)\]", problem.path):
+        return int(found[1])
+    adding = (index for index, each in enumerate(candidates) if any(name in problem.path for name in each.types))
+    return next(adding, len(candidates) - 1)
 
 
-def _required(pool: Document) -> list[str]:
-    """The instance types that a NodePool names."""
-    required = pool["spec"]["template"]["spec"].get("requirements") or ()
-    return [value for each in required if each["key"] == INSTANCE_TYPE for value in each.get("values") or ()]
+def _file(head: Document, candidates: Iterable[_Candidate]) -> Document:
+    """The fleet file of *candidates*; of one instance type that two add, what the first says counts."""
+    types: dict[str, Any] = {}
+    for candidate in candidates:
+        types = {**candidate.types, **types}
+    own = {"catalogue": {"instanceTypes": types}} if types else {}
+    return {**head, "pools": [candidate.entry for candidate in candidates], **own}
 
 
-def _tied(groups: Sequence[_Group]) -> list[_Group]:
-    """Groups with one pool's label of which none has the most nodes, so that nobody knows whose it is."""
-    most: dict[str, list[_Group]] = {}
-    for group in sorted(groups, key=lambda group: -len(group.nodes)):
-        if group.key == POOL_LABEL:
-            largest = most.setdefault(group.value, [])
-            if not largest or len(largest[0].nodes) == len(group.nodes):
-                largest.append(group)
-    return [group for largest in most.values() if len(largest) > 1 for group in largest]
-
-
-def _idle(nodes: Iterable[Node], snapshot: Snapshot, catalogue: Catalogue) -> Iterator[str]:
+def _idle(nodes: Iterable[Node], snapshot: Snapshot, made: Container[str], catalogue: Catalogue) -> Iterator[str]:
     """NodePools for GPUs that have no nodes now, so that nobody sees how these would be cut."""
     busy = {node.metadata.labels.get(NODE_POOL) for node in nodes}
     for pool in snapshot.items(NODE_POOLS):
-        name, ours = pool["metadata"]["name"], pool["metadata"]["name"] in made(snapshot)
+        name, ours = pool["metadata"]["name"], pool["metadata"]["name"] in made
         required = pool["spec"]["template"]["spec"].get("requirements") or ()
-        types = _required(pool)
+        types = required_types(pool)
         gpus = any(catalogue.instance_types[each].gpus for each in types if each in catalogue.instance_types)
         if name not in busy and (ours or gpus or any("/instance-gpu-" in each["key"] for each in required)):
             how = "The webhook's ConfigMap 'fleet' has its pool." if ours else "Look again when it has some."
             yield f"NodePool {name}: in no pool, because it has no nodes now. {how}"
 
 
-def _largest(group: _Group, groups: Iterable[_Group]) -> _Group:
-    return max(_alike(group, groups), key=lambda other: len(other.nodes))
-
-
-def _alike(group: _Group, groups: Iterable[_Group]) -> list[_Group]:
-    """All groups that the label of *group* selects."""
-    return [other for other in groups if (other.key, other.value) == (group.key, group.value)]
-
-
-def _pool(group: _Group, groups: Sequence[_Group], names: set[str]) -> tuple[Document, list[str]]:
+def _pool(group: Group, groups: Sequence[Group], names: Container[str]) -> tuple[Document, list[str]]:
     """The pool of *group*, as nodes that stand there, and what is to be said of it."""
     cut, number = group.cut, len(group.nodes)
-    alike = _alike(group, groups) if group.key != POOL_LABEL else [group]
-    told = [f"{number} node{'s' if number > 1 else ''}: {_named(group)}.", *cut.guesses]
+    alike = alike_to(group, groups) if group.key != POOL_LABEL else [group]
+    told = [f"{number} node{'s' if number > 1 else ''}: {named(group)}.", *cut.guesses]
+    if cordoned := [node.metadata.name for node in group.nodes if node.spec.unschedulable]:
+        told.append(f"Cordoned now: {listed(cordoned)}.")
     entry: Document = {"name": _name(group, len(alike) > 1, names), **cut.fields}
     entry["instanceTypes"] = sorted({instance_type(node) for node in group.nodes})
     labels = _labels(group, alike)
@@ -200,20 +166,23 @@ def _pool(group: _Group, groups: Sequence[_Group], names: set[str]) -> tuple[Doc
             told.append("No overlay for its NodePool, which makes nodes of other pools too.")
     if (group.key, group.value) != (POOL_LABEL, entry["name"]):
         told.append(f"Label its nodes, and those to come: {POOL_LABEL}={entry['name']}")
-    taints = _taints(group)
+    taints = lasting = _taints(group)
     whole = cut.single or "renamed" in str(entry["partition"])
     if whole and taints and all(taint["key"] == WHOLE_GPU for taint in taints):
-        told.append(f"They have the taint {WHOLE_GPU}, which every pod that asks for {WHOLE_GPU} tolerates on EKS.")
+        told.append(
+            f"They have the taint {WHOLE_GPU}, which every pod that asks for {WHOLE_GPU} tolerates on EKS and GKE."
+        )
         taints = []
     if taints != DEFAULT_TAINTS:
         entry["taints"] = taints
     if all(taint["effect"] == "PreferNoSchedule" for taint in taints):
         entry["untainted"] = True
-        told.append("No taint keeps other pods away from these nodes.")
+        if taints == lasting:
+            told.append("No taint keeps other pods away from these nodes.")
     return entry, told
 
 
-def _labels(group: _Group, alike: Sequence[_Group]) -> dict[str, str]:
+def _labels(group: Group, alike: Sequence[Group]) -> dict[str, str]:
     """Labels that select the nodes of *group*."""
     if group.key == POOL_LABEL:  # which selects them where nothing else does
         (value, *others) = group.all_of(WHOLE_GPU)
@@ -226,7 +195,7 @@ def _labels(group: _Group, alike: Sequence[_Group]) -> dict[str, str]:
     return labels
 
 
-def _taints(group: _Group) -> list[dict[str, str]]:
+def _taints(group: Group) -> list[dict[str, str]]:
     """The taints that all nodes of *group* have for good."""
     first, *others = [node.spec.taints for node in group.nodes]
     return [
@@ -236,7 +205,7 @@ def _taints(group: _Group) -> list[dict[str, str]]:
     ]
 
 
-def _name(group: _Group, several: bool, names: set[str]) -> str:
+def _name(group: Group, several: bool, names: Container[str]) -> str:
     ((_, content),) = group.cut.partition
     first = str(next(iter(dict(content)))) if not group.cut.shared else "shared"
     base = group.value if group.key != INSTANCE_TYPE else group.cut.gpu
@@ -245,8 +214,8 @@ def _name(group: _Group, several: bool, names: set[str]) -> str:
     return next(each for each in chain([name], (f"{name}-{number}" for number in count(2))) if each not in names)
 
 
-def _added_types(group: _Group, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
-    """Entries for instance types that the catalogue does not have."""
+def _added_types(group: Group, catalogue: Catalogue) -> dict[str, dict[str, Any]]:
+    """See `_Candidate.types`."""
     return {
         instance_type(node): {
             "gpu": group.cut.gpu, "gpus": gpus_of(node, catalogue), "architecture": group.cut.architecture
@@ -266,19 +235,10 @@ def _cluster(nodes: Iterable[Node], snapshot: Snapshot) -> str:
     return known[0] if len(known) == 1 else ""
 
 
-def _problems(file: Document, catalogue: Catalogue) -> list[str]:
+def _problems(file: Document, catalogue: Catalogue) -> list[FleetProblem]:
     """What `gpu-slice fleet check` would say."""
     try:
         fleet.build(draft.read(file), catalogue)
     except BadFleet as bad:
-        return [str(problem) for problem in bad.problems]
+        return [*bad.problems]
     return []
-
-
-def _named(group: _Group) -> str:
-    return _names([node.metadata.name for node in group.nodes])
-
-
-def _names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

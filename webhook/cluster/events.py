@@ -17,6 +17,7 @@ _WORDS = (
     (r"InsufficientInstanceCapacity|UnfulfillableCapacity", "AWS has no capacity for the instance type now"),
     (r"UnauthorizedOperation|AccessDenied", "AWS refuses a node: Karpenter's role lacks a right"),
     (r"failed to launch", "AWS refuses a node"),
+    (r"reserved offering is full", "the pool's capacity reservation is full"),
     (r"Pod should schedule on: nodeclaim/(\S+)", r"Karpenter is launching NodeClaim \1 for it"),
     (r"Pod should schedule on: node/(\S+)", r"Karpenter expects it on node \1"),
     (r"exceed limits|limits have been exhausted", "a NodePool is at its limit"),
@@ -56,6 +57,15 @@ class Said:
     message: str
     when: datetime
     count: int = 1
+
+    @property
+    def of_namespace(self) -> bool:
+        """Whether it stands beside the pod or workload that it is about.
+
+        Events on nodes and NodeClaims stand in the namespace ``default``: whoever may write events there can write
+        what looks like Karpenter's, about the nodes of everybody.
+        """
+        return not self.about.startswith(("NodeClaim/", "NodePool/", "Node/"))
 
     @property
     def words(self) -> str:

@@ -14,6 +14,7 @@ from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import not_asked, refusal, without_annotation
 from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.cures import OWN, installed_in
 from webhook.cluster.events import Said
 from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
@@ -58,6 +59,12 @@ class Explanation:
     quotas: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """What could not be looked at."""
+    own: str = OWN
+    """The webhook's namespace."""
+
+    def cure(self, cause: Cause) -> str:
+        """What to do about one of its causes in this cluster."""
+        return installed_in(self.own, cause.cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Around:
     fleet: Fleet | None
     """None if it may not be read."""
     snapshot: Snapshot
-    own: str = "gpu-slice"
+    own: str = OWN
     """The webhook's namespace."""
     namespace: Document | None = None
     """The pod's namespace; None if it may not be read."""
@@ -113,6 +120,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         said=tuple(each for each in around.said if each.message)[:8],
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
+        own=around.own,
     )
 
 

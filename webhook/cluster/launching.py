@@ -18,7 +18,7 @@ from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said, gives_up
 from webhook.cluster.karpenter import deployments, limits, missing_step
-from webhook.cluster.nodes import NODE_POOL, node_pools
+from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import (
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -29,7 +29,7 @@ from webhook.cluster.objects import (
 from webhook.cluster.overlays import labels_of
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
-from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.labels import NODE_POOL, WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.render.node_pool import node_pool as rendered
@@ -101,17 +101,31 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     if listing.problem:
         return
     node_pool = snapshot.named(NODE_POOLS, name)
-    if node_pool is None:
+    if node_pool is None and not pool.entry.retired:
         text = "the fleet has the pool, and the cluster does not"
         yield Cause("node-pool-missing", f"There is no NodePool {name}, so Karpenter launches no node: {text}.")
         return
     down = list(_karpenter(snapshot))
     yield from down
     on_the_way = list(_claims(name, snapshot, said))
-    nominated = {claim for each in said for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message)}
+    own = [each.message for each in said if each.of_namespace]
+    nominated = {claim for message in own for claim in re.findall(r"nodeclaim/([\w.-]+)", message)}
     if not down and any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
         yield from (cause for _, cause in on_the_way)
         return
+    if node_pool is None or pool.entry.retired:
+        yield Cause("pool-retired", f"Pool {pool.name} is retired, so no node of it is launched.")
+        return
+    seen = list(_seen(asked, pool, node_pool, snapshot, said))
+    yield from seen
+    yield from (cause for _, cause in on_the_way)
+    if not seen and not down:
+        yield from _hearsay(name, said)
+
+
+def _seen(asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[Cause]:
+    """What the objects tell, and the pod's own events."""
+    name = node_pool["metadata"]["name"]
     if node_pool["metadata"].get("deletionTimestamp"):
         yield Cause("node-pool-leaving", f"NodePool {name} is being deleted.")
     yield from _readiness(node_pool, snapshot)
@@ -119,10 +133,15 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
     yield from _limits(pool, node_pool, said)
     yield from _rules(asked, pool, node_pool)
     yield from _required(pool, node_pool, said)
-    yield from _failures(name, said)
+    yield from _failures(name, [each for each in said if each.of_namespace])
     if asked.spec.resource_claims:
         yield Cause("claims", "The pod has resourceClaims, so Karpenter ignores it (settings.ignoreDRARequests).")
-    yield from (cause for _, cause in on_the_way)
+
+
+def _hearsay(name: str, said: Sequence[Said]) -> Iterator[Cause]:
+    """What events on NodeClaims say.  Nobody knows whether it is so: see `Said.of_namespace`."""
+    for cause in _failures(name, [each for each in said if not each.of_namespace and each.source == "karpenter"]):
+        yield replace(cause, sentence=f"Events in namespace default say: {cause.sentence}")
 
 
 def _karpenter(snapshot: Snapshot) -> Iterator[Cause]:
@@ -155,6 +174,9 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if ready != "True":
             yield _class_not_ready(name, node_class, ready or "Unknown")
             return
+        if _reserved_only(node_pool) and not node_class["status"].get("capacityReservations"):
+            text = f"NodePool {name} launches into capacity reservations alone, and EC2NodeClass {reference['name']}"
+            yield Cause("reservation-missing", f"{text} has found none in AWS.")
     for kind, condition in found.items():
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
@@ -164,6 +186,12 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
         yield Cause("node-not-registered", f"{text}.", (found["NodeRegistrationHealthy"].get("message", ""),))
+
+
+def _reserved_only(node_pool: Document) -> bool:
+    """Whether the requirements of *node_pool* allow no capacity but reserved."""
+    rules = node_pool["spec"]["template"]["spec"].get("requirements") or ()
+    return any(each["key"] == "karpenter.sh/capacity-type" and each.get("values") == ["reserved"] for each in rules)
 
 
 def _class_not_ready(name: str, node_class: Document, ready: str) -> Cause:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL
+from webhook.cluster.nodes import INSTANCE_TYPE
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, Document
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
-from webhook.fleet.labels import OPERATOR, ZONE
+from webhook.fleet.labels import NODE_POOL, OPERATOR, ZONE
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.render.manifest import labels
 

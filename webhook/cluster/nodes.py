@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from webhook.cluster.objects import Node
 from webhook.cluster.requests import quantity
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, SHARED_GPU, WHOLE_GPU, Pool
 from webhook.slices.catalogue import Catalogue, Gpu
 from webhook.slices.profile import RESOURCE_PREFIX
@@ -15,8 +16,10 @@ PRODUCT = "nvidia.com/gpu.product"
 REPLICAS = "nvidia.com/gpu.replicas"
 """Of GPU feature discovery: pods that share a GPU."""
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
-NODE_POOL = "karpenter.sh/nodepool"
-PASSING = ("node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/")
+PASSING = (
+    "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/",
+    "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler", "aws-node-termination-handler/",
+)  # fmt: skip
 """Beginnings of taints that come and go with the life of a node."""
 
 

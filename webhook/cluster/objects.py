@@ -13,13 +13,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
+from webhook.fit.replicas import ENDED
+
 Document: TypeAlias = dict[str, Any]
 """An object as the API server's JSON."""
 
 T = TypeVar("T")
-
-ENDED = ("Succeeded", "Failed")
-"""Phases of pods that hold no slice any more."""
 
 
 class View(Struct, frozen=True, gc=False, rename="camel"):

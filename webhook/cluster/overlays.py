@@ -15,10 +15,10 @@ import msgspec
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
-from webhook.cluster.nodes import NODE_POOL, Known
+from webhook.cluster.nodes import Known
 from webhook.cluster.objects import Document, conditions
 from webhook.cluster.requests import quantity
-from webhook.fleet.labels import WELL_KNOWN
+from webhook.fleet.labels import NODE_POOL, WELL_KNOWN
 from webhook.fleet.pool import NodeShape, Pool
 
 

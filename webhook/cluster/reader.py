@@ -95,6 +95,15 @@ class Reader:
             raise
         return document
 
+    def find(self, kind: Kind[Any], name: str, namespace: str) -> Document | str | None:
+        """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
+        try:
+            return self.get(kind, name, namespace)
+        except Refused as refused:
+            if refused.status == 403:
+                return f"you may not get {kind.name} {name} in namespace {namespace}"
+            return f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}"
+
     def try_create(self, kind: Kind[Any], document: Document, namespace: str) -> Document:
         """What the API server would store; nothing is stored.  Raises `Refused` and `Unreachable`."""
         answer = self._ask("POST", kind.path(namespace), {"dryRun": "All"}, document)

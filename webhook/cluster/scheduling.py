@@ -15,12 +15,13 @@ from webhook.admission.pod import Term
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import NODE_POOL, instance_type, pool_of
+from webhook.cluster.nodes import instance_type, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
 from webhook.cluster.requests import Amounts, add, quantity
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import quote
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.fleet.pool import Pool as FleetPool
 from webhook.fleet.pool import Taint as PoolTaint

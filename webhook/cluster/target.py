@@ -188,10 +188,9 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
-    try:
-        document = reader.get(kind, name, namespace)
-    except Refused as refused:
-        raise NotThere(f"{kind.name} {name} in namespace {namespace} cannot be read: {refused}") from None
+    document = reader.find(kind, name, namespace)
+    if isinstance(document, str):
+        raise NotThere(document)
     if document is None:
         raise NotThere(f"there is no {kind.name} {name} in namespace {namespace}")
     document = readable(document)

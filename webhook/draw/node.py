@@ -41,10 +41,16 @@ def draw(name: str, uses: Sequence[Use]) -> str:
     told = "; ".join(map(str, uses[:KINDS])) or "it has no slices"
     drawing = Drawing(f"Slices of node {name}", f"{told}. On which GPU they are is not known.")
     drawing.write("Filled: used. Empty: free. On which GPU they are is not known.")
-    single = sum(use.total for use in uses) <= MOST
+    drawing.y += 4
+    add(drawing, uses, single=sum(use.total for use in uses) <= MOST)
+    return drawing.svg()
+
+
+def add(drawing: Drawing, uses: Sequence[Use], *, single: bool) -> None:
+    """Draw *uses* below what is there: a square a slice if *single*, else a bar."""
     for use in uses[:KINDS]:
-        drawing.y += 8
-        drawing.write(str(use), "strong", 14)
+        drawing.y += 4
+        drawing.write(str(use))
         drawing.y += 4
         drawing.add(group(str(use), *(_squares(use, drawing.y) if single else _bar(use, drawing.y))))
         drawing.y += -(-use.total // COLUMNS) * CELL if single else CELL
@@ -52,7 +58,6 @@ def draw(name: str, uses: Sequence[Use]) -> str:
         drawing.write(f"… and {len(uses) - KINDS} more kinds.")
     elif not uses:
         drawing.write("It has no slices.")
-    return drawing.svg()
 
 
 def _squares(use: Use, y: float) -> Iterator[Markup]:

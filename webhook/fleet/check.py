@@ -194,7 +194,7 @@ def check_weights(pools: Sequence[Pool]) -> Iterator[FleetProblem]:
     """Pools between which Karpenter chooses by their names: nothing is wrong, but it may not be what was meant."""
     serving: dict[tuple[object, ...], list[int]] = {}
     for index, pool in enumerate(pools):
-        for offer in pool.offers if pool.entry.nodes == "karpenter" else ():
+        for offer in pool.offers if pool.entry.nodes == "karpenter" and not pool.entry.retired else ():
             key = (str(offer), offer.resource, pool.architecture, pool.entry.weight)
             serving.setdefault(key, []).append(index)
     slices: dict[tuple[int, ...], list[str]] = {}

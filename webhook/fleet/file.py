@@ -46,7 +46,7 @@ LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
 Positive = Annotated[int, Field(ge=1)]
 Price = Annotated[float, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
-Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20)]
+Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20, description="Tags that they all carry.")]
 
 
 class Model(BaseModel):
@@ -86,8 +86,11 @@ class Taint(Model):
     """A taint on the pool's nodes.  The webhook adds a toleration for it to the pods."""
 
     key: LabelKey
+    """Pods tolerate every value and effect of this key."""
     value: LabelValue = ""
+    """The nodes have it; pods need not know it."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+    """What becomes of pods that do not tolerate the taint, as in Kubernetes."""
 
 
 class Limit(Model):
@@ -107,16 +110,19 @@ class CapacityReservation(Model):
     """EC2 capacity reservations: an id, or tags and instanceMatchCriteria, of an owner.  A tag's value may be `"*"`."""
 
     id: Annotated[str, Field(pattern=RESERVATION)] | None = None
+    """cr-…, alone."""
     tags: Tags | None = None
     owner_id: Annotated[str, Field(pattern=ACCOUNT)] | None = Field(None, alias="ownerID")
     """The account that shares them with yours."""
     instance_match_criteria: Literal["open", "targeted"] | None = None
+    """Which of them, as EC2 distinguishes.  Default: both."""
 
 
 class SubnetTerm(Model):
     """Subnets: exactly one of the two.  A tag's value may be `"*"`."""
 
     id: Annotated[str, Field(pattern=SUBNET)] | None = None
+    """subnet-…"""
     tags: Tags | None = None
 
 
@@ -124,7 +130,9 @@ class SecurityGroupTerm(Model):
     """Security groups: exactly one of the three.  A tag's value may be `"*"`."""
 
     id: Annotated[str, Field(pattern=SECURITY_GROUP)] | None = None
+    """sg-…"""
     name: Text | None = None
+    """Its name, and not its tag Name."""
     tags: Tags | None = None
 
 
@@ -132,9 +140,13 @@ class ImageTerm(Model):
     """Images: an id, an ssmParameter, or names and tags of an owner."""
 
     id: Annotated[str, Field(pattern=IMAGE_ID)] | None = None
+    """ami-…, alone."""
     ssm_parameter: Text | None = None
+    """Name or ARN of a parameter that holds the id, alone."""
     name: Text | None = None
+    """Its name; `*` stands for anything."""
     owner: Text | None = None
+    """An account, or an alias such as self."""
     tags: Tags | None = None
 
 
@@ -146,7 +158,9 @@ class Budget(Model):
     schedule: str | None = None
     """When it begins to hold, as cron does, in UTC.  With `duration`."""
     duration: Annotated[str, Field(pattern=HOURS)] | None = None
+    """How long it holds then, such as 8h."""
     reasons: list[Literal["Underutilized", "Empty", "Drifted"]] | None = None
+    """For which replacements.  Default: for all."""
 
 
 class DevicePlugin(Model):
@@ -181,12 +195,16 @@ class PoolEntry(Model):
     labels: dict[LabelKey, LabelValue] | None = None
     """Labels of the nodes, and the nodeSelector of the pods.  Default: {nvidia.com/gpu: <the GPU's family>}."""
     taints: list[Taint] = [Taint(key=TAINT_KEY, value="true")]
+    """Keep pods without a slice off the nodes.  The webhook adds tolerations for them."""
     node_labels: dict[LabelKey, LabelValue] = {}
     """More labels of the nodes.  The webhook does not write them into pods."""
     startup_taints: list[Taint] = []
     """Taints that another program removes once a node is ready for pods, such as a network plugin."""
     untainted: bool = False
     """Confirms `taints: []`, or only PreferNoSchedule: any pod may then be scheduled to the pool's nodes."""
+    retired: bool = False
+    """It offers nothing to new pods, and Karpenter launches no more nodes of it.  Its nodes go when they are empty, and
+    until then everything of theirs stays.  See docs/change-a-layout.md."""
     nodes: Literal["karpenter", "existing"] = "karpenter"
     """existing: node groups or NodePools of your own create the nodes and label them gpu-slice/pool."""
     node_pools: Annotated[list[DnsLabel], Field(min_length=1)] | None = None
@@ -196,12 +214,13 @@ class PoolEntry(Model):
     capacity_reservations: Annotated[list[CapacityReservation], Field(max_length=MOST_TERMS)] = []
     """Which reservations `reserved` may use."""
     empty_for: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "300s"
-    """How long an empty node is kept.  Never keeps it."""
+    """How long an empty node is kept.  `Never` keeps it."""
     consolidation: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmpty"
     """WhenEmptyOrUnderutilized moves running pods, which few training jobs survive."""
     budgets: Annotated[list[Budget], Field(min_length=1)] | None = None
     """Karpenter's disruption budgets: how many nodes it may replace at a time, and when."""
     expire_after: Annotated[str, Field(pattern=DURATION_OR_NEVER)] = "720h"
+    """Age at which a node is replaced.  `Never` keeps it."""
     termination_grace_period: Annotated[str, Field(pattern=DURATION)] | None = None
     """How long a node may drain.  After that its pods are ended, also those that forbid it."""
     limit: Limit = Limit(nodes=10)
@@ -231,6 +250,11 @@ class PoolEntry(Model):
     """Merged over the NodePool's spec that is rendered (RFC 7396)."""
 
     @property
+    def room(self) -> Limit:
+        """How large Karpenter may make the pool now."""
+        return Limit(nodes=0) if self.retired else self.limit
+
+    @property
     def by_operator(self) -> bool:
         """Whether the GPU Operator cuts the GPUs, and brings the device plugin."""
         return self.partitioned_by == "gpu-operator"
@@ -253,8 +277,12 @@ class NamespaceEntry(Model):
     """What pods of a namespace may use.  A field that is not set limits nothing."""
 
     pools: list[str] | None = None
+    """Names of pools."""
     slices: list[str] | None = None
     """Profiles such as 1g.5gb, and `shared`."""
+    quota: dict[str, Positive] = {}
+    """How many of a slice all its pods together may have: {1g.5gb: 10}.  Rendered as a ResourceQuota, which the API
+    server enforces.  What is not named is not counted."""
     default: str | None = None
     """What the annotation would say in pods that have none and ask for one whole GPU, such as 1g.5gb.  It works in
     namespaces with the label gpu-slice/default."""
@@ -270,6 +298,7 @@ class FleetFile(Model):
     """The slices that a cluster offers."""
 
     api_version: Annotated[Literal["gpu-slice/v1"], BeforeValidator(_this_version)]
+    """The version of this format."""
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
     defaults: Object = {}

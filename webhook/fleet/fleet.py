@@ -17,7 +17,15 @@ from webhook.fleet import draft
 from webhook.fleet.check import check_device_plugin, check_pool, check_prices
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, PoolEntry
-from webhook.fleet.policy import EVERYTHING, Policy, check_defaults, check_pools, check_slices, read_policies
+from webhook.fleet.policy import (
+    EVERYTHING,
+    Policy,
+    check_defaults,
+    check_pools,
+    check_quotas,
+    check_slices,
+    read_policies,
+)
 from webhook.fleet.pool import Offer, Pool, labels_of
 from webhook.fleet.pool import build as build_pool
 from webhook.slices.catalogue import BadCatalogue, Catalogue
@@ -37,11 +45,13 @@ class Fleet:
     catalogue: Catalogue
     file: FleetFile
     offers: tuple[PoolOffer, ...]
-    """Every kind of slice with its pool, in fleet order."""
+    """Every kind of slice with its pool, in fleet order.  Retired pools offer none."""
     by_profile: Mapping[MigProfile, tuple[PoolOffer, ...]]
     """The offers of a profile, under each name that a driver prints for it."""
     by_resource: Mapping[str, tuple[Pool, ...]]
-    """The pools whose nodes have an extended resource."""
+    """The pools whose nodes have an extended resource, also the retired ones."""
+    before: Fleet | None = None
+    """The same before its pools were retired, if any is: what admitted pods may have got."""
 
     def policy(self, namespace: str | None) -> Policy:
         """What pods of *namespace* may use."""
@@ -102,29 +112,37 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
     keys = {
         key for entry in fleet_file.pools for key in (*labels_of(entry, catalogue.gpus[entry.gpu]), *entry.node_labels)
     }
+    order = 0
     for entry in fleet_file.pools:
         types = [catalogue.instance_types[name] for name in entry.instance_types]
-        order = sum(len(pool.offers) for pool in pools)
         pools.append(build_pool(entry, catalogue.gpus[entry.gpu], types, order, keys))
-    policies = read_policies(fleet_file)
-    if problems := [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]:
+        order += len(pools[-1].offers)
+    policies = read_policies(fleet_file, pools)
+    problems = [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]
+    if problems := [*problems, *check_quotas(read.namespaces, policies, pools)]:
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
-    return Fleet(
+    before = Fleet(
         cluster=fleet_file.cluster,
         pools=tuple(pools),
         policies=policies,
         catalogue=catalogue,
         file=fleet_file,
         offers=offers,
-        by_profile={
-            name: tuple(pair for pair in offers if pair[1].satisfies(Choice(name))) for name in _profile_names(offers)
-        },
+        by_profile=_by_profile(offers),
         by_resource={
             resource: tuple(pool for pool in pools if resource in pool.largest.capacity) for resource in resources
         },
     )
+    offered = tuple(pair for pair in offers if not pair[0].entry.retired)
+    if len(offered) == len(offers):
+        return before
+    return replace(before, offers=offered, by_profile=_by_profile(offered), before=before)
+
+
+def _by_profile(offers: Sequence[PoolOffer]) -> dict[MigProfile, tuple[PoolOffer, ...]]:
+    return {name: tuple(pair for pair in offers if pair[1].satisfies(Choice(name))) for name in _profile_names(offers)}
 
 
 def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:

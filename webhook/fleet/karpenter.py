@@ -13,6 +13,7 @@ from typing import Any
 
 from webhook.errors import FleetProblem, kind_of, quote
 from webhook.fleet.file import Budget, PoolEntry, path
+from webhook.fleet.kubelet import check_kubelet
 
 OWN_NODE_CLASS = {
     "amiFamily": "ami",
@@ -45,13 +46,13 @@ OWN_NODE_POOL: dict[str, Any] = {
 
 
 FOREIGN_TAGS = (
-    "aws:", "eks:eks-cluster-name", "kubernetes.io/cluster", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim",
-    "karpenter.k8s.aws/ec2nodeclass",
+    "eks:eks-cluster-name", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim", "karpenter.k8s.aws/ec2nodeclass",
 )  # fmt: skip
-"""Beginnings of tags that EC2 or an EC2NodeClass refuses.  EC2's own in any case of letters."""
+FOREIGN_BEGINNING = "kubernetes.io/cluster"
+"""Tags that an EC2NodeClass refuses, and how others begin: the rules of ``karpenter.k8s.aws_ec2nodeclasses.yaml``."""
 
 KARPENTERS_TAGS = 6
-"""Those above but ``aws:``, and ``Name`` where it is not given.  Source: karpenter-provider-aws ``pkg/utils/utils.go``,
+"""Those above, and ``Name`` where it is not given.  Source: karpenter-provider-aws ``pkg/utils/utils.go``,
 ``pkg/controllers/nodeclaim/tagging``."""
 
 MOST_TAGS, LONGEST_TAG, LONGEST_TAG_VALUE = 50, 128, 256
@@ -81,6 +82,8 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     yield from _own(where, ("nodePool",), entry.node_pool, OWN_NODE_POOL)
     if "instanceProfile" in entry.node_class and entry.node_role is not None:
         yield FleetProblem(f"{where}.nodeRole", "nodeClass has an instanceProfile", "Give one of the two")
+    if entry.node_class.get("kubelet") is not None:
+        yield from check_kubelet(where, entry.node_class["kubelet"])
     if "userData" in entry.node_class:
         yield from _check_user_data(f"{where}.nodeClass.userData", entry)
     yield from _check_terms(where, entry)
@@ -100,7 +103,8 @@ def _check_tags(where: str, tags: Mapping[str, str]) -> Iterator[FleetProblem]:
         yield FleetProblem(f"{where}.tags", problem, f"Write at most {MOST_TAGS - KARPENTERS_TAGS}")
     for key, value in tags.items():
         location = f"{where}.{path(('tags', key))}"
-        if not key or key.startswith(FOREIGN_TAGS) or key.lower().startswith("aws:"):
+        foreign = key in FOREIGN_TAGS or key.startswith(FOREIGN_BEGINNING)
+        if not key or foreign or key.lower().startswith("aws:"):  # EC2's own, in any case of letters
             yield FleetProblem(location, "AWS or Karpenter sets this tag", "Choose another key")
         elif len(key) > LONGEST_TAG:
             problem = f"the key {quote(key)} has {len(key)} characters, and EC2 takes {LONGEST_TAG}"

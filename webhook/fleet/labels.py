@@ -15,6 +15,8 @@ from typing import TypeAlias
 from webhook.fleet.file import PoolEntry
 from webhook.slices.catalogue import InstanceType
 
+NODE_POOL = "karpenter.sh/nodepool"
+
 Labels: TypeAlias = Mapping[str, str | None]
 
 ZONE = "topology.kubernetes.io/zone"
@@ -41,7 +43,7 @@ _RESERVED = tuple(f"{_AWS}capacity-reservation-{what}" for what in ("id", "inter
 
 WELL_KNOWN = frozenset(
     {
-        "karpenter.sh/nodepool", "karpenter.sh/capacity-type", "topology.k8s.aws/zone-id", *_ALIASES, *_NEVER,
+        NODE_POOL, "karpenter.sh/capacity-type", "topology.k8s.aws/zone-id", *_ALIASES, *_NEVER,
         *_RESERVED, *(alias for aliases in _ALIASES.values() for alias in aliases),
         *(_AWS + name for name in (
             "instance-capability-flex", "instance-category", "instance-cpu", "instance-cpu-manufacturer",
@@ -85,7 +87,7 @@ SET_ELSEWHERE = (
 """Prefixes of labels that any node may have, whatever its pool says: EKS and GPU feature discovery set some."""
 
 _OF_A_GROUP = (
-    "karpenter.sh/nodepool",
+    NODE_POOL,
     "eks.amazonaws.com/nodegroup",
     "alpha.eksctl.io/nodegroup-name",
     "kubernetes.io/hostname",
@@ -120,13 +122,13 @@ def node_labels(
     made = _from_karpenter(instance_type)
     kinds: list[dict[str, str | None]]
     if entry.nodes == "karpenter":
-        made |= {"karpenter.sh/nodepool": entry.name, f"{_AWS}ec2nodeclass": entry.name, **for_operator(entry)}
+        made |= {NODE_POOL: entry.name, f"{_AWS}ec2nodeclass": entry.name, **for_operator(entry)}
         kinds = [
             made | {"karpenter.sh/capacity-type": bought} | _absent(_RESERVED if bought != "reserved" else ())
             for bought in entry.capacity_types
         ]
     elif entry.node_pools is not None:
-        kinds = [made | {"karpenter.sh/nodepool": name} for name in entry.node_pools]
+        kinds = [made | {NODE_POOL: name} for name in entry.node_pools]
     else:
         kinds = [made, _absent(made)]  # nobody knows whether Karpenter launched them
     for kind in kinds:

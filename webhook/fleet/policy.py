@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, reduce
+from operator import or_
 
 from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
@@ -22,35 +24,39 @@ class Policy:
     slices: tuple[Choice, ...] | None = None
     default: str | None = None
     """The value of the annotation for pods without it that ask for one whole GPU."""
+    offers: int = -1
+    """The offers of the fleet that `slices` allows, each by its order: bit 0 is for the first one."""
 
     def permits(self, pool: Pool, offer: Offer) -> bool:
         """Whether the namespace may use *offer* of *pool*."""
-        if self.pools is not None and pool.name not in self.pools:
-            return False
-        if self.slices is None:
-            return True
-        return any(offer.satisfies(choice) for choice in self.slices)
+        return (self.pools is None or pool.name in self.pools) and bool(self.offers >> offer.order & 1)
 
 
 EVERYTHING = Policy()
 
 
-def read_policies(fleet_file: FleetFile) -> dict[str, Policy]:
-    """The policies of a file that has been checked."""
-    return {
-        name: Policy(
-            pools=None if entry.pools is None else frozenset(entry.pools),
-            slices=None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices))),
-            default=entry.default,
-        )
-        for name, entry in fleet_file.namespaces.items()
-    }
+def read_policies(fleet_file: FleetFile, pools: Sequence[Pool]) -> dict[str, Policy]:
+    """The policies of a file that has been checked, for its *pools*."""
+    offers_of = _offers_by_choice(pools)
+
+    def policy(entry: NamespaceEntry) -> Policy:
+        slices = None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices)))
+        offers = -1 if slices is None else reduce(or_, map(offers_of, slices), 0)
+        return Policy(None if entry.pools is None else frozenset(entry.pools), slices, entry.default, offers)
+
+    return {name: policy(entry) for name, entry in fleet_file.namespaces.items()}
+
+
+def _offers_by_choice(pools: Sequence[Pool]) -> Callable[[Choice], int]:
+    """The offers of *pools* that satisfy a choice, as in `Policy.offers`.  Many namespaces have the same choices."""
+    offers = [offer for pool in pools for offer in pool.offers]
+    return cache(lambda choice: sum(1 << offer.order for offer in offers if offer.satisfies(choice)))
 
 
 def check_pools(draft: Draft) -> Iterator[FleetProblem]:
     """Pools that a namespace names and the file does not have."""
-    names = [name for name in draft.names if name is not None]
-    if len(names) < len(draft.names) or not names:
+    names = dict.fromkeys(name for name in draft.names if name is not None)
+    if None in draft.names or not names:
         return  # it may be the one whose name cannot be read
     for namespace, entry in draft.namespaces.items():
         for index, name in enumerate(entry.pools or []):
@@ -65,12 +71,12 @@ def check_pools(draft: Draft) -> Iterator[FleetProblem]:
 
 def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | None) -> Iterator[FleetProblem]:
     """Slices that a namespace names and none of *pools* has.  None: the pools are not known, and may have any slice."""
-    offers = [offer for pool in pools or () for offer in pool.offers]
-    known = ", ".join(dict.fromkeys(map(str, offers)))
+    offers_of = _offers_by_choice(pools or ())
+    known = ", ".join(dict.fromkeys(str(offer) for pool in pools or () for offer in pool.offers))
     for namespace, entry in namespaces.items():
         for index, text in enumerate(entry.slices or []):
             choice = _choice(text)
-            if choice and (pools is None or any(offer.satisfies(choice) for offer in offers)):
+            if choice and (pools is None or offers_of(choice)):
                 continue
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
@@ -81,6 +87,7 @@ def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | N
 
 def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Iterator[FleetProblem]:
     """Defaults of *policies* that no pod could get."""
+    giving = cache(lambda choice: [pair for pool in pools for pair in _giving(pool, choice)])
     for namespace, policy in policies.items():
         if policy.default is None:
             continue
@@ -92,7 +99,7 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             continue
         if requests[0].container is not None:
             yield FleetProblem(where, f"{quote(policy.default)} names a container", "Write the slice alone")
-        elif not any(_gives(policy, pool, choice) for choice in requests[0].choices for pool in pools):
+        elif not any(policy.permits(*pair) for choice in requests[0].choices for pair in giving(choice)):
             yield FleetProblem(
                 where,
                 f"no pool gives {quote(policy.default)} to pods of this namespace",
@@ -100,14 +107,56 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             )
 
 
-def _gives(policy: Policy, pool: Pool, choice: Choice) -> bool:
-    """Whether a pod of a namespace with *policy* can get *choice* on a node of *pool*."""
-    return any(
-        offer.satisfies(choice)
-        and policy.permits(pool, offer)
-        and (choice.count == 1 if choice.slice == SHARED else choice.count <= pool.largest.capacity[offer.resource])
-        for offer in pool.offers
-    )
+def check_quotas(
+    namespaces: Mapping[str, NamespaceEntry], policies: Mapping[str, Policy], pools: Sequence[Pool]
+) -> Iterator[FleetProblem]:
+    """Counts of *namespaces* that no ResourceQuota can say: it counts a resource, in a namespace."""
+    for namespace, entry in namespaces.items():
+        counted: dict[str, str] = {}
+        for text in entry.quota:
+            where, resources = (
+                path(("namespaces", namespace, "quota", text)),
+                resources_of(text, policies[namespace], pools),
+            )
+            if namespace == "*":
+                yield FleetProblem(where, "a quota is of one namespace, and '*' is none", "Give it to each by its name")
+            elif not resources:
+                yield FleetProblem(
+                    where,
+                    f"{quote(text)} is not a slice that this namespace may use",
+                    "Name one that it may (gpu-slice profiles lists them); of others it gets none",
+                )
+            elif len(resources) > 1:
+                yield FleetProblem(
+                    where,
+                    f"'{text}' is {' and '.join(resources)}, depending on the pool, and a quota counts each by itself",
+                    "Name the pools of one of them in the namespace's 'pools'",
+                )
+            elif resources[0] in counted:
+                yield FleetProblem(
+                    where,
+                    f"'{text}' and '{counted[resources[0]]}' are both {resources[0]}, which a quota counts together",
+                    "Give one count for both",
+                )
+            else:
+                counted[resources[0]] = text
+
+
+def resources_of(text: str, policy: Policy, pools: Iterable[Pool]) -> list[str]:
+    """The resources of the slice *text* in those of *pools* that *policy* permits; empty if they have no such slice."""
+    choice = _choice(text)
+    pairs = ((pool, offer) for pool in pools for offer in pool.offers if choice is not None and offer.satisfies(choice))
+    return list(dict.fromkeys(offer.resource for pool, offer in pairs if policy.permits(pool, offer)))
+
+
+def _giving(pool: Pool, choice: Choice) -> Iterator[tuple[Pool, Offer]]:
+    """The offers from which a pod can get *choice* on a node of *pool*."""
+    if pool.entry.retired:
+        return
+    for offer in pool.offers:
+        most = 1 if choice.slice == SHARED else pool.largest.capacity[offer.resource]
+        if choice.count <= most and offer.satisfies(choice):
+            yield pool, offer
 
 
 def _choice(text: str) -> Choice | None:

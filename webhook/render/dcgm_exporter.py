@@ -41,7 +41,7 @@ def values(fleet: Fleet) -> Iterator[Commented]:
         extra.append({"name": "NVIDIA_MIG_MONITOR_DEVICES", "value": "all"})
         content["securityContext"] = {"privileged": True}
         notes["securityContext",] = PRIVILEGED
-    if any(offer.resource == SHARED_GPU for _, offer in fleet.offers):
+    if any(offer.resource == SHARED_GPU for _, offer in (fleet.before or fleet).offers):
         extra += [
             {"name": "NVIDIA_RESOURCE_NAMES", "value": SHARED_GPU},
             {"name": "KUBERNETES_VIRTUAL_GPUS", "value": "true"},

@@ -23,7 +23,7 @@ Karpenter launches no node for a claim, so this is for existing nodes."""
 def device_classes(fleet: Fleet) -> Iterator[Commented]:
     """One for each profile with a resource of its own.  Under the strategy ``single`` no profile has one."""
     offers: dict[str, MigOffer] = {}
-    for _, offer in fleet.offers:
+    for _, offer in (fleet.before or fleet).offers:
         if isinstance(offer, MigOffer) and offer.resource != WHOLE_GPU:
             offers.setdefault(offer.resource, offer)
     for index, (resource, offer) in enumerate(offers.items()):

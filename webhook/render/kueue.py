@@ -23,7 +23,9 @@ and adds the rest.  If the annotation and the limit disagree, the pod is denied.
 
 
 def queues(fleet: Fleet) -> Iterator[Commented]:
-    """A ResourceFlavor, a ClusterQueue over all slices of the fleet, a LocalQueue, and a Job."""
+    """A ResourceFlavor, a ClusterQueue over all slices of the fleet, a LocalQueue and a Job; nothing without slices."""
+    if not fleet.offers:
+        return
     yield Commented(
         _kueue("ResourceFlavor", {"labels": labels("kueue")}, {}),
         {
@@ -59,7 +61,7 @@ _QUOTAS: dict[KeyPath, str] = {
 
 def _cluster_queue(fleet: Fleet) -> Manifest:
     slices: dict[str, int] = {}
-    for pool in fleet.pools:
+    for pool in dict.fromkeys(pool for pool, _ in fleet.offers):
         for resource, number in pool.shapes[0].capacity.items():
             slices[resource] = slices.get(resource, 0) + number
     quotas = [{"name": resource, "nominalQuota": number} for resource, number in slices.items()]

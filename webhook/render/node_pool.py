@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from webhook.fleet.file import PoolEntry
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.karpenter import merge
 from webhook.fleet.labels import ZONE, for_operator
@@ -23,13 +24,17 @@ def node_pools(fleet: Fleet) -> Iterator[Commented]:
 def node_pool(pool: Pool) -> Manifest:
     """The NodePool of one pool."""
     entry = pool.entry
+    # A retired pool goes by its empty nodes, so they are not kept.
+    empty_for = (
+        PoolEntry.model_fields["empty_for"].default if entry.retired and entry.empty_for == "Never" else entry.empty_for
+    )
     grace, startup = entry.termination_grace_period, [taint.model_dump() for taint in entry.startup_taints]
     spec: Manifest = {
         "weight": entry.weight,
         "limits": _limits(pool),
         "disruption": {
             "consolidationPolicy": entry.consolidation,
-            "consolidateAfter": entry.empty_for,
+            "consolidateAfter": empty_for,
             **({"budgets": [each.model_dump(exclude_none=True) for each in entry.budgets]} if entry.budgets else {}),
         },
         "template": {
@@ -63,7 +68,9 @@ def _notes(pool: Pool) -> dict[tuple[int | str, ...], str]:
     notes: dict[tuple[int | str, ...], str] = {
         (): f"{pool.name}: {pool.gpu.name}, {cut(pool)}.",
         ("spec", "weight"): "If several pools can serve a pod, Karpenter launches the one with the largest weight.",
-        ("spec", "limits"): "When the limit is reached, pods wait, and an event on this NodePool says so.",
+        ("spec", "limits"): "Retired: no node is launched any more, and empty ones go."
+        if pool.entry.retired
+        else "When the limit is reached, pods wait, and an event on this NodePool says so.",
         ("spec", "template", "metadata", "labels", POOL_LABEL): (
             "Selects this pool's device plugin.  A node without it advertises no slices."
         ),
@@ -102,7 +109,7 @@ def cut(pool: Pool) -> str:
 
 def _limits(pool: Pool) -> dict[str, str]:
     """Karpenter counts capacity including overlays, so a limit on `nvidia.com/gpu` would count nothing."""
-    limit = pool.entry.limit
+    limit = pool.entry.room
     if limit.slices is None:
         return {"nodes": str(limit.nodes)}
     per_gpu = sum(offer.per_gpu for offer in pool.offers)

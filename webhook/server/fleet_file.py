@@ -50,6 +50,7 @@ class FleetWatch:
             raise
         self.current, self._seen = fleet, text
         self.metrics.fleet_loaded.set(1)
+        self.metrics.promise(fleet)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()
         _log.info("fleet taken", extra={"fields": {"pools": [pool.name for pool in fleet.pools]}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate
@@ -13,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from webhook.admission.review import Answer
 from webhook.codes import DENIALS, WARNINGS
+from webhook.fleet.fleet import Fleet
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 """Seconds.  The API server's own histogram begins at 5 ms."""
@@ -92,6 +94,12 @@ class Metrics:
         self.fleet_generation = Gauge(
             "gpu_slice_fleet_generation", "How many fleets were taken since the start", registry=self.registry
         )
+        self.promised = Gauge(
+            "gpu_slice_promised_slices",
+            "Slices of a node by the layout of its pool; resources are written as kube-state-metrics does",
+            ["pool", "instance_type", "resource"],
+            registry=self.registry,
+        )
         self.not_after = Gauge(
             "gpu_slice_certificate_not_after_seconds",
             "When the serving certificate expires, as a Unix time",
@@ -126,6 +134,14 @@ class Metrics:
         self.refused.labels(500)  # from the start, so that the first one is an increase
         for reason in ("source", "total", "handshakes", "handshake", "records", "headers", "body"):
             self.refused_connections.labels(reason)
+
+    def promise(self, fleet: Fleet) -> None:
+        """Say what the nodes of *fleet* are to have."""
+        self.promised.clear()
+        for pool in fleet.pools:
+            for shape in pool.shapes:
+                for resource, count in shape.capacity.items():
+                    self.promised.labels(pool.name, shape.instance_type.name, re.sub(r"\W", "_", resource)).set(count)
 
     def count(self, answer: Answer, seconds: float) -> None:
         """Count one answered review, which took *seconds*."""

@@ -65,6 +65,7 @@ async def _serve(
         looks.append(watch.look)
     else:
         metrics.fleet_loaded.set(1)
+        metrics.promise(built_in)
     look_at(looks)
 
     def fleet() -> Fleet | None:
@@ -139,10 +140,13 @@ def _signals(drain: Drain) -> asyncio.Event:
 
 
 async def look_again(looks: Sequence[Callable[[], None]], every: float) -> None:
-    """Look at all of *looks*, every *every* seconds."""
+    """Look at all of *looks*, every *every* seconds.
+
+    In a thread: to read a large fleet takes half a second, in which reviews are to be answered.
+    """
     while True:
         await asyncio.sleep(every)
-        look_at(looks)
+        await asyncio.to_thread(look_at, looks)
 
 
 def look_at(looks: Sequence[Callable[[], None]]) -> None:

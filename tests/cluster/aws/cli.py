@@ -22,7 +22,8 @@ OWN = {
 
 SWITCHES = {
     "helm install": {"namespace", "version", "set", "skip-crds", "wait"},
-    "helm upgrade": {"namespace", "version", "set", "install", "reuse-values", "wait"},
+    "helm repo": set(),
+    "helm upgrade": {"namespace", "version", "set", "values", "install", "reuse-values", "wait"},
     "docker login": {"username", "password-stdin"},
     "docker buildx": {"platform", "target", "tag", "push", "use"},
     "curl -fsSLO": set(),

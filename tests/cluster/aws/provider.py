@@ -122,6 +122,7 @@ def controller(
     program = programs.karpenter_aws() / "controller"
     home.mkdir(parents=True, exist_ok=True)
     metrics, health = free_ports(2)
+    (home / "metrics-port").write_text(str(metrics))
     environment = {
         "HOME": str(home),
         "KUBECONFIG": str(cluster.plane.kubeconfig),

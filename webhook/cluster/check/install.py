@@ -10,6 +10,7 @@ from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, PODS, WEBHOOKS, Document, Pod, conditions
+from webhook.cluster.selectors import unmatched
 from webhook.fleet.fleet import Fleet
 
 OLDEST = (1, 30)
@@ -138,8 +139,8 @@ def _budget(facts: Facts) -> Iterator[Found]:
         budget
         for budget in facts.all(BUDGETS)
         if budget["metadata"].get("namespace") == facts.namespace
-        and (wanted := (budget["spec"].get("selector") or {}).get("matchLabels"))
-        and wanted.items() <= labels.items()
+        and (selector := budget["spec"].get("selector")) is not None
+        and not unmatched(selector, labels)
     ]
     if not chosen:
         yield Problem("no PodDisruptionBudget selects the replicas: a drain may end all of them at once")

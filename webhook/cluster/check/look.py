@@ -51,7 +51,7 @@ KINDS: tuple[Kind[Document], ...] = (
 )  # fmt: skip
 
 NAMESPACED = (BUDGETS, ROLE_BINDINGS, ROLES)
-"""What is read of our namespace alone."""
+"""What is read of our namespace alone; while Karpenter removes a node, budgets of all namespaces."""
 
 FOR_INSTALLATION: tuple[Kind[Any], ...] = (
     CLUSTER_POLICIES, DAEMON_SETS, DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS, NODE_POOLS, NODES, WEBHOOKS,
@@ -85,6 +85,9 @@ def look(
     snapshot = reader.read(FOR_INSTALLATION if before else (NODES, PODS, *KINDS))
     if not before:
         listings = {**snapshot.listings, **{kind: reader.list(kind, namespace) for kind in NAMESPACED}}
+        if any("deletionTimestamp" in claim["metadata"] for claim in snapshot.items(NODE_CLAIMS)):
+            every = reader.list(BUDGETS)
+            listings |= {BUDGETS: every} if not every.problem else {}
         snapshot = Snapshot(snapshot.when, snapshot.version, listings)
     snapshot = replace(snapshot, trusted=TRUSTED.union([namespace], trusted))
     facts = Facts(snapshot, fleet, rendered, namespace)
@@ -95,7 +98,7 @@ def look(
     ]
     wanted += [(CONFIG_MAPS, *address) for address in settings(snapshot)]
     single: dict[Address, Document | str | None] = {
-        (kind.name, where, name): _get(reader, kind, name, where) for kind, where, name in wanted
+        (kind.name, where, name): reader.find(kind, name, where) for kind, where, name in wanted
     }
     if before:
         refused = tuple(_refused(reader))
@@ -111,15 +114,6 @@ def _is_registered(facts: Facts) -> bool:
         return True
 
 
-def _get(reader: Reader, kind: Kind[Document], name: str, namespace: str) -> Document | str | None:
-    try:
-        return reader.get(kind, name, namespace)
-    except Refused as refused:
-        if refused.status in (401, 403):
-            return f"you may not get {kind.name} {name} in namespace {namespace}"
-        return f"{kind.name} {name} cannot be read: {refused}"
-
-
 def _refused(reader: Reader) -> Iterator[str]:
     for verb, kind in NEEDED:
         if not reader.may(verb, kind):
@@ -128,7 +122,7 @@ def _refused(reader: Reader) -> Iterator[str]:
 
 def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
     """The Secret with the certificate that is served, or why it cannot be read.  That of the CAs is never read."""
-    return _get(reader, SECRETS, "webhook-tls", namespace)
+    return reader.find(SECRETS, "webhook-tls", namespace)
 
 
 def _try(reader: Reader, fleet: Fleet) -> Probe | str:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from webhook.cluster.check.facts import Facts
+from webhook.cluster.check.leaving import check_leaving
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, NODE_POOL, PASSING, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
-from webhook.fleet.labels import for_operator
+from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
 
 INITIALIZED = "karpenter.sh/initialized"
@@ -30,9 +31,7 @@ CURES = {
 }
 """What to do about a taint of Kubernetes or Karpenter, by the end of its key."""
 
-LEAVE = (
-    "kubectl get pdb -A shows budgets that allow no disruption.  A pool's terminationGracePeriod would end the wait."
-)
+REMOVE = "Take it out of the fleet file, apply, and delete what was rendered for it (docs/change-a-layout.md)."
 
 SLICES = ("nvidia.com/mig-", f"{WHOLE_GPU}.shared")
 
@@ -182,9 +181,20 @@ def _peopled(facts: Facts) -> Iterator[Found]:
     for _, pool in _of_pools(facts):
         counts[pool.name] += 1
     for pool in facts.fleet.pools:
-        if pool.entry.nodes == "existing" and not counts[pool.name]:
+        if pool.entry.retired and not counts[pool.name] and not _claimed(pool, facts):
+            yield Problem(f"{pool.name} is retired and has none any more: it can be removed", REMOVE, warning=True)
+        elif pool.entry.nodes == "existing" and not counts[pool.name] and not pool.entry.retired:
             yield Problem(f"{pool.name} has none, and nothing launches any unless you do", warning=True)
-    yield Note(", ".join(f"{name}: {count}" for name, count in counts.items()))
+    retired = {pool.name for pool in facts.fleet.pools if pool.entry.retired}
+    yield Note(", ".join(f"{name}{' (retired)' if name in retired else ''}: {count}" for name, count in counts.items()))
+
+
+def _claimed(pool: Pool, facts: Facts) -> bool:
+    """Whether Karpenter has a NodeClaim of *pool*."""
+    return any(
+        (claim["metadata"].get("labels") or {}).get(NODE_POOL) in node_pools(pool)
+        for claim in (facts.all(NODE_CLAIMS) if node_pools(pool) else ())
+    )
 
 
 def _join(facts: Facts) -> Iterator[Found]:
@@ -196,7 +206,7 @@ def _join(facts: Facts) -> Iterator[Found]:
         if pool is None:
             continue
         if "deletionTimestamp" in metadata:
-            yield from _leaving(claim, pool, facts)
+            yield from check_leaving(claim, pool, facts)
             continue
         step = missing_step(claim)
         if step is None:
@@ -210,27 +220,6 @@ def _join(facts: Facts) -> Iterator[Found]:
         # A plugin that runs registers within seconds, so what it has not registered by then it will not.
         waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
         yield Problem(told, warning=waits)
-
-
-def _leaving(claim: Document, pool: Pool, facts: Facts) -> Iterator[Found]:
-    """A node that Karpenter removes, if something has kept it for longer than it may take to join."""
-    name, node = claim["metadata"]["name"], (claim.get("status") or {}).get("nodeName", "")
-    age = facts.now - datetime.fromisoformat(claim["metadata"]["deletionTimestamp"])
-    if age < facts.patience:
-        return
-    pods: tuple[Pod, ...] = facts.snapshot.items(PODS)
-    staying = [
-        f"{pod.metadata.namespace}/{pod.metadata.name}"
-        for pod in pods
-        if node and pod.spec.node_name == node and not pod.ended
-        and not any(owner.kind in ("DaemonSet", "Node") for owner in pod.metadata.owner_references)
-    ]  # fmt: skip
-    told = f"{name} of {pool.name} is being deleted for {int(age.total_seconds())} s"
-    if not staying:
-        yield Problem(told, warning=True)
-        return
-    told += f", and {len(staying)} pod{'s are' if len(staying) > 1 else ' is'} still there, such as {staying[0]}"
-    yield Problem(told, LEAVE, warning=True)
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:

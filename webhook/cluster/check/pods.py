@@ -14,7 +14,6 @@ from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.demand import key_of
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -29,7 +28,9 @@ from webhook.cluster.objects import (
     Document,
     Pod,
 )
+from webhook.cluster.requests import quantity
 from webhook.errors import Denial, printable
+from webhook.fit.demand import key_of
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
@@ -101,6 +102,7 @@ def _said(view: View, pools: str, fleet: Fleet, namespace: str) -> str:
         return denial.problem
     serving = [pool.name for pool in planned.resolution.pools] if planned.resolution else []
     chosen = [name.strip() for name in pools.split(",")]
+    serving += [pool.name for pool in fleet.pools if pool.entry.retired]  # their pods run to their end
     if serving and not set(serving) & set(chosen):
         return f"its slice was of {', '.join(chosen)}, and now is of {', '.join(serving)}"
     return ""
@@ -181,11 +183,17 @@ def _quotas(facts: Facts) -> Iterator[Found]:
     present = {namespace["metadata"]["name"] for namespace in facts.snapshot.items(NAMESPACES)}
     for document in facts.made("ResourceQuota"):
         namespace, hard = document["metadata"]["namespace"], document["spec"]["hard"]
-        enforced = {key for quota in live if quota["metadata"].get("namespace") == namespace
-                    for key, most in (quota["spec"].get("hard") or {}).items() if str(most) == "0"}  # fmt: skip
-        missing = [key for key in hard if key not in enforced]
+        enforced = [
+            (key, quantity(str(most)))
+            for quota in live if quota["metadata"].get("namespace") == namespace
+            for key, most in (quota["spec"].get("hard") or {}).items()
+        ]  # fmt: skip
+        missing = [key for key in hard if not any(key == name and most <= int(hard[key]) for name, most in enforced)]
         if namespace in present and missing:
-            told = f"nothing keeps {namespace} from {missing[0].removeprefix('requests.')}, which the fleet denies it"
+            count, resource = hard[missing[0]], missing[0].removeprefix("requests.")
+            told = f"nothing keeps {namespace} from {resource}, which the fleet denies it"
+            if count != "0":
+                told = f"nothing keeps {namespace} to {count} {resource}, as the fleet says"
             yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
 
 
@@ -199,7 +207,7 @@ def _defaults(facts: Facts) -> Iterator[Found]:
 
 def _permitted(facts: Facts, namespace: str) -> set[str]:
     policy = facts.fleet.policy(namespace)
-    return {offer.resource for pool, offer in facts.fleet.offers if policy.permits(pool, offer)}
+    return {offer.resource for pool in facts.fleet.pools for offer in pool.offers if policy.permits(pool, offer)}
 
 
 CHECKS = (

@@ -83,7 +83,7 @@ def _limits(facts: Facts) -> Iterator[Found]:
     except CannotLook:
         pods = facts.snapshot.items(PODS)
     for pool in facts.karpenter_pools:
-        for name in node_pools(pool):
+        for name in node_pools(pool) if not pool.entry.retired else ():
             live = facts.named(NODE_POOLS, name)
             reached = next((each for each in limits(live, pool) if each.reached), None) if live is not None else None
             if reached:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeAlias
 
 from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.cures import OWN, installed_in
 from webhook.cluster.objects import Kind
 
 MOST = 1_000
@@ -84,6 +85,12 @@ class Line:
     """Why nothing is known."""
     total: int = 0
     """Of the problems, of which `MOST` are kept."""
+    own: str = OWN
+    """The webhook's namespace."""
+
+    def cure(self, problem: Problem) -> str:
+        """What to do about one of `problems` in this cluster."""
+        return installed_in(self.own, problem.cure or self.check.cure)
 
 
 def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Iterator[Line]:
@@ -97,7 +104,7 @@ def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Itera
         if first is not None:
             line = Line(check, Status.UNKNOWN, unknown=f"not looked at, because '{first}' comes first")
         else:
-            line = _done(check, facts)
+            line = replace(_done(check, facts), own=facts.namespace)
         if first is not None or line.status is Status.FAILED:
             failed.add(check.id)
         yield line

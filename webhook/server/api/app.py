@@ -33,6 +33,12 @@ _DOCUMENT = {
 }
 """What is posted to ``/preview``.  FastAPI would read it on the event loop."""
 
+_WRONG = {
+    "namespace": "no namespace can have this name. Write at most 63 lower-case letters, digits and '-', with a letter "
+    "or digit at both ends"
+}
+"""What is wrong with a parameter, where people write it."""
+
 
 def application(unready: Callable[[], str], metrics: Metrics) -> FastAPI:
     """Health and metrics.  *unready*: why nothing should be sent here; empty while all is well."""
@@ -108,6 +114,7 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
     @app.exception_handler(RequestValidationError)
     async def refuse(_: Request, error: RequestValidationError) -> Response:
         """Without what was sent, which FastAPI would repeat."""
-        return PlainTextResponse("; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors()), 422)
+        problems = ((str(each["loc"][-1]), each["msg"]) for each in error.errors())
+        return PlainTextResponse("; ".join(f"{name}: {_WRONG.get(name, text)}" for name, text in problems), 422)
 
     app.openapi()  # it takes as long as many reviews, so not when somebody asks for it

@@ -21,14 +21,15 @@ export async function write(text, namespace) {
   let binary = "";
   for (const byte of packed) binary += String.fromCharCode(byte);
   const code = btoa(binary).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
-  return `#d=${code}${namespace === "default" ? "" : `&n=${encodeURIComponent(namespace)}`}`;
+  return `#${namespace === "default" ? "" : `n=${encodeURIComponent(namespace)}&`}d=${code}`; // the end is what is cut
 }
 
-// What the fragment carries; null where it carries nothing.  Throws where it cannot be read.
+// What the fragment carries; null where it carries nothing.  Throws where it cannot be read, RangeError where it is too
+// long.
 export async function read(fragment) {
   const parts = new URLSearchParams(fragment.replace(/^#/, ""));
-  const code = parts.get("d");
-  if (!code) return null;
+  if (!parts.has("d") && !parts.has("n")) return null;
+  const code = parts.get("d") || "";
   const binary = atob(code.replaceAll("-", "+").replaceAll("_", "/"));
   const packed = Uint8Array.from(binary, (character) => character.charCodeAt(0));
   const bytes = await through(packed, new DecompressionStream("deflate-raw"));

@@ -10,18 +10,42 @@ import { problem, show } from "./result.js";
 const LARGE = 20_000; // characters from which on a short pause is waited for
 const PAUSE = 120; // milliseconds
 
-let editor;
+// Stands in for the editor while that is loaded: the first answer does not wait for it.
+const draft = (text) => ({
+  text: () => text,
+  line: () => 1,
+  go() {},
+  replace: (from, to, insert) => editor.write(text.slice(0, from) + insert + text.slice(to)),
+  write: (written) => ((editor = draft(written)), changed()),
+  focus() {},
+  mark() {},
+});
+
+let editor = draft("");
+let ready = false; // whether it is the real one
 let answer = null;
 let answered = null; // the text that `answer` is about
 let index = null; // the entry that was chosen in the list, until the cursor moves
 let asking = null;
 let waiting = 0;
 let landing = false; // a whole document came: what is wrong in it is shown first
+let pending = true; // whether an answer is waited for
+let cut = ""; // what is wrong with the link that was followed
 let rows = [];
 const paragraphs = new Map();
 const namespace = () => $("namespace").value.trim() || "default";
 
-const busy = (is) => $("result").setAttribute("aria-busy", String(is));
+
+const fleet = fetch("/fleet").then(async (response) => {
+  const told = await response.json();
+  rows = told.slices;
+  return told;
+});
+
+function busy(is) {
+  pending = is;
+  $("result").setAttribute("aria-busy", String(is || !ready));
+}
 
 function changed() {
   busy(true);
@@ -51,8 +75,9 @@ async function ask() {
   if (index !== null) query.set("index", index);
   try {
     const response = await fetch(`/dry-run?${query}`, { method: "POST", headers: { "Content-Type": "application/yaml" }, body: text, signal: mine.signal });
-    const body = await response.text();
+    const [body] = await Promise.all([response.text(), fleet]);
     if (mine.signal.aborted) return;
+    $("namespace").setAttribute("aria-invalid", String(response.status === 422));
     if (response.ok) take(text, JSON.parse(body));
     else refuse(sentence(body));
   } catch (error) {
@@ -62,6 +87,7 @@ async function ask() {
 
 function take(text, found) {
   [answer, answered] = [found, text];
+  if (text) cut = "";
   const denied = found.entries.findIndex((entry) => entry.outcome === "denied");
   const elsewhere = landing && denied >= 0 && found.entries[found.index].outcome !== "denied";
   landing = false;
@@ -71,7 +97,7 @@ function take(text, found) {
 }
 
 function render() {
-  show(answer, paragraphs, { go, correct, choose });
+  show(answer, paragraphs, { go, correct, choose }, cut);
   where(answer.shown, rows);
   editor.mark(answer.marks);
 }
@@ -85,7 +111,9 @@ function refuse(text) {
   busy(false);
 }
 
-function bring(text) {
+// Shows `written`, with line ends as the editor has them.
+function bring(written) {
+  const text = written.replace(/\r\n?/g, "\n");
   landing = true;
   if (editor.text() === text) changed();
   else editor.write(text);
@@ -103,9 +131,14 @@ function choose(number) {
   ask();
 }
 
+function offset(line, column) {
+  const before = editor.text().split("\n").slice(0, line - 1);
+  return before.reduce((sum, text) => sum + text.length + 1, column);
+}
+
 function correct() {
   const { place: at, correction } = answer.shown;
-  editor.replace(editor.offset(at.line, at.start), editor.offset(at.line, at.end), correction);
+  editor.replace(offset(at.line, at.start), offset(at.line, at.end), correction);
   editor.focus();
 }
 
@@ -158,12 +191,13 @@ async function open() {
     const carried = await link.read(location.hash);
     if (!carried) return false;
     $("namespace").value = carried.namespace;
+    cut = "";
     bring(carried.text);
-    return true;
-  } catch {
-    tell("The link cannot be read. It may have been cut.");
-    return false;
+  } catch (error) {
+    cut = error instanceof RangeError ? `It carries more than ${link.LONGEST / 1024} KiB.` : "It was probably cut on its way.";
+    bring("");
   }
+  return true;
 }
 
 async function read(files) {
@@ -202,27 +236,32 @@ function listen() {
 }
 
 async function start() {
-  const settings = {
+  const opened = await open();
+  const { cluster } = await fleet;
+  $("cluster").textContent = `Cluster ${cluster}.`;
+  const list = examples(rows);
+  if (!opened) bring(list[0][1]);
+  // Only now, because it keeps the browser busy for a while.  It is loaded already: see index.html.
+  const module = await import("./editor.bundle.js").catch(() => ($("plain").hidden = false, import("./plain.js")));
+  editor = module.create($("editor"), {
     label: "YAML of a pod or a workload",
     description: $("write-help").textContent,
+    text: editor.text(),
     complete: (before, above, text) => complete(before, above, containers(text), rows),
     changed,
     moved,
-  };
-  const building = import("./editor.bundle.js").catch(() => ($("plain").hidden = false, import("./plain.js")));
-  const [module, fleet] = await Promise.all([building, fetch("/fleet").then((response) => response.json())]);
-  rows = fleet.slices;
-  $("cluster").textContent = `Cluster ${fleet.cluster}.`;
-  editor = module.create($("editor"), settings);
-  const list = examples(rows);
+  });
+  ready = true;
+  busy(pending);
+  if (answer) editor.mark(answer.marks);
+  if (index !== null) choose(index);
   $("example").append(...list.map(([name], number) => h("option", { value: number }, name)));
   $("example").addEventListener("change", () => $("example").value && bring(list[$("example").value][1]));
   menu(rows, order);
   listen();
-  if (!(await open())) bring(list[0][1]);
   const told = await fetch("/page/messages.json").then((response) => response.json());
   for (const [code, parts] of Object.entries(told)) paragraphs.set(code, parts);
   if (answer) render();
 }
 
-start();
+start().catch(() => refuse("The server does not answer. Reload the page in a moment."));

@@ -1,10 +1,11 @@
 // A text area in place of the editor, where the editor was not built.
 
-export function create(place, { label, changed, moved }) {
+export function create(place, { label, text, changed, moved }) {
   const area = document.createElement("textarea");
   area.setAttribute("aria-label", label);
   area.spellcheck = false;
   area.autocapitalize = "off";
+  area.value = text;
   place.append(area);
   const lineAt = (position) => area.value.slice(0, position).split("\n").length;
   const offset = (line, column) => {
@@ -40,7 +41,6 @@ export function create(place, { label, changed, moved }) {
       area.scrollTop = (line - 2) * parseFloat(getComputedStyle(area).lineHeight);
       if (line !== at) moved((at = line));
     },
-    offset,
     mark() {},
   };
 }

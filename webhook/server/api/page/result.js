@@ -10,6 +10,13 @@ const OUTCOMES = {
   unknown: ["?", "calm", "Not known"],
   unread: ["!", "bad", "Cannot be read"],
 };
+const COUNTED = {
+  denied: ["denied"],
+  "cannot be read": ["unread"],
+  admitted: ["sliced", "unchanged"],
+  "without a slice": ["untouched"],
+  "not known": ["unknown"],
+};
 const LEVELS = { error: ["✕", "bad"], warning: ["▲", "warn"], note: ["●", "note"] };
 
 const badge = (sign, kind) => h("span", { class: `badge ${kind}`, "aria-hidden": "true" }, sign);
@@ -27,15 +34,17 @@ export function problem(text) {
 }
 
 // Shows `answer`.  `paragraphs`: why and what to do, by code.  `go(line, column)` and `correct()` act in the editor.
-export function show(answer, paragraphs, { go, correct, choose }) {
+// `cut`: what is wrong with the link that was followed.
+export function show(answer, paragraphs, { go, correct, choose }, cut) {
   const { entries, shown } = answer;
   entriesOf(answer, choose);
   if (!shown) {
-    fill($("verdict"), "empty", () => [
-      h("div", { class: "verdict calm" }, h("h3", {}, badge("–", "calm"), "Nothing to look at yet"), h("p", {}, "Write a pod, drop a file, or choose an example.")),
-    ]);
+    const empty = [badge("–", "calm"), "Nothing to look at yet", "Write a pod, drop a file, or choose an example."];
+    const broken = [badge("!", "bad"), "This link cannot be read", `${cut} Ask for the whole link, or for the pod itself, and paste it here.`];
+    const [sign, headline, text] = cut ? broken : empty;
+    fill($("verdict"), `empty ${cut}`, () => [h("div", { class: `verdict ${cut ? "bad" : "calm"}` }, h("h3", {}, sign, headline), h("p", {}, text))]);
     for (const id of ["notes", "views"]) fill($(id), "", () => []);
-    say("The text contains no objects");
+    say(cut ? `${headline}. ${text}` : "The text contains no objects");
     return;
   }
   const known = paragraphs.size > 0;
@@ -117,14 +126,17 @@ function entriesOf(answer, choose) {
   const { entries } = answer;
   nav.hidden = entries.length < 2;
   fill(nav, JSON.stringify([entries, answer.more]), () => {
-    const denied = entries.filter((entry) => entry.outcome === "denied").length;
-    const many = `${entries.length}${answer.more ? " of more" : ""} pods and objects${denied ? `, ${denied} denied` : ""}`;
+    const many = Object.entries(COUNTED)
+      .map(([told, outcomes]) => [entries.filter((entry) => outcomes.includes(entry.outcome)).length, told])
+      .filter(([count]) => count);
+    const counts = many.map(([count, told]) => `${count} ${told}`).join(", ");
+    const head = `${answer.more ? `The first ${entries.length}` : entries.length} pods and objects: ${counts}${answer.more ? ". The text has more" : ""}.`;
     const buttons = entries.map((entry, index) => {
       const [sign, kind, headline] = OUTCOMES[entry.outcome];
       const name = entry.title || "a document";
       return h("li", {}, h("button", { type: "button", onclick: () => choose(index) }, badge(sign, kind), h("span", { class: "name" }, name), h("span", { class: "outcome" }, headline.split(",")[0])));
     });
-    return [h("p", { class: "quiet" }, many), h("ol", {}, buttons)];
+    return [h("p", { class: "quiet" }, head), h("ol", {}, buttons)];
   });
   nav.querySelectorAll("button").forEach((button, index) => {
     const current = index === answer.index;

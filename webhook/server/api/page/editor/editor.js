@@ -60,9 +60,9 @@ const look = EditorView.theme({
 
 const SEVERITY = { error: "error", warning: "warning", note: "info" };
 
-// An editor in `place`.  `complete(before, above, text)` gives completions for a line up to the cursor; `changed()` and
+// An editor of `text` in `place`.  `complete(before, above, text)` gives completions for a line up to the cursor; `changed()` and
 // `moved(line)` are called when the text changes, and when the cursor goes to another line.
-export function create(place, { label, description, complete, changed, moved }) {
+export function create(place, { label, description, text, complete, changed, moved }) {
   const root = place.attachShadow({ mode: "open" });
   const holder = document.createElement("div");
   const sheet = new CSSStyleSheet();
@@ -79,6 +79,7 @@ export function create(place, { label, description, complete, changed, moved }) 
 
   let at = 1;
   const view = new EditorView({
+    doc: text,
     root,
     parent: holder,
     extensions: [
@@ -121,7 +122,6 @@ export function create(place, { label, description, complete, changed, moved }) 
       const { from, to } = view.state.doc.line(Math.min(line, view.state.doc.lines));
       view.dispatch({ selection: { anchor: Math.min(from + column, to) }, effects: EditorView.scrollIntoView(from, { y: "start", yMargin: 24 }) });
     },
-    offset: (line, column) => view.state.doc.line(line).from + column,
     mark(marks) {
       const found = marks.map(({ line, start, end, level, message }) => {
         const { from, to } = view.state.doc.line(Math.min(line, view.state.doc.lines));

@@ -1,0 +1,204 @@
+"""From `helm install` to `helm uninstall`, as a platform team lives with it, on a cluster whose API server calls the
+Service itself.  Only the pods of the chart are played here: processes that read what the kubelet would mount."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.dynamic.exceptions import DynamicApiError
+
+from tests.cluster import programs
+from tests.cluster.cluster import Cluster, Document, cluster, said
+from tests.cluster.conftest import skip
+from tests.cluster.helm import Helm
+from tests.cluster.nodes import nodes
+from tests.cluster.service import SERVICES, Service
+from tests.cluster.test_helm import Release
+from tests.running import Running
+from tests.waiting import wait_for
+from webhook.cli.files import load_fleet
+
+OLD: Document = {
+    "apiVersion": "gpu-slice/v1",
+    "pools": [
+        {
+            "name": "a100",
+            "gpu": "a100-40gb",
+            "partition": {"mig": {"1g.5gb": 7}},
+            "instanceTypes": ["p4d.24xlarge"],
+            "nodes": "existing",
+        }
+    ],
+}
+NEW: Document = {
+    **OLD,
+    "pools": [*OLD["pools"], {**OLD["pools"][0], "name": "halves", "partition": {"mig": {"3g.20gb": 2}}}],
+}
+REPLICAS = 3
+GENERATION = "gpu_slice_fleet_generation"
+SLICE, HALF = "nvidia.com/mig-1g.5gb", "nvidia.com/mig-3g.20gb"
+
+
+class Adopted:
+    """A release, its keeper and its replicas."""
+
+    def __init__(self, release: Release, folder: Path) -> None:
+        self.release, self.cluster, self.folder = release, release.cluster, folder
+        self.replicas: list[Running] = []
+        self.over = threading.Event()
+
+    def values(self, **more: Any) -> list[str]:
+        """The options of helm for these values."""
+        path = self.folder / "values.json"
+        path.write_text(json.dumps(more))
+        return ["-f", str(path)]
+
+    def mount(self) -> None:
+        """Write what the kubelet would mount, as it has it now."""
+        space = self.release.namespace
+        secret = self.cluster.get("Secret", "webhook-tls", space)
+        fleet = self.cluster.get("ConfigMap", "fleet", space)
+        for name, text in ((secret or {}).get("data") or {}).items():
+            self._write(self.folder / "tls" / name, base64.b64decode(text))
+        if fleet:
+            self._write(self.folder / "fleet" / "fleet.yaml", fleet["data"]["fleet.yaml"].encode())
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        fresh = path.with_suffix(".new")
+        fresh.write_bytes(content)
+        os.replace(fresh, path)
+
+    def start(self) -> None:
+        """The replicas."""
+        (deployment,) = self.cluster.list(
+            "Deployment", self.release.namespace, "apps/v1", label_selector="app.kubernetes.io/component=webhook"
+        )
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        (name,) = [each for each in container["args"] if each.startswith("--tls-name=")]
+        options = [name, "--fleet", str(self.folder / "fleet" / "fleet.yaml")]
+        self.replicas += [Running(self.folder / "tls", *options) for _ in range(REPLICAS)]
+
+    def take(self) -> None:
+        """The replicas take the fleet that is in the cluster, each in its time."""
+        before = [each.metric(GENERATION) for each in self.replicas]
+        self.mount()
+        wait_for(
+            "all have taken it",
+            lambda: all(each.metric(GENERATION) > was for each, was in zip(self.replicas, before, strict=True)),
+        )
+
+    def kill(self) -> None:
+        """All replicas at once."""
+        for each in self.replicas:
+            each.process.kill()
+            each.stop()
+        self.replicas.clear()
+
+
+@contextmanager
+def load(cluster: Cluster, asked: str, users: int = 4) -> Iterator[Counter[str]]:
+    """Annotated pods are created, as dry runs, until the end of the block; what became of them."""
+    outcomes: Counter[str] = Counter()
+    over, numbers = threading.Event(), itertools.count()
+
+    def user() -> None:
+        while not over.is_set():
+            outcomes[created(cluster, f"load-{next(numbers)}", asked, dry_run=True)] += 1
+
+    threads = [threading.Thread(target=user) for _ in range(users)]
+    for each in threads:
+        each.start()
+    try:
+        wait_for("pods are created", lambda: outcomes.total() > users)
+        yield outcomes
+        before = outcomes.total()
+        wait_for("more pods are created", lambda: outcomes.total() > before + 2 * users)
+    finally:
+        over.set()
+        for each in threads:
+            each.join()
+
+
+def created(cluster: Cluster, name: str, asked: str, **how: bool) -> str:
+    """The slice that a pod gets, ``nothing``, or why it is refused."""
+    metadata = {"name": name, "namespace": "default", "annotations": {"gpu-slice": asked}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata,
+        "spec": {"containers": [{"name": "main", "image": "a/b:1"}]},
+    }
+    try:
+        made = cluster.create(pod, **how)
+    except DynamicApiError as error:
+        return said(error)
+    limits = made["spec"]["containers"][0].get("resources", {}).get("limits") or {}
+    return next((key for key in limits if key.startswith("nvidia.com/")), "nothing")
+
+
+@pytest.fixture(name="adopted")
+def _adopted(tmp_path: Path) -> Iterator[Adopted]:
+    try:
+        programs.control_plane()
+        helm = programs.helm(4)
+    except programs.BuildError as error:
+        skip(error)
+    with cluster(tmp_path / "cluster", services=SERVICES) as found:
+        for node in nodes(load_fleet(json.dumps(NEW).encode())):
+            found.add_node(node)
+        adopted = Adopted(Release(found, Helm(helm, tmp_path, found.plane.kubeconfig)), tmp_path)
+        try:
+            yield adopted
+        finally:
+            adopted.kill()
+
+
+def test_a_release_is_installed_changed_and_taken_away_and_pods_notice_only_what_they_should(adopted: Adopted) -> None:
+    cluster, release = adopted.cluster, adopted.release
+
+    # A fleet of one pool.
+    release.done("install", "--create-namespace", *adopted.values(fleet=OLD))
+    release.keep(adopted.folder).turn()
+    adopted.mount()
+    adopted.start()
+    address = cluster.get("Service", "webhook", release.namespace)["spec"]["clusterIP"]
+    service = Service(address, 443, lambda: [each.port for each in adopted.replicas])
+    try:
+        wait_for("the webhook is asked", lambda: created(cluster, "probe", "1g.5gb", dry_run=True) == SLICE)
+        assert created(cluster, "sliced", "1g.5gb") == SLICE
+        wait_for("it is bound", lambda: cluster.get("Pod", "sliced", "default")["spec"].get("nodeName"))
+        assert "is not offered in this cluster" in created(cluster, "half", "3g.20gb")
+
+        # Another fleet, while pods are created.
+        with load(cluster, "1g.5gb") as outcomes:
+            release.done("upgrade", *adopted.values(fleet=NEW))
+            adopted.take()
+        assert outcomes.keys() == {SLICE}
+        assert created(cluster, "half", "3g.20gb") == HALF
+
+        # Nobody answers any more.
+        adopted.kill()
+        assert "failed calling webhook" in created(cluster, "refused", "1g.5gb")
+
+        # And away.
+        release.done("uninstall")
+        wait_for("nothing of ours is left", lambda: not release.objects())
+        wait_for("nobody asks any more", lambda: created(cluster, "plain", "1g.5gb", dry_run=True) == "nothing")
+        for name, resource in (("sliced", SLICE), ("half", HALF)):
+            pod = cluster.get("Pod", name, "default")
+            assert "deletionTimestamp" not in pod["metadata"]
+            assert resource in pod["spec"]["containers"][0]["resources"]["limits"]
+    finally:
+        service.close()

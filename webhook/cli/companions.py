@@ -1,0 +1,77 @@
+"""``gpu-slice render``: the companions of a fleet, printed, written or compared."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from webhook.cli import files
+from webhook.cli.terminal import echo
+
+
+@click.command(name="render")
+@click.option(
+    "--fleet", "fleet_path", type=click.Path(path_type=Path, dir_okay=False),
+    help="Fleet file.  Default: the built-in one.",
+)  # fmt: skip
+@click.option(
+    "--only", multiple=True, metavar="SUBJECT", help="Render only this, such as karpenter or node-pools.  Repeatable."
+)
+@click.option("--cluster", help="Name of the EKS cluster.  Default: the one in the fleet file.")
+@click.option(
+    "--retire", multiple=True, metavar="POOL",
+    help="Render as if the fleet file said 'retired: true' of this pool.  Repeatable.",
+)  # fmt: skip
+@click.option(
+    "--prune-list", is_flag=True,
+    help="Print the options with which kubectl apply deletes what was rendered once and is not any more.",
+)  # fmt: skip
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write files to DIR: a folder for each tool, with a kustomization.",
+)  # fmt: skip
+@click.option("--check", is_flag=True, help="Write nothing.  Exit code 1: files in DIR differ.")
+def render_fleet(
+    fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, retire: tuple[str, ...], prune_list: bool,
+    output_dir: Path | None, check: bool,
+) -> None:  # fmt: skip
+    """Print the manifests for the fleet's nodes, ready for kubectl apply -f -.
+
+    They are NVIDIA's device plugin, and Karpenter's NodePools, EC2NodeClasses (with the script that cuts the GPUs at
+    boot) and NodeOverlays.  All follow from the fleet file.
+    """
+    from webhook.cli import render
+    from webhook.fleet.file import CLUSTER
+
+    for name in only:
+        if name not in render.NAMES:
+            raise click.BadParameter(
+                f"'{name}' is not a subject. Use one of: {', '.join(render.NAMES)}", param_hint="--only"
+            )
+    if check and output_dir is None:
+        raise click.UsageError("--check needs --output-dir, the folder to compare with the fleet")
+    if prune_list:
+        if not (options := render.prune_list(only)):
+            raise click.BadParameter(f"nothing of {', '.join(only)} is left behind", param_hint="--prune-list")
+        echo("\n".join(options))
+        return
+    fleet = files.fleet_at(fleet_path)
+    if retire:
+        fleet = render.retired(fleet, retire)
+    if cluster is not None:
+        if not re.fullmatch(CLUSTER, cluster):
+            raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
+        fleet = replace(fleet, cluster=cluster)
+    if remark := render.nothing(fleet, only):
+        echo(remark, err=True)
+    if output_dir is None:
+        echo(render.text(fleet, only), nl=False)
+    elif check:
+        if lines := list(render.differences(fleet, only, output_dir)):
+            echo("\n".join(lines), err=True)
+            raise click.exceptions.Exit(1)
+    else:
+        render.save(fleet, only, output_dir)
