@@ -52,8 +52,8 @@ current-context: a
 """
 """The configuration of a cluster where nobody answers."""
 
-NOT_OURS = {"gpu-slice", "setuptools", "pip", "blinker"}
-"""What an environment may import by itself: ``_distutils_hack`` of setuptools; oauthlib takes blinker where it is."""
+NOT_OURS = {"gpu-slice", "setuptools", "pip", "blinker", "chardet"}
+"""Imported where it is, and not needed: setuptools by its ``.pth``, blinker by oauthlib, chardet by requests."""
 
 
 def locked(name: str) -> dict[str, set[str]]:
