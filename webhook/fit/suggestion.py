@@ -101,6 +101,8 @@ def _new_pool(entry: Mapping[str, Any], name: str, parts: list[Nodes], fleet: Fl
     ]
     new = {**entry, "name": name, "partition": {"mig": dict(parts[0].layout)}, "instanceTypes": types}
     new.pop("nodePools", None)  # a NodePool belongs to one pool
+    new.pop("mode", None)  # what pods need is enforced: a pool in shadow comes after all others
+    new.pop("retired", None)
     if entry.get("nodes") != "existing":
         new["limit"] = {"nodes": sum(each.nodes for each in parts)}
     return new
