@@ -91,7 +91,7 @@ def test_a_fleet_of_which_all_is_retired_offers_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_what_runs_there_keeps_what_beside_tools_were_told(subject: Output) -> None:
     text = subject.text(fleet_of(ALL), BOOT)
-    if subject.name not in ("kueue", "node-pools", "fleet"):
+    if subject.name not in ("kueue", "node-pools", "fleet", "admission-policy", "policy-alone"):
         assert text == subject.text(fleet_of(ALL.replace("retired: true", "retired: false")), BOOT)
     assert bool(text) == (subject.name not in ("kueue", "quota", "gpu-operator"))
 
