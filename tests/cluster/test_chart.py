@@ -16,6 +16,7 @@ from tests.cluster.conftest import skip
 from tests.cluster.helm import CHART, HELM_LABELS, MAJORS, Helm, comparable, overlay, read
 from tests.cluster.install import MANIFESTS
 from tests.stories import FLEETS
+from webhook import __version__ as VERSION
 from webhook import documents
 from webhook.cli import files
 
@@ -191,6 +192,11 @@ def both(found: Objects, of: Callable[[Document], Any]) -> Any:
     return webhook
 
 
+def images(found: Objects) -> list[str]:
+    """Those of the webhook and of the keeper."""
+    return [main(found, name)["image"] for name in ("webhook", "keeper")]
+
+
 def webhooks(found: Objects, key: str) -> set[Any]:
     return {each[key] for each in found["MutatingWebhookConfiguration", "gpu-slice"]["webhooks"]}
 
@@ -219,12 +225,13 @@ SPREAD = [{"topologyKey": "zone", "maxSkew": 2, "whenUnsatisfiable": "DoNotSched
 CPU = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}
 
 RENDERED: list[tuple[str, Any, Document, Callable[[Objects], Any], Any]] = [
-    ("image.repository", "a.b:5000/c", {}, lambda it: both(it, lambda pod: pod["containers"][0]["image"]),
-     "a.b:5000/c:0.1.0"),
-    ("image.tag", "1.2.3", {}, lambda it: both(it, lambda pod: pod["containers"][0]["image"]), "gpu-slice:1.2.3"),
-    ("image.digest", DIGEST, {}, lambda it: main(it)["image"], f"gpu-slice@{DIGEST}"),
-    ("image.digest", DIGEST, nested("image.tag", "1"), lambda it: main(it, "keeper")["image"],
-     f"gpu-slice:1@{DIGEST}"),
+    ("image.repository", "a.b:5000/c", {}, images, [f"a.b:5000/c:{VERSION}", f"a.b:5000/c-keeper:{VERSION}"]),
+    ("image.tag", "1.2.3", {}, images, ["gpu-slice:1.2.3", "gpu-slice-keeper:1.2.3"]),
+    ("image.digest", DIGEST, {}, images, [f"gpu-slice@{DIGEST}", f"gpu-slice-keeper:{VERSION}"]),
+    ("image.digest", DIGEST, nested("image.tag", "1"), images, [f"gpu-slice:1@{DIGEST}", "gpu-slice-keeper:1"]),
+    ("keeper.image.repository", "a.b:5000/k", {}, images, [f"gpu-slice:{VERSION}", f"a.b:5000/k:{VERSION}"]),
+    ("keeper.image.tag", "2", nested("image.tag", "1"), images, ["gpu-slice:1", "gpu-slice-keeper:2"]),
+    ("keeper.image.digest", DIGEST, {}, images, [f"gpu-slice:{VERSION}", f"gpu-slice-keeper@{DIGEST}"]),
     ("image.pullPolicy", "Always", {}, lambda it: both(it, lambda pod: pod["containers"][0]["imagePullPolicy"]),
      "Always"),
     ("imagePullSecrets", [{"name": "a"}], {}, lambda it: both(it, lambda pod: pod["imagePullSecrets"]),
@@ -334,6 +341,7 @@ def test_every_documented_value_is_tried() -> None:
 
 CONTRADICTIONS = [
     ({"image": {"repository": "a.b:5000/c:1"}}, "image.repository: 'a.b:5000/c:1' has a tag or a digest. Write it as"),
+    (nested("keeper.image.repository", "a/k:1"), "keeper.image.repository: 'a/k:1' has a tag or a digest."),
     ({"image": {"repository": f"c@{DIGEST}"}}, "has a tag or a digest. Write it as image.tag or image.digest."),
     (nested("webhook.port", 8080), "webhook.port: 8080 is the port of health and metrics. Write another one"),
     (nested("certificates.secretName", "a"), "certificates.secretName: 'a' is for certificates.mode secret, and the"),
@@ -445,7 +453,7 @@ def test_a_package_of_it_renders_the_same(helm, tmp_path) -> None:
 
     rendered = helm("template", "gpu-slice", str(package), "-n", "gpu-slice", f"--kube-version={programs.kubernetes()}")
 
-    assert package.name == "gpu-slice-0.1.0.tgz"
+    assert package.name == f"gpu-slice-{VERSION}.tgz"
     assert rendered.stdout == helm.template()
 
 

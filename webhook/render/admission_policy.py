@@ -35,11 +35,12 @@ STANDBY = "gpu-slice/standby"
 """An annotation of the webhook's Deployment: ``on`` or ``off``, whatever the number of ready replicas."""
 
 _ACTS = (
-    f"params == null || params.metadata.?annotations[?'{STANDBY}'].orValue('') == 'on' || "
+    f"params.metadata.?annotations[?'{STANDBY}'].orValue('') == 'on' || "
     f"params.metadata.?annotations[?'{STANDBY}'].orValue('') != 'off' && params.?status.?readyReplicas.orValue(0) == 0"
 )
 _ASKS = "has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations"
 _MARKED = f"object.metadata.?annotations[?'{DECIDED}'].hasValue()"
+_UNMARK = "JSONPatch{op: 'remove', path: '/metadata/annotations/gpu-slice~1decided-by'}"
 _WHOLE = " || ".join(
     f"object.spec.?{section}.orValue([]).exists(c, '{WHOLE_GPU}' in c.?resources.?limits.orValue({{}}))"
     for section in ("containers", "initContainers")
@@ -64,7 +65,7 @@ _PODS = {
 _STANDBY_NOTE = f"""\
 The policy acts while no replica of this Deployment is ready.  By hand, with on, off, or {STANDBY}- to end that:
   kubectl -n {OWN_NAMESPACE} annotate deployment {DEPLOYMENT} {STANDBY}=on --overwrite"""
-_ALONE_NOTE = "Without a paramRef the policy always acts: it is instead of the webhook."
+_ALONE_NOTE = "Instead of the webhook: the policy always acts."
 
 
 ABOUT = """\
@@ -85,27 +86,23 @@ def alone(fleet: Fleet) -> Iterator[Commented]:
 def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
     reference = {} if params is None else {"paramRef": params}
     note: dict[KeyPath, str] = {("spec",): _ALONE_NOTE if params is None else _STANDBY_NOTE}
-    shared = {
-        "failurePolicy": "Fail",
-        "paramKind": {"apiVersion": "apps/v1", "kind": "Deployment"},
-        "matchConstraints": _PODS,
-    }
+    shared: Manifest = {"failurePolicy": "Fail", "matchConstraints": _PODS}
+    if params is not None:
+        shared["paramKind"] = {"apiVersion": "apps/v1", "kind": "Deployment"}
     variables = [{"name": name, "expression": text} for name, text in variables_of(fleet).items()]
     asks = f"{_ASKS} || {_WHOLE}" if defaults_of(fleet) else _ASKS
-    mutation = (
-        f"!({_ACTS}) ? [JSONPatch{{op: 'remove', path: '/metadata/annotations/gpu-slice~1decided-by'}}] : "
-        f"!({_ASKS}) && (!variables.byDefault || variables.problem != '') ? [] : {PATCH}"
-    )
+    mutation = f"!({_ASKS}) && (!variables.byDefault || variables.problem != '') ? [] : {PATCH}"
+    seen, acts = [], []
+    if params is not None:
+        mutation = f"!({_ACTS}) ? [{_UNMARK}] : {mutation}"
+        seen = [{"name": "is-decided-here", "expression": _MARKED}]
+        acts = [{"name": "acts-or-has-acted", "expression": f"{_MARKED} || {_ACTS}"}]
     yield Commented(
         _document(
             "ValidatingAdmissionPolicy",
             shared
             | {
-                "matchConditions": [
-                    {"name": "asks-for-a-slice", "expression": _ASKS},
-                    _NO_MIRROR,
-                    {"name": "is-decided-here", "expression": f"{_MARKED} || params == null"},
-                ],
+                "matchConditions": [{"name": "asks-for-a-slice", "expression": _ASKS}, _NO_MIRROR, *seen],
                 "variables": variables,
                 "validations": list(_validations()),
             },
@@ -121,11 +118,7 @@ def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
             shared
             | {
                 "reinvocationPolicy": "IfNeeded",
-                "matchConditions": [
-                    {"name": "asks-for-a-slice", "expression": asks},
-                    _NO_MIRROR,
-                    {"name": "acts-or-has-acted", "expression": f"{_MARKED} || {_ACTS}"},
-                ],
+                "matchConditions": [{"name": "asks-for-a-slice", "expression": asks}, _NO_MIRROR, *acts],
                 "variables": variables,
                 "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": mutation}}],
             },

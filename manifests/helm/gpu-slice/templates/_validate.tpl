@@ -5,9 +5,11 @@
 {{- $budget := $values.podDisruptionBudget -}}
 {{- $scaling := $values.autoscaling -}}
 {{- $replicas := int (ternary $scaling.minReplicas $values.replicas $scaling.enabled) -}}
-{{- $name := last (splitList "/" $values.image.repository) -}}
-{{- if or (contains "@" $values.image.repository) (contains ":" $name) -}}
-{{- fail (printf "image.repository: '%s' has a tag or a digest. Write it as image.tag or image.digest." $values.image.repository) -}}
+{{- range $path, $image := dict "image" $values.image "keeper.image" ($values.keeper.image | default dict) -}}
+{{- $repository := $image.repository | default "" -}}
+{{- if or (contains "@" $repository) (contains ":" (last (splitList "/" $repository))) -}}
+{{- fail (printf "%s.repository: '%s' has a tag or a digest. Write it as %s.tag or %s.digest." $path $repository $path $path) -}}
+{{- end -}}
 {{- end -}}
 {{- if eq (int $values.webhook.port) 8080 -}}
 {{- fail "webhook.port: 8080 is the port of health and metrics. Write another one, such as 10250." -}}
