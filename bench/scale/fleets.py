@@ -16,10 +16,13 @@ from bench.fleets import FREE, OWN, SLICED, fleet_file
 from bench.scale.serving import in_namespace
 from tests.rendering import BOOT
 from webhook.cli import files
+from webhook.fleet.fleet import Fleet
 from webhook.render import SUBJECTS
 
 SIZES = ((10, 40), (50, 200), (500, 2_000), (1_000, 4_000))
 """Pools and namespaces."""
+MOST_FOR_POLICY = 50
+"""Pools up to which the policy is rendered: it takes all pools once more for each kind of namespace."""
 SHAPES: Mapping[str, Callable[[], pods.Pod]] = {
     "a slice": lambda: asking("1g.5gb"),
     "a fraction": lambda: asking("1/7"),
@@ -72,6 +75,7 @@ def _size(folder: Path, pools: int, namespaces: int) -> dict[str, Any]:
     start = process_time()
     rendered = {subject.name: subject.text(fleet, BOOT) for subject in SUBJECTS if subject.applied}
     return {
+        "policy": _policy(fleet) if pools <= MOST_FOR_POLICY else None,
         "pools": pools,
         "namespaces": namespaces,
         "bytes": len(text.encode()),
@@ -82,6 +86,14 @@ def _size(folder: Path, pools: int, namespaces: int) -> dict[str, Any]:
         "checkSeconds": _command("fleet", "check", str(path)),
         "previewSeconds": _command("preview", "--fleet", str(path), str(_pod(folder))),
     }
+
+
+def _policy(fleet: Fleet) -> dict[str, Any]:
+    """The fleet as a policy in the API server."""
+    (subject,) = (subject for subject in SUBJECTS if subject.name == "admission-policy")
+    start = process_time()
+    text = subject.text(fleet, BOOT)
+    return {"bytes": len(text.encode()), "seconds": round(process_time() - start, 2)}
 
 
 def _pod(folder: Path) -> Path:

@@ -132,6 +132,17 @@ def fleets(figures: Figures) -> str:
     )  # fmt: skip
 
 
+def policies(figures: Figures) -> str:
+    return _rows(
+        ["pools", "namespaces", "`admission-policy`, bytes", "to render, s"],
+        [
+            (each["pools"], each["namespaces"], each["policy"]["bytes"], each["policy"]["seconds"])
+            for each in figures["fleets"]["sizes"]
+            if each["policy"]
+        ],
+    )
+
+
 def limits_of_files(figures: Figures) -> str:
     """What fits into a ConfigMap, from two sizes of file."""
     smaller, larger = figures["fleets"]["sizes"][1], figures["fleets"]["sizes"][3]
@@ -232,6 +243,7 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     "certificates": certificates,
     "fleets": fleets,
     "sizes": limits_of_files,
+    "policies": policies,
     "decisions": decisions,
     "reload": reload,
     "commands": commands,
