@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from tests.pods import container, plan, pod_of
 from tests.rendering import documents_of
-from tests.stories import FLEETS
+from tests.stories import ENFORCING
 from webhook.cli import files
 from webhook.cli.main import main
 from webhook.errors import Denial
@@ -33,7 +33,7 @@ SIZES = [
 COUNTS = (1, 2, 3, 7, 8, 9, 16, 17, 24, 25, 56, 57, 9999)
 
 
-@pytest.fixture(name="fleet", params=FLEETS.values(), ids=FLEETS)
+@pytest.fixture(name="fleet", params=ENFORCING.values(), ids=ENFORCING)
 def _fleet(request: pytest.FixtureRequest) -> Fleet:
     return files.fleet_at(request.param)
 

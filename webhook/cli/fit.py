@@ -79,11 +79,11 @@ def fit(
     with Progress() as progress:
         if live:
             fleet, pods = _of_cluster(fleet_path, context, webhook_namespace, progress)
-            wanted = Wanted(fleet, namespace)
+            wanted = Wanted(fleet.enforced(), namespace)
             wanted.look(pods)
         else:
             fleet = files.fleet_at(fleet_path)
-            wanted = Wanted(fleet, namespace)
+            wanted = Wanted(fleet.enforced(), namespace)
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)

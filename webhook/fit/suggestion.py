@@ -86,7 +86,7 @@ def _write(answer: Answer, fleet: Fleet, idle: set[str], built_in: Catalogue) ->
             entry["pools"] = [
                 name for old in entry["pools"] for name in ([] if old in gone else [old]) + like.get(old, [])
             ]
-    return text, fleets.build(draft.read(text), built_in), remarks
+    return text, fleets.build(draft.read(text), built_in).enforced(), remarks
 
 
 def _new_pool(entry: Mapping[str, Any], name: str, parts: list[Nodes], fleet: Fleet) -> File:

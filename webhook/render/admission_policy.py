@@ -20,6 +20,7 @@ from webhook.admission.resolve import Resolution
 from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
+from webhook.fleet.shadow import in_shadow
 from webhook.render.admission_table import Table
 from webhook.render.cel import CHOSEN, DECIDED, PATCH, POD, PRINTABLE, READ, REFUSALS, SETTLED, grammar
 from webhook.render.manifest import Commented, KeyPath, Manifest, labels
@@ -158,8 +159,11 @@ def _validations() -> Iterator[Manifest]:
 def variables_of(fleet: Fleet) -> dict[str, str]:
     """The variables of both policies, each with its expression.  They may name those before them.
 
-    Raises `BadFleet` for a fleet that is too large.
+    Raises `BadFleet` for a fleet that is too large, or in shadow.
     """
+    if shadow := in_shadow(fleet.file):
+        problem = f"{shadow} cannot be in shadow here: a policy changes and refuses pods, or is not there"
+        raise BadFleet([FleetProblem("mode", problem, "Render the policy once the fleet enforces everywhere")])
     table = Table(fleet)
     needs = list({need.toleration: need for answer in table.answers for need in answer.needs}.values())
     places = {need.toleration: place for place, need in enumerate(needs)}
