@@ -20,6 +20,7 @@ from webhook.admission.resolve import Resolution
 from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
+from webhook.fleet.shadow import in_shadow
 from webhook.render.admission_table import Table
 from webhook.render.cel import CHOSEN, DECIDED, PATCH, POD, PRINTABLE, READ, REFUSALS, SETTLED, grammar
 from webhook.render.manifest import Commented, KeyPath, Manifest, labels
@@ -84,6 +85,9 @@ def alone(fleet: Fleet) -> Iterator[Commented]:
 
 
 def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
+    if shadow := in_shadow(fleet.file):
+        problem = f"has {shadow} in shadow, and a policy in the API server enforces what it decides"
+        raise BadFleet([FleetProblem("mode", problem, "Use the webhook until nothing is in shadow")])
     reference = {} if params is None else {"paramRef": params}
     note: dict[KeyPath, str] = {("spec",): _ALONE_NOTE if params is None else _STANDBY_NOTE}
     shared: Manifest = {"failurePolicy": "Fail", "matchConstraints": _PODS}
