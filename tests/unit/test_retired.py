@@ -201,6 +201,9 @@ def test_check_finds_no_fault_with_a_limit_that_is_meant_or_with_pods_that_run_t
         each["status"] = {"resources": {"nodes": "3", "nvidia.com/mig-1g.5gb": "96"}}
     about = facts({PODS: [pod], NODE_POOLS: live, NODES: nodes(old=1)}, FLEET)
     assert [done(id, about).status for id in ("pods-stale", "node-pool-limit")] == [Status.GOOD] * 2
+    pod["metadata"]["annotations"]["gpu-slice/pools"] = "unheard-of"
+    line = done("pods-stale", facts({PODS: [pod]}, FLEET))
+    assert told(line) == "default/a: its slice was of unheard-of, and now is of new"
 
 
 def test_explain_says_it_of_a_pod_that_waits_for_a_node_of_it() -> None:
