@@ -22,9 +22,6 @@ FLEETS: dict[str, Path | None] = {DEFAULT: None} | {
     path.stem: path for path in sorted((HERE.parent / "fleets").glob("*.yaml"))
 }
 
-ENFORCING = {name: path for name, path in FLEETS.items() if not name.startswith("shadow")}
-"""Those of which nothing is in shadow."""
-
 
 def pod_of(story: Path) -> Pod:
     """The pod of a story."""

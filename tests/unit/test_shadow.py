@@ -28,7 +28,6 @@ from webhook.errors import BadFleet
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.shadow import in_shadow
-from webhook.render.admission_policy import variables_of
 from webhook.server.decide import Decide
 from webhook.server.metrics import Metrics
 
@@ -333,12 +332,6 @@ def test_without_replicas_nothing_could_be_looked_at(answer: tuple[int, str], ap
     answers, reader = api
     answers |= {REPLICA: answer}
     assert verdict(from_cluster(reader, "gpu-slice"))[0] == 3
-
-
-@pytest.mark.parametrize("fleet", [IN_SHADOW, POOLS], ids=["the fleet", "pools"])
-def test_no_policy_is_rendered_for_what_is_in_shadow_because_it_would_enforce(fleet: Fleet) -> None:
-    with pytest.raises(BadFleet, match="cannot be in shadow here"):
-        variables_of(fleet)
 
 
 def test_what_fits_is_asked_of_a_fleet_that_enforces() -> None:

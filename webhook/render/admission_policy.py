@@ -162,8 +162,8 @@ def variables_of(fleet: Fleet) -> dict[str, str]:
     Raises `BadFleet` for a fleet that is too large, or in shadow.
     """
     if shadow := in_shadow(fleet.file):
-        problem = f"{shadow} cannot be in shadow here: a policy changes and refuses pods, or is not there"
-        raise BadFleet([FleetProblem("mode", problem, "Render the policy once the fleet enforces everywhere")])
+        problem = f"has {shadow} in shadow, and a policy in the API server enforces what it decides"
+        raise BadFleet([FleetProblem("mode", problem, "Use the webhook until nothing is in shadow")])
     table = Table(fleet)
     needs = list({need.toleration: need for answer in table.answers for need in answer.needs}.values())
     places = {need.toleration: place for place, need in enumerate(needs)}
