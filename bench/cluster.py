@@ -10,6 +10,7 @@ import base64
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from bench.throughput import PEERS
 from tests.cluster.control_plane import ControlPlane, control_plane
 from tests.cluster.programs import BuildError
 from tests.waiting import wait_for
+from webhook.admission.assigned import DECIDED
+from webhook.cli import files
+from webhook.cli.render import text as render_fleet
 
 ROOT = Path(__file__).parents[1]
 ROUNDS = 600
@@ -29,6 +33,7 @@ WARM_UP = 50
 """Rounds of each kind of pod before those that are timed; in these the calls are counted."""
 LABEL = "bench"
 NOBODY, POLICY, OURS = "nobody", "MutatingAdmissionPolicy", "gpu-slice"
+COMPILED = "gpu-slice as a policy"
 
 Document = dict[str, Any]
 
@@ -52,8 +57,8 @@ def measure(folder: Path, tls: Path, decisions: table.Table) -> str:
 
 
 def _measured(plane: ControlPlane, generator: Path, ports: dict[str, int], ca: Path, decisions: table.Table) -> str:
-    _apply(plane, *policy(decisions))
-    ways = [NOBODY, POLICY, *ports]
+    _apply(plane, *policy(decisions), *compiled())
+    ways = [NOBODY, POLICY, COMPILED, *ports]
     for way in ways:
         labels = {LABEL: namespace_of(way)}
         _apply(plane, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": labels[LABEL], "labels": labels}})
@@ -152,6 +157,16 @@ def policy(decisions: table.Table) -> tuple[Document, Document]:
     return document, binding
 
 
+def compiled() -> Iterator[Document]:
+    """What `gpu-slice render --only policy-alone` makes of the built-in fleet, bound to its namespace alone."""
+    text = render_fleet(files.fleet_at(None), ("policy-alone",))
+    for document in yaml.safe_load_all(text):
+        if "policyName" in document["spec"]:
+            selector = {"matchLabels": {LABEL: namespace_of(COMPILED)}}
+            document["spec"]["matchResources"] = {"namespaceSelector": selector}
+        yield document
+
+
 def calls(plane: ControlPlane) -> dict[str, int]:
     """How often the API server has called each webhook, by its name."""
     counts: dict[str, int] = {}
@@ -183,6 +198,9 @@ def _wait_for(plane: ControlPlane, way: str) -> None:
 def _check(way: str, asks: bool, sample: dict[str, str], decisions: table.Table) -> None:
     """End the run where a pod was stored with another decision."""
     sent, stored = json.loads(sample["asked"]), json.loads(sample["answered"])
+    marked = stored["metadata"].get("annotations", {}).pop(DECIDED, None)
+    if marked != ("policy" if asks and way == COMPILED else None):
+        raise SystemExit(f"{way} marked the pod with {marked}")
     wanted = table.expected(sent, decisions) if asks and way != NOBODY else sent
     present = stored["spec"]["tolerations"]
     lacking = [toleration for toleration in wanted["spec"]["tolerations"] if toleration not in present]

@@ -40,10 +40,10 @@ class Server:
 
 
 @contextmanager
-def gpu_slice(tls: Path, core: int | None = SERVER_CORE) -> Iterator[Server]:
-    """Our own server, with the built-in fleet."""
+def gpu_slice(tls: Path, core: int | None = SERVER_CORE, *options: str) -> Iterator[Server]:
+    """Our own server; with the built-in fleet, if *options* name no other."""
     command = [sys.executable, "-m", "webhook", "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
-    command += ["--port", "0", "--ops-port", "0", "--log-level", "info"]
+    command += ["--port", "0", "--ops-port", "0", "--log-level", "info", *options]
     with _process(command, tls.with_name("gpu-slice.log"), core) as server:
         yield server
 

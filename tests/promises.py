@@ -69,7 +69,7 @@ OPEN = {
     34: "[bench/README.md](../bench/README.md) has figures; no test asserts a time, because machines are noisy",
     37: "the policy's text is checked; no network plugin was available to enforce it",
     38: "the ports are checked; no EKS cluster was available to dial them",
-    40: "no published image, SBOM or signature; the audit is skipped if no advisory database can be reached",
+    40: "nothing was published or signed yet; the audit is skipped if no advisory database can be reached",
     41: "1.34, 1.36 and 1.37; see [compatibility.md](compatibility.md)",
 }
 """What the tests do not prove, and why."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -30,15 +31,30 @@ main()
 """``gpu-slice`` on a smaller machine."""
 
 
+ENDED = "the process has closed its log"
+
+
 class Running:
     """A server process, its log lines as they come, and both its ports."""
 
-    def __init__(self, tls: Path, *options: str, memory: int = 0, files: int = 0) -> None:
-        """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have."""
-        program = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
-        command = [sys.executable, *program, "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
+    def __init__(
+        self,
+        tls: Path,
+        *options: str,
+        memory: int = 0,
+        files: int = 0,
+        program: Sequence[str] = (),
+        patience: float = 20,
+    ) -> None:
+        """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have.
+
+        *program*: what is ``gpu-slice``, by default that of this Python; *patience*: seconds for a line of its log.
+        """
+        of_this = ["-c", SMALL, str(memory), str(files)] if memory or files else ["-m", "webhook"]
+        command = [*(program or (sys.executable, *of_this)), "serve", "--tls-dir", str(tls), "--host", LOOPBACK]
         command += ["--port", "0", "--ops-port", "0", *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        self.patience = patience
         self.lines: Queue[dict] = Queue()
         self.seen: list[dict] = []
         self.reader = Thread(target=self._read, daemon=True)
@@ -51,14 +67,17 @@ class Running:
 
     def _read(self) -> None:
         for line in self.process.stderr:
-            self.lines.put(json.loads(line))
+            # What is no JSON is not the server's own: what runs it could not.
+            self.lines.put(json.loads(line) if line.startswith("{") else {"message": line})
+        self.lines.put({"message": ENDED})
 
     def wait_for(self, message: str) -> dict:
         """The next log line that says *message*."""
         while True:
-            self.seen.append(self.lines.get(timeout=20))
+            self.seen.append(self.lines.get(timeout=self.patience))
             if message in self.seen[-1]["message"]:
                 return self.seen[-1]
+            assert self.seen[-1]["message"] != ENDED, self.seen
 
     def get(self, path: str) -> tuple[int, str]:
         """A GET on the second port."""

@@ -20,9 +20,9 @@ from tests.cluster.install import ADMISSION, PROBE, Installation
 from tests.cluster.nodes import nodes
 from tests.cluster.policy_pods import any_pod
 from tests.cluster.test_stories import BY_FLEET, comparable, tolerated_before
-from tests.rendering import documents_of
+from tests.rendering import ENFORCED, documents_of
 from tests.running import Running
-from tests.stories import FLEETS, fleet_of, namespace_of, pod_of
+from tests.stories import fleet_of, namespace_of, pod_of
 from tests.waiting import wait_for
 from webhook.admission.assigned import DECIDED
 from webhook.admission.preview import preview
@@ -31,6 +31,7 @@ from webhook.render.admission_policy import NAME, STANDBY
 from webhook.slices.request import ANNOTATION, ASSIGNED
 
 PAGE = Path(__file__).parents[2] / "docs" / "admission-policy.md"
+TOLD = [story for story in BY_FLEET if fleet_of(story) in ENFORCED]
 PODS = 100
 """Other pods for each fleet."""
 BEGIN, END = "<!-- stories -->\n", "<!-- end stories -->\n"
@@ -47,14 +48,14 @@ def create(cluster: Cluster, pod: Document) -> Document | str:
 
 def install(cluster: Cluster, name: str, fleet: str) -> None:
     """Have the policy of *fleet* in the cluster, and wait until the API server acts on it."""
-    for document in documents_of(files.fleet_at(FLEETS[fleet]), name):
+    for document in documents_of(files.fleet_at(ENFORCED[fleet]), name):
         # What a pod and a refusal say tells which of the fleets' policies they are of.
         text = json.dumps(document).replace(MARK, f"'{fleet}'").replace(WHO, f"the policy of {fleet}")
         done = cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
         assert done.returncode == 0, done.stderr
     unreadable = {**PROBE, "metadata": {**PROBE["metadata"], "annotations": {ANNOTATION: "?"}}}
-    policy = files.fleet_at(FLEETS[fleet]).policy("default")
-    offers = (pair for pair in files.fleet_at(FLEETS[fleet]).offers if policy.permits(*pair))
+    policy = files.fleet_at(ENFORCED[fleet]).policy("default")
+    offers = (pair for pair in files.fleet_at(ENFORCED[fleet]).offers if policy.permits(*pair))
     known = next(f"{offer}@{pool.gpu.name}" for pool, offer in offers)
     readable = {**PROBE, "metadata": {**PROBE["metadata"], "annotations": {ANNOTATION: known}}}
 
@@ -121,8 +122,8 @@ class Told:
 @pytest.fixture(scope="module", name="told")
 def _told(cluster: Cluster) -> dict[str, list[Told]]:
     """By story, and by fleet for other pods."""
-    fleets = {name: files.fleet_at(path) for name, path in FLEETS.items()}
-    pods = [(story.name, pod_of(story), fleet_of(story)) for story in BY_FLEET]
+    fleets = {name: files.fleet_at(path) for name, path in ENFORCED.items()}
+    pods = [(story.name, pod_of(story), fleet_of(story)) for story in TOLD]
     for name, fleet in fleets.items():
         random = Random(name)
         pods += [(name, any_pod(random, fleet, number), name) for number in range(PODS)]
@@ -146,13 +147,13 @@ def _told(cluster: Cluster) -> dict[str, list[Told]]:
     return found
 
 
-@pytest.mark.parametrize("story", BY_FLEET, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", TOLD, ids=lambda story: story.name)
 def test_a_pod_is_stored_as_by_the_webhook_or_refused_with_a_sentence(story: Path, told) -> None:
     for one in told[story.name]:
         one.check()
 
 
-@pytest.mark.parametrize("fleet", FLEETS)
+@pytest.mark.parametrize("fleet", ENFORCED)
 def test_any_pod_is_stored_as_by_the_webhook_or_refused_with_a_sentence(fleet: str, told) -> None:
     for one in told[fleet]:
         one.check()
@@ -163,7 +164,7 @@ def test_any_pod_is_stored_as_by_the_webhook_or_refused_with_a_sentence(fleet: s
 
 def test_the_page_tells_which_stories_the_policy_decides(told, request: pytest.FixtureRequest) -> None:
     alike, other, denied = [], [], []
-    for name in sorted(story.name for story in BY_FLEET):
+    for name in sorted(story.name for story in TOLD):
         (one,) = told[name]
         if isinstance(one.stored, dict):
             alike.append(name)

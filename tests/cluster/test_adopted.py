@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster import programs
@@ -27,6 +28,7 @@ from tests.cluster.test_helm import Release
 from tests.running import Running
 from tests.waiting import wait_for
 from webhook.cli.files import load_fleet
+from webhook.cli.main import main
 
 OLD: Document = {
     "apiVersion": "gpu-slice/v1",
@@ -79,6 +81,12 @@ class Adopted:
         fresh = path.with_suffix(".new")
         fresh.write_bytes(content)
         os.replace(fresh, path)
+
+    def fleet(self, fleet: Document) -> str:
+        """A file that has *fleet*."""
+        path = self.folder / "fleet.json"
+        path.write_text(json.dumps(fleet))
+        return str(path)
 
     def start(self) -> None:
         """The replicas."""
@@ -148,6 +156,13 @@ def created(cluster: Cluster, name: str, asked: str, **how: bool) -> str:
     return next((key for key in limits if key.startswith("nvidia.com/")), "nothing")
 
 
+def at(document: Document, *keys: str) -> Any:
+    """What stands there, or None."""
+    for key in keys:
+        document = document.get(key) or {}
+    return document or None
+
+
 @pytest.fixture(name="adopted")
 def _adopted(tmp_path: Path) -> Iterator[Adopted]:
     try:
@@ -188,15 +203,44 @@ def test_a_release_is_installed_changed_and_taken_away_and_pods_notice_only_what
         assert outcomes.keys() == {SLICE}
         assert created(cluster, "half", "3g.20gb") == HALF
 
-        # Nobody answers any more.
+        # In shadow and back, as docs/shadow.md says; nobody is refused meanwhile.
+        with load(cluster, "1g.5gb") as outcomes:
+            release.done("upgrade", *adopted.values(fleet={**NEW, "mode": "shadow"}))
+            adopted.take()
+            wait_for("nothing is denied", lambda: created(cluster, "wrong", "9g.9gb", dry_run=True) == "nothing")
+            assert created(cluster, "shadowed", "1g.5gb") == "nothing"
+            release.done("upgrade", *adopted.values(fleet=NEW, guard={"validationActions": ["Audit"]}))
+            adopted.take()
+            assert created(cluster, "enforced", "1g.5gb") == SLICE
+            release.done("upgrade", *adopted.values(fleet=NEW))
+        assert outcomes.keys() == {SLICE, "nothing"}
+        assert "'9g.9gb'" in created(cluster, "wrong", "9g.9gb")
+
+        # The standby is idle while a replica is ready, and acts when all are gone.
+        policy = CliRunner().invoke(main, ["render", "--only", "admission-policy", "--fleet", adopted.fleet(NEW)])
+        assert policy.exit_code == 0, policy.output
+        applied = cluster.kubectl(
+            "apply", "-f", "-", stdin=policy.stdout.replace("namespace: gpu-slice", f"namespace: {release.namespace}")
+        )
+        assert applied.returncode == 0, applied.stderr
+        assert created(cluster, "by-the-webhook", "1g.5gb") == SLICE
         adopted.kill()
-        assert "failed calling webhook" in created(cluster, "refused", "1g.5gb")
+        cluster.kubectl("-n", release.namespace, "scale", "deployment", "webhook", "--replicas=0")
+        wait_for("the standby acts", lambda: created(cluster, "probe", "1g.5gb", dry_run=True) == SLICE)
+        assert created(cluster, "by-the-standby", "3g.20gb") == HALF
+        by_the_policy = ("metadata", "annotations", "gpu-slice/decided-by")
+        assert at(cluster.get("Pod", "by-the-standby", "default"), *by_the_policy) == "policy"
+        assert at(cluster.get("Pod", "by-the-webhook", "default"), *by_the_policy) is None
+        assert cluster.kubectl("delete", "-f", "-", stdin=policy.stdout).returncode == 0
+        wait_for(
+            "nobody answers", lambda: "failed calling webhook" in created(cluster, "refused", "1g.5gb", dry_run=True)
+        )
 
         # And away.
         release.done("uninstall")
         wait_for("nothing of ours is left", lambda: not release.objects())
         wait_for("nobody asks any more", lambda: created(cluster, "plain", "1g.5gb", dry_run=True) == "nothing")
-        for name, resource in (("sliced", SLICE), ("half", HALF)):
+        for name, resource in (("sliced", SLICE), ("half", HALF), ("by-the-standby", HALF)):
             pod = cluster.get("Pod", name, "default")
             assert "deletionTimestamp" not in pod["metadata"]
             assert resource in pod["spec"]["containers"][0]["resources"]["limits"]

@@ -16,6 +16,7 @@ from tests.cluster.conftest import skip
 from tests.cluster.helm import CHART, HELM_LABELS, MAJORS, Helm, comparable, overlay, read
 from tests.cluster.install import MANIFESTS
 from tests.stories import FLEETS
+from webhook import __version__ as VERSION
 from webhook import documents
 from webhook.cli import files
 
@@ -191,8 +192,20 @@ def both(found: Objects, of: Callable[[Document], Any]) -> Any:
     return webhook
 
 
+def images(found: Objects) -> list[str]:
+    """Those of the webhook and of the keeper."""
+    return [main(found, name)["image"] for name in ("webhook", "keeper")]
+
+
 def webhooks(found: Objects, key: str) -> set[Any]:
     return {each[key] for each in found["MutatingWebhookConfiguration", "gpu-slice"]["webhooks"]}
+
+
+def scaled(found: Objects) -> Document:
+    """The autoscaler of the webhook's Deployment."""
+    spec = found["HorizontalPodAutoscaler", "webhook"]["spec"]
+    assert found["Deployment", spec["scaleTargetRef"]["name"]]["apiVersion"] == spec["scaleTargetRef"]["apiVersion"]
+    return spec
 
 
 def policy(found: Objects, name: str = "webhook") -> Document:
@@ -212,12 +225,13 @@ SPREAD = [{"topologyKey": "zone", "maxSkew": 2, "whenUnsatisfiable": "DoNotSched
 CPU = {"requests": {"cpu": "1"}, "limits": {"memory": "1Gi"}}
 
 RENDERED: list[tuple[str, Any, Document, Callable[[Objects], Any], Any]] = [
-    ("image.repository", "a.b:5000/c", {}, lambda it: both(it, lambda pod: pod["containers"][0]["image"]),
-     "a.b:5000/c:0.1.0"),
-    ("image.tag", "1.2.3", {}, lambda it: both(it, lambda pod: pod["containers"][0]["image"]), "gpu-slice:1.2.3"),
-    ("image.digest", DIGEST, {}, lambda it: main(it)["image"], f"gpu-slice@{DIGEST}"),
-    ("image.digest", DIGEST, nested("image.tag", "1"), lambda it: main(it, "keeper")["image"],
-     f"gpu-slice:1@{DIGEST}"),
+    ("image.repository", "a.b:5000/c", {}, images, [f"a.b:5000/c:{VERSION}", f"a.b:5000/c-keeper:{VERSION}"]),
+    ("image.tag", "1.2.3", {}, images, ["gpu-slice:1.2.3", "gpu-slice-keeper:1.2.3"]),
+    ("image.digest", DIGEST, {}, images, [f"gpu-slice@{DIGEST}", f"gpu-slice-keeper:{VERSION}"]),
+    ("image.digest", DIGEST, nested("image.tag", "1"), images, [f"gpu-slice:1@{DIGEST}", "gpu-slice-keeper:1"]),
+    ("keeper.image.repository", "a.b:5000/k", {}, images, [f"gpu-slice:{VERSION}", f"a.b:5000/k:{VERSION}"]),
+    ("keeper.image.tag", "2", nested("image.tag", "1"), images, ["gpu-slice:1", "gpu-slice-keeper:2"]),
+    ("keeper.image.digest", DIGEST, {}, images, [f"gpu-slice:{VERSION}", f"gpu-slice-keeper@{DIGEST}"]),
     ("image.pullPolicy", "Always", {}, lambda it: both(it, lambda pod: pod["containers"][0]["imagePullPolicy"]),
      "Always"),
     ("imagePullSecrets", [{"name": "a"}], {}, lambda it: both(it, lambda pod: pod["imagePullSecrets"]),
@@ -225,6 +239,14 @@ RENDERED: list[tuple[str, Any, Document, Callable[[Objects], Any], Any]] = [
     ("fleet", FLEET, {}, lambda it: documents.read(it["ConfigMap", "fleet"]["data"]["fleet.yaml"])[0].value, FLEET),
     ("fleetReader", False, {}, lambda it: [name for _, name in it if name == "fleet-reader"], []),
     ("replicas", 5, {}, lambda it: it["Deployment", "webhook"]["spec"]["replicas"], 5),
+    ("autoscaling.enabled", True, {}, lambda it: "replicas" in it["Deployment", "webhook"]["spec"], False),
+    ("autoscaling.enabled", False, {}, lambda it: ("HorizontalPodAutoscaler", "webhook") in it, False),
+    ("autoscaling.minReplicas", 4, nested("autoscaling.enabled", True), lambda it: scaled(it)["minReplicas"], 4),
+    ("autoscaling.maxReplicas", 9, nested("autoscaling.enabled", True), lambda it: scaled(it)["maxReplicas"], 9),
+    ("autoscaling.maxReplicas", 20, nested("autoscaling.enabled", True),
+     lambda it: it["ResourceQuota", "critical-pods"]["spec"]["hard"], {"pods": "80"}),
+    ("autoscaling.cpu", "250m", nested("autoscaling.enabled", True),
+     lambda it: scaled(it)["metrics"][0]["resource"]["target"]["averageValue"], "250m"),
     ("replicas", 20, {}, lambda it: it["ResourceQuota", "critical-pods"]["spec"]["hard"], {"pods": "80"}),
     ("resources", CPU, {}, lambda it: main(it)["resources"]["requests"], {"cpu": "1", "memory": "64Mi"}),
     ("nodeSelector", {"a": "b"}, {}, lambda it: both(it, lambda pod: pod["nodeSelector"]), {"a": "b"}),
@@ -319,6 +341,7 @@ def test_every_documented_value_is_tried() -> None:
 
 CONTRADICTIONS = [
     ({"image": {"repository": "a.b:5000/c:1"}}, "image.repository: 'a.b:5000/c:1' has a tag or a digest. Write it as"),
+    (nested("keeper.image.repository", "a/k:1"), "keeper.image.repository: 'a/k:1' has a tag or a digest."),
     ({"image": {"repository": f"c@{DIGEST}"}}, "has a tag or a digest. Write it as image.tag or image.digest."),
     (nested("webhook.port", 8080), "webhook.port: 8080 is the port of health and metrics. Write another one"),
     (nested("certificates.secretName", "a"), "certificates.secretName: 'a' is for certificates.mode secret, and the"),
@@ -333,6 +356,12 @@ CONTRADICTIONS = [
     (nested("podDisruptionBudget", {"maxUnavailable": None, "minAvailable": 3}),
      "podDisruptionBudget.minAvailable: with 3 of 3 replicas, no node of the webhook can be drained."),
     (nested("podDisruptionBudget", {"maxUnavailable": None, "minAvailable": "100%"}), "with 100% of 3 replicas"),
+    (merged(nested("autoscaling", {"enabled": True, "minReplicas": 4}),
+            nested("podDisruptionBudget", {"maxUnavailable": None, "minAvailable": 4})),
+     "with 4 of 4 replicas, no node of the webhook can be drained. Write less than autoscaling.minReplicas."),
+    (nested("autoscaling", {"enabled": True, "minReplicas": 2}), "autoscaling.minReplicas: 2 is less than replicas, 3"),
+    (nested("autoscaling", {"enabled": True, "maxReplicas": 2}),
+     "autoscaling.maxReplicas: 2 is less than minReplicas, 3. Write at least as many."),
     ({"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}, "each pod would be scraped twice."),
     ({"podMonitor": {"enabled": True}, "networkPolicy": {"scrapers": []}}, "networkPolicy.scrapers: it is empty, so"),
 ]  # fmt: skip
@@ -353,6 +382,8 @@ WRONG = [
     pytest.param({"replica": 3}, "replica", id="a misspelt value"),
     pytest.param({"replicas": 0}, "replicas", id="no replicas"),
     pytest.param({"replicas": "3"}, "replicas", id="a string for a number"),
+    pytest.param(nested("autoscaling.cpu", "80%"), "cpu", id="a share of what is asked for"),
+    pytest.param(nested("autoscaling.cpu", "2"), "cpu", id="more than a replica can use"),
     pytest.param({"image": "a/b:1"}, "image", id="a string for a group"),
     pytest.param(nested("image.digest", "0123"), "digest", id="no digest"),
     pytest.param(nested("webhook.timeoutSeconds", 30), "timeoutSeconds", id="longer than a server waits for itself"),
@@ -395,7 +426,15 @@ def test_a_chart_above_this_one_may_set_what_helm_gives_to_all(helm) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{}, CERT_MANAGER, nested("certificates.mode", "secret"), nested("serviceMonitor.enabled", True)], ids=str
+    "given",
+    [
+        {},
+        CERT_MANAGER,
+        nested("certificates.mode", "secret"),
+        nested("serviceMonitor.enabled", True),
+        nested("autoscaling.enabled", True),
+    ],
+    ids=str,
 )
 def test_helm_finds_nothing_to_complain_of(helm, tmp_path, given) -> None:
     path = tmp_path / "values.json"
@@ -414,7 +453,7 @@ def test_a_package_of_it_renders_the_same(helm, tmp_path) -> None:
 
     rendered = helm("template", "gpu-slice", str(package), "-n", "gpu-slice", f"--kube-version={programs.kubernetes()}")
 
-    assert package.name == "gpu-slice-0.1.0.tgz"
+    assert package.name == f"gpu-slice-{VERSION}.tgz"
     assert rendered.stdout == helm.template()
 
 

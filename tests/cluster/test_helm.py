@@ -119,7 +119,8 @@ def keeper(cluster: Cluster, namespace: str, folder: Path) -> Keeper:
 
 
 KINDS = (
-    "serviceaccounts", "resourcequotas", "services", "poddisruptionbudgets", "networkpolicies", "configmaps", "secrets",
+    "serviceaccounts", "resourcequotas", "services", "horizontalpodautoscalers", "poddisruptionbudgets",
+    "networkpolicies", "configmaps", "secrets",
     "deployments", "roles", "rolebindings", "clusterroles", "clusterrolebindings", "mutatingwebhookconfigurations",
     "validatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
 )  # fmt: skip
@@ -170,6 +171,10 @@ def test_it_is_installed_upgraded_rolled_back_and_taken_away(cluster, release, t
         key: bare(each) for key, each in before.items()
     }
     assert release.kept() == kept
+
+    release.done("upgrade", "--set", "autoscaling.enabled=true")
+    autoscaler = release.objects()["HorizontalPodAutoscaler", "webhook"]["spec"]
+    assert (autoscaler["minReplicas"], autoscaler["maxReplicas"]) == (3, 6)
 
     release.done("uninstall")
     wait_for("nothing of ours is left", lambda: not release.objects())

@@ -13,11 +13,10 @@ import yaml
 from click.testing import CliRunner
 
 from tests.pods import container, plan, pod_of
-from tests.rendering import documents_of
-from tests.stories import FLEETS
+from tests.rendering import ENFORCED, documents_of
 from webhook.cli import files
 from webhook.cli.main import main
-from webhook.errors import Denial
+from webhook.errors import BadFleet, Denial
 from webhook.fleet.fleet import Fleet
 from webhook.render import admission_policy
 from webhook.render.admission_policy import LONGEST, NAME, alone, standby, variables_of
@@ -33,7 +32,7 @@ SIZES = [
 COUNTS = (1, 2, 3, 7, 8, 9, 16, 17, 24, 25, 56, 57, 9999)
 
 
-@pytest.fixture(name="fleet", params=FLEETS.values(), ids=FLEETS)
+@pytest.fixture(name="fleet", params=ENFORCED.values(), ids=ENFORCED)
 def _fleet(request: pytest.FixtureRequest) -> Fleet:
     return files.fleet_at(request.param)
 
@@ -98,12 +97,17 @@ def test_the_standby_is_bound_to_the_webhooks_deployment_and_what_stands_alone_t
     beside, instead = documents_of(fleet, "admission-policy"), documents_of(fleet, "policy-alone")
     # Who refuses comes first, so that no pod slips through in between.
     kinds = ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]
-    assert [each["kind"] for each in beside] == [*kinds, *(kind.replace("Validating", "Mutating") for kind in kinds)]
+    kinds += [kind.replace("Validating", "Mutating") for kind in kinds]
+    for documents in beside, instead:
+        assert [each["kind"] for each in documents] == kinds
+        assert {each["metadata"]["name"] for each in documents} == {NAME}
     for binding in beside[1], beside[3]:
-        reference = binding["spec"].pop("paramRef")
+        reference = binding["spec"]["paramRef"]
         assert reference == {"name": "webhook", "namespace": "gpu-slice", "parameterNotFoundAction": "Allow"}
-    assert beside == instead
-    assert {each["metadata"]["name"] for each in beside} == {NAME}
+    for policy in beside[0], beside[2]:
+        assert policy["spec"]["paramKind"] == {"apiVersion": "apps/v1", "kind": "Deployment"}
+    # The API server stops to watch a kind with the last policy that names it, and does not begin again.
+    assert "param" not in json.dumps(instead)
 
 
 def test_both_policies_have_the_same_variables_each_of_which_names_only_those_before_it(fleet: Fleet) -> None:
@@ -160,6 +164,16 @@ def test_a_fleet_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytes
         result = CliRunner().invoke(main, ["render", "--only", "admission-policy", *options])
         assert (result.exit_code, result.stdout) == (1, "")
         assert re.search(r"^Error: pools and namespaces: make \w+ of the policy \d+ characters long", result.stderr)
+
+
+@pytest.mark.parametrize("where", ["", "namespaces: {team-a: {mode: shadow}}", "pools[0]"])
+def test_a_fleet_with_something_in_shadow_is_refused(where: str) -> None:
+    pool = "{name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]"
+    pool += ", mode: shadow}" if where == "pools[0]" else "}"
+    top = {"": "mode: shadow", "pools[0]": ""}.get(where, where)
+    fleet = files.load_fleet(f"apiVersion: gpu-slice/v1\n{top}\npools:\n- {pool}\n".encode())
+    with pytest.raises(BadFleet, match=r"^mode: has .* in shadow, and a policy in the API server enforces"):
+        list(standby(fleet))
 
 
 def test_nobody_gets_it_unasked() -> None:

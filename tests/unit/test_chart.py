@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +54,6 @@ def test_what_the_templates_read_is_a_value() -> None:
         for name in re.findall(r"\.Values\.([\w.]+)", template.read_text()):
             path = tuple(name.split("."))
             assert any(path[: len(each)] == each or each[: len(path)] == path for each in DOCUMENTED), name
-
-
-def test_the_chart_has_the_version_of_the_code() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-
-    assert (chart["version"], chart["appVersion"]) == (version, version)
 
 
 def test_an_answer_may_take_no_longer_than_a_server_that_stops_waits_for_it() -> None:

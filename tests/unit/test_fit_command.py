@@ -124,15 +124,6 @@ def test_many_remarks_are_counted() -> None:
     assert lines[-1] == "more remarks like these: 5"
 
 
-def test_without_the_solver_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webhook.cli.fit.find_spec", lambda name: None)
-
-    result = run("--need", "1g.5gb=1")
-
-    assert result.exit_code == 3
-    assert "pip install 'gpu-slice[fit]'" in result.stderr
-
-
 def test_the_solver_prints_nothing() -> None:
     command = [sys.executable, "-m", "webhook", "fit", "--need", "19x1g.5gb=10", "--need", "2x2g.10gb=7", "-o", "json"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from webhook import __version__
 from webhook.admission.plan import OWN_NAMESPACE, UNTOUCHED_NAMESPACES
 from webhook.server.settings import Settings
 from webhook.server.webhook import ADVISE, MUTATE
@@ -96,8 +95,7 @@ def test_no_lock_says_where_packages_were_loaded_from() -> None:
     source = re.compile(r"[a-z+]+://|--(extra-)?index-url|--find-links|--trusted-host")
 
     assert {path.name for path in locks} >= {
-        "requirements.lock",
-        "requirements-dev.lock",
+        *(f"requirements{part}.lock" for part in ("", "-dev", "-serve", "-keeper")),
         "go.sum",
         "package-lock.json",
     }
@@ -106,10 +104,9 @@ def test_no_lock_says_where_packages_were_loaded_from() -> None:
 
 def test_the_locks_have_a_hash_for_every_package() -> None:
     """P40."""
-    for name in ("requirements.lock", "requirements-dev.lock"):
-        text = (ROOT / name).read_text()
-        packages = re.split(r"\n(?=[a-z0-9])", text.strip())
-        assert len(packages) > 30
+    for path in ROOT.glob("requirements*.lock"):
+        name, packages = path.name, re.split(r"\n(?=[a-z0-9])", path.read_text().strip())
+        assert len(packages) > 20
         assert all("--hash=sha256:" in package and "==" in package for package in packages), name
 
 
@@ -119,13 +116,6 @@ def test_every_declared_dependency_is_in_the_lock() -> None:
     for each in project["dependencies"]:
         name = re.match(r"[A-Za-z0-9-]+", each)[0].lower()
         assert re.search(rf"^{name}==", lock, re.MULTILINE), name
-
-
-def test_the_version_is_the_same_everywhere() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == __version__
-    for name in ("webhook", "keeper"):
-        assert f"newTag: {__version__}" in (ROOT / "manifests" / name / "kustomization.yaml").read_text(), name
 
 
 def test_the_manifests_and_the_code_agree_on_names_ports_and_paths() -> None:

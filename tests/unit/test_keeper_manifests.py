@@ -75,7 +75,7 @@ def test_its_pod_passes_the_restricted_standard_as_the_webhooks_does() -> None:
     assert POD["spec"]["securityContext"] == {
         key: value for key, value in webhook["securityContext"].items() if key != "fsGroup"
     }
-    assert CONTAINER["image"] == webhook["containers"][0]["image"]
+    assert CONTAINER["image"] == webhook["containers"][0]["image"].replace(":", "-keeper:")
 
 
 def test_neither_the_service_nor_the_budget_of_the_webhook_finds_it() -> None:

@@ -15,7 +15,8 @@ PURE = (
 )  # fmt: skip
 STANDARD = {
     "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "decimal", "difflib", "enum",
-    "fractions", "functools", "html", "itertools", "math", "operator", "re", "textwrap", "tomllib", "typing", "zlib",
+    "fractions", "functools", "html", "itertools", "json", "math", "operator", "re", "textwrap", "tomllib", "typing",
+    "zlib",
 }  # fmt: skip
 LIBRARIES = {
     "webhook.slices": {"msgspec", "pydantic", "pydantic.alias_generators"},

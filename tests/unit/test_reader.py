@@ -159,3 +159,12 @@ def test_an_api_server_that_never_answers_is_asked_once(
                 server.accept()[0].close()
                 tries += 1
     assert tries == 1
+
+
+def test_without_a_setting_the_kubeconfig_is_the_one_in_the_home(tmp_path: Path) -> None:
+    home = tmp_path / ".kube"
+    home.mkdir()
+    (home / "config").write_text(json.dumps(config("http://127.0.0.1:1/of-the-home")))
+    env = {"KUBECONFIG": None, "HOME": str(tmp_path), "KUBERNETES_SERVICE_HOST": None}
+    result = CliRunner().invoke(main, ["usage"], env=env)
+    assert said(result).startswith("the API server at http://127.0.0.1:1/of-the-home: ")

@@ -91,7 +91,7 @@ def test_a_fleet_of_which_all_is_retired_offers_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.name)
 def test_what_runs_there_keeps_what_beside_tools_were_told(subject: Output) -> None:
     text = subject.text(fleet_of(ALL), BOOT)
-    if subject.name not in ("kueue", "node-pools", "fleet"):
+    if subject.name not in ("kueue", "node-pools", "fleet", "admission-policy", "policy-alone"):
         assert text == subject.text(fleet_of(ALL.replace("retired: true", "retired: false")), BOOT)
     assert bool(text) == (subject.name not in ("kueue", "quota", "gpu-operator"))
 
@@ -201,6 +201,9 @@ def test_check_finds_no_fault_with_a_limit_that_is_meant_or_with_pods_that_run_t
         each["status"] = {"resources": {"nodes": "3", "nvidia.com/mig-1g.5gb": "96"}}
     about = facts({PODS: [pod], NODE_POOLS: live, NODES: nodes(old=1)}, FLEET)
     assert [done(id, about).status for id in ("pods-stale", "node-pool-limit")] == [Status.GOOD] * 2
+    pod["metadata"]["annotations"]["gpu-slice/pools"] = "unheard-of"
+    line = done("pods-stale", facts({PODS: [pod]}, FLEET))
+    assert told(line) == "default/a: its slice was of unheard-of, and now is of new"
 
 
 def test_explain_says_it_of_a_pod_that_waits_for_a_node_of_it() -> None:

@@ -332,3 +332,8 @@ def test_without_replicas_nothing_could_be_looked_at(answer: tuple[int, str], ap
     answers, reader = api
     answers |= {REPLICA: answer}
     assert verdict(from_cluster(reader, "gpu-slice"))[0] == 3
+
+
+def test_what_fits_is_asked_of_a_fleet_that_enforces() -> None:
+    assert {policy.mode for policy in POOLS.enforced().policies.values()} == {"enforce"}
+    assert not any(policy.shadow for policy in POOLS.enforced().policies.values())

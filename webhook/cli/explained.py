@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from webhook.fleet.fleet import Fleet
 
 LONGEST = 1_024
 """Characters of a line.  An event has as many (k8s.io/api ``events/v1``)."""
+
+MOST_ALIKE = 10
+"""Rows of a table that end alike.  A cluster may have 15,000 nodes."""
 
 YES, NO, UNREAD = 0, 1, 3
 """Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
@@ -211,4 +215,16 @@ def _ids(causes: Sequence[Cause]) -> str:
 def _section(first: str, second: str, rows: Sequence[Sequence[str]], *more: str) -> Iterator[str]:
     if rows:
         yield ""
-        yield from show.table([(first, second, *more), *(list(map(_text, row)) for row in rows)])
+        yield from show.table([(first, second, *more), *(list(map(_text, row)) for row in _few(rows))])
+
+
+def _few(rows: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """*rows*, of which only the first `MOST_ALIKE` that end alike are shown; the last of the others counts them."""
+    all_alike, alike = Counter(row[-1] for row in rows), Counter[str]()
+    for row in rows:
+        end = row[-1]
+        alike[end] += 1
+        if alike[end] <= MOST_ALIKE:
+            yield row
+        elif alike[end] == all_alike[end]:
+            yield (f"… and {all_alike[end] - MOST_ALIKE:,} more", *[""] * (len(row) - 2), end)

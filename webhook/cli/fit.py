@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,8 +70,6 @@ def fit(
     """
     if not paths and not needs and not live:
         raise click.UsageError("Missing argument 'FILE...', or an option '--need' or '--cluster'.")
-    if find_spec("highspy") is None:
-        raise CouldNotLook("the solver HiGHS is not installed. Run: pip install 'gpu-slice[fit]'")
     from webhook.cli import fit_report
     from webhook.cli.progress import Progress
     from webhook.cli.wanted import Wanted
@@ -82,11 +79,11 @@ def fit(
     with Progress() as progress:
         if live:
             fleet, pods = _of_cluster(fleet_path, context, webhook_namespace, progress)
-            wanted = Wanted(fleet, namespace)
+            wanted = Wanted(fleet.enforced(), namespace)
             wanted.look(pods)
         else:
             fleet = files.fleet_at(fleet_path)
-            wanted = Wanted(fleet, namespace)
+            wanted = Wanted(fleet.enforced(), namespace)
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)

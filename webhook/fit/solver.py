@@ -67,7 +67,7 @@ class Program:
 
     def solve(self, seconds: float = SECONDS) -> Solution:
         """The best solution, as far as *seconds* suffice."""
-        import highspy  # an extra of the package, of which no other command has need
+        import highspy  # no other command has need of it, and it takes a while to load
         import numpy as np
 
         lp = highspy.HighsLp()

@@ -86,7 +86,7 @@ def _write(answer: Answer, fleet: Fleet, idle: set[str], built_in: Catalogue) ->
             entry["pools"] = [
                 name for old in entry["pools"] for name in ([] if old in gone else [old]) + like.get(old, [])
             ]
-    return text, fleets.build(draft.read(text), built_in), remarks
+    return text, fleets.build(draft.read(text), built_in).enforced(), remarks
 
 
 def _new_pool(entry: Mapping[str, Any], name: str, parts: list[Nodes], fleet: Fleet) -> File:
@@ -101,6 +101,8 @@ def _new_pool(entry: Mapping[str, Any], name: str, parts: list[Nodes], fleet: Fl
     ]
     new = {**entry, "name": name, "partition": {"mig": dict(parts[0].layout)}, "instanceTypes": types}
     new.pop("nodePools", None)  # a NodePool belongs to one pool
+    new.pop("mode", None)  # what pods need is enforced: a pool in shadow comes after all others
+    new.pop("retired", None)
     if entry.get("nodes") != "existing":
         new["limit"] = {"nodes": sum(each.nodes for each in parts)}
     return new

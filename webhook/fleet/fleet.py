@@ -58,6 +58,11 @@ class Fleet:
         """What pods of *namespace* may use."""
         return self.policies.get(namespace or "default") or self.policies.get("*") or EVERYTHING
 
+    def enforced(self) -> Fleet:
+        """The same with nothing in shadow, for who asks what would be."""
+        live = {name: replace(policy, mode="enforce", shadow=frozenset()) for name, policy in self.policies.items()}
+        return replace(self, policies=live)
+
     def satisfying(self, choice: Choice) -> Sequence[PoolOffer]:
         """The offers that satisfy *choice*, in fleet order."""
         if isinstance(choice.slice, MigProfile):

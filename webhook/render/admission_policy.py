@@ -20,6 +20,7 @@ from webhook.admission.resolve import Resolution
 from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import WHOLE_GPU
+from webhook.fleet.shadow import in_shadow
 from webhook.render.admission_table import Table
 from webhook.render.cel import CHOSEN, DECIDED, PATCH, POD, PRINTABLE, READ, REFUSALS, SETTLED, grammar
 from webhook.render.manifest import Commented, KeyPath, Manifest, labels
@@ -35,11 +36,12 @@ STANDBY = "gpu-slice/standby"
 """An annotation of the webhook's Deployment: ``on`` or ``off``, whatever the number of ready replicas."""
 
 _ACTS = (
-    f"params == null || params.metadata.?annotations[?'{STANDBY}'].orValue('') == 'on' || "
+    f"params.metadata.?annotations[?'{STANDBY}'].orValue('') == 'on' || "
     f"params.metadata.?annotations[?'{STANDBY}'].orValue('') != 'off' && params.?status.?readyReplicas.orValue(0) == 0"
 )
 _ASKS = "has(object.metadata.annotations) && 'gpu-slice' in object.metadata.annotations"
 _MARKED = f"object.metadata.?annotations[?'{DECIDED}'].hasValue()"
+_UNMARK = "JSONPatch{op: 'remove', path: '/metadata/annotations/gpu-slice~1decided-by'}"
 _WHOLE = " || ".join(
     f"object.spec.?{section}.orValue([]).exists(c, '{WHOLE_GPU}' in c.?resources.?limits.orValue({{}}))"
     for section in ("containers", "initContainers")
@@ -64,7 +66,7 @@ _PODS = {
 _STANDBY_NOTE = f"""\
 The policy acts while no replica of this Deployment is ready.  By hand, with on, off, or {STANDBY}- to end that:
   kubectl -n {OWN_NAMESPACE} annotate deployment {DEPLOYMENT} {STANDBY}=on --overwrite"""
-_ALONE_NOTE = "Without a paramRef the policy always acts: it is instead of the webhook."
+_ALONE_NOTE = "Instead of the webhook: the policy always acts."
 
 
 ABOUT = """\
@@ -85,27 +87,23 @@ def alone(fleet: Fleet) -> Iterator[Commented]:
 def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
     reference = {} if params is None else {"paramRef": params}
     note: dict[KeyPath, str] = {("spec",): _ALONE_NOTE if params is None else _STANDBY_NOTE}
-    shared = {
-        "failurePolicy": "Fail",
-        "paramKind": {"apiVersion": "apps/v1", "kind": "Deployment"},
-        "matchConstraints": _PODS,
-    }
+    shared: Manifest = {"failurePolicy": "Fail", "matchConstraints": _PODS}
+    if params is not None:
+        shared["paramKind"] = {"apiVersion": "apps/v1", "kind": "Deployment"}
     variables = [{"name": name, "expression": text} for name, text in variables_of(fleet).items()]
     asks = f"{_ASKS} || {_WHOLE}" if defaults_of(fleet) else _ASKS
-    mutation = (
-        f"!({_ACTS}) ? [JSONPatch{{op: 'remove', path: '/metadata/annotations/gpu-slice~1decided-by'}}] : "
-        f"!({_ASKS}) && (!variables.byDefault || variables.problem != '') ? [] : {PATCH}"
-    )
+    mutation = f"!({_ASKS}) && (!variables.byDefault || variables.problem != '') ? [] : {PATCH}"
+    seen, acts = [], []
+    if params is not None:
+        mutation = f"!({_ACTS}) ? [{_UNMARK}] : {mutation}"
+        seen = [{"name": "is-decided-here", "expression": _MARKED}]
+        acts = [{"name": "acts-or-has-acted", "expression": f"{_MARKED} || {_ACTS}"}]
     yield Commented(
         _document(
             "ValidatingAdmissionPolicy",
             shared
             | {
-                "matchConditions": [
-                    {"name": "asks-for-a-slice", "expression": _ASKS},
-                    _NO_MIRROR,
-                    {"name": "is-decided-here", "expression": f"{_MARKED} || params == null"},
-                ],
+                "matchConditions": [{"name": "asks-for-a-slice", "expression": _ASKS}, _NO_MIRROR, *seen],
                 "variables": variables,
                 "validations": list(_validations()),
             },
@@ -121,11 +119,7 @@ def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
             shared
             | {
                 "reinvocationPolicy": "IfNeeded",
-                "matchConditions": [
-                    {"name": "asks-for-a-slice", "expression": asks},
-                    _NO_MIRROR,
-                    {"name": "acts-or-has-acted", "expression": f"{_MARKED} || {_ACTS}"},
-                ],
+                "matchConditions": [{"name": "asks-for-a-slice", "expression": asks}, _NO_MIRROR, *acts],
                 "variables": variables,
                 "mutations": [{"patchType": "JSONPatch", "jsonPatch": {"expression": mutation}}],
             },
@@ -165,8 +159,11 @@ def _validations() -> Iterator[Manifest]:
 def variables_of(fleet: Fleet) -> dict[str, str]:
     """The variables of both policies, each with its expression.  They may name those before them.
 
-    Raises `BadFleet` for a fleet that is too large.
+    Raises `BadFleet` for a fleet that is too large, or in shadow.
     """
+    if shadow := in_shadow(fleet.file):
+        problem = f"has {shadow} in shadow, and a policy in the API server enforces what it decides"
+        raise BadFleet([FleetProblem("mode", problem, "Use the webhook until nothing is in shadow")])
     table = Table(fleet)
     needs = list({need.toleration: need for answer in table.answers for need in answer.needs}.values())
     places = {need.toleration: place for place, need in enumerate(needs)}

@@ -7,6 +7,7 @@ import gc
 import logging
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -95,6 +96,7 @@ async def _serve(
     asyncio.get_running_loop().set_exception_handler(_fault)
     gc.collect()
     gc.freeze()  # what was loaded stays: no use in looking at it again and again
+    sys.setswitchinterval(settings.SWITCH)
     port.open(https)
     second.open(ops)
     _log.info(

@@ -77,6 +77,10 @@ one that is shown.  Up to half as many more, or those that began together would 
 SWEEP = 0.5
 """Between two looks at the deadlines of all connections; nothing is timed per request."""
 
+SWITCH = 0.0005
+"""That a thread which reads a fleet or makes a preview may go on while the event loop has something to do.  Python's
+own 5 ms would be waited for at each look at the network, and a handshake takes several."""
+
 LOOK = 0.05
 """Between two looks at who is still connected, when the process ends."""
 

@@ -25,7 +25,7 @@ SWITCHES = {
     "helm repo": set(),
     "helm upgrade": {"namespace", "version", "set", "values", "install", "reuse-values", "wait"},
     "docker login": {"username", "password-stdin"},
-    "docker buildx": {"platform", "tag", "push", "use"},
+    "docker buildx": {"platform", "target", "tag", "push", "use"},
     "curl -fsSLO": set(),
 }
 """Options of other programs.  Sources: Helm 3 ``cmd/helm``; Docker CLI ``cli/command/registry``; buildx."""

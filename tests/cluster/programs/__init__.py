@@ -76,6 +76,16 @@ def kubeconform() -> Path:
     return build("kubeconform") / "kubeconform"
 
 
+def actionlint() -> Path:
+    """Who checks the workflows of GitHub.  Raises `BuildError`."""
+    return build("actionlint", output="actionlint") / "actionlint"
+
+
+def validate_krew_manifest() -> Path:
+    """Who checks what krew installs.  Raises `BuildError`."""
+    return build("krew", output="validate-krew-manifest") / "validate-krew-manifest"
+
+
 def mig_parted() -> Path:
     """What the GPU Operator's MIG manager cuts with.  Raises `BuildError`."""
     return build("mig-parted", output="nvidia-mig-parted") / "nvidia-mig-parted"

@@ -115,8 +115,8 @@ def _said(view: View, pools: str, fleet: Fleet, namespace: str) -> str:
         return denial.problem
     serving = [pool.name for pool in planned.resolution.pools] if planned.resolution else []
     chosen = [name.strip() for name in pools.split(",")]
-    serving += [pool.name for pool in fleet.pools if pool.entry.retired]  # their pods run to their end
-    if serving and not set(serving) & set(chosen):
+    retired = [pool.name for pool in fleet.pools if pool.entry.retired]  # their pods run to their end
+    if serving and not {*serving, *retired} & set(chosen):
         return f"its slice was of {', '.join(chosen)}, and now is of {', '.join(serving)}"
     return ""
 

@@ -16,12 +16,13 @@ app.kubernetes.io/name: gpu-slice
 app.kubernetes.io/component: {{ . }}
 {{- end }}
 
+{{/* The name of an image: {root: $, image: its values, repository: its default}. */}}
 {{- define "gpu-slice.image" -}}
-{{- $image := .Values.image -}}
-{{- if $image.digest -}}
-{{ $image.repository }}{{ with $image.tag }}:{{ . }}{{ end }}@{{ $image.digest }}
+{{ .image.repository | default .repository }}
+{{- if .image.digest -}}
+{{ with .image.tag }}:{{ . }}{{ end }}@{{ .image.digest }}
 {{- else -}}
-{{ $image.repository }}:{{ $image.tag | default .Chart.AppVersion }}
+:{{ .image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
@@ -61,10 +62,10 @@ affinity:
 {{- end }}
 {{- end }}
 
-{{/* What the two containers have in common. */}}
+{{/* What the two containers have in common; it takes what the name of the image does. */}}
 {{- define "gpu-slice.container" -}}
 image: {{ include "gpu-slice.image" . }}
-{{- with .Values.image.pullPolicy }}
+{{- with .root.Values.image.pullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}
 securityContext:

@@ -3,9 +3,13 @@
 {{- $values := .Values -}}
 {{- $certificates := $values.certificates -}}
 {{- $budget := $values.podDisruptionBudget -}}
-{{- $name := last (splitList "/" $values.image.repository) -}}
-{{- if or (contains "@" $values.image.repository) (contains ":" $name) -}}
-{{- fail (printf "image.repository: '%s' has a tag or a digest. Write it as image.tag or image.digest." $values.image.repository) -}}
+{{- $scaling := $values.autoscaling -}}
+{{- $replicas := int (ternary $scaling.minReplicas $values.replicas $scaling.enabled) -}}
+{{- range $path, $image := dict "image" $values.image "keeper.image" ($values.keeper.image | default dict) -}}
+{{- $repository := $image.repository | default "" -}}
+{{- if or (contains "@" $repository) (contains ":" (last (splitList "/" $repository))) -}}
+{{- fail (printf "%s.repository: '%s' has a tag or a digest. Write it as %s.tag or %s.digest." $path $repository $path $path) -}}
+{{- end -}}
 {{- end -}}
 {{- if eq (int $values.webhook.port) 8080 -}}
 {{- fail "webhook.port: 8080 is the port of health and metrics. Write another one, such as 10250." -}}
@@ -41,8 +45,16 @@
 {{- if and $hasMost (has $most (list "0" "0%")) -}}
 {{- fail (printf "podDisruptionBudget.maxUnavailable: with %s, no node of the webhook can be drained. Write 1." $most) -}}
 {{- end -}}
-{{- if and $hasLeast (or (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) (int $values.replicas)))) -}}
-{{- fail (printf "podDisruptionBudget.minAvailable: with %s of %d replicas, no node of the webhook can be drained. Write less than replicas." $least (int $values.replicas)) -}}
+{{- if and $hasLeast (or (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) $replicas))) -}}
+{{- fail (printf "podDisruptionBudget.minAvailable: with %s of %d replicas, no node of the webhook can be drained. Write less than %s." $least $replicas (ternary "autoscaling.minReplicas" "replicas" $scaling.enabled)) -}}
+{{- end -}}
+{{- end -}}
+{{- if $scaling.enabled -}}
+{{- if lt $replicas (int $values.replicas) -}}
+{{- fail (printf "autoscaling.minReplicas: %d is less than replicas, %d, which are needed without any load. Write at least as many, or lower replicas too." $replicas (int $values.replicas)) -}}
+{{- end -}}
+{{- if lt (int $scaling.maxReplicas) $replicas -}}
+{{- fail (printf "autoscaling.maxReplicas: %d is less than minReplicas, %d. Write at least as many." (int $scaling.maxReplicas) $replicas) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $values.podMonitor.enabled $values.serviceMonitor.enabled -}}

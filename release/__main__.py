@@ -1,0 +1,42 @@
+"""Makes a release, step by step; the steps that need a registry are in the workflow.
+
+    python -m release check [v0.1.0]           says what is wrong, if the tag is not the version or has no notes
+    python -m release notes                    the part of the changelog about this version
+    python -m release artefacts DIR            sdist, wheel, bills of materials, the krew plugin, and checksums
+    python -m release chart DIR REPOSITORY SERVE KEEPER     the chart, with the images' repository and their digests
+
+Exit code 1: something is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+
+def main(step: str, *arguments: str) -> None:
+    """Do *step*, with what it needs alone: `notes` and `chart` go by any Python."""
+    if step == "check":
+        from release import notes
+
+        if problems := notes.problems(*arguments):
+            sys.exit("\n".join(problems))
+    elif step == "notes":
+        from release import notes
+
+        print(notes.of_version())
+    elif step == "artefacts":
+        from release import artefacts
+
+        artefacts.make(Path(*arguments))
+    elif step == "chart":
+        from release import chart
+
+        folder, repository, serve, keeper = arguments
+        print(chart.package(Path(folder), repository, serve, keeper))
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:] or ("",))
