@@ -9,6 +9,7 @@ enough has the answer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from math import lcm
 from typing import NamedTuple
 
@@ -61,6 +62,8 @@ class Table:
         self.gpus = sorted({name for gpu in fleet.catalogue.gpus.values() for name in (gpu.name, gpu.family)})
         """What may follow an ``@``."""
         self._numbers: dict[object, int] = {}
+        self._known: dict[tuple[Choice, tuple[int, ...]], int | None] = {}
+        self._satisfying = cache(fleet.satisfying)
         self._places: dict[tuple[Row, ...], int] = {}
         known: dict[object, int] = {}
         for namespace in ("*", *(name for name in fleet.policies if name != "*")):
@@ -115,6 +118,13 @@ class Table:
                 yield row
 
     def _answer(self, choice: Choice, policy: Policy) -> int | None:
+        """The answer depends on the offers that satisfy *choice* and are permitted, which are alike for most policies."""
+        offers = tuple(offer.order for pool, offer in self._satisfying(choice) if policy.permits(pool, offer))
+        if (choice, offers) not in self._known:
+            self._known[choice, offers] = self._resolved(choice, policy) if offers else None
+        return self._known[choice, offers]
+
+    def _resolved(self, choice: Choice, policy: Policy) -> int | None:
         wanted = Wanted(Place(Container("any"), 0, False, {}), Request((choice,)))
         answer = resolve(Demand((wanted,), (), ANYWHERE, policy), self.fleet, Budget(UNLIMITED))
         if answer is None:
