@@ -118,7 +118,7 @@ class Table:
                 yield row
 
     def _answer(self, choice: Choice, policy: Policy) -> int | None:
-        """The answer depends on the offers that satisfy *choice* and are permitted, which are alike for most policies."""
+        """The same for all policies that permit the same of the offers that satisfy *choice*."""
         offers = tuple(offer.order for pool, offer in self._satisfying(choice) if policy.permits(pool, offer))
         if (choice, offers) not in self._known:
             self._known[choice, offers] = self._resolved(choice, policy) if offers else None
