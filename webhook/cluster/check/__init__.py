@@ -3,7 +3,7 @@
 facts          what was read; `look` reads it
 result         a check as data, and what becomes of it
 comparison     an object as it is, and as it was rendered
-install · access · registration · guard · karpenter · rendered · overlays · plugin · nodes · pods     the checks
+checks     install · access · registration · guard · policy · karpenter · rendered · overlays · plugin · nodes · pods
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from webhook.cluster.check import (
     overlays,
     plugin,
     pods,
+    policy,
     registration,
     rendered,
 )
@@ -30,7 +31,7 @@ CATEGORIES = ("Kubernetes", "Webhook", "Certificates", "Admission", "Karpenter",
 
 _ALL = tuple(
     check
-    for subject in (install, access, registration, guard, karpenter, rendered, overlays, plugin, nodes, pods)
+    for subject in (install, access, registration, guard, policy, karpenter, rendered, overlays, plugin, nodes, pods)
     for check in subject.CHECKS
 )
 CHECKS: tuple[Check, ...] = tuple(sorted(_ALL, key=lambda check: CATEGORIES.index(check.category)))
