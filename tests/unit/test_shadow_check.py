@@ -105,6 +105,17 @@ def test_the_guard_refuses_what_the_webhook_does_and_nothing_in_shadow(
     assert said in told(line)
 
 
+def test_what_another_tool_wrote_in_the_binding_goes_by_deleting_it() -> None:
+    """Under server-side apply, actions that kubectl wrote stay beside those of Helm."""
+    line = done("guard-bound", facts({BINDINGS: [binding(["Deny", "Audit"])]}, IN_SHADOW))
+    assert told(line) == (
+        "gpu-slice refuses pods of namespaces in shadow, which the webhook leaves as they are "
+        "(in shadow: all namespaces but live)"
+    )
+    (problem,) = line.problems
+    assert line.cure(problem).startswith("Run kubectl delete validatingadmissionpolicybinding gpu-slice, ")
+
+
 @pytest.mark.parametrize(
     ("fleet", "policy", "status"),
     [
