@@ -25,6 +25,8 @@ class Replica:
     problem: str = ""
     """Why they are not known."""
     since: datetime | None = None
+    fleet: str = ""
+    """The digest of the fleet file that it serves; empty if it does not say."""
     in_shadow: bool = False
     """Whether anything of the fleet that it serves is."""
     reviews: int = 0
@@ -59,7 +61,7 @@ def _asked(reader: Reader, name: str, namespace: str) -> Replica:
 
 def read(name: str, text: str) -> Replica:
     """The counts in a replica's metrics."""
-    since, in_shadow, reviews = None, None, 0
+    since, fleet, in_shadow, reviews = None, "", None, 0
     given: Counter[tuple[str, str]] = Counter()
     denied: Counter[str] = Counter()
     try:
@@ -71,6 +73,8 @@ def read(name: str, text: str) -> Replica:
         match sample.name:
             case "process_start_time_seconds":
                 since = datetime.fromtimestamp(number, UTC)
+            case "gpu_slice_fleet_info":
+                fleet = labels.get("digest", "")
             case "gpu_slice_shadow":
                 in_shadow = bool(number)
             case "gpu_slice_admissions_total":
@@ -81,4 +85,4 @@ def read(name: str, text: str) -> Replica:
                 denied[labels["reason"]] += number
     if in_shadow is None:
         return Replica(name, "its metrics say nothing of shadow: it is no webhook, or of an older release")
-    return Replica(name, "", since, in_shadow, reviews, given, denied)
+    return Replica(name, "", since, fleet, in_shadow, reviews, given, denied)

@@ -11,6 +11,7 @@ from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, Mode, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.shadow import pools_in_shadow
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice, parse
 from webhook.slices.suggest import nearest
@@ -50,7 +51,7 @@ def read_policies(fleet_file: FleetFile, pools: Sequence[Pool]) -> dict[str, Pol
     """
     offers_of = _offers_by_choice(pools)
     every = frozenset(pool.name for pool in fleet_file.pools)
-    shadow = frozenset(pool.name for pool in fleet_file.pools if pool.mode == "shadow")
+    shadow = frozenset(pools_in_shadow(fleet_file))
 
     def policy(entry: NamespaceEntry) -> Policy:
         slices = None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices)))
