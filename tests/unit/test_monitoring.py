@@ -205,9 +205,7 @@ STATE = {
 }
 """What follows from files, signals and the keeper's own view, and from no request."""
 
-CALLS = {
-    f"apiserver_admission_webhook_{name}" for name in ("rejection_count", "fail_open_count", "request_total")
-}
+CALLS = {f"apiserver_admission_webhook_{name}" for name in ("rejection_count", "fail_open_count", "request_total")}
 
 
 @pytest.mark.parametrize("rule", [case for case in ALERTS if case.values[0]["labels"]["severity"] == "critical"])

@@ -279,7 +279,10 @@ def test_replicas_that_serve_different_fleets_in_shadow_are_told_apart(tmp_path:
         texts.append(metrics.text().decode())
 
     digest = hashlib.sha256(shipped).hexdigest()[:12]
-    mixed, same = summed(tmp_path, *texts[:2], output="table").stdout, summed(tmp_path, *texts[::2], output="table").stdout
+    mixed, same = (
+        summed(tmp_path, *texts[:2], output="table").stdout,
+        summed(tmp_path, *texts[::2], output="table").stdout,
+    )
     assert "Not all replicas serve the same fleet yet" in mixed
     assert mixed.count(digest) == 1
     assert "Not all" not in same
@@ -302,7 +305,9 @@ def test_a_new_fleet_takes_the_place_of_the_old_one_in_the_metrics(tmp_path: Pat
 
 
 def test_without_a_replica_that_can_be_read_nothing_is_said_to_be_complete(tmp_path: Path) -> None:
-    assert json.loads(summed(tmp_path, "<html>", "<html>").stdout)["verdict"] == "none of the replicas could be looked at"
+    assert (
+        json.loads(summed(tmp_path, "<html>", "<html>").stdout)["verdict"] == "none of the replicas could be looked at"
+    )
 
 
 def test_a_retired_pool_is_not_in_shadow() -> None:

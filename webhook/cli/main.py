@@ -159,6 +159,7 @@ def check(path: Path) -> None:
     from webhook.fleet.check import check_made, check_room, check_weights
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
+    from webhook.render.quota import limits
 
     try:
         fleet = files.load_fleet(files.read(path), path.name)
@@ -172,7 +173,16 @@ def check(path: Path) -> None:
         told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
         echo(f"note: {told}", err=True)
     if shadow := in_shadow(fleet.file):
-        echo(f"note: in shadow, so that no pod is changed or denied: {shadow}. docs/shadow.md says more", err=True)
+        echo(
+            f"note: in shadow, so that the webhook changes and denies no pod: {shadow}. docs/shadow.md says more",
+            err=True,
+        )
+    limited = [name for name, policy in fleet.policies.items()
+               if policy.mode == "shadow" and name != "*" and limits(fleet, name)]  # fmt: skip
+    if limited:
+        echo(
+            f"note: the ResourceQuotas of render --only quota refuse pods in shadow too: {', '.join(limited)}", err=True
+        )
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 
