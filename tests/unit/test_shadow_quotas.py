@@ -22,14 +22,15 @@ from webhook.render.quota import quotas
 TEXT = """
 apiVersion: gpu-slice/v1
 pools: [{name: a, gpu: a100-40gb, partition: {mig: {1g.5gb: 7}}, instanceTypes: [p4d.24xlarge]}]
-namespaces: {"*": {mode: %s}, none: {mode: shadow, pools: []}, few: {mode: shadow, quota: {1g.5gb: 2}}, live: {mode: enforce, pools: []},
+namespaces: {"*": {mode: %s}, none: {mode: shadow, pools: []}, few: {mode: shadow, quota: {1g.5gb: 2}},
+  live: {mode: enforce, pools: []},
   free: {mode: shadow}}
 """
 SLICE = "mig-1g.5gb"
 
 
 def about(live: dict[Any, Any], fleet: Fleet) -> Facts:
-    return replace(facts(live, fleet), rendered=tuple(quotas(fleet)))
+    return replace(facts(live, fleet), rendered=tuple(dict(made.manifest) for made in quotas(fleet)))
 
 
 @pytest.mark.parametrize(

@@ -215,8 +215,8 @@ def _left_alone(asked: Asked, around: Around) -> Cause | None:
 
 
 _DENIED = (
-    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such a "
-    "pod is refused."
+    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
+    "a pod is refused."
 )
 
 

@@ -151,8 +151,8 @@ def _keeper(facts: Facts) -> Iterator[Found]:
 
 
 _BIND = (
-    "Run kubectl delete validatingadmissionpolicybinding gpu-slice, because kubectl and Helm leave what the other wrote in"
-    " it.  Then apply your own folder, with components: [../manifests/shadow] only while anything is in shadow"
+    "Run kubectl delete validatingadmissionpolicybinding gpu-slice, because kubectl and Helm leave what the other wrote"
+    " in it.  Then apply your own folder, with components: [../manifests/shadow] only while anything is in shadow"
     " (docs/shadow.md), or run helm upgrade."
 )
 
