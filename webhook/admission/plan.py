@@ -19,6 +19,7 @@ from webhook.admission.containers import (
 )
 from webhook.admission.denials import explain
 from webhook.admission.node_affinity import NodeRules, node_rules, refuse_other_systems
+from webhook.admission.others import asked_of_others
 from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
@@ -164,10 +165,13 @@ def _by_default(
         return UNANNOTATED
     budget, namespace = budget or Budget(), namespace or "default"
     try:
-        asked = defaults.asking(places(pod.spec or EMPTY_SPEC, budget))
+        containers = places(pod.spec or EMPTY_SPEC, budget)
+        asked = defaults.asking(containers)
         if not asked:
             return UNANNOTATED
         why = defaults.why_whole(pod, asked)
+        if not why and (other := asked_of_others(pod, containers, budget)):
+            why = f"it also asks for '{other}'"
         if not why:
             meant, operations = defaults.annotated(pod, default, namespace, asked[0][0])
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
