@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.alias_generators import to_camel
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
 from webhook.fleet import file
+from webhook.fleet.defaults import with_defaults
 from webhook.fleet.file import (
     API_VERSION,
-    KARPENTER_ONLY,
     DevicePlugin,
     FleetFile,
     NamespaceEntry,
     PoolEntry,
     path,
 )
-from webhook.fleet.karpenter import MERGED, merge
 from webhook.fleet.misplaced import unknown_field
 from webhook.slices.entries import GPU_NAME, CatalogueFile
 
@@ -60,7 +58,7 @@ def read(data: Any) -> Draft:
         raise BadFleet(
             [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
         )
-    full = _with_defaults(data)
+    full = with_defaults(data)
     try:
         whole = FleetFile.model_validate(full)
     except ValidationError as error:
@@ -71,22 +69,6 @@ def read(data: Any) -> Draft:
         whole, (), names, pools, frozenset(), inherited, whole.namespaces, whole.catalogue, whole.device_plugin,
         whole.prices,
     )  # fmt: skip
-
-
-def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """*data* with its `defaults` in each pool that does not say otherwise."""
-    defaults, pools = data.get("defaults"), data.get("pools")
-    if not isinstance(defaults, dict) or not isinstance(pools, list):
-        return data
-    for_karpenter = set(map(to_camel, KARPENTER_ONLY))
-    for_existing = {key: value for key, value in defaults.items() if key not in for_karpenter}
-
-    def full(pool: dict[str, Any]) -> dict[str, Any]:
-        lower = for_existing if (defaults | pool).get("nodes") == "existing" else defaults
-        both = {name: merge(lower[name], pool[name]) for name in MERGED if name in lower and name in pool}
-        return lower | pool | both
-
-    return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
 
 
 def _inherited(full: dict[str, Any], written: dict[str, Any]) -> dict[int, Set[str]]:
