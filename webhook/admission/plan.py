@@ -89,7 +89,7 @@ def plan(
         default = fleet.policy(namespace).default
         return UNANNOTATED if default is None else _by_default(pod, default, fleet, namespace, controller, budget)
     if namespace in UNTOUCHED_NAMESPACES:
-        return Plan(why=f"pods of namespace '{namespace}' are never changed")
+        return _untouched(namespace)
     if MIRROR in annotations:
         return Plan(why="it is the mirror pod of a static pod")
     value = annotations[ANNOTATION]
@@ -161,7 +161,9 @@ def _by_default(
     pod: Pod, default: str, fleet: Fleet, namespace: str | None, controller: str | None, budget: Budget | None
 ) -> Plan:
     """The plan for a pod without the annotation in a namespace with a default.  It is never denied."""
-    if namespace in UNTOUCHED_NAMESPACES or MIRROR in pod.annotations:
+    if namespace in UNTOUCHED_NAMESPACES:
+        return _untouched(namespace)
+    if MIRROR in pod.annotations:
         return UNANNOTATED
     budget, namespace = budget or Budget(), namespace or "default"
     try:
@@ -183,6 +185,10 @@ def _by_default(
         why = f"{denial.field}: {denial.problem}"
     told = warning("no-default", f"the default of the namespace is not given: {why}")
     return Plan(warnings=(told,), why=f"it is not given '{default}', the default of its namespace: {why}")
+
+
+def _untouched(namespace: str | None) -> Plan:
+    return Plan(why=f"pods of namespace '{namespace}' are never changed")
 
 
 def _by_label(pod: Pod, given: Plan, budget: Budget) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -85,6 +85,17 @@ def check_pools(draft: Draft) -> Iterator[FleetProblem]:
                     f"{quote(name)} is not a pool of this fleet",
                     f"Write '{suggestion}'" if suggestion else f"The pools are {', '.join(names)}",
                 )
+
+
+def check_untouched(namespaces: Mapping[str, NamespaceEntry], untouched: Collection[str]) -> Iterator[FleetProblem]:
+    """What is said of *untouched* namespaces, whose pods the webhook never changes.  A quota is the API server's."""
+    for namespace in sorted(namespaces.keys() & untouched):
+        for field in sorted(namespaces[namespace].model_fields_set - {"quota"}):
+            yield FleetProblem(
+                path(("namespaces", namespace, field)),
+                "has no effect, because gpu-slice never touches the pods of this namespace",
+                "Remove it, and run pods that are to have slices in another namespace",
+            )
 
 
 def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | None) -> Iterator[FleetProblem]:
