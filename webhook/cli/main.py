@@ -158,6 +158,7 @@ def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
     from webhook.admission.plan import UNTOUCHED_NAMESPACES
     from webhook.fleet.check import check_made, check_room, check_weights
+    from webhook.fleet.karpenter import check_words
     from webhook.fleet.policy import check_untouched
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
@@ -169,11 +170,12 @@ def check(path: Path) -> None:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
     untouched = check_untouched(fleet.file.namespaces, UNTOUCHED_NAMESPACES)
-    for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file), *untouched):
+    told = (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file))
+    for problem in (*told, *check_words(fleet.file.pools), *untouched):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
-        told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
-        echo(f"note: {told}", err=True)
+        note = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
+        echo(f"note: {note}", err=True)
     if shadow := in_shadow(fleet.file):
         echo(f"note: in shadow, so that no pod is changed or denied: {shadow}. docs/shadow.md says more", err=True)
     slices = len({str(offer) for _, offer in fleet.offers})

@@ -164,6 +164,22 @@ _EXAMPLES = {
     "limit": "{nodes: 10}",
     "disk": "'200Gi'",
 }
+_TERMS = {
+    "capacityReservations": "{id: cr-…}",
+    "subnets": "{id: subnet-…}",
+    "securityGroups": "{id: sg-…}",
+    "ami": "{id: ami-…}",
+    "taints": "{key: nvidia.com/gpu-shared, effect: NoSchedule}",
+    "startupTaints": "{key: node.cilium.io/agent-not-ready, effect: NoExecute}",
+    "budgets": "{nodes: '10%'}",
+}
+"""One entry of a pool's lists of mappings."""
+_UNITS = {
+    **dict.fromkeys(("emptyFor", "expireAfter", "terminationGracePeriod"), "Write a duration such as '{}s'"),
+    "duration": "Write hours and minutes, such as '{}h'",
+    "disk": "Write a size such as '{}Gi'",
+}
+_ID = re.compile(r"(cr|subnet|sg|ami)-[0-9a-z]+")
 _WANTED = {
     "string_type": "a string: put it in quotes",
     "int_type": "a whole number, without quotes",
@@ -195,6 +211,9 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
         return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
+        if pattern == file.AMI and (_ID.fullmatch(value) or value.startswith(("/", "arn:"))):
+            term = "ssmParameter" if value.startswith(("/", "arn:")) else "id"
+            return FleetProblem(where, f"{quote(value)} is no alias", f"Write '[{{{term}: {value}}}]'")
         name = value.rpartition("/")[2]
         if (
             pattern == file.ROLE
@@ -213,10 +232,20 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     if kind == "string_too_short":
         return FleetProblem(where, "is empty", "Write it, or remove it")
     if kind in ("greater_than_equal", "less_than_equal"):
+        if location[:1] == ("namespaces",) and "quota" in location:
+            hint = "Write at least 1; to forbid a slice, name the others in the namespace's 'slices' or 'pools'"
+            return FleetProblem(where, f"{quote(value)} is out of range", hint)
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
     # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
     if in_partition and isinstance(value, list | dict):
         return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
-    example = _EXAMPLES.get(str(location[-1])) if location else None
+    name = str(location[-1]) if location else ""
+    if kind == "string_type" and type(value) is int and name in _UNITS:
+        return FleetProblem(where, f"{kind_of(value)}, without a unit", _UNITS[name].format(value))
+    example = _EXAMPLES.get(name, "")
+    if location[:1] == ("pools",) and location[2:] and (term := _TERMS.get(str(location[2]))) and len(location) < 5:
+        if isinstance(value, str) and _ID.fullmatch(value):
+            term = f"{{id: {value}}}"
+        example = f"[{term}]" if kind == "list_type" else term if isinstance(location[-1], int) else example
     return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))

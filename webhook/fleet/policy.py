@@ -107,10 +107,11 @@ def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | N
             choice = _choice(text)
             if choice and (pools is None or offers_of(choice)):
                 continue
+            hint = f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'"
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
                 f"{quote(text)} is not a slice of this fleet",
-                f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'",
+                _plainly(text) or hint,
             )
 
 
@@ -153,7 +154,7 @@ def check_quotas(
                 yield FleetProblem(
                     where,
                     f"{quote(text)} is not a slice that this namespace may use",
-                    "Name one that it may (gpu-slice profiles lists them); of others it gets none",
+                    _plainly(text) or "Name one that it may (gpu-slice profiles lists them); of others it gets none",
                 )
             elif len(resources) > 1:
                 yield FleetProblem(
@@ -186,6 +187,16 @@ def _giving(pool: Pool, choice: Choice) -> Iterator[tuple[Pool, Offer]]:
         most = 1 if choice.slice == SHARED else pool.largest.capacity[offer.resource]
         if choice.count <= most and offer.satisfies(choice):
             yield pool, offer
+
+
+def _plainly(text: str) -> str:
+    """What to write for a slice that is named by its resource, or of one GPU; empty where *text* is neither."""
+    slice, at, _ = text.partition("@")
+    if at and _choice(slice):
+        return f"Write '{slice}': '@' is for annotations, and here 'pools' names the GPUs"
+    resource = text.removeprefix("requests.").removeprefix("nvidia.com/")
+    slice = "shared" if resource == "gpu.shared" else resource.removeprefix("mig-").replace(".me", "+me", 1)
+    return f"Write '{slice}'" if slice != text and _choice(slice) else ""
 
 
 def _choice(text: str) -> Choice | None:
