@@ -156,7 +156,10 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.admission.plan import UNTOUCHED_NAMESPACES
     from webhook.fleet.check import check_made, check_room, check_weights
+    from webhook.fleet.karpenter import check_words
+    from webhook.fleet.policy import check_untouched
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
     from webhook.render.quota import limits
@@ -167,11 +170,13 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
+    untouched = check_untouched(fleet.file.namespaces, UNTOUCHED_NAMESPACES)
+    told = (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file))
+    for problem in (*told, *check_words(fleet.file.pools), *untouched):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
-        told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
-        echo(f"note: {told}", err=True)
+        note = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
+        echo(f"note: {note}", err=True)
     if shadow := in_shadow(fleet.file):
         echo(
             f"note: in shadow, so that the webhook changes and denies no pod: {shadow}. docs/shadow.md says more",

@@ -312,7 +312,7 @@ class FleetFile(Model):
     mode: Mode = "enforce"
     """shadow: the webhook changes and denies no pod, and tells what would be done, but for namespaces that enforce."""
     defaults: Object = {}
-    """Fields of a pool that hold for every pool that does not give them itself."""
+    """Fields of a pool that hold for every pool that does not give them itself, and to which they can apply."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}

@@ -230,6 +230,8 @@ def _refuses_in_shadow(quota: Document) -> Problem:
 def _defaults(facts: Facts) -> Iterator[Found]:
     namespaces = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in facts.all(NAMESPACES)}
     for name, policy in facts.fleet.policies.items():
+        if name in UNTOUCHED_NAMESPACES:
+            continue
         if policy.default is not None and name in namespaces and DEFAULT not in namespaces[name]:
             told = f"namespace {name} has no label {DEFAULT}, so its default, {policy.default}, is never given"
             yield Problem(told, f"Run kubectl label namespace {name} {DEFAULT}=")
