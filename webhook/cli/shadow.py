@@ -6,17 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
+from http.client import HTTPException
 from urllib.request import urlopen
 
 from webhook.cli.show import table
 from webhook.cli.terminal import CouldNotLook, Line, line
 from webhook.cluster.reader import Reader, Unreachable
-from webhook.cluster.shadow import Replica, read, replicas
+from webhook.cluster.shadow import BYTES, SECONDS, Replica, replicas, within_limits
 from webhook.codes import DENIALS
 
-TIMEOUT = 10.0
-"""Seconds for the metrics at an address."""
 _WHY = {str(code): text for code, text in DENIALS.items()}
 _CURE = (
     "Run kubectl -n {} port-forward POD 8080 for each replica, and name what it serves: --metrics "
@@ -39,12 +37,18 @@ def from_sources(sources: Sequence[str]) -> list[Replica]:
 
 def _from(source: str) -> Replica:
     try:
-        if source.startswith(("http://", "https://")):
-            with urlopen(source, timeout=TIMEOUT) as answer:  # noqa: S310  # its scheme was just looked at
-                return read(source, answer.read().decode(errors="replace"))
-        return read(source, Path(source).read_text(errors="replace"))
-    except OSError as error:
-        return Replica(source, f"cannot be read: {getattr(error, 'reason', None) or error.strerror or error}")
+        return within_limits(source, lambda: _bytes(source))
+    except (OSError, ValueError, HTTPException) as error:
+        told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Replica(source, f"cannot be read: {told}")
+
+
+def _bytes(source: str) -> bytes:
+    if source.startswith(("http://", "https://")):
+        with urlopen(source, timeout=SECONDS) as answer:  # noqa: S310  # its scheme was just looked at
+            return bytes(answer.read(BYTES + 1))
+    with open(source, "rb") as file:
+        return file.read(BYTES + 1)
 
 
 def verdict(found: Sequence[Replica]) -> tuple[int, str]:
@@ -58,9 +62,14 @@ def verdict(found: Sequence[Replica]) -> tuple[int, str]:
     )
     if since := max((each.since for each in found if each.since is not None), default=None):
         told += f" (complete since {_time(since)}, when the last replica started)"
-    if unread:
-        told += f"; {unread} of {len(found)} replicas could not be looked at"
-    return 1 if denied else 3 if unread else 0, told
+    if denied:
+        return 1, told
+    if not found or unread:
+        which = f"{unread} of {len(found)} replicas" if found else "no replica"
+        return 3, f"{told}; {which} could not be looked at" if found else "there is no replica to look at"
+    if not given:
+        return 3, f"{told}: nothing is known yet"
+    return 0, told
 
 
 def _counts(found: Sequence[Replica]) -> tuple[Counter[tuple[str, str]], Counter[str]]:

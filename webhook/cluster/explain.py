@@ -174,7 +174,8 @@ def _causes(
         yield refused
         return
     if around.wants_none:
-        yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.")
+        wanted = "" if "spec." in around.wants_none else _NONE_YET
+        yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.", instead=wanted)
     found = list(ended(asked))
     yield from found
     if found:
@@ -255,6 +256,9 @@ def _unread(snapshot: Snapshot) -> Iterator[str]:
             yield f"{listing.problem}: {_MISSED.get(kind.name, f'what {kind.plural} would say is not known')}"
 
 
+_NONE_YET = (
+    "Wait a minute and ask again. If it stays so, the platform team: see that the controller of such workloads runs."
+)
 _MISSED = {
     "Node": "what keeps the pod off each node is not known",
     "Pod": "how many slices are free is not known",
