@@ -157,6 +157,7 @@ def fleet() -> None:
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
     from webhook.fleet.check import check_made, check_room, check_weights
+    from webhook.fleet.policy import check_retired
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
 
@@ -166,7 +167,9 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
+    pools = fleet.pools
+    warnings = *check_weights(pools), *check_room(pools), *check_retired(fleet.policies, pools), *check_made(fleet.file)
+    for problem in warnings:
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
         told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
