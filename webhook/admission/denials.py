@@ -140,7 +140,8 @@ class Explanation:
         before = self.fleet.before
         pairs = [pair for pair in permitted_offers(self.demand, before) if pair[0].entry.retired] if before else []
         choices = wanted.request.choices if wanted is not None else ()
-        self.budget.spend(len(pairs) * len(choices), FIELD)
+        if not self.budget.afford(len(pairs) * len(choices)):
+            return []
         return list(
             dict.fromkeys(
                 pool.name for pool, offer in pairs if wanted is None or any(offer.satisfies(each) for each in choices)
