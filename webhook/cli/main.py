@@ -159,7 +159,7 @@ def check(path: Path) -> None:
     from webhook.admission.plan import UNTOUCHED_NAMESPACES
     from webhook.fleet.check import check_made, check_room, check_weights
     from webhook.fleet.karpenter import check_words
-    from webhook.fleet.policy import check_untouched
+    from webhook.fleet.policy import check_retired, check_untouched
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
     from webhook.render.quota import limits
@@ -170,8 +170,9 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
+    pools = fleet.pools
+    told = (*check_weights(pools), *check_room(pools), *check_retired(fleet.policies, pools), *check_made(fleet.file))
     untouched = check_untouched(fleet.file.namespaces, UNTOUCHED_NAMESPACES)
-    told = (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file))
     for problem in (*told, *check_words(fleet.file.pools), *untouched):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):

@@ -138,6 +138,19 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             )
 
 
+def check_retired(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Namespaces that may use retired pools alone: nothing is wrong, but their pods are denied."""
+    for namespace, policy in policies.items():
+        permitted = [pool for pool in pools if any(policy.permits(pool, offer) for offer in pool.offers)]
+        if policy.limited and permitted and all(pool.entry.retired for pool in permitted):
+            yield FleetProblem(
+                path(("namespaces", namespace)),
+                f"every pool that it may use is retired ({', '.join(pool.name for pool in permitted)}), so its pods get"
+                " no slices",
+                "Add a pool, or remove the namespace's limits",
+            )
+
+
 def check_quotas(
     namespaces: Mapping[str, NamespaceEntry], policies: Mapping[str, Policy], pools: Sequence[Pool]
 ) -> Iterator[FleetProblem]:
