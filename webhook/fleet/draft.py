@@ -244,8 +244,7 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     if kind == "string_type" and type(value) is int and name in _UNITS:
         return FleetProblem(where, f"{kind_of(value)}, without a unit", _UNITS[name].format(value))
     example = _EXAMPLES.get(name, "")
-    if location[:1] == ("pools",) and location[2:] and (term := _TERMS.get(str(location[2]))) and len(location) < 5:
-        if isinstance(value, str) and _ID.fullmatch(value):
-            term = f"{{id: {value}}}"
+    if location[:1] == ("pools",) and 2 < len(location) < 5 and location[2] in _TERMS:
+        term = f"{{id: {value}}}" if isinstance(value, str) and _ID.fullmatch(value) else _TERMS[str(location[2])]
         example = f"[{term}]" if kind == "list_type" else term if isinstance(location[-1], int) else example
     return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))
