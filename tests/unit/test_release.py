@@ -17,6 +17,7 @@ import yaml
 
 from release import artefacts, chart, notes
 from tests.cluster import programs
+from tests.packages import skip
 from tests.unit.test_locks import locked
 from webhook import __version__
 
@@ -88,7 +89,7 @@ def test_actionlint_finds_nothing_in_the_workflow() -> None:
     try:
         program = programs.actionlint()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     done = subprocess.run([program, "-no-color", str(WORKFLOW)], capture_output=True, text=True)
 
     assert (done.stdout, done.returncode) == ("", 0)
@@ -140,7 +141,7 @@ def test_helm_packages_the_chart_of_a_release(tmp_path: Path) -> None:
     try:
         helm = programs.helm()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     package = chart.package(tmp_path, REPOSITORY, *DIGESTS, helm=str(helm))
     rendered = subprocess.run(
         [helm, "template", "gpu-slice", str(package), "-n", "gpu-slice", "--kube-version=1.34"],
@@ -159,7 +160,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         artefacts.make(folder)
     except RuntimeError as error:
-        pytest.skip(str(error))
+        skip(error)
     return folder
 
 
@@ -201,7 +202,7 @@ def test_krew_accepts_its_manifest_and_the_archive_is_the_one_that_it_names(made
     try:
         program = programs.validate_krew_manifest()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     command = [program, "-manifest", str(made / "gpu-slice.yaml"), "-skip-install"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
