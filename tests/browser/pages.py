@@ -36,7 +36,7 @@ def served(fleet: Path | None = None) -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def launch(playwright: Playwright) -> Browser:
