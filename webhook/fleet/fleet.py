@@ -53,6 +53,8 @@ class Fleet:
     """The pools whose nodes have an extended resource, also the retired ones."""
     before: Fleet | None = None
     """The same before its pools were retired, if any is: what admitted pods may have got."""
+    webhook_namespace: str = "gpu-slice"
+    """Where gpu-slice is installed.  Only what is rendered names it."""
 
     def policy(self, namespace: str | None) -> Policy:
         """What pods of *namespace* may use."""

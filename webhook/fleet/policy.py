@@ -11,6 +11,7 @@ from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, Mode, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.shadow import pools_in_shadow
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice, parse
 from webhook.slices.suggest import nearest
@@ -50,7 +51,7 @@ def read_policies(fleet_file: FleetFile, pools: Sequence[Pool]) -> dict[str, Pol
     """
     offers_of = _offers_by_choice(pools)
     every = frozenset(pool.name for pool in fleet_file.pools)
-    shadow = frozenset(pool.name for pool in fleet_file.pools if pool.mode == "shadow")
+    shadow = frozenset(pools_in_shadow(fleet_file))
 
     def policy(entry: NamespaceEntry) -> Policy:
         slices = None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices)))
@@ -134,6 +135,19 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
                 where,
                 f"no pool gives {quote(policy.default)} to pods of this namespace",
                 "Write a slice that the namespace may use (gpu-slice profiles lists them)",
+            )
+
+
+def check_retired(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Namespaces that may use retired pools alone: nothing is wrong, but their pods are denied."""
+    for namespace, policy in policies.items():
+        permitted = [pool for pool in pools if any(policy.permits(pool, offer) for offer in pool.offers)]
+        if policy.limited and permitted and all(pool.entry.retired for pool in permitted):
+            yield FleetProblem(
+                path(("namespaces", namespace)),
+                f"every pool that it may use is retired ({', '.join(pool.name for pool in permitted)}), so its pods get"
+                " no slices",
+                "Add a pool, or remove the namespace's limits",
             )
 
 
