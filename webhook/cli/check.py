@@ -143,7 +143,7 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
 def _look(
     reader: Reader, fleet: Fleet, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
 ) -> Lines:
-    documents_of = tuple(each.value for each in documents.read(render.text(fleet, ()), name="render"))
+    documents_of = tuple(each.value for each in documents.read(render.text(render.rendered(fleet, ())), name="render"))
     try:
         facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
         if not before:
