@@ -11,7 +11,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,9 +24,8 @@ from bench.report import render
 from tests.cluster.nodes import node
 from webhook.cli import files
 
-NODES, PODS = 1_000, 100_000
-HOLDING, WAITING = 50_000, 10_000
-"""Pods with a slice, and pods that wait for one.  The others run beside them without."""
+Pages = Mapping[str, Callable[[int, int], Iterator[bytes]]]
+"""By kind, what lists a page: from the first object, at most so many."""
 
 POOL = "a100-1g-5gb"
 RESOURCE = f"nvidia.com/mig-{PROFILE}"
@@ -34,7 +34,7 @@ NUMBER, PLACE = "########", "@@@@@@@@"
 
 def measure(folder: Path) -> str:
     """Run the command with each output, and say what it took as Markdown."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, {"nodes": nodes, "pods": pods}))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, SIZE.pages))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     kubeconfig = folder / "kubeconfig"
     kubeconfig.write_text(json.dumps(config(f"http://127.0.0.1:{server.server_port}")))
@@ -44,10 +44,10 @@ def measure(folder: Path) -> str:
         rows = [row(output, kubeconfig, fleet, folder) for output in ("short", "table", "csv", "json")]
     finally:
         server.shutdown()
-    size = len(next(pods(0, 500))) / 500
+    size = len(next(SIZE.pod_page(0, 500))) / 500
     told = (
-        f"{PODS:,} pods of {size:,.0f} bytes, {HOLDING:,} of them with a slice and {WAITING:,} waiting; {NODES:,} "
-        "nodes. At most ten pods are named of each slice and node in the table, all of them in JSON."
+        f"{SIZE.pods:,} pods of {size:,.0f} bytes, {SIZE.holding:,} of them with a slice and {SIZE.waiting:,} waiting; "
+        f"{SIZE.nodes:,} nodes. At most ten pods are named of each slice and node in the table, all of them in JSON."
     )
     return render(["output", "seconds", "processor seconds", "peak MiB", "MB printed"], rows) + f"\n\n{told}"
 
@@ -81,7 +81,7 @@ class Handler(BaseHTTPRequestHandler):
     wbufsize = -1  # head and body in one, or each page would wait for an acknowledgement
     disable_nagle_algorithm = True
 
-    def __init__(self, pages: dict[str, Callable[[int, int], Iterator[bytes]]], *arguments: Any) -> None:
+    def __init__(self, pages: Pages, *arguments: Any) -> None:
         self.pages = pages
         super().__init__(*arguments)
 
@@ -108,25 +108,45 @@ def page(items: Iterator[bytes], following: int, most: int) -> bytes:
     return b'{"kind":"List","metadata":%s,"items":[%s]}' % (json.dumps(metadata).encode(), b",".join(items))
 
 
-def nodes(first: int, limit: int) -> Iterator[bytes]:
-    """Nodes of one pool."""
-    pool = next(pool for pool in files.fleet_at(None).pools if pool.name == POOL)
-    text = json.dumps(node(pool, pool.shapes[0], f"ip-{NUMBER}")).encode()
-    end = min(first + limit, NODES)
-    yield page((text.replace(NUMBER.encode(), b"%08d" % number) for number in range(first, end)), end, NODES)
+@dataclass(frozen=True)
+class Size:
+    """How much a cluster has."""
+
+    nodes: int
+    pods: int
+    holding: int
+    """Pods with a slice."""
+    waiting: int
+    """Pods that wait for one.  The others run beside them without."""
+
+    @property
+    def pages(self) -> Pages:
+        """What a `Handler` answers."""
+        return {"nodes": self.node_page, "pods": self.pod_page}
+
+    def node_page(self, first: int, limit: int) -> Iterator[bytes]:
+        """Nodes of one pool."""
+        pool = next(pool for pool in files.fleet_at(None).pools if pool.name == POOL)
+        text = json.dumps(node(pool, pool.shapes[0], f"ip-{NUMBER}")).encode()
+        end = min(first + limit, self.nodes)
+        items = (text.replace(NUMBER.encode(), b"%08d" % number) for number in range(first, end))
+        yield page(items, end, self.nodes)
+
+    def pod_page(self, first: int, limit: int) -> Iterator[bytes]:
+        """Pods: those with a slice first, then those that wait, then the others."""
+        texts = {kind: json.dumps(pod(*kind)).encode() for kind in ((True, True), (True, False), (False, True))}
+        sliced = self.holding + self.waiting
+
+        def item(number: int) -> bytes:
+            kind = (number < sliced, number < self.holding or number >= sliced)
+            place = b"%08d" % (number % self.nodes)
+            return texts[kind].replace(NUMBER.encode(), b"%08d" % number).replace(PLACE.encode(), place)
+
+        end = min(first + limit, self.pods)
+        yield page(map(item, range(first, end)), end, self.pods)
 
 
-def pods(first: int, limit: int) -> Iterator[bytes]:
-    """Pods: those with a slice first, then those that wait, then the others."""
-    texts = {kind: json.dumps(pod(*kind)).encode() for kind in ((True, True), (True, False), (False, True))}
-
-    def item(number: int) -> bytes:
-        kind = (number < HOLDING + WAITING, number < HOLDING or number >= HOLDING + WAITING)
-        place = b"%08d" % (number % NODES)
-        return texts[kind].replace(NUMBER.encode(), b"%08d" % number).replace(PLACE.encode(), place)
-
-    end = min(first + limit, PODS)
-    yield page(map(item, range(first, end)), end, PODS)
+SIZE = Size(nodes=1_000, pods=100_000, holding=50_000, waiting=10_000)
 
 
 def pod(sliced: bool, bound: bool) -> Pod:

@@ -50,8 +50,8 @@ class Handler(usage.Handler):
 
 def measure(folder: Path, _: Path) -> dict[str, Any]:
     """The processor time and the largest resident memory of each command."""
-    usage.NODES, usage.PODS, usage.HOLDING, usage.WAITING = NODES, PODS, PODS // 2, PODS // 10
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, {"nodes": usage.nodes, "pods": usage.pods}))
+    pages = usage.Size(NODES, PODS, holding=PODS // 2, waiting=PODS // 10).pages
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, pages))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (folder / "kubeconfig").write_text(json.dumps(usage.config(f"http://127.0.0.1:{server.server_port}")))
     (folder / "fleet.yaml").write_bytes(files.default_fleet_text())

@@ -28,7 +28,7 @@ ROBOT = "--as=system:serviceaccount:gpu-slice:webhook"
 def _companions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what the built-in fleet is rendered to."""
     folder = tmp_path_factory.mktemp("companions")
-    render.save(files.fleet_at(None), (), folder)
+    render.save(render.rendered(files.fleet_at(None), ()), folder)
     return folder
 
 

@@ -51,7 +51,7 @@ def _rendered(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[tupl
     """A fleet's companions, for one cluster and for another."""
     name = request.param
     fleet = files.load_fleet(BOTTLEROCKET.encode()) if name == "every field" else files.fleet_at(FLEETS[name])
-    before = render.text(fleet, EVERYTHING)
+    before = render.text(render.rendered(fleet, EVERYTHING))
     for each in NAMESPACES:
         if not cluster.get("Namespace", each):
             cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": each}})
@@ -82,7 +82,7 @@ def test_every_document_is_created_changed_and_deleted(rendered, cluster) -> Non
 
 def test_the_schemas_refuse_what_is_wrong(cluster) -> None:
     """That the documents above pass says something only if others do not."""
-    text = render.text(files.fleet_at(None), ("node-classes", "node-overlays"))
+    text = render.text(render.rendered(files.fleet_at(None), ("node-classes", "node-overlays")))
     for right, wrong, message in [
         ("role: KarpenterNodeRole-my-cluster", 'role: ""', "role"),
         ("key: karpenter.sh/nodepool", "key: karpenter.sh/unknown", "restricted"),

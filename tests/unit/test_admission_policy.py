@@ -179,7 +179,7 @@ def test_a_fleet_with_something_in_shadow_is_refused(where: str) -> None:
     pool += ", mode: shadow}" if where == "pools[0]" else "}"
     top = {"": "mode: shadow", "pools[0]": ""}.get(where, where)
     fleet = files.load_fleet(f"apiVersion: gpu-slice/v1\n{top}\npools:\n- {pool}\n".encode())
-    with pytest.raises(BadFleet, match=r"^mode: has .* in shadow, and a policy in the API server enforces"):
+    with pytest.raises(BadFleet, match=r"^mode: the fleet has .* in shadow, and a policy in the API server enforces"):
         list(standby(fleet))
 
 

@@ -54,7 +54,7 @@ def test_the_documents_show_what_the_built_in_fleet_renders_to(request: pytest.F
 
 def test_what_the_documents_show_overwrites_nothing_that_a_fleet_renders_to(any_fleet: Fleet) -> None:
     shown = {name_of(each.value) for path in RENDERED.iterdir() for each in documents.read(path.read_bytes())}
-    rendered = {name_of(each.value) for each in documents.read(render.text(any_fleet, ()))}
+    rendered = {name_of(each.value) for each in documents.read(render.text(render.rendered(any_fleet, ())))}
     assert {kind for kind, _ in shown} >= {"DaemonSet", "ConfigMap", "NodePool", "EC2NodeClass", "NodeOverlay"}
     assert all(name.startswith("example-") for _, name in shown)
     assert shown & rendered == set()

@@ -148,8 +148,8 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
 def _look(
     reader: Reader, fleet: Fleet | None, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
 ) -> Lines:
-    rendered = documents.read(render.text(fleet, ()), name="render") if fleet is not None else ()
-    documents_of = tuple(each.value for each in rendered)
+    printed = render.text(render.rendered(fleet, ())) if fleet is not None else ""
+    documents_of = tuple(each.value for each in documents.read(printed, name="render"))
     try:
         facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
         if not before:

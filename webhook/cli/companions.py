@@ -57,12 +57,14 @@ def render_fleet(
             )
     if check and output_dir is None:
         raise click.UsageError("--check needs --output-dir, the folder to compare with the fleet")
+    if prune_list and (retire or cluster is not None or output_dir is not None):
+        raise click.UsageError("--prune-list goes with --fleet and --only alone: it is the same for all else")
+    fleet = files.fleet_at(fleet_path)
     if prune_list:
         if not (options := render.prune_list(only)):
             raise click.BadParameter(f"nothing of {', '.join(only)} is left behind", param_hint="--prune-list")
         echo("\n".join(options))
         return
-    fleet = files.fleet_at(fleet_path)
     if retire:
         fleet = render.retired(fleet, retire)
     if cluster is not None:
@@ -73,13 +75,14 @@ def render_fleet(
         problem = f"'{webhook_namespace}' cannot be the name of a namespace"
         raise click.BadParameter(problem, param_hint="--webhook-namespace")
     fleet = replace(fleet, webhook_namespace=webhook_namespace)
-    if remark := render.nothing(fleet, only):
+    outputs = render.rendered(fleet, only)
+    if remark := render.nothing(fleet, only, outputs):
         echo(remark, err=True)
     if output_dir is None:
-        echo(render.text(fleet, only), nl=False)
+        echo(render.text(outputs), nl=False)
     elif check:
-        if lines := list(render.differences(fleet, only, output_dir)):
+        if lines := list(render.differences(outputs, output_dir)):
             echo("\n".join(lines), err=True)
             raise click.exceptions.Exit(1)
     else:
-        render.save(fleet, only, output_dir)
+        render.save(outputs, output_dir)

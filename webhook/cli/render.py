@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
 
@@ -28,17 +28,21 @@ def boot_files() -> BootFiles:
     return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
 
 
-def rendered(fleet: Fleet, only: tuple[str, ...]) -> list[tuple[Output, str]]:
-    """What is asked for, each with its text.  Ends the command where the fleet is good and too large for it."""
+Outputs = Sequence[tuple[Output, str]]
+"""Files, each with its text, which is empty where the fleet does not need the file."""
+
+
+def rendered(fleet: Fleet, only: tuple[str, ...]) -> Outputs:
+    """What is asked for.  Ends the command where the fleet is valid, but a subject cannot be rendered for it."""
     try:
         return list(render(fleet, boot_files(), only))
     except BadFleet as error:
         raise click.ClickException(str(error)) from None
 
 
-def text(fleet: Fleet, only: tuple[str, ...]) -> str:
+def text(outputs: Outputs) -> str:
     """Everything as one YAML stream."""
-    return "---\n".join(content for _, content in rendered(fleet, only) if content)
+    return "---\n".join(content for _, content in outputs if content)
 
 
 def retired(fleet: Fleet, names: tuple[str, ...]) -> Fleet:
@@ -66,9 +70,8 @@ def prune_list(only: tuple[str, ...]) -> list[str]:
     return ["--prune", f"--selector={label}", *kinds] if kinds else []
 
 
-def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:
+def nothing(fleet: Fleet, only: tuple[str, ...], outputs: Outputs) -> str:
     """What is asked for and not rendered, and why; empty if there is no such thing."""
-    outputs = rendered(fleet, only)
     for_nodes = any(subject.folder in ("device-plugin", "karpenter") for subject, _ in outputs)
     if for_nodes and not made_by_karpenter(fleet.pools):
         return (
@@ -78,10 +81,10 @@ def nothing(fleet: Fleet, only: tuple[str, ...]) -> str:
     return "" if any(content for _, content in outputs) else f"nothing to render: the fleet needs no {', '.join(only)}"
 
 
-def tree(fleet: Fleet, only: tuple[str, ...], directory: Path) -> dict[Path, str | None]:
+def tree(outputs: Outputs, directory: Path) -> dict[Path, str | None]:
     """The text of each file by its path in *directory*; None if this fleet does not need the file."""
     contents: dict[Path, str | None] = {}
-    for subject, content in rendered(fleet, only):
+    for subject, content in outputs:
         contents[Path(subject.folder, f"{subject.name}.yaml")] = content or None
     for folder in dict.fromkeys(str(path.parent) for path in contents):
         # A file that was rendered earlier, and is not asked for now, stays.
@@ -92,9 +95,9 @@ def tree(fleet: Fleet, only: tuple[str, ...], directory: Path) -> dict[Path, str
     return contents
 
 
-def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
+def save(outputs: Outputs, directory: Path) -> None:
     """Write the files, and remove rendered files that this fleet does not need."""
-    for path, content in tree(fleet, only, directory).items():
+    for path, content in tree(outputs, directory).items():
         target = directory / path
         if content is None:
             target.unlink(missing_ok=True)
@@ -103,9 +106,9 @@ def save(fleet: Fleet, only: tuple[str, ...], directory: Path) -> None:
             target.write_text(content)
 
 
-def differences(fleet: Fleet, only: tuple[str, ...], directory: Path) -> Iterator[str]:
-    """One line for each file that differs from what this fleet renders to."""
-    for path, content in tree(fleet, only, directory).items():
+def differences(outputs: Outputs, directory: Path) -> Iterator[str]:
+    """One line for each file that differs from *outputs*."""
+    for path, content in tree(outputs, directory).items():
         target = directory / path
         existing = target.read_text() if target.is_file() else None
         if existing == content:

@@ -167,7 +167,7 @@ def variables_of(fleet: Fleet) -> dict[str, str]:
     Raises `BadFleet` for a fleet that is too large, or in shadow.
     """
     if shadow := in_shadow(fleet.file):
-        problem = f"has {shadow} in shadow, and a policy in the API server enforces what it decides"
+        problem = f"the fleet has {shadow} in shadow, and a policy in the API server enforces what it decides"
         raise BadFleet([FleetProblem("mode", problem, "Use the webhook until nothing is in shadow")])
     table = Table(fleet)
     needs = list({need.toleration: need for answer in table.answers for need in answer.needs}.values())
