@@ -22,7 +22,7 @@ GIVEN = {"gpu-slice": "1g.5gb", ASSIGNED: f"1g.5gb -> main={SLICE}:1"}
 UNSEEN = (
     "metadata.annotations[gpu-slice]: the gpu-slice webhook has not seen that this pod asks for '1g.5gb'. If another "
     "webhook adds the annotation, write it into the pod or its workload's template instead; else see that the webhook "
-    "configuration 'gpu-slice' is there and fails closed."
+    "configuration 'gpu-slice' is there and that the webhook answers."
 )
 STANDBYS = (
     "metadata.annotations[gpu-slice]: this pod asks for 'a=1g.5gb,b=1g.5gb', which the policy in the cluster cannot "

@@ -55,11 +55,13 @@ def verdict(found: Sequence[Replica]) -> tuple[int, str]:
     """The exit code, and the sentence that closes the report."""
     unread = sum(bool(each.problem) for each in found)
     given, denied = (counts.total() for counts in _counts(found))
-    since = _time(max((each.since for each in found if each.since is not None), default=None))
+    if unread == len(found):
+        return 3, "none of the replicas could be looked at" if found else "there is no replica to look at"
     told = (
         f"of {given + denied} reviews in shadow, {given} would have given a slice, and {denied} would have been denials"
     )
-    told += f" (complete since {since}, when the last replica started)"
+    if since := max((each.since for each in found if each.since is not None), default=None):
+        told += f" (complete since {_time(since)}, when the last replica started)"
     if denied:
         return 1, told
     if not found or unread:
@@ -82,9 +84,9 @@ def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bo
     """The report for people.  *messages*: where ``docs/messages.md`` is."""
     known = [each for each in found if not each.problem]
     if known and not short:
-        rows = [("REPLICA", "SINCE", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
-        rows += [(each.name, _time(each.since), "yes" if each.in_shadow else "no", str(each.reviews),
-                  str(each.given.total() + each.denied.total())) for each in known]  # fmt: skip
+        rows = [("REPLICA", "SINCE", "FLEET", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
+        rows += [(each.name, _time(each.since), each.fleet or "?", "yes" if each.in_shadow else "no",
+                  str(each.reviews), str(each.given.total() + each.denied.total())) for each in known]  # fmt: skip
         yield from table(rows)
         yield ""
     given, denied = _counts(found)
@@ -102,7 +104,7 @@ def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bo
             yield line(line("?", fg="cyan"), f" {each.name}: {each.problem}")
     if any(each.problem for each in found):
         yield f"  {_CURE.format(namespace)}"
-    if known and len({each.in_shadow for each in known}) > 1:
+    if len({(each.fleet, each.in_shadow) for each in known}) > 1:
         yield "  Not all replicas serve the same fleet yet: a new one reaches all of them within some two minutes."
     code, told = verdict(found)
     yield line(line(("√", "×", "", "?")[code], fg=("green", "red", "", "cyan")[code]), f" {told}")
@@ -121,6 +123,7 @@ def as_json(found: Sequence[Replica], messages: str) -> str:
                     "name": each.name,
                     "problem": each.problem or None,
                     "since": each.since.isoformat() if each.since else None,
+                    "fleet": each.fleet or None,
                     "shadow": None if each.problem else each.in_shadow,
                     "reviews": each.reviews,
                     "reviewsInShadow": each.given.total() + each.denied.total(),

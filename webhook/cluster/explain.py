@@ -211,7 +211,14 @@ def _left_alone(asked: Asked, around: Around) -> Cause | None:
     if around.fleet is None or not (would := is_left_alone(asked.view, around.fleet, asked.namespace)):
         return None
     text = f"gpu-slice is in shadow here ({in_shadow(around.fleet.file)}): it left the pod as it was written"
-    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.")
+    instead = _DENIED if would.startswith("denied: ") else ""
+    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.", instead=instead)
+
+
+_DENIED = (
+    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
+    "a pod is refused."
+)
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:

@@ -30,6 +30,8 @@ class Replica:
     problem: str = ""
     """Why they are not known."""
     since: datetime | None = None
+    fleet: str = ""
+    """The digest of the fleet file that it serves; empty if it does not say."""
     in_shadow: bool = False
     """Whether anything of the fleet that it serves is."""
     reviews: int = 0
@@ -98,7 +100,7 @@ def read(name: str, text: str) -> Replica:
 
 
 def _counts(name: str, text: str) -> Replica:
-    since, in_shadow, reviews = None, None, 0
+    since, fleet, in_shadow, reviews = None, "", None, 0
     given: Counter[tuple[str, str]] = Counter()
     denied: Counter[str] = Counter()
     for sample in (sample for family in text_string_to_metric_families(text) for sample in family.samples):
@@ -106,6 +108,8 @@ def _counts(name: str, text: str) -> Replica:
         match sample.name:
             case "process_start_time_seconds":
                 since = datetime.fromtimestamp(_whole(sample.value), UTC)
+            case "gpu_slice_fleet_info":
+                fleet = labels.get("digest", "")
             case "gpu_slice_shadow":
                 in_shadow = bool(_whole(sample.value))
             case "gpu_slice_admissions_total":
@@ -116,7 +120,7 @@ def _counts(name: str, text: str) -> Replica:
                 denied[labels["reason"]] += number
     if in_shadow is None:
         return Replica(name, "its metrics say nothing of shadow: it is no webhook, or of an older release")
-    return Replica(name, "", since, in_shadow, reviews, given, denied)
+    return Replica(name, "", since, fleet, in_shadow, reviews, given, denied)
 
 
 def _whole(number: float) -> int:

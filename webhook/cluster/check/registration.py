@@ -73,9 +73,8 @@ def _registered(facts: Facts) -> Iterator[Found]:
     if live is None:
         yield Problem(f"there is no MutatingWebhookConfiguration {CONFIGURATION}: pods get no slices")
         return
-    defaults = any(policy.default is not None for policy in facts.fleet.policies.values())
-    for name in (ENTRY, DEFAULTS) if defaults else (ENTRY,):
-        if name not in entries:
+    for name in (ENTRY, DEFAULTS):
+        if name not in entries and (name == ENTRY or any(each.default for each in facts.fleet.policies.values())):
             yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} has no entry {name}")
     for name, entry in entries.items():
         client, service = entry["clientConfig"], entry["clientConfig"].get("service") or {}
