@@ -18,6 +18,7 @@ from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
 from webhook.fleet.shadow import in_shadow
+from webhook.slices.request import ANNOTATION
 
 ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
 SHIPPED = "webhook-configuration"
@@ -147,8 +148,11 @@ def _selects(facts: Facts) -> Iterator[Found]:
 def selects(name: str, namespace: str) -> dict[str, Any]:
     """For which pods an entry is called, where gpu-slice is installed in *namespace*."""
     lacks = "!has(object.metadata.annotations) || !('{}' in object.metadata.annotations)"
-    others = {"is-no-mirror-pod": MIRROR, "is-not-decided-by-a-policy": DECIDED}
-    conditions = {**CONDITIONS[name]} | {key: lacks.format(annotation) for key, annotation in others.items()}
+    conditions = {
+        **CONDITIONS[name],
+        "is-no-mirror-pod": lacks.format(MIRROR),
+        "is-not-decided-by-a-policy": f"{lacks.format(DECIDED)} || !('{ANNOTATION}' in object.metadata.annotations)",
+    }
     labelled = [{"key": "gpu-slice/default", "operator": "Exists"}] if name == DEFAULTS else []
     expressions = [
         *labelled,
