@@ -30,7 +30,7 @@ PATIENCE = 300
 """Seconds for npm to load what the lock names: 12 MB."""
 
 
-class EditorHook(BuildHookInterface):
+class EditorHook(BuildHookInterface[Any]):
     """The hook that hatchling calls."""
 
     def dependencies(self) -> list[str]:

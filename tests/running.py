@@ -44,7 +44,7 @@ class Running:
         memory: int = 0,
         files: int = 0,
         program: Sequence[str] = (),
-        patience: float = 20,
+        patience: float = 60,
     ) -> None:
         """*memory*: bytes that it is to believe it may have; *files*: file descriptors that it may have.
 
@@ -91,7 +91,7 @@ class Running:
     @staticmethod
     def send(request: urllib.request.Request) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -111,7 +111,7 @@ class Running:
         if hasattr(self, "client"):
             self.client.close()
         self.process.send_signal(number)
-        code = self.process.wait(timeout=20)
-        self.reader.join(timeout=20)
+        code = self.process.wait(timeout=60)
+        self.reader.join(timeout=60)
         self.process.stderr.close()
         return code

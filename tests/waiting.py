@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_for(what: str, condition: Callable[[], T], *, seconds: float = 60) -> T:
+def wait_for(what: str, condition: Callable[[], T], *, seconds: float = 180) -> T:
     """The first true answer of *condition*.  Raises TimeoutError, with its last answer, after *seconds*."""
     end = time.monotonic() + seconds
     while True:

@@ -10,6 +10,7 @@ import pytest
 from tests.chart import CHART
 from tests.cluster import programs
 from tests.cluster.helm import Helm
+from tests.packages import skip
 from tests.stories import FLEETS
 from webhook import documents
 
@@ -22,7 +23,7 @@ def _helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     try:
         return Helm(programs.helm(4), tmp_path_factory.mktemp("helm"))
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
 
 
 def notes(helm: Helm, fleet: dict[str, Any], namespace: str) -> str:

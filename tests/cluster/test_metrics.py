@@ -19,7 +19,7 @@ NODE_POOL = "operator_nodepool_status_condition_current_status_seconds"
 
 def metrics(live: World) -> Iterator[Metric]:
     port = (live.folder / "home" / "metrics-port").read_text()
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=60) as answer:
         yield from text_string_to_metric_families(answer.read().decode())
 
 
@@ -53,6 +53,6 @@ def test_a_node_class_that_is_not_ready_is_measured_with_its_node_pool(live: Wor
         document["spec"]["subnetSelectorTerms"] = [{"tags": {"karpenter.sh/discovery": "elsewhere"}}]
 
     with live.changed("EC2NodeClass", "shared", elsewhere):
-        wait_for("the node class is not ready", lambda: not_ready(live, NODE_CLASS) == {"shared"}, seconds=120)
-        wait_for("nor is the NodePool", lambda: not_ready(live, NODE_POOL) == {"shared"}, seconds=120)
-    wait_for("both are ready again", lambda: not not_ready(live, NODE_CLASS) | not_ready(live, NODE_POOL), seconds=120)
+        wait_for("the node class is not ready", lambda: not_ready(live, NODE_CLASS) == {"shared"})
+        wait_for("nor is the NodePool", lambda: not_ready(live, NODE_POOL) == {"shared"})
+    wait_for("both are ready again", lambda: not not_ready(live, NODE_CLASS) | not_ready(live, NODE_POOL))

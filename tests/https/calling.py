@@ -33,7 +33,7 @@ def connect(port: int, ca: Path, *, source: str = LOOPBACK, name: str | None = L
     """A connection from *source* that trusts *ca* alone; without *name*, one that asks for none."""
     context = ssl.create_default_context(cafile=str(ca))
     context.check_hostname = name is not None
-    plain = socket.create_connection((LOOPBACK, port), timeout=20, source_address=(source, 0))
+    plain = socket.create_connection((LOOPBACK, port), timeout=60, source_address=(source, 0))
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as Go does
     return context.wrap_socket(plain, server_hostname=name)
 

@@ -63,7 +63,7 @@ def _start(tls: Path) -> Iterator[Callable[..., Running]]:
 
 def silent(server: Running, source: str) -> socket.socket:
     """A TCP connection on which nothing is said."""
-    return socket.create_connection((LOOPBACK, server.port), timeout=20, source_address=(source, 0))
+    return socket.create_connection((LOOPBACK, server.port), timeout=60, source_address=(source, 0))
 
 
 def padded(size: int) -> bytes:
@@ -158,7 +158,7 @@ def test_bodies_that_are_held_keep_no_other_body_out(start, tls: Path) -> None:
         over.set()
         for each in holding:
             each.join(20)
-    wait_for("nobody is connected", lambda: server.metric("gpu_slice_connections") == 0, seconds=15)
+    wait_for("nobody is connected", lambda: server.metric("gpu_slice_connections") == 0)
     assert server.resident("VmHWM") < MEMORY
 
 
@@ -227,7 +227,7 @@ def test_previews_that_take_long_hold_up_neither_reviews_nor_the_end(start, tls:
     head = b"POST /preview HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(30):
-            connection = socket.create_connection((LOOPBACK, server.ops_port), timeout=20)
+            connection = socket.create_connection((LOOPBACK, server.ops_port), timeout=60)
             stack.enter_context(connection)
             connection.sendall(head % len(body) + body)
         for _ in range(20):
@@ -246,13 +246,13 @@ def test_the_second_port_has_the_limits_of_the_first(start) -> None:
         (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
         (b"HEAD /metrics HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     ):
-        with socket.create_connection((LOOPBACK, server.ops_port), timeout=20) as connection:
+        with socket.create_connection((LOOPBACK, server.ops_port), timeout=60) as connection:
             connection.sendall(text)
             assert connection.recv(65536).startswith(b"HTTP/1.1 %d " % status), text
     with ExitStack() as stack:
         for number in range(200):
             with suppress(OSError):
                 address = (LOOPBACK, server.ops_port)
-                connection = socket.create_connection(address, timeout=20, source_address=(GREEDY[number % 2], 0))
+                connection = socket.create_connection(address, timeout=60, source_address=(GREEDY[number % 2], 0))
                 stack.enter_context(connection)
         assert server.get("/healthz") == (200, "ok")

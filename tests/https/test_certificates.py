@@ -225,12 +225,12 @@ def test_a_strict_client_is_satisfied_and_an_old_protocol_is_refused(server, fol
     context = ssl.create_default_context(cafile=str(folder.parent / "ca.crt"))
     context.verify_flags |= ssl.VERIFY_X509_STRICT
     with (
-        socket.create_connection((LOOPBACK, server.port), timeout=10) as plain,
+        socket.create_connection((LOOPBACK, server.port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=SERVED) as strict,
     ):
         assert strict.version() == "TLSv1.3"
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection((LOOPBACK, server.port), timeout=10) as plain, pytest.raises((ssl.SSLError, OSError)):
+    with socket.create_connection((LOOPBACK, server.port), timeout=60) as plain, pytest.raises((ssl.SSLError, OSError)):
         context.wrap_socket(plain, server_hostname=SERVED)
 
 

@@ -37,7 +37,7 @@ def leave(server: Running) -> None:
 
 
 def ended(server: Running) -> int:
-    server.process.wait(timeout=20)
+    server.process.wait(timeout=60)
     return server.stop()
 
 

@@ -210,7 +210,7 @@ def test_the_preview_door_refuses_what_it_cannot_read(start, body: bytes, status
 
 def test_the_preview_door_has_the_same_limit_on_a_body(start) -> None:
     head = b"POST /preview HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    with socket.create_connection((LOOPBACK, start("--preview").ops_port), timeout=10) as connection:
+    with socket.create_connection((LOOPBACK, start("--preview").ops_port), timeout=60) as connection:
         connection.sendall(head % (MOST_BODY + 1))
         assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
@@ -257,7 +257,7 @@ def serve(tls: Path, *options: str) -> subprocess.CompletedProcess[str]:
         [*command, *(options or ("--port", "0"))],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
         env=os.environ,
     )

@@ -49,7 +49,7 @@ def _call(port: int, tls: Path) -> Callable[..., http.client.HTTPResponse]:
         method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, str, dict[str, str]]:
         context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
-        connection = http.client.HTTPSConnection(LOOPBACK, port, context=context, timeout=10)
+        connection = http.client.HTTPSConnection(LOOPBACK, port, context=context, timeout=60)
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         text = answer.read().decode()
@@ -165,7 +165,7 @@ def raw(port: int, tls: Path, text: bytes) -> bytes:
     """What comes back for *text*, to a client that goes on sending though it was refused."""
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     with (
-        socket.create_connection((LOOPBACK, port), timeout=10) as plain,
+        socket.create_connection((LOOPBACK, port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=LOOPBACK) as connection,
     ):
         with contextlib.suppress(OSError):
@@ -201,7 +201,7 @@ def test_what_is_none_of_our_business_passes_untouched(call, request_: dict) -> 
 
 
 def test_a_client_without_the_ca_breaks_off(port: int) -> None:
-    connection = http.client.HTTPSConnection(LOOPBACK, port, context=ssl.create_default_context(), timeout=10)
+    connection = http.client.HTTPSConnection(LOOPBACK, port, context=ssl.create_default_context(), timeout=60)
     with pytest.raises(ssl.SSLCertVerificationError):
         connection.request("GET", "/healthz")
 
@@ -209,7 +209,7 @@ def test_a_client_without_the_ca_breaks_off(port: int) -> None:
 def test_a_client_that_asks_for_another_name_breaks_off(port: int, tls: Path) -> None:
     """P21."""
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
-    with socket.create_connection((LOOPBACK, port), timeout=10) as plain, pytest.raises(ssl.SSLCertVerificationError):
+    with socket.create_connection((LOOPBACK, port), timeout=60) as plain, pytest.raises(ssl.SSLCertVerificationError):
         context.wrap_socket(plain, server_hostname="webhook.other.svc")
 
 
@@ -217,17 +217,17 @@ def test_the_service_name_verifies_and_only_tls_1_3_is_spoken(port: int, tls: Pa
     """P21."""
     context = ssl.create_default_context(cafile=str(tls / "ca.crt"))
     with (
-        socket.create_connection((LOOPBACK, port), timeout=10) as plain,
+        socket.create_connection((LOOPBACK, port), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname="webhook.gpu-slice.svc") as connection,
     ):
         assert connection.version() == "TLSv1.3"
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection((LOOPBACK, port), timeout=10) as plain, pytest.raises((ssl.SSLError, OSError)):
+    with socket.create_connection((LOOPBACK, port), timeout=60) as plain, pytest.raises((ssl.SSLError, OSError)):
         context.wrap_socket(plain, server_hostname=LOOPBACK)
 
 
 def test_plain_http_on_the_https_port_gets_nothing(port: int) -> None:
-    with socket.create_connection((LOOPBACK, port), timeout=10) as plain:
+    with socket.create_connection((LOOPBACK, port), timeout=60) as plain:
         plain.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         with contextlib.suppress(ConnectionError):  # reset: as good
             assert b"200" not in plain.recv(4096)

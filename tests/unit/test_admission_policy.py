@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from tests.pods import container, plan, pod_of
 from tests.rendering import ENFORCED, documents_of
+from webhook.admission.resolve import Resolution
 from webhook.cli import files
 from webhook.cli.main import main
 from webhook.errors import BadFleet, Denial
@@ -37,8 +38,15 @@ def _fleet(request: pytest.FixtureRequest) -> Fleet:
     return files.fleet_at(request.param)
 
 
+def told(answer: Resolution) -> str:
+    """All of it that a pod is given."""
+    tolerations = sorted(json.dumps(need.written, sort_keys=True) for need in answer.needs)
+    given = answer.assignments[0].resource
+    return f"{given} {answer.names} {sorted(answer.labels.items())} {answer.one_of} {tolerations}"
+
+
 def looked_up(table: Table, namespace: str, word: str, count: int, gpu: str) -> str:
-    """What the policy finds: the pools and the resource.  The same as `found` of `webhook.render.cel`."""
+    """What the policy finds.  The same as `found` of `webhook.render.cel`."""
     fraction, memory = re.fullmatch(r"(\d+)/(\d+)", word), re.fullmatch(r"(\d+)(gb|Gi)", word)
     key, number, denominator = word, 0, 1
     if fraction:
@@ -49,7 +57,7 @@ def looked_up(table: Table, namespace: str, word: str, count: int, gpu: str) -> 
     for row in () if place is None else table.rows[place]:
         if number * row.scale <= row.size * denominator and count <= row.most:
             answer = table.answers[row.answer]
-            return f"{answer.assignments[0].resource} {answer.names} {sorted(answer.labels.items())} {answer.one_of}"
+            return told(answer)
     return ""
 
 
@@ -67,8 +75,7 @@ def test_the_table_has_the_answer_of_the_webhook_to_every_choice(fleet: Fleet) -
                 found = None
             expected = ""
             if found is not None:
-                resource, labels = found.assignments[0].resource, sorted(found.labels.items())
-                expected = f"{resource} {found.names} {labels} {found.one_of}"
+                expected = told(found)
                 answered += 1
             assert looked_up(table, namespace, word, count, gpu) == expected, value
     assert answered > 20
@@ -179,3 +186,11 @@ def test_a_fleet_with_something_in_shadow_is_refused(where: str) -> None:
 def test_nobody_gets_it_unasked() -> None:
     assert "AdmissionPolicy" not in CliRunner().invoke(main, ["render"]).stdout
     assert "AdmissionPolicy" in CliRunner().invoke(main, ["render", "--only", "policy-alone"]).stdout
+
+
+def test_each_answer_of_the_policy_has_its_tolerations(fleet: Fleet) -> None:
+    variables = variables_of(fleet)
+    tolerations = json.loads(variables["tolerations"])
+    read = [[tolerations[place] for place in places] for places in json.loads(variables["needs"])]
+    assert read == [[need.written for need in answer.needs] for answer in Table(fleet).answers]
+    assert any(read)

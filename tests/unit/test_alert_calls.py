@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.unit.test_alerts import MONITORING, evaluate
-
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on the PATH")
 
 ENTRY = 'name="pods.gpu-slice.io",type="admit"'
 RISES, RESTS = "0+1x60", "7x60"

@@ -319,7 +319,7 @@ def _port(request: pytest.FixtureRequest) -> Iterator[tuple[KeeperMetrics, int]]
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -353,7 +353,7 @@ def test_its_port_is_on_all_addresses_and_of_both_families() -> None:
     server = serve(KeeperMetrics(), "", 0, 60)
     try:
         for host in ("127.0.0.1", "::1"):
-            with socket.create_connection((host, server.server_port), timeout=5) as connection:
+            with socket.create_connection((host, server.server_port), timeout=60) as connection:
                 connection.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
                 assert b" 200 OK" in connection.recv(100)
     finally:
@@ -365,7 +365,7 @@ def test_who_connects_and_says_nothing_is_cut_off(
     port: tuple[KeeperMetrics, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ports._Quiet, "timeout", 0.1)
-    with socket.create_connection(("127.0.0.1", port[1]), timeout=5) as silent:
+    with socket.create_connection(("127.0.0.1", port[1]), timeout=60) as silent:
         assert silent.recv(1) == b""
 
 

@@ -238,3 +238,16 @@ pools:
 def test_the_page_that_check_and_the_schema_name_is_there() -> None:
     page = Path(__file__).parents[2] / "docs" / "change-a-layout.md"
     assert re.search("retired: true", page.read_text())
+
+
+@pytest.mark.parametrize(
+    ("retired", "empty_for", "written"),
+    [("true", "Never", "300s"), ("true", "2s", "2s"), ("false", "Never", "Never"), ("false", "2s", "2s")],
+)
+def test_empty_nodes_of_a_retired_pool_stay_no_longer_than_its_file_says(
+    retired: str, empty_for: str, written: str
+) -> None:
+    more = f"retired: {retired}, emptyFor: {empty_for}"
+    text = ALL.replace("retired: true", more, 1)
+    (pool, _) = documents_of(files.load_fleet(f"apiVersion: gpu-slice/v1\n{text}".encode()), "node-pools")
+    assert pool["spec"]["disruption"]["consolidateAfter"] == written

@@ -372,7 +372,7 @@ def test_the_page_command_prints_its_address_and_serves_loopback_names_alone(
         address = urlsplit(process.stdout.readline().strip())
         statuses = []
         for host in (address.netloc, f"localhost:{address.port}", "attacker.example"):
-            connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=60)
             connection.request("GET", "/fleet", headers={"Host": host})
             statuses.append(connection.getresponse().status)
             connection.close()
@@ -399,7 +399,7 @@ def test_the_browser_is_opened_with_the_address(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("webbrowser.open", opened.put)
     monkeypatch.setattr("webhook.cli.page._serve", end)
     result = CliRunner().invoke(main, ["page"])
-    assert (result.exit_code, result.stdout) == (0, f"{opened.get(timeout=10)}\n")
+    assert (result.exit_code, result.stdout) == (0, f"{opened.get(timeout=60)}\n")
 
 
 @pytest.mark.parametrize("kind", ["x" * 50_000, "List" * 10_000])

@@ -199,9 +199,10 @@ def _is_partial(subject: Subject, denial: Denial) -> bool:
     containers = mapping(subject.pod, "spec").get("containers")
     if not subject.template or not isinstance(containers, list | None):
         return False  # a pod of its own is complete
+    unknown = find(None, subject.controller) is None
     if not containers:
-        return denial.field in ("spec.containers", FIELD) and find(None, subject.controller) is None
-    return denial.reason == "no-such-container" and not any("image" in each for each in containers)
+        return denial.field in ("spec.containers", FIELD) and unknown
+    return denial.reason == "no-such-container" and (unknown or not any("image" in each for each in containers))
 
 
 def _of_partial(value: Any, subject: Subject, fleet: Fleet, namespace: str) -> Preview:
@@ -210,7 +211,7 @@ def _of_partial(value: Any, subject: Subject, fleet: Fleet, namespace: str) -> P
         return replace(wrong, subject=subject)
     text = f"the template is partial, so nothing but the value of '{ANNOTATION}' is checked"
     advice = (*subject.advice, Note("not-previewed", text, _inside(subject)))
-    return Preview(replace(subject, pod=None, advice=advice, why="it lacks containers"))
+    return Preview(replace(subject, pod=None, advice=advice, why="a preview does not know the containers that it gets"))
 
 
 def _inside(subject: Subject) -> str:

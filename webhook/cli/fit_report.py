@@ -33,9 +33,8 @@ def _lines(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -
         yield from _rows(fit.current, {}, fleet)
         yield _proof(fit.current, "these layouts")
     for kind, count in fit.current.left.items():
-        pools = ", ".join(_pools(kind, fleet))
-        yield f"No room for {_count(count, 'pod')} with {_slices(kind)}, because of the limit of {pools}."
-    if fit.current.left:
+        yield f"No room for {_count(count, 'pod')} with {_slices(kind)}, because {_why(kind, fleet)}."
+    if not all(_retired(kind, fleet) for kind in fit.current.left):
         yield f"Without limits they would take {_amount(fit.unlimited)}."
     if not fit.current.pools:
         return
@@ -198,6 +197,19 @@ def _amount(answer: Answer) -> str:
 def _pools(kind: PodKind, fleet: Fleet) -> list[str]:
     """The pools that serve *kind*."""
     return [fleet.pools[index].name for index in sorted({index for index, _ in kind.served})]
+
+
+def _retired(kind: PodKind, fleet: Fleet) -> bool:
+    """Whether its pools are retired: all of them, as a pod that has a pool of today gets no other."""
+    return all(fleet.pools[index].entry.retired for index, _ in kind.served)
+
+
+def _why(kind: PodKind, fleet: Fleet) -> str:
+    """Why its pools have no room."""
+    pools = _pools(kind, fleet)
+    if _retired(kind, fleet):
+        return f"{', '.join(pools)} {'is' if len(pools) == 1 else 'are'} retired"
+    return f"of the limit of {', '.join(pools)}"
 
 
 def _slices(kind: PodKind) -> str:

@@ -170,10 +170,10 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
+    pools = fleet.pools
+    told = (*check_weights(pools), *check_room(pools), *check_retired(fleet.policies, pools), *check_made(fleet.file))
     untouched = check_untouched(fleet.file.namespaces, UNTOUCHED_NAMESPACES)
-    told = (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file))
-    retired = check_retired(fleet.policies, fleet.pools)
-    for problem in (*told, *check_words(fleet.file.pools), *untouched, *retired):
+    for problem in (*told, *check_words(fleet.file.pools), *untouched):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
         note = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"

@@ -57,7 +57,7 @@ class Answer:
     exact: bool
     """Whether `pools` meets the bound."""
     left: Mapping[PodKind, int]
-    """Pods for which the limits of the pools that serve them leave no room."""
+    """Pods for which the limits of the pools that serve them leave no room: a retired pool may launch no node."""
 
     @property
     def nodes(self) -> int:

@@ -1,7 +1,8 @@
 """Suggestion: the fleet with better layouts, as a fleet file.
 
 A pool is never cut in another way under its name, because its nodes and pods live.  Each new layout is a new pool, like
-the old one in all else; an old pool that the pods could use and no longer need is left out.
+the old one in all else; an old pool that the pods could use and no longer need is left out.  A retired pool stays as it
+is.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ def suggest(answer: Answer, fleet: Fleet, usable: Iterable[str], built_in: Catal
     *usable*: the pools that the pods could use.  Raises `BadFleet`.
     """
     used = {each.pool for each in answer.pools if not each.new}
-    idle = {pool.name for pool in fleet.pools if pool.name in set(usable) - used and pool.entry.partition.mig}
+    idle = {
+        pool.name for pool in fleet.pools
+        if pool.name in set(usable) - used and pool.entry.partition.mig and not pool.entry.retired
+    }  # fmt: skip
     try:
         return _write(answer, fleet, idle, built_in)
     except BadFleet:  # a namespace names a slice that only such a pool has
@@ -72,7 +76,9 @@ def _write(answer: Answer, fleet: Fleet, idle: set[str], built_in: Catalogue) ->
         own = [each for each in answer.pools if each.pool == pool.name and not each.new]
         if pool.name not in gone:
             most, wanted = limit_of(pool), sum(each.nodes * units(pool, each.gpus // each.nodes) for each in own)
-            if most is not None and wanted > most:
+            if own and pool.entry.retired:
+                remarks.append(f"pool {pool.name} is retired, and stays as it is: no node is launched for its pods")
+            elif most is not None and wanted > most:
                 entry = entry | {"limit": {"nodes": sum(each.nodes for each in own)}}
                 remarks.append(f"pool {pool.name} gets a larger limit")
             pools.append(entry)
@@ -102,7 +108,6 @@ def _new_pool(entry: Mapping[str, Any], name: str, parts: list[Nodes], fleet: Fl
     new = {**entry, "name": name, "partition": {"mig": dict(parts[0].layout)}, "instanceTypes": types}
     new.pop("nodePools", None)  # a NodePool belongs to one pool
     new.pop("mode", None)  # what pods need is enforced: a pool in shadow comes after all others
-    new.pop("retired", None)
     if entry.get("nodes") != "existing":
         new["limit"] = {"nodes": sum(each.nodes for each in parts)}
     return new

@@ -212,8 +212,8 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
         if pattern == file.AMI and (_ID.fullmatch(value) or value.startswith(("/", "arn:"))):
-            term = "ssmParameter" if value.startswith(("/", "arn:")) else "id"
-            return FleetProblem(where, f"{quote(value)} is no alias", f"Write '[{{{term}: {value}}}]'")
+            key = "ssmParameter" if value.startswith(("/", "arn:")) else "id"
+            return FleetProblem(where, f"{quote(value)} is no alias", f"Write '[{{{key}: {value}}}]'")
         name = value.rpartition("/")[2]
         if (
             pattern == file.ROLE
@@ -244,7 +244,8 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     if kind == "string_type" and type(value) is int and name in _UNITS:
         return FleetProblem(where, f"{kind_of(value)}, without a unit", _UNITS[name].format(value))
     example = _EXAMPLES.get(name, "")
-    if location[:1] == ("pools",) and location[2:] and (term := _TERMS.get(str(location[2]))) and len(location) < 5:
+    term = _TERMS.get(str(location[2])) if location[:1] == ("pools",) and 2 < len(location) < 5 else None
+    if term:
         if isinstance(value, str) and _ID.fullmatch(value):
             term = f"{{id: {value}}}"
         example = f"[{term}]" if kind == "list_type" else term if isinstance(location[-1], int) else example

@@ -54,7 +54,7 @@ class Cloud:
 
     def _ask(self, what: str, body: dict[str, str] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(f"{self.url}/test/{what}", data, timeout=10) as answer:
+        with urllib.request.urlopen(f"{self.url}/test/{what}", data, timeout=60) as answer:
             return json.load(answer)
 
 
