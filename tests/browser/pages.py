@@ -18,7 +18,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, Request
 
-from tests.browser import programs
+from tests.packages import CHROMIUM, get
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -41,7 +41,7 @@ def served(fleet: Path | None = None) -> Iterator[str]:
 
 def launch(playwright: Playwright) -> Browser:
     """Chromium, with a fresh profile."""
-    return playwright.chromium.launch(executable_path=str(programs.chromium()), args=list(FLAGS))
+    return playwright.chromium.launch(executable_path=get(CHROMIUM), args=list(FLAGS))
 
 
 def fragment(text: str, namespace: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What these tests need beside Python: Chromium, axe, and the page's editor.
+"""What these tests need beside Python: axe, and the page's editor.
 
 python -m tests.browser.programs          gets what is missing, and says what cannot be had
 """
@@ -8,33 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import hatch_build
+from tests.packages import Missing, run
 
 HERE = Path(__file__).parent
-CHROMIUM = Path("/usr/bin/chromium")
-"""Debian's.  Playwright's own browsers come from elsewhere."""
-
-
-class Missing(RuntimeError):
-    """Something cannot be had here, and why."""
-
-
-def chromium() -> Path:
-    """The browser; on Debian, root installs it.  Raises `Missing`."""
-    if not CHROMIUM.exists():
-        apt = shutil.which("apt-get")
-        if apt is None or os.geteuid() != 0:
-            raise Missing(f"there is no {CHROMIUM}: as root, run apt-get install chromium")
-        print("installing chromium …", file=sys.stderr)
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        run([apt, "update", "-q"], env=environment)
-        run([apt, "install", "-q", "-y", "--no-install-recommends", "chromium"], env=environment)
-    return CHROMIUM
 
 
 def axe() -> str:
@@ -49,7 +30,7 @@ def axe() -> str:
         with tempfile.TemporaryDirectory(prefix="gpu-slice-axe-") as folder:
             for file in files:
                 shutil.copy(file, folder)
-            run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, hatch_build.environment())
+            run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder, env=hatch_build.environment())
             cache.parent.mkdir(parents=True, exist_ok=True)
             part = cache.with_suffix(f".{os.getpid()}")
             shutil.copy(Path(folder) / "node_modules" / "axe-core" / "axe.min.js", part)
@@ -64,18 +45,8 @@ def editor() -> Path:
     return hatch_build.BUNDLE
 
 
-def run(command: list[str], cwd: str | None = None, env: dict[str, str] | None = None) -> None:
-    """Run *command*.  Raises `Missing` with what it said."""
-    try:
-        subprocess.run(command, cwd=cwd, env=env, check=True, capture_output=True, text=True, timeout=600)
-    except subprocess.CalledProcessError as error:
-        raise Missing(f"{Path(command[0]).name}: {(error.stderr or error.stdout).strip()[-300:]}") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{Path(command[0]).name}: {error}") from None
-
-
 if __name__ == "__main__":
-    for get in (chromium, axe, editor):
+    for get in (axe, editor):
         try:
             get()
         except Missing as missing:  # the tests that want it say so, too

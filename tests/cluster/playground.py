@@ -23,6 +23,7 @@ from tests.cluster.nodes import nodes
 from tests.running import Running
 from webhook.cli import files
 from webhook.cli.loopback import certify
+from webhook.fleet.shadow import in_shadow
 
 TRY = """
 Try, in another terminal, from here:
@@ -70,8 +71,14 @@ def main(fleet_path: Path | None, folder: Path) -> None:
                     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"fleet.yaml": text}}
                 )
                 installation = Installation(found)
-                installation.guard()
-                installation.point_at(server.port, tls / "ca.crt", lambda said: "ValidatingAdmission" not in said)
+                shadow = bool(in_shadow(fleet.file))
+
+                def asked(said: str) -> bool:
+                    answered = server.metric("gpu_slice_admission_duration_seconds_count") > 0
+                    return answered and "ValidatingAdmission" not in said
+
+                installation.guard(shadow=shadow)
+                installation.point_at(server.port, tls / "ca.crt", asked, shadow=shadow)
                 installation.advise_at(server.port, tls / "ca.crt")
                 env = write_env(folder, found.plane.kubeconfig, found.plane.kubectl)
                 version = programs.version(f"kubernetes-{programs.kubernetes()}")

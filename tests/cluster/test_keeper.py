@@ -356,11 +356,11 @@ HIJACKED = {
 @pytest.mark.parametrize("kind", [CONFIGURATION, ADVICE])
 @pytest.mark.parametrize("hijacked", HIJACKED.values(), ids=HIJACKED)
 def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hijacked, kind) -> None:
-    """`kubectl apply` merges, and leaves what was added."""
+    """`kubectl apply` alone merges, and leaves what was added."""
     path = {CONFIGURATION: "webhook/webhook.yaml", ADVICE: "webhook/advice.yaml"}[kind]
-    cure = f"kubectl replace -f manifests/{path}"
-    assert cure in (MANIFESTS.parent / "docs" / "operations.md").read_text()
     document = manifest(path)
+    cure = ["delete", kind.lower(), document["metadata"]["name"]]
+    assert f"kubectl {' '.join(cure)}" in (MANIFESTS.parent / "docs" / "operations.md").read_text()
     document["metadata"]["name"] = "hijacked"
     document["webhooks"][0]["objectSelector"] = {"matchLabels": {"of": "nobody"}}  # it must not be called meanwhile
     file = tmp_path / "webhook.yaml"
@@ -374,8 +374,9 @@ def test_the_command_of_the_runbook_puts_everything_back(cluster, tmp_path, hija
         changed = cluster.get(kind, "hijacked", api_version=ADMISSION)
         assert shipped.differences(changed) != ()
 
-        replaced = cluster.kubectl("replace", "-f", str(file))
-        assert replaced.returncode == 0, replaced.stderr
+        for command in ([*cure[:2], "hijacked"], ["apply", "-f", str(file)]):
+            done = cluster.kubectl(*command)
+            assert done.returncode == 0, done.stderr
         assert shipped.differences(cluster.get(kind, "hijacked", api_version=ADMISSION)) == ()
     finally:
         cluster.delete(kind, "hijacked", api_version=ADMISSION)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from kubernetes.dynamic.exceptions import DynamicApiError
 
 from tests.cluster.cluster import Cluster, Document, said
@@ -19,6 +20,7 @@ from tests.cluster.conftest import Ours
 from tests.cluster.install import ADMISSION, CONFIGURATION, LOOPBACK, NAME, configuration
 from tests.running import Running
 from tests.waiting import wait_for
+from webhook.cli.main import main
 
 BINDING = "ValidatingAdmissionPolicyBinding"
 LIVE = """
@@ -126,6 +128,25 @@ def test_a_pod_in_shadow_stays_as_it_is_written_and_its_author_is_told(tried: Tr
     remarks, stored = tried.create(pod("b", "7g.40gb"), namespace)
     assert remarks.startswith("Warning: gpu-slice: shadow: not enforced: denied (not-offered): '7g.40gb'")
     assert stored is not None
+
+
+def test_a_node_that_the_scheduler_chose_is_not_told_as_its_authors_choice(tried: Tried, namespace: str) -> None:
+    written = pod("placed")
+    written["spec"] |= {"nodeName": "nowhere", "tolerations": [{"operator": "Exists"}]}
+    for each in (pod("bound"), written):
+        tried.create(each, namespace)
+
+    def node(name: str) -> str:
+        return ((tried.cluster.get("Pod", name, namespace) or {}).get("spec") or {}).get("nodeName", "")
+
+    wait_for("the pod is bound", lambda: node("bound"))
+    assert node("placed") == "nowhere"
+    for name, told in (("bound", False), ("placed", True)):
+        environment = {"KUBECONFIG": str(tried.cluster.plane.kubeconfig)}
+        command = ["explain", name, "-n", namespace, "--fleet", str(tried.file)]
+        result = CliRunner().invoke(main, command, env=environment, prog_name="gpu-slice")
+        assert "in shadow here" in result.stdout, result.output
+        assert ("spec.nodeName bypasses the scheduler" in result.stdout) is told, result.stdout
 
 
 def test_it_enforces_without_a_restart_and_goes_back(tried: Tried, namespace: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests import packages
 from tests.cluster import programs
 from tests.device_plugin.node import Machine, Missing
 
@@ -38,8 +38,6 @@ def _machine() -> Iterator[Machine]:
         try:
             found = Machine(Path(folder), programs.device_plugin)
         except (Missing, programs.BuildError) as error:
-            if "CI" in os.environ:
-                raise
             told.why = str(error)
-            pytest.skip(told.why)
+            packages.skip(error)
         yield found

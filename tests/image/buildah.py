@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from tests.image import debian
-from tests.image.debian import Missing
+from tests.packages import EMULATOR, Missing, get, run
 
 ROOT = Path(__file__).parents[2]
 CERTIFICATES = Path("/etc/ssl/certs")
@@ -20,16 +17,10 @@ EPOCH = "1700000000"
 
 def buildah() -> str:
     """The program; on Debian, root installs it.  Raises `Missing`."""
-    if shutil.which("buildah") is None:
-        apt = shutil.which("apt-get")
-        if apt is None or os.geteuid() != 0:
-            raise Missing("there is no buildah: as root, run apt-get install buildah")
-        print("installing buildah …", file=sys.stderr)
-        run([apt, "update", "-q"])
-        run([apt, "install", "-q", "-y", "--no-install-recommends", "buildah", "qemu-user-static"])
+    found = get("buildah")
     if os.geteuid() != 0:
         raise Missing("buildah's chroot needs root here")
-    return "buildah"
+    return found
 
 
 class Store:
@@ -88,19 +79,3 @@ class Store:
         if program[0] == EMULATOR:
             mounts += ["--volume", f"{EMULATOR}:{EMULATOR}:ro"]
         return [*self.options, "run", "--isolation", "chroot", *mounts, container, *program]
-
-
-EMULATOR = "/usr/bin/qemu-aarch64-static"
-
-
-def run(command: list[str], *, seconds: int = 600) -> str:
-    """Its stdout.  Raises `Missing` with what it said."""
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    try:
-        return subprocess.run(
-            command, env=environment, check=True, capture_output=True, text=True, timeout=seconds
-        ).stdout
-    except subprocess.CalledProcessError as error:
-        raise Missing(f"{Path(command[0]).name}: {(error.stderr or error.stdout).strip()[-600:]}") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Missing(f"{Path(command[0]).name}: {error}") from None

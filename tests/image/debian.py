@@ -7,13 +7,13 @@ The builder is the same with pip and a shell.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 from tests.cluster.programs.toolchain import cache, locked
+from tests.packages import Missing, run
 
 RELEASE = "trixie"
 BASE = (
@@ -28,10 +28,6 @@ BUILDER = (
     *BASE, "dash", "coreutils", "libacl1", "libattr1", "libcap2", "libgmp10", "libpcre2-8-0", "libselinux1",
     "libsystemd0", "ca-certificates", "python3-pip", "python3-wheel", "python3-setuptools", "python3-packaging",
 )  # fmt: skip
-
-
-class Missing(RuntimeError):
-    """Debian's packages cannot be had here, and why."""
 
 
 def tree(packages: tuple[str, ...], architecture: str) -> Path:
@@ -50,7 +46,7 @@ def tree(packages: tuple[str, ...], architecture: str) -> Path:
 
 def _unpack(packages: tuple[str, ...], architecture: str, folder: Path) -> None:
     """Load the packages with apt, as it is set up here but for the release, and unpack them into ``root``."""
-    site = _run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main").split()
+    site = run(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Component: main"]).split()
     if not site:
         raise Missing("apt knows no archive")
     root = folder / "root"
@@ -65,8 +61,8 @@ def _unpack(packages: tuple[str, ...], architecture: str, folder: Path) -> None:
         f'APT::Architectures "{architecture}";\nAPT::Sandbox::User "root";\nAcquire::Languages "none";\n'
     )
     apt = ("env", f"APT_CONFIG={folder}/apt.conf", "apt-get", "-q")
-    _run(*apt, "update")
-    _run(*apt, "download", *packages, cwd=folder / "debs")
+    run([*apt, "update"])
+    run([*apt, "download", *packages], cwd=folder / "debs")
     for name in ("bin", "lib", "sbin"):
         (root / "usr" / name).mkdir(exist_ok=True)
         (root / name).symlink_to(f"usr/{name}")
@@ -87,13 +83,3 @@ def _unpacked(package: Path, root: Path) -> None:
         done = subprocess.run(command, stdin=tar.stdout, capture_output=True, text=True, check=False)
     if done.returncode or tar.returncode:
         raise Missing(f"{package.name} cannot be unpacked: {done.stderr.strip()[-300:]}")
-
-
-def _run(*command: str, cwd: Path | None = None) -> str:
-    try:
-        return subprocess.run(command, cwd=cwd, env=os.environ | {"LC_ALL": "C"}, check=True, capture_output=True,
-                              text=True, timeout=600).stdout  # fmt: skip
-    except subprocess.CalledProcessError as error:
-        raise Missing(f"{command[0]}: {error.stderr.strip()[-400:]}") from None
-    except subprocess.TimeoutExpired as error:
-        raise Missing(str(error)) from None

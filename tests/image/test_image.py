@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,7 +17,8 @@ from typing import Any
 import pytest
 
 from tests.image import debian
-from tests.image.buildah import EMULATOR, Store
+from tests.image.buildah import Store
+from tests.packages import EMULATOR, Missing, needed, skip
 from tests.running import Running
 from tests.unit.test_locks import NOBODY, POD, locked
 from tests.waiting import wait_for
@@ -37,10 +37,8 @@ def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         store.base("builder", debian.BUILDER, "amd64")
         for architecture in ("amd64", "arm64"):
             store.base(f"base-{architecture}", debian.BASE, architecture)
-    except debian.Missing as missing:
-        if "CI" in os.environ and os.geteuid() == 0:
-            raise
-        pytest.skip(f"no image can be built here: {missing}")
+    except Missing as missing:
+        skip(f"no image can be built here: {missing}")
     yield store
     store("rm", "--all")
     shutil.rmtree(folder, ignore_errors=True)
@@ -161,9 +159,9 @@ def test_an_image_for_arm64_is_built_here_and_decides_the_same(store: Store, tls
 
     assert store.image(image)["architecture"] == "arm64"
     assert {path.suffixes[0] for path in app.rglob("*.so")} <= {".cpython-313-aarch64-linux-gnu", ".abi3"}
-    if not Path(EMULATOR).exists():
-        pytest.skip(f"there is no {EMULATOR} to start it with")
-    program = store.started(container, tls_of_all, EMULATOR, "/usr/bin/python3", *command_of(store.image(image))[1:])
+    program = store.started(
+        container, tls_of_all, needed(EMULATOR), "/usr/bin/python3", *command_of(store.image(image))[1:]
+    )
     server = Running(tls_of_all, f"--fleet={tls_of_all}/fleet.yaml", program=program, patience=900)
     try:
         assert wait_for("a patch", lambda: answered(server), seconds=600)

@@ -1,10 +1,9 @@
-"""Alerts about nodes, and the panels of slices, evaluated by Prometheus' own ``promtool``, where it is on the PATH."""
+"""Alerts about nodes, and the panels of slices, evaluated by Prometheus' own ``promtool``, where it can be had."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on the PATH")
+from tests.packages import needed
 
 MONITORING = Path(__file__).parents[2] / "manifests" / "monitoring"
 PANELS = {each["title"]: each for each in json.loads((MONITORING / "dashboard.json").read_text())["panels"]}
@@ -38,7 +37,9 @@ def evaluate(folder: Path, series: dict[str, str], **tests: list[dict[str, Any]]
     inputs = [{"series": name, "values": values} for name, values in series.items()]
     test = {"interval": "1m", "input_series": inputs, **tests}
     (folder / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
-    done = subprocess.run(["promtool", "test", "rules", "test.yaml"], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [needed("promtool"), "test", "rules", "test.yaml"], cwd=folder, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

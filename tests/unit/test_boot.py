@@ -6,7 +6,6 @@ import email
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 import webhook.render
+from tests.packages import needed
 from tests.stories import FLEETS
 from webhook.cli import files
 from webhook.fleet.fleet import Fleet
@@ -359,10 +359,9 @@ def test_the_script_and_the_user_data_are_bash(fleet: Fleet) -> None:
         assert shell(text, "bash", "-n") == ""
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not on the PATH")
 def test_shellcheck_has_nothing_to_say(fleet: Fleet) -> None:
     for text in (BOOT.script, part(user_data(cut_pools(fleet)[0], BOOT) or "")):
-        assert shell(text, "shellcheck", "--shell=bash", "-") == ""
+        assert shell(text, needed("shellcheck"), "--shell=bash", "-") == ""
 
 
 def test_the_user_data_brings_the_script_the_unit_and_the_layout(any_fleet: Fleet) -> None:
@@ -469,7 +468,6 @@ NEIGHBOURS = {
 }
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not on the PATH")
 def test_systemd_takes_the_unit_and_finds_no_cycle_among_its_neighbours(tmp_path: Path) -> None:
     for name, ordering in NEIGHBOURS.items():
         (tmp_path / f"{name}.service").write_text(
@@ -488,7 +486,7 @@ def test_systemd_takes_the_unit_and_finds_no_cycle_among_its_neighbours(tmp_path
     (required / unit.name).symlink_to(unit)
 
     ended = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", "multi-user.target", "gpu-slice-cut.service"],
+        [needed("systemd-analyze"), "verify", "--man=no", "multi-user.target", "gpu-slice-cut.service"],
         env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
         capture_output=True,
         text=True,

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.rendering import documents_of
 from tests.unit.check_facts import Document, done, facts
 from webhook.cli.files import load_fleet
+from webhook.cli.main import main
 from webhook.cluster.check import Status
 from webhook.cluster.objects import BINDINGS, POLICIES
 
@@ -55,7 +59,7 @@ def another(found: Found) -> None:
             "admission-policy",
             lambda found: found["ValidatingAdmissionPolicyBinding"]["spec"]["paramRef"].update(namespace="gpus"),
             "looks at the Deployment in namespace gpus, and gpu-slice is in gpu-slice",
-            "both bindings",
+            "--only admission-policy | kubectl apply",
         ),
     ],
     ids=["a standby of before", "a policy of before", "no binding", "a standby of another namespace"],
@@ -66,6 +70,32 @@ def test_what_is_wrong_is_said(subject: str, change: Callable[[Found], object], 
     (problem,) = (done := line(found)).problems
     assert said in problem.reason
     assert cure in done.cure(problem)
+
+
+def test_a_standby_for_another_namespace_is_rendered_for_it_and_is_good_there() -> None:
+    (problem,) = line(rendered("admission-policy"), namespace="gpus").problems
+    assert "--only admission-policy --webhook-namespace gpus |" in problem.cure
+
+    fleet = replace(facts().fleet, webhook_namespace="gpus")
+    documents = documents_of(fleet, "admission-policy")
+    found = {each["kind"]: each for each in documents}
+    assert line(found, namespace="gpus").status is Status.GOOD
+    for each in documents:
+        text = json.dumps(each["spec"])
+        assert '"gpus"' in text
+        assert '"namespace": "gpu-slice"' not in text
+
+
+@pytest.mark.parametrize("name", ["Gpus", "a.b", "", "-a", "a\n"])
+def test_a_namespace_that_cannot_be_is_refused(name: str) -> None:
+    result = CliRunner().invoke(main, ["render", "--only", "admission-policy", "--webhook-namespace", name])
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+def test_the_option_names_the_namespace_in_what_is_printed() -> None:
+    printed = CliRunner().invoke(main, ["render", "--only", "admission-policy", "--webhook-namespace", "gpus"]).stdout
+    assert printed.count("namespace: gpus") == 2
+    assert "kubectl -n gpus annotate deployment" in printed
 
 
 def test_a_fleet_in_shadow_has_no_policy() -> None:

@@ -381,6 +381,19 @@ def test_a_workload_with_any_template_is_explained(template: Any) -> None:
     assert explain(found.title, found.asked, found.around).cause.id == "no-pods-wanted"
 
 
+def test_a_workload_that_wants_pods_and_has_none_is_not_told_to_scale_up() -> None:
+    cures = {}
+    for replicas in (0, 2**31 - 1):
+        workload = deployment()
+        workload["spec"]["replicas"] = replicas
+        reader = Objects(workload)
+        around = target.surroundings(reader, FLEET, "team-a", "gpu-slice")
+        found = target.of_workload(reader, DEPLOYMENTS, "notebook", around, "team-a")
+        cures[replicas] = explain(found.title, found.asked, found.around).cause.cure
+    assert cures[0].startswith("Scale it up")
+    assert cures[2**31 - 1].startswith("Wait a minute")
+
+
 class Accepting(Objects):
     def try_create(self, kind: Kind[Any], document: Document, namespace: str) -> Document:
         return document

@@ -30,6 +30,9 @@ NOT_KNOWN = "it does not say how many pods it runs at once: counted as 1"
         pytest.param(pod("1g.5gb") | {"status": {"phase": "Running"}}, [1], "", id="a pod that runs"),
         pytest.param(object_of("Deployment", {"template": template()}), [1], "", id="a Deployment without replicas"),
         pytest.param(object_of("Deployment", {"replicas": 30, "template": template()}), [30], "", id="a Deployment"),
+        pytest.param(object_of("Deployment", {"replicas": 1e20, "template": template()}), [10**20], "", id="very many"),
+        pytest.param(object_of("Deployment", {"replicas": 2.5, "template": template()}), [1],
+                     "it is not known how many pods it runs at once: counted as 1", id="half a replica"),
         pytest.param(object_of("Deployment", {"replicas": 0, "template": template()}), [0], "", id="scaled to none"),
         pytest.param(object_of("Deployment", {"replicas": None, "template": template()}), [1], "", id="null replicas"),
         pytest.param(object_of("Deployment", {"replicas": "{n}", "template": template()}), [1],
@@ -240,7 +243,7 @@ def test_an_object_with_more_pods_than_can_be_packed_is_named(document: dict[str
     assert ": there are more than 10,000,000 pods in all." in result.stderr
 
 
-@pytest.mark.parametrize("count", [-5, -(2**63), 1e300, -1e300, 0.5, "8", "1e9999", True, [], {}, "9" * 5000])
+@pytest.mark.parametrize("count", [-5, -(2**63), -1e300, 0.5, "8", "1e9999", True, [], {}, "9" * 5000])
 @pytest.mark.parametrize(
     ("kind", "field"), [("Deployment", "replicas"), ("Job", "parallelism"), ("Job", "completions")]
 )

@@ -231,7 +231,8 @@ def test_only_new_annotated_pods_are_shown_to_us_and_they_do_not_pass_without_an
         "!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)"
     )
     assert decided["expression"] == (
-        "!has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)"
+        "!has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations) "
+        "|| !('gpu-slice' in object.metadata.annotations)"
     )
 
 

@@ -46,6 +46,7 @@ OTHERS = {
     "apiserver_admission_webhook_admission_duration_seconds_count": {"name", "type", "operation", "rejected"},
     "apiserver_admission_webhook_rejection_count": {"name", "type", "operation", "error_type", "rejection_code"},
     "apiserver_admission_webhook_fail_open_count": {"name", "type"},
+    "apiserver_admission_webhook_request_total": {"name", "type", "operation", "code", "rejected"},
     # https://karpenter.sh/docs/reference/metrics/; the labels are those of Karpenter v1.14.1
     "operator_nodeclaim_status_condition_current_status_seconds": {
         "namespace", "name", "type", "status", "reason", "karpenter_sh_nodepool",
@@ -204,7 +205,7 @@ STATE = {
 }
 """What follows from files, signals and the keeper's own view, and from no request."""
 
-CALLS = {"apiserver_admission_webhook_rejection_count", "apiserver_admission_webhook_admission_duration_seconds_count"}
+CALLS = {f"apiserver_admission_webhook_{name}" for name in ("rejection_count", "fail_open_count", "request_total")}
 
 
 @pytest.mark.parametrize("rule", [case for case in ALERTS if case.values[0]["labels"]["severity"] == "critical"])
@@ -220,6 +221,11 @@ def test_no_sender_of_a_pod_or_request_can_wake_somebody_up(rule: dict[str, Any]
         assert all(re.fullmatch(answered, code) for code in ("400", "413", "429", "431", "500"))
         assert not re.fullmatch(answered, "503"), "what the API server counts where nobody answers"
         assert "unless" in rule["expr"], "while others are answered it is no outage"
+    for each in selectors(rule["expr"]):
+        if each.name == "apiserver_admission_webhook_request_total":
+            (answered,) = (matcher.value for matcher in each.matchers.matchers if matcher.name == "code")
+            assert all(re.fullmatch(answered, code) for code in ("200", "400", "413", "429", "431", "500"))
+            assert not re.fullmatch(answered, "503"), "what it counts where nobody answers"
 
 
 def untested(expression: Expr) -> list[str]:

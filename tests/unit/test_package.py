@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import hatch_build
+from tests.packages import skip
 from tests.unit.test_house import tracked
 from webhook import __version__
 
@@ -40,7 +41,7 @@ def build(source: Path, into: Path) -> Path:
 def _built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What is built of a clean checkout."""
     if problem := hatch_build.build():
-        pytest.skip(f"the page's editor cannot be built: {problem}")
+        skip(f"the page's editor cannot be built: {problem}")
     checkout = tmp_path_factory.mktemp("checkout")
     for path in [*tracked(), hatch_build.BUNDLE]:
         (checkout / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +100,7 @@ def _installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=CLEAN, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     if locked.returncode:
-        pytest.skip(f"the lock cannot be installed here: {locked.stderr.strip()[-300:]}")
+        skip(f"the lock cannot be installed here: {locked.stderr.strip()[-300:]}")
     subprocess.run([*pip, "--no-deps", "--no-index", str(built / WHEEL)], env=CLEAN, check=True)
     return folder / "bin"
 

@@ -17,6 +17,8 @@ import yaml
 
 from release import artefacts, chart, notes
 from tests.cluster import programs
+from tests.image.debian import RELEASE
+from tests.packages import skip
 from tests.unit.test_locks import locked
 from webhook import __version__
 
@@ -88,7 +90,7 @@ def test_actionlint_finds_nothing_in_the_workflow() -> None:
     try:
         program = programs.actionlint()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     done = subprocess.run([program, "-no-color", str(WORKFLOW)], capture_output=True, text=True)
 
     assert (done.stdout, done.returncode) == ("", 0)
@@ -98,8 +100,45 @@ def test_every_target_of_make_that_the_workflow_calls_is_there() -> None:
     called = {word for _, step in STEPS for word in re.findall(r"^make ([\w-]+)", step.get("run", ""), re.MULTILINE)}
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
-    assert called == {"release-check", "test", "artefacts"}
+    assert called == {"test", "artefacts"}
     assert called <= targets
+
+
+def test_a_release_is_tested_as_root_where_nothing_is_skipped_with_the_kubernetes_releases_that_are_promised() -> None:
+    job = JOBS["test"]
+    compatibility = (ROOT / "docs" / "compatibility.md").read_text()
+    newest_of_eks = re.search(r"v(\d+\.\d+)\.\d+, the newest of EKS", compatibility)[1]
+
+    assert job["strategy"]["matrix"]["k8s"] == [programs.NEWEST, newest_of_eks]
+    assert job["container"]["image"].endswith(f"-{RELEASE}")
+    assert "--privileged" in job["container"]["options"]
+    [tested] = [step for step in job["steps"] if step.get("run", "").startswith("make test")]
+    assert tested["env"] == {"K8S": "${{ matrix.k8s }}"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert "python -m tests.packages" in makefile[makefile.index("\ntest:") : makefile.index("\ndocs:")]
+
+
+def test_all_that_is_attached_is_in_the_checksums_and_attested(tmp_path: Path) -> None:
+    *before, publish = JOBS["release"]["steps"]
+    attached = publish["run"].split("--notes-file notes.md")[1].replace("\\", "").split()
+    [attested] = [step["with"]["subject-path"].split() for step in before if "subject-path" in step.get("with", {})]
+    assert attached == attested
+    for path in ("artefacts/dist/wheel.whl", "chart/chart.tgz"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(path)
+    sums = tmp_path / "artefacts" / "dist" / artefacts.SUMS
+    sums.write_text(f"{hashlib.sha256(b'artefacts/dist/wheel.whl').hexdigest()}  wheel.whl\n")
+    uses = [step.get("uses", "").partition("@")[0] for step in before]
+    for step in before[: uses.index("actions/attest-build-provenance")]:  # the sums are attested, too
+        if "run" in step:
+            subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, check=True)
+    downloaded = tmp_path / "downloaded"
+    downloaded.mkdir()
+    for path in (path for pattern in attached for path in tmp_path.glob(pattern)):
+        (downloaded / path.name).write_bytes(path.read_bytes())
+
+    done = subprocess.run(["sha256sum", "-c", sums.name], cwd=downloaded, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("wheel.whl: OK\nchart.tgz: OK\n", 0)
 
 
 def test_a_tag_that_is_not_the_version_is_refused() -> None:
@@ -140,7 +179,7 @@ def test_helm_packages_the_chart_of_a_release(tmp_path: Path) -> None:
     try:
         helm = programs.helm()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     package = chart.package(tmp_path, REPOSITORY, *DIGESTS, helm=str(helm))
     rendered = subprocess.run(
         [helm, "template", "gpu-slice", str(package), "-n", "gpu-slice", "--kube-version=1.34"],
@@ -159,7 +198,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         artefacts.make(folder)
     except RuntimeError as error:
-        pytest.skip(str(error))
+        skip(error)
     return folder
 
 
@@ -201,7 +240,7 @@ def test_krew_accepts_its_manifest_and_the_archive_is_the_one_that_it_names(made
     try:
         program = programs.validate_krew_manifest()
     except programs.BuildError as error:
-        pytest.skip(str(error))
+        skip(error)
     command = [program, "-manifest", str(made / "gpu-slice.yaml"), "-skip-install"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

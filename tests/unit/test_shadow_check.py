@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,9 @@ from webhook.cli import files
 from webhook.cli.main import main
 from webhook.cluster.check import Probe, Status
 from webhook.cluster.objects import BINDINGS, PODS, WEBHOOKS
+from webhook.fleet.shadow import pools_in_shadow
 from webhook.server.decide import Decide
+from webhook.server.fleet_file import FleetWatch
 from webhook.server.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +107,17 @@ def test_the_guard_refuses_what_the_webhook_does_and_nothing_in_shadow(
     line = done("guard-bound", facts({BINDINGS: [bound]}, fleet))
     assert line.status is status, line
     assert said in told(line)
+
+
+def test_what_another_tool_wrote_in_the_binding_goes_by_deleting_it() -> None:
+    """Under server-side apply, actions that kubectl wrote stay beside those of Helm."""
+    line = done("guard-bound", facts({BINDINGS: [binding(["Deny", "Audit"])]}, IN_SHADOW))
+    assert told(line) == (
+        "gpu-slice refuses pods of namespaces in shadow, which the webhook leaves as they are "
+        "(in shadow: all namespaces but live)"
+    )
+    (problem,) = line.problems
+    assert line.cure(problem).startswith("Run kubectl delete validatingadmissionpolicybinding gpu-slice, ")
 
 
 @pytest.mark.parametrize(
@@ -236,7 +251,7 @@ def test_what_replicas_counted_is_added_up(tmp_path: Path) -> None:
     ("texts", "code"),
     [
         pytest.param([counted(IN_SHADOW, pod("1g.5gb"))], 0, id="nothing would be denied"),
-        pytest.param([counted(FLEET, pod("1g.5gb"), pod("7g.40gb"))], 0, id="nothing is in shadow"),
+        pytest.param([counted(FLEET, pod("1g.5gb"), pod("7g.40gb"))], 3, id="nothing is in shadow"),
         pytest.param([counted(IN_SHADOW, pod("1g.5gb")), "<html>"], 3, id="one does not answer"),
         pytest.param([counted(IN_SHADOW, pod("x")), "<html>"], 1, id="one does not answer, and one would deny"),
         pytest.param(["up 1\n"], 3, id="somebody else's metrics"),
@@ -251,6 +266,56 @@ def test_replicas_that_serve_different_fleets_are_told_apart(tmp_path: Path) -> 
     mixed = summed(tmp_path, counted(IN_SHADOW), counted(FLEET), output="table").stdout
     assert "Not all replicas serve the same fleet yet" in mixed
     assert "Not all" not in summed(tmp_path, counted(IN_SHADOW), counted(IN_SHADOW), output="table").stdout
+
+
+def test_replicas_that_serve_different_fleets_in_shadow_are_told_apart(tmp_path: Path) -> None:
+    """As one that has not read yet which namespace enforces now."""
+    shipped = (ROOT / "tests" / "fleets" / "shadow.yaml").read_bytes()
+    texts = []
+    for number, text in enumerate((shipped, shipped + b"\n# later\n", shipped)):
+        file, metrics = tmp_path / f"{number}.yaml", Metrics()
+        file.write_bytes(text)
+        FleetWatch(file, files.load_fleet, metrics).look()
+        texts.append(metrics.text().decode())
+
+    digest = hashlib.sha256(shipped).hexdigest()[:12]
+    mixed, same = (
+        summed(tmp_path, *texts[:2], output="table").stdout,
+        summed(tmp_path, *texts[::2], output="table").stdout,
+    )
+    assert "Not all replicas serve the same fleet yet" in mixed
+    assert mixed.count(digest) == 1
+    assert "Not all" not in same
+    assert same.count(digest) == 2
+    assert [each["fleet"] for each in json.loads(summed(tmp_path, *texts[::2]).stdout)["replicas"]] == [digest] * 2
+
+
+def test_a_new_fleet_takes_the_place_of_the_old_one_in_the_metrics(tmp_path: Path) -> None:
+    file, metrics = tmp_path / "fleet.yaml", Metrics()
+    watch = FleetWatch(file, files.load_fleet, metrics)
+    for name in ("shadow", "shadow-pools"):
+        file.write_bytes((ROOT / "tests" / "fleets" / f"{name}.yaml").read_bytes())
+        watch.look()
+    file.write_text("pools: 1")
+    watch.look()
+    digest = hashlib.sha256((ROOT / "tests" / "fleets" / "shadow-pools.yaml").read_bytes()).hexdigest()[:12]
+    assert re.findall(r"^gpu_slice_fleet_info.*", metrics.text().decode(), re.MULTILINE) == [
+        f'gpu_slice_fleet_info{{digest="{digest}"}} 1.0'
+    ]
+
+
+def test_without_a_replica_that_can_be_read_nothing_is_said_to_be_complete(tmp_path: Path) -> None:
+    assert (
+        json.loads(summed(tmp_path, "<html>", "<html>").stdout)["verdict"] == "none of the replicas could be looked at"
+    )
+
+
+def test_a_retired_pool_is_not_in_shadow() -> None:
+    text = (ROOT / "tests" / "fleets" / "shadow-pools.yaml").read_text()
+    assert pools_in_shadow(files.load_fleet(text.encode()).file) == ["tried", "hopper"]
+    retired = files.load_fleet(text.replace("name: tried", "name: tried\n    retired: true").encode())
+    assert pools_in_shadow(retired.file) == ["hopper"]
+    assert "tried" not in retired.policy("default").shadow
 
 
 def test_a_file_that_is_not_there_could_not_be_looked_at(tmp_path: Path) -> None:

@@ -76,3 +76,6 @@ def test_a_pod_that_was_left_alone_because_of_shadow(
     found = world.explain()
     assert found.cause.id == cause
     assert said in found.cause.sentence
+    refused = "Otherwise: denied" in said
+    assert ("Correct the annotation" in found.cause.cure) is refused
+    assert ("take 'mode: shadow' out" in found.cause.cure) is (cause == "shadow" and not refused)

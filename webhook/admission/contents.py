@@ -32,7 +32,7 @@ LONGEST_NAME = 253
 LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
-_LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?", re.DOTALL)
+_LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?|gpu-slices?\.[a-z.]+(?:/[a-z-]+)?", re.DOTALL)
 _SPARK = r"spark\.kubernetes\.(driver|executor)\.[a-z]+\.gpu[-_]?[sS]lices?"
 _SPARK_KEY = re.compile(_SPARK)
 _SPARK_LINE = re.compile(rf"^[ \t]*(?={_SPARK}[\s=:])([^\s=:]+)[ \t]*[=:]?[ \t]*(\S.*)$", re.MULTILINE)

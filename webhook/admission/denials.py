@@ -117,19 +117,35 @@ class Explanation:
         for pool, offer in permitted_offers(self.demand, self.fleet):
             pools_of.setdefault(f"'{offer}'", []).append(pool.name)
         permitted = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
-        instead = "Ask the platform team: it may not use any slices"
+        gone, asked = self.retired(), self.retired(wanted)
+        others = "nothing else" if asked else f"only {_pools(gone)}, now retired"
+        instead = f"Ask the platform team: it may {f'use {others}' if gone else 'not use any slices'}"
         if permitted:
             instead = hint(wanted, self.demand, self.fleet, self.budget)
             if instead == UNKNOWN:
                 instead = f"It may use only {listed(permitted)}"
             elif not instead.startswith("Write ") and not instead.endswith(EXCLUDED):
                 instead = f"It may use nothing as large, only {listed(permitted)}"
+        may, only = ("may", f" only from {_pools(asked)}, now retired") if asked else ("may not", "")
         return Denial(
-            f"namespace {quote(self.namespace or 'default')} may not use {quote(asked_of(wanted))}",
+            f"namespace {quote(self.namespace or 'default')} {may} use {quote(asked_of(wanted))}{only}",
             field=FIELD,
             hint=instead,
             reason="namespace",
             position=wanted.request.choices[0].position,
+        )
+
+    def retired(self, wanted: Wanted | None = None) -> list[str]:
+        """The retired pools that the namespace could use before: all of them, or those that have what is *wanted*."""
+        before = self.fleet.before
+        pairs = [pair for pair in permitted_offers(self.demand, before) if pair[0].entry.retired] if before else []
+        choices = wanted.request.choices if wanted is not None else ()
+        if not self.budget.afford(len(pairs) * len(choices)):
+            return []
+        return list(
+            dict.fromkeys(
+                pool.name for pool, offer in pairs if wanted is None or any(offer.satisfies(each) for each in choices)
+            )
         )
 
     def other_architecture(self, wanted: Wanted, pool: Pool) -> Denial:

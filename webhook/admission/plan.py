@@ -19,6 +19,7 @@ from webhook.admission.containers import (
 )
 from webhook.admission.denials import explain
 from webhook.admission.node_affinity import NodeRules, node_rules, refuse_other_systems
+from webhook.admission.others import asked_of_others
 from webhook.admission.patch import Operation, missing_labels, write
 from webhook.admission.pod import EMPTY_SPEC, Metadata, Place, Pod, Spec, places
 from webhook.admission.resolve import Demand, Plain, Resolution, resolve
@@ -88,7 +89,7 @@ def plan(
         default = fleet.policy(namespace).default
         return UNANNOTATED if default is None else _by_default(pod, default, fleet, namespace, controller, budget)
     if namespace in UNTOUCHED_NAMESPACES:
-        return Plan(why=f"pods of namespace '{namespace}' are never changed")
+        return _untouched(namespace)
     if MIRROR in annotations:
         return Plan(why="it is the mirror pod of a static pod")
     value = annotations[ANNOTATION]
@@ -160,14 +161,19 @@ def _by_default(
     pod: Pod, default: str, fleet: Fleet, namespace: str | None, controller: str | None, budget: Budget | None
 ) -> Plan:
     """The plan for a pod without the annotation in a namespace with a default.  It is never denied."""
-    if namespace in UNTOUCHED_NAMESPACES or MIRROR in pod.annotations:
+    if namespace in UNTOUCHED_NAMESPACES:
+        return _untouched(namespace)
+    if MIRROR in pod.annotations:
         return UNANNOTATED
     budget, namespace = budget or Budget(), namespace or "default"
     try:
-        asked = defaults.asking(places(pod.spec or EMPTY_SPEC, budget))
+        containers = places(pod.spec or EMPTY_SPEC, budget)
+        asked = defaults.asking(containers)
         if not asked:
             return UNANNOTATED
         why = defaults.why_whole(pod, asked)
+        if not why and (other := asked_of_others(pod, containers, budget)):
+            why = f"it also asks for '{other}'"
         if not why:
             meant, operations = defaults.annotated(pod, default, namespace, asked[0][0])
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
@@ -179,6 +185,10 @@ def _by_default(
         why = f"{denial.field}: {denial.problem}"
     told = warning("no-default", f"the default of the namespace is not given: {why}")
     return Plan(warnings=(told,), why=f"it is not given '{default}', the default of its namespace: {why}")
+
+
+def _untouched(namespace: str | None) -> Plan:
+    return Plan(why=f"pods of namespace '{namespace}' are never changed")
 
 
 def _by_label(pod: Pod, given: Plan, budget: Budget) -> str:

@@ -60,6 +60,8 @@ class Preview:
     denial: Denial | None = None
     value: str | None = None
     """The annotation that is denied."""
+    misplaced: bool = False
+    """Whether what is denied stands where nobody reads it, so that the webhook is never asked about it."""
     shadow: bool = False
     """Whether it is only told: the webhook leaves the pod as it is."""
     problem: str = ""
@@ -73,6 +75,8 @@ class Preview:
             return "unread"
         if self.denial is None and self.plan is None and not self.subject.makes_no_pods:
             return "unknown"
+        if self.misplaced:
+            return "untouched"
         return outcome(self.plan, self.denial)
 
     @property
@@ -132,7 +136,12 @@ def unread(problem: str) -> Preview:
 
 def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE) -> Iterator[Preview]:
     """The preview of *subject*, and one of its object for each value that stands elsewhere and is wrong."""
-    wrong = [bad for stray in subject.strays if (bad := judge(stray, subject, fleet, namespace))]
+    unread = {note.field for note in subject.advice if note.code == "misplaced-annotation"}
+    wrong = [
+        replace(bad, misplaced=stray.field in unread and bad.denial is not None)
+        for stray in subject.strays
+        if (bad := judge(stray, subject, fleet, namespace))
+    ]
     later = [_later(stray.value, stray.field) for stray in subject.strays if _is_argos(stray.value, subject)]
     subject = replace(subject, advice=(*subject.advice, *later))
     result = _preview(subject, fleet, namespace)
@@ -190,9 +199,10 @@ def _is_partial(subject: Subject, denial: Denial) -> bool:
     containers = mapping(subject.pod, "spec").get("containers")
     if not subject.template or not isinstance(containers, list | None):
         return False  # a pod of its own is complete
+    unknown = find(None, subject.controller) is None
     if not containers:
-        return denial.field in ("spec.containers", FIELD) and find(None, subject.controller) is None
-    return denial.reason == "no-such-container" and not any("image" in each for each in containers)
+        return denial.field in ("spec.containers", FIELD) and unknown
+    return denial.reason == "no-such-container" and (unknown or not any("image" in each for each in containers))
 
 
 def _of_partial(value: Any, subject: Subject, fleet: Fleet, namespace: str) -> Preview:
@@ -201,7 +211,7 @@ def _of_partial(value: Any, subject: Subject, fleet: Fleet, namespace: str) -> P
         return replace(wrong, subject=subject)
     text = f"the template is partial, so nothing but the value of '{ANNOTATION}' is checked"
     advice = (*subject.advice, Note("not-previewed", text, _inside(subject)))
-    return Preview(replace(subject, pod=None, advice=advice, why="it lacks containers"))
+    return Preview(replace(subject, pod=None, advice=advice, why="a preview does not know the containers that it gets"))
 
 
 def _inside(subject: Subject) -> str:

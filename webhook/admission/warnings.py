@@ -14,8 +14,9 @@ from msgspec import Struct
 from webhook.admission.assigned import DECIDED
 from webhook.admission.containers import Wanted
 from webhook.admission.defaults import DEFAULT
+from webhook.admission.others import FRACTIONS, is_anothers
 from webhook.admission.patch import lacks_pool, missing_labels
-from webhook.admission.pod import EMPTY_SPEC, NVIDIA, Container, Place, Pod, Spec, is_gpu
+from webhook.admission.pod import EMPTY_SPEC, Container, Place, Pod, Spec
 from webhook.admission.resolve import Assignment, Demand, Resolution, obstacle
 from webhook.admission.tolerations import missing_tolerations
 from webhook.admission.unoffered import problem
@@ -44,17 +45,6 @@ _NO_DEVICES = ("void", "none", "")
 """With ``none`` a container has the driver and no GPU, with the others neither.  Source: NVIDIA Container Toolkit,
 "Specialized Configurations with Docker", GPU Enumeration."""
 _WINDOWS = "securityContext.windowsOptions: if it is for Windows, it cannot run on these nodes"
-_ACCELERATORS = (
-    "aws.amazon.com/neuron", "baidu.com/", "cambricon.com/", "cloud-tpus.google.com/", "enflame.com/", "furiosa.ai/",
-    "google.com/tpu", "habana.ai/", "huawei.com/ascend", "huawei.com/npu", "hygon.com/", "iluvatar.ai/",
-    "kunlunxin.com/", "metax-tech.com/", "qualcomm.com/qaic", "rebellions.ai/", "tencent.com/vcuda-",
-    "tenstorrent.com/", "vastaitech.com/",
-)  # fmt: skip
-"""How resources of accelerators begin, in lower case, where they do not say ``gpu``: HAMi's list, and their makers'
-device plugins."""
-_FRACTIONS = ("gpu-fraction", "gpu-memory", "gpu-sm-")
-"""Annotations of KAI Scheduler and Run:ai: KAI-Scheduler ``pkg/common/constants``."""
-
 CLAIMS = "the pod also has spec.resourceClaims: by default Karpenter launches no node for such a pod"
 """Karpenter's ``settings.ignoreDRARequests``."""
 
@@ -286,26 +276,6 @@ def _about_resources(place: Place, limits: Iterable[str]) -> list[PodWarning]:
     ]
 
 
-def is_anothers(resource: str) -> bool:
-    """Whether another way to share or to pass through GPUs serves it, as far as its name tells.
-
-    Such as ``nvidia.com/gpumem`` and ``/priority`` (HAMi), ``volcano.sh/vgpu-number``, ``aliyun.com/gpu-mem``,
-    ``koordinator.sh/gpu-core``, ``tencent.com/vcuda-core``, ``nvidia.com/gpu-10gb`` (nos), ``nvidia.com/pgpu`` and
-    ``nvidia.com/GB100_B200`` (NVIDIA's plugin for Kata and KubeVirt).  So are accelerators of other makers: no pool has
-    one.
-    """
-    return (
-        "/" in resource
-        and not is_gpu(resource)
-        and (
-            "gpu" in resource.lower()
-            or resource.lower().startswith(_ACCELERATORS)
-            or resource == "nvidia.com/priority"
-            or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
-        )
-    )
-
-
 def _about_devices(container: Container, value: str | None, resolution: Resolution) -> list[PodWarning]:
     """What the container's own value does.  Kubelet gives it precedence over the device plugin's."""
     if value not in _NO_DEVICES:
@@ -320,7 +290,7 @@ def _about_devices(container: Container, value: str | None, resolution: Resoluti
 def _about_annotation(key: str) -> Iterator[PodWarning]:
     if key.startswith(ANNOTATION):
         yield warning("unknown-annotation", "annotation {name} is not read: correct it, or remove it", key)
-    elif key.startswith(_FRACTIONS):
+    elif key.startswith(FRACTIONS):
         text = "annotation {name} asks another scheduler for a part of a GPU, beside the slice"
         yield warning("other-sharing", text, key)
 

@@ -128,7 +128,14 @@ def _typed(item: Any, around: Mapping[str, Any], kind: str) -> Any:
 def _subjects(contents: Contents, source: Any) -> list[Subject]:
     root, templates = contents.object, contents.templates
     found = [_of(template, root) for template in templates] or [
-        Subject(root.kind or NO_KIND, root.name, root.namespace, None, why=_why(root), makes_no_pods=root.makes_no_pods)
+        Subject(
+            root.kind or NO_KIND,
+            root.name,
+            root.namespace,
+            None,
+            why=_why(root, contents),
+            makes_no_pods=root.makes_no_pods,
+        )
     ]
     advice: list[list[Note]] = [[] for _ in found]
     strays: list[list[Stray]] = [[] for _ in found]
@@ -200,11 +207,12 @@ def _annotated(template: Template) -> bool:
     return ANNOTATION in mapping(metadata, "annotations")
 
 
-def _why(root: Object) -> str:
+def _why(root: Object, contents: Contents) -> str:
     if root.makes_no_pods:
         return "it makes no pods"
     if not root.kind:
-        return "nothing is known of its pods"
+        values = "; if these are the values of a Helm chart, preview what 'helm template' prints"
+        return "nothing is known of its pods" + (values if contents.strays else "")
     if root.known is not None and root.known.templates and not root.known.settings:  # Spark needs no template
         return "it has no pod template"
     if root.known is not None and root.known.printed_by:

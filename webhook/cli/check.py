@@ -110,7 +110,12 @@ def check(
     if shadow:
         _shadow(context, webhook_namespace, output, sources, help_uri)
     reader = cluster.reader(context, namespace)
-    fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
+    try:
+        fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
+    except cluster.BadServed:  # of which the checks tell more
+        if before:
+            raise
+        fleet = None
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
         lines = _look(reader, fleet, webhook_namespace, patience, before, trusted)
@@ -141,9 +146,10 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
 
 
 def _look(
-    reader: Reader, fleet: Fleet, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
+    reader: Reader, fleet: Fleet | None, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
 ) -> Lines:
-    documents_of = tuple(each.value for each in documents.read(render.text(render.rendered(fleet, ())), name="render"))
+    printed = render.text(render.rendered(fleet, ())) if fleet is not None else ""
+    documents_of = tuple(each.value for each in documents.read(printed, name="render"))
     try:
         facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
         if not before:
@@ -163,7 +169,7 @@ def _served(facts: Facts) -> Fleet | str | None:
     try:
         return files.load_fleet(((found.get("data") or {}).get(cluster.KEY) or "").encode())
     except BadFleet as error:
-        return str(error.problems[0])
+        return str(error)
 
 
 def _leaf(reader: Reader, facts: Facts) -> Leaf | str | None:

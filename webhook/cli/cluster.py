@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from webhook.cluster.reader import Reader  # which loads a client that the server does without
     from webhook.fleet.fleet import Fleet
 
+
+class BadServed(CouldNotLook):
+    """The fleet in the cluster cannot be used."""
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 FLEET = "fleet"
@@ -61,7 +66,8 @@ def reader(context: str | None, namespace: str | None) -> Reader:
 def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
     """The fleet in the file at *path*, or else the one that the webhook in *namespace* serves.
 
-    If there is none that can be read, the exit code is 3 (2 for a file that is no fleet).
+    If there is none that can be read, the exit code is 3 (2 for a file that is no fleet).  Raises `BadServed` for what
+    the webhook refuses too.
     """
     from webhook.cluster.objects import CONFIG_MAPS
     from webhook.cluster.reader import Refused, Unreachable
@@ -80,4 +86,6 @@ def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
     try:
         return files.load_fleet(((found.get("data") or {}).get(KEY) or "").encode(), where)
     except BadFleet as error:
-        raise CouldNotLook(f"{where}: {error.problems[0]}") from None
+        more = f" It is one of {len(error.problems)} problems." if len(error.problems) > 1 else ""
+        told = f"{where}: {error.problems[0]}{more} Correct the file and apply it, or name another with --fleet"
+        raise BadServed(told) from None

@@ -22,6 +22,10 @@ from webhook.cli.terminal import echo
 )
 @click.option("--cluster", help="Name of the EKS cluster.  Default: the one in the fleet file.")
 @click.option(
+    "--webhook-namespace", default="gpu-slice", show_default=True, metavar="NAME",
+    help="Where gpu-slice is installed, for the subjects admission-policy and policy-alone.",
+)  # fmt: skip
+@click.option(
     "--retire", multiple=True, metavar="POOL",
     help="Render as if the fleet file said 'retired: true' of this pool.  Repeatable.",
 )  # fmt: skip
@@ -35,8 +39,8 @@ from webhook.cli.terminal import echo
 )  # fmt: skip
 @click.option("--check", is_flag=True, help="Write nothing.  Exit code 1: files in DIR differ.")
 def render_fleet(
-    fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, retire: tuple[str, ...], prune_list: bool,
-    output_dir: Path | None, check: bool,
+    fleet_path: Path | None, only: tuple[str, ...], cluster: str | None, webhook_namespace: str,
+    retire: tuple[str, ...], prune_list: bool, output_dir: Path | None, check: bool,
 ) -> None:  # fmt: skip
     """Print the manifests for the fleet's nodes, ready for kubectl apply -f -.
 
@@ -44,7 +48,7 @@ def render_fleet(
     boot) and NodeOverlays.  All follow from the fleet file.
     """
     from webhook.cli import render
-    from webhook.fleet.file import CLUSTER
+    from webhook.fleet.file import CLUSTER, DNS_LABEL
 
     for name in only:
         if name not in render.NAMES:
@@ -67,6 +71,10 @@ def render_fleet(
         if not re.fullmatch(CLUSTER, cluster):
             raise click.BadParameter("use letters, digits, '-' and '_', at most 100 characters", param_hint="--cluster")
         fleet = replace(fleet, cluster=cluster)
+    if not re.fullmatch(DNS_LABEL, webhook_namespace):
+        problem = f"'{webhook_namespace}' cannot be the name of a namespace"
+        raise click.BadParameter(problem, param_hint="--webhook-namespace")
+    fleet = replace(fleet, webhook_namespace=webhook_namespace)
     outputs = render.rendered(fleet, only)
     if remark := render.nothing(fleet, only, outputs):
         echo(remark, err=True)

@@ -156,9 +156,13 @@ def fleet() -> None:
 @click.argument("path", metavar="FILE", type=_PATH)
 def check(path: Path) -> None:
     """List everything that is wrong with a fleet file.  Exit code 1: something is wrong; a warning alone is none."""
+    from webhook.admission.plan import UNTOUCHED_NAMESPACES
     from webhook.fleet.check import check_made, check_room, check_weights
+    from webhook.fleet.karpenter import check_words
+    from webhook.fleet.policy import check_retired, check_untouched
     from webhook.fleet.shadow import in_shadow
     from webhook.render.device_plugin import NAMESPACE, privileged
+    from webhook.render.quota import limits
 
     try:
         fleet = files.load_fleet(files.read(path), path.name)
@@ -166,13 +170,25 @@ def check(path: Path) -> None:
         for problem in error.problems:
             echo(str(problem))
         raise click.exceptions.Exit(1) from None
-    for problem in (*check_weights(fleet.pools), *check_room(fleet.pools), *check_made(fleet.file)):
+    pools = fleet.pools
+    told = (*check_weights(pools), *check_room(pools), *check_retired(fleet.policies, pools), *check_made(fleet.file))
+    untouched = check_untouched(fleet.file.namespaces, UNTOUCHED_NAMESPACES)
+    for problem in (*told, *check_words(fleet.file.pools), *untouched):
         echo(f"warning: {problem}", err=True)
     if daemons := privileged(fleet):
-        told = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
-        echo(f"note: {told}", err=True)
+        note = f"privileged in {NAMESPACE} once it is rendered: {', '.join(daemons)}. SECURITY.md says why"
+        echo(f"note: {note}", err=True)
     if shadow := in_shadow(fleet.file):
-        echo(f"note: in shadow, so that no pod is changed or denied: {shadow}. docs/shadow.md says more", err=True)
+        echo(
+            f"note: in shadow, so that the webhook changes and denies no pod: {shadow}. docs/shadow.md says more",
+            err=True,
+        )
+    limited = [name for name, policy in fleet.policies.items()
+               if policy.mode == "shadow" and name != "*" and limits(fleet, name)]  # fmt: skip
+    if limited:
+        echo(
+            f"note: the ResourceQuotas of render --only quota refuse pods in shadow too: {', '.join(limited)}", err=True
+        )
     slices = len({str(offer) for _, offer in fleet.offers})
     echo(f"{path}: valid: {_count(len(fleet.pools), 'pool')}, {_count(slices, 'kind')} of slice", err=True)
 

@@ -6,17 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from pathlib import Path
+from http.client import HTTPException
 from urllib.request import urlopen
 
 from webhook.cli.show import table
 from webhook.cli.terminal import CouldNotLook, Line, line
 from webhook.cluster.reader import Reader, Unreachable
-from webhook.cluster.shadow import Replica, read, replicas
+from webhook.cluster.shadow import BYTES, SECONDS, Replica, replicas, within_limits
 from webhook.codes import DENIALS
 
-TIMEOUT = 10.0
-"""Seconds for the metrics at an address."""
 _WHY = {str(code): text for code, text in DENIALS.items()}
 _CURE = (
     "Run kubectl -n {} port-forward POD 8080 for each replica, and name what it serves: --metrics "
@@ -39,28 +37,38 @@ def from_sources(sources: Sequence[str]) -> list[Replica]:
 
 def _from(source: str) -> Replica:
     try:
-        if source.startswith(("http://", "https://")):
-            with urlopen(source, timeout=TIMEOUT) as answer:  # noqa: S310  # its scheme was just looked at
-                return read(source, answer.read().decode(errors="replace"))
-        return read(source, Path(source).read_text(errors="replace"))
-    except OSError as error:
-        return Replica(source, f"cannot be read: {getattr(error, 'reason', None) or error.strerror or error}")
+        return within_limits(source, lambda: _bytes(source))
+    except (OSError, ValueError, HTTPException) as error:
+        told = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return Replica(source, f"cannot be read: {told}")
+
+
+def _bytes(source: str) -> bytes:
+    if source.startswith(("http://", "https://")):
+        with urlopen(source, timeout=SECONDS) as answer:  # noqa: S310  # its scheme was just looked at
+            return bytes(answer.read(BYTES + 1))
+    with open(source, "rb") as file:
+        return file.read(BYTES + 1)
 
 
 def verdict(found: Sequence[Replica]) -> tuple[int, str]:
     """The exit code, and the sentence that closes the report."""
     unread = sum(bool(each.problem) for each in found)
     given, denied = (counts.total() for counts in _counts(found))
-    since = _time(max((each.since for each in found if each.since is not None), default=None))
+    if unread == len(found):
+        return 3, "none of the replicas could be looked at" if found else "there is no replica to look at"
     told = (
         f"of {given + denied} reviews in shadow, {given} would have given a slice, and {denied} would have been denials"
     )
-    told += f" (complete since {since}, when the last replica started)"
+    if since := max((each.since for each in found if each.since is not None), default=None):
+        told += f" (complete since {_time(since)}, when the last replica started)"
     if denied:
         return 1, told
     if not found or unread:
         which = f"{unread} of {len(found)} replicas" if found else "no replica"
         return 3, f"{told}; {which} could not be looked at" if found else "there is no replica to look at"
+    if not given:
+        return 3, f"{told}: nothing is known yet"
     return 0, told
 
 
@@ -76,9 +84,9 @@ def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bo
     """The report for people.  *messages*: where ``docs/messages.md`` is."""
     known = [each for each in found if not each.problem]
     if known and not short:
-        rows = [("REPLICA", "SINCE", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
-        rows += [(each.name, _time(each.since), "yes" if each.in_shadow else "no", str(each.reviews),
-                  str(each.given.total() + each.denied.total())) for each in known]  # fmt: skip
+        rows = [("REPLICA", "SINCE", "FLEET", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
+        rows += [(each.name, _time(each.since), each.fleet or "?", "yes" if each.in_shadow else "no",
+                  str(each.reviews), str(each.given.total() + each.denied.total())) for each in known]  # fmt: skip
         yield from table(rows)
         yield ""
     given, denied = _counts(found)
@@ -96,7 +104,7 @@ def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bo
             yield line(line("?", fg="cyan"), f" {each.name}: {each.problem}")
     if any(each.problem for each in found):
         yield f"  {_CURE.format(namespace)}"
-    if known and len({each.in_shadow for each in known}) > 1:
+    if len({(each.fleet, each.in_shadow) for each in known}) > 1:
         yield "  Not all replicas serve the same fleet yet: a new one reaches all of them within some two minutes."
     code, told = verdict(found)
     yield line(line(("√", "×", "", "?")[code], fg=("green", "red", "", "cyan")[code]), f" {told}")
@@ -115,6 +123,7 @@ def as_json(found: Sequence[Replica], messages: str) -> str:
                     "name": each.name,
                     "problem": each.problem or None,
                     "since": each.since.isoformat() if each.since else None,
+                    "fleet": each.fleet or None,
                     "shadow": None if each.problem else each.in_shadow,
                     "reviews": each.reviews,
                     "reviewsInShadow": each.given.total() + each.denied.total(),

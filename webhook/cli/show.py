@@ -24,7 +24,8 @@ def remarks(preview: Preview) -> Iterator[Line]:
     title = preview.subject.title
     shadow = " in shadow, so the pod stays as it is" if preview.shadow else ""
     if preview.denial is not None:
-        yield line(f"{title}: ", line("denied", fg="red", bold=True), f"{shadow}: {preview.denial}")
+        what = "wrong value" if preview.misplaced else "denied"
+        yield line(f"{title}: ", line(what, fg="red", bold=True), f"{shadow}: {preview.denial}")
         yield from pointer(preview)
     elif preview.problem and not title:
         yield line(line("not read", fg="red", bold=True), f": {preview.problem}")

@@ -26,6 +26,13 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 """Pods that have not ended, as a field selector: in some clusters most have."""
 
 
+def _svg(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    """Any word after ``--draw`` is its value, such as the name of a file that is not to be lost."""
+    if path is not None and path != Path("-") and path.suffix != ".svg":
+        raise click.BadParameter(f"'{path}' is not the name of an SVG file. Write FILE.svg, or nothing for blocks")
+    return path
+
+
 @click.command()
 @click.option(
     "-o", "--output", type=click.Choice(["table", "json", "csv", "short"]), default="table", show_default=True,
@@ -40,7 +47,7 @@ RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 )  # fmt: skip
 @click.option(
     "--draw", "drawing", is_flag=False, flag_value="-", metavar="[FILE.svg]",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True), callback=_svg,
     help="Draw the slices of each node: as blocks, or into a file as SVG.",
 )  # fmt: skip
 @click.option(
@@ -63,6 +70,8 @@ def usage(
     """
     from webhook.cli import usage_table
 
+    if drawing == Path("-") and output != "table":
+        raise click.UsageError(f"-o {output} has no drawing. Write --draw FILE.svg, or leave -o out")
     reader = cluster.reader(context, namespace)
     fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
@@ -126,6 +135,7 @@ def _draw(found: Usage, path: Path) -> None:
         path.write_text(nodes.draw(pools), "utf-8")
     except OSError as error:
         raise click.UsageError(f"{path}: {error.strerror}") from None
+    echo(f"{path}: written", err=True)
 
 
 def _shown(

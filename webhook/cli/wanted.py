@@ -164,7 +164,7 @@ class Wanted:
         for preview in previews(subject, self.fleet, self.namespace):
             if preview.denial is not None or preview.problem:
                 self.code = max(self.code, 3 if preview.problem else 1)
-                self.denied += count if preview.denial is not None and preview.subject.pod is not None else 0
+                self.denied += count if preview.outcome == "denied" and preview.subject.pod is not None else 0
                 for text in show.remarks(preview):
                     echo(text, err=True)
                 continue

@@ -60,7 +60,7 @@ CAUSES: dict[str, Entry] = {
     "guard": Entry(
         "The guard refuses a pod that the webhook did not see, or that another webhook changed afterwards",
         "Write the annotation into the pod or its template, and see that the webhook configuration 'gpu-slice' is "
-        "there and fails closed.",
+        "there and that the webhook answers.",
     ),
     "refused": Entry("The API server refuses the pod for a reason of its own", "Correct what the message names."),
     # The webhook was not asked.
@@ -92,8 +92,8 @@ CAUSES: dict[str, Entry] = {
     ),
     "webhook-ignored": Entry(
         "The webhook configuration fails open, and the webhook did not answer when the pod was created",
-        "The platform team: set failurePolicy to Fail and see that the webhook runs. Then delete the pod, so that it "
-        "is created anew.",
+        "The platform team: see that the webhook runs and, unless anything is in shadow (docs/shadow.md), set "
+        "failurePolicy to Fail. Then delete the pod, so that it is created anew.",
     ),
     "shadow": Entry(
         "gpu-slice is only tried here, so it left the pod as it was written",

@@ -84,7 +84,8 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
     if gpu is None and product:
         raise Unclear(f"carries a GPU that is not in the catalogue, '{product}'")
     if not instance_type(node):
-        raise Unclear(f"has no label {INSTANCE_TYPE}")
+        label = f"kubectl label node NAME {INSTANCE_TYPE}=my-server"
+        raise Unclear(f"has no label {INSTANCE_TYPE}: give it one, as by '{label}', and look again")
     if gpu is None:
         raise Unclear(f"is a {instance_type(node)}, which is not in the catalogue, and has no label {PRODUCT}")
     gpus = gpus_of(node, catalogue)

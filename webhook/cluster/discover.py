@@ -164,7 +164,12 @@ def _pool(group: Group, groups: Sequence[Group], names: Container[str]) -> tuple
             entry["nodePools"] = node_pools
         else:
             told.append("No overlay for its NodePool, which makes nodes of other pools too.")
-    if (group.key, group.value) != (POOL_LABEL, entry["name"]):
+    if len(alike) > 1 and labels == {group.key: group.value}:
+        told.append(
+            "Nothing tells these nodes from others with these labels, which are cut otherwise. Label each by its name, "
+            f"kubectl label node NAME {POOL_LABEL}={entry['name']}, and make a node group for each layout."
+        )
+    elif (group.key, group.value) != (POOL_LABEL, entry["name"]):
         told.append(f"Label its nodes, and those to come: {POOL_LABEL}={entry['name']}")
     taints = lasting = _taints(group)
     whole = cut.single or "renamed" in str(entry["partition"])

@@ -174,7 +174,8 @@ def _causes(
         yield refused
         return
     if around.wants_none:
-        yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.")
+        wanted = "" if "spec." in around.wants_none else _NONE_YET
+        yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.", instead=wanted)
     found = list(ended(asked))
     yield from found
     if found:
@@ -210,7 +211,14 @@ def _left_alone(asked: Asked, around: Around) -> Cause | None:
     if around.fleet is None or not (would := is_left_alone(asked.view, around.fleet, asked.namespace)):
         return None
     text = f"gpu-slice is in shadow here ({in_shadow(around.fleet.file)}): it left the pod as it was written"
-    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.")
+    instead = _DENIED if would.startswith("denied: ") else ""
+    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.", instead=instead)
+
+
+_DENIED = (
+    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
+    "a pod is refused."
+)
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
@@ -248,6 +256,9 @@ def _unread(snapshot: Snapshot) -> Iterator[str]:
             yield f"{listing.problem}: {_MISSED.get(kind.name, f'what {kind.plural} would say is not known')}"
 
 
+_NONE_YET = (
+    "Wait a minute and ask again. If it stays so, the platform team: see that the controller of such workloads runs."
+)
 _MISSED = {
     "Node": "what keeps the pod off each node is not known",
     "Pod": "how many slices are free is not known",

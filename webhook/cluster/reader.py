@@ -95,9 +95,9 @@ class Reader:
             raise
         return document
 
-    def text(self, path: str) -> str:
-        """What stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
-        return self._ask("GET", path).decode(errors="replace")
+    def text(self, path: str, most: int) -> bytes:
+        """The first *most* bytes of what stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
+        return self._ask("GET", path, most=most)
 
     def find(self, kind: Kind[Any], name: str, namespace: str) -> Document | str | None:
         """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
@@ -150,8 +150,9 @@ class Reader:
         return tuple(items)
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None
-    ) -> bytes:
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None,
+        most: int | None = None,
+    ) -> bytes:  # fmt: skip
         if self._silent:
             raise Unreachable(self._silent)
         request = self.api.param_serialize(
@@ -160,7 +161,7 @@ class Reader:
         )  # fmt: skip
         try:
             answer = self.api.call_api(*request, _request_timeout=self._patience)
-            answer.read()  # type: ignore[no-untyped-call]
+            answer.data = answer.response.read(most)
         except ApiException as error:
             raise self._refused(error.status or 0, error.reason or "", (error.body or "").encode()) from None
         except Exception as error:  # urllib3 raises many kinds

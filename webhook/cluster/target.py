@@ -259,6 +259,9 @@ def _maker(reader: Reader, document: Document, namespace: str) -> Document | Non
 def _as_applied(pod: Document) -> Document:
     """The pod as ``kubectl apply`` got it, if that is known.  Anybody who may change the pod may write that text."""
     metadata = pod["metadata"]
+    written = [(by.get("fieldsV1") or {}).get("f:spec", ()) for by in metadata.get("managedFields") or ()]
+    if not any("f:nodeName" in fields for fields in written):  # then the scheduler chose it
+        pod = {**pod, "spec": {key: value for key, value in pod["spec"].items() if key != "nodeName"}}
     text = (metadata.get("annotations") or {}).get("kubectl.kubernetes.io/last-applied-configuration") or ""
     try:
         applied = documents.read_json(text.encode(errors="surrogatepass"))

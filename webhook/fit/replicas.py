@@ -116,4 +116,6 @@ def number(value: Any) -> int | None:
     """A number of pods; null is 1, as where it is absent."""
     if value is None:
         return 1
+    if isinstance(value, float) and value.is_integer():  # a number of more than 64 bits is read as one
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

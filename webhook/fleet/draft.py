@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic.alias_generators import to_camel
 
 from webhook.errors import BadFleet, FleetProblem, kind_of, quote
 from webhook.fleet import file
+from webhook.fleet.defaults import with_defaults
 from webhook.fleet.file import (
     API_VERSION,
-    KARPENTER_ONLY,
     DevicePlugin,
     FleetFile,
     NamespaceEntry,
     PoolEntry,
     path,
 )
-from webhook.fleet.karpenter import MERGED, merge
 from webhook.fleet.misplaced import unknown_field
 from webhook.slices.entries import GPU_NAME, CatalogueFile
 
@@ -60,7 +58,7 @@ def read(data: Any) -> Draft:
         raise BadFleet(
             [FleetProblem("fleet", f"{quote(data)} is not a fleet", f"Begin with 'apiVersion: {API_VERSION}'")]
         )
-    full = _with_defaults(data)
+    full = with_defaults(data)
     try:
         whole = FleetFile.model_validate(full)
     except ValidationError as error:
@@ -71,22 +69,6 @@ def read(data: Any) -> Draft:
         whole, (), names, pools, frozenset(), inherited, whole.namespaces, whole.catalogue, whole.device_plugin,
         whole.prices,
     )  # fmt: skip
-
-
-def _with_defaults(data: dict[str, Any]) -> dict[str, Any]:
-    """*data* with its `defaults` in each pool that does not say otherwise."""
-    defaults, pools = data.get("defaults"), data.get("pools")
-    if not isinstance(defaults, dict) or not isinstance(pools, list):
-        return data
-    for_karpenter = set(map(to_camel, KARPENTER_ONLY))
-    for_existing = {key: value for key, value in defaults.items() if key not in for_karpenter}
-
-    def full(pool: dict[str, Any]) -> dict[str, Any]:
-        lower = for_existing if (defaults | pool).get("nodes") == "existing" else defaults
-        both = {name: merge(lower[name], pool[name]) for name in MERGED if name in lower and name in pool}
-        return lower | pool | both
-
-    return data | {"pools": [full(pool) if isinstance(pool, dict) else pool for pool in pools]}
 
 
 def _inherited(full: dict[str, Any], written: dict[str, Any]) -> dict[int, Set[str]]:
@@ -182,6 +164,22 @@ _EXAMPLES = {
     "limit": "{nodes: 10}",
     "disk": "'200Gi'",
 }
+_TERMS = {
+    "capacityReservations": "{id: cr-…}",
+    "subnets": "{id: subnet-…}",
+    "securityGroups": "{id: sg-…}",
+    "ami": "{id: ami-…}",
+    "taints": "{key: nvidia.com/gpu-shared, effect: NoSchedule}",
+    "startupTaints": "{key: node.cilium.io/agent-not-ready, effect: NoExecute}",
+    "budgets": "{nodes: '10%'}",
+}
+"""One entry of a pool's lists of mappings."""
+_UNITS = {
+    **dict.fromkeys(("emptyFor", "expireAfter", "terminationGracePeriod"), "Write a duration such as '{}s'"),
+    "duration": "Write hours and minutes, such as '{}h'",
+    "disk": "Write a size such as '{}Gi'",
+}
+_ID = re.compile(r"(cr|subnet|sg|ami)-[0-9a-z]+")
 _WANTED = {
     "string_type": "a string: put it in quotes",
     "int_type": "a whole number, without quotes",
@@ -213,6 +211,9 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
         return FleetProblem(where, f"{quote(value)} is not known", f"Write {context['expected']}")
     if kind == "string_pattern_mismatch":
         pattern = context["pattern"]
+        if pattern == file.AMI and (_ID.fullmatch(value) or value.startswith(("/", "arn:"))):
+            key = "ssmParameter" if value.startswith(("/", "arn:")) else "id"
+            return FleetProblem(where, f"{quote(value)} is no alias", f"Write '[{{{key}: {value}}}]'")
         name = value.rpartition("/")[2]
         if (
             pattern == file.ROLE
@@ -231,10 +232,21 @@ def _problem(error: Any, inherited: Mapping[int, Set[str]]) -> FleetProblem:
     if kind == "string_too_short":
         return FleetProblem(where, "is empty", "Write it, or remove it")
     if kind in ("greater_than_equal", "less_than_equal"):
+        if location[:1] == ("namespaces",) and "quota" in location:
+            hint = "Write at least 1; to forbid a slice, name the others in the namespace's 'slices' or 'pools'"
+            return FleetProblem(where, f"{quote(value)} is out of range", hint)
         bound = f"at least {context['ge']}" if "ge" in context else f"at most {context['le']}"
         return FleetProblem(where, f"{quote(value)} is out of range", f"Write {bound}")
     # Layouts as NVIDIA's mig-parted has them, for some of a node's GPUs each.
     if in_partition and isinstance(value, list | dict):
         return FleetProblem(where, f"{kind_of(value)}, and {ALIKE}", ONE_LAYOUT)
-    example = _EXAMPLES.get(str(location[-1])) if location else None
+    name = str(location[-1]) if location else ""
+    if kind == "string_type" and type(value) is int and name in _UNITS:
+        return FleetProblem(where, f"{kind_of(value)}, without a unit", _UNITS[name].format(value))
+    example = _EXAMPLES.get(name, "")
+    term = _TERMS.get(str(location[2])) if location[:1] == ("pools",) and 2 < len(location) < 5 else None
+    if term:
+        if isinstance(value, str) and _ID.fullmatch(value):
+            term = f"{{id: {value}}}"
+        example = f"[{term}]" if kind == "list_type" else term if isinstance(location[-1], int) else example
     return FleetProblem(where, kind_of(value), f"Write {_WANTED[kind]}" + (f", such as {example}" if example else ""))

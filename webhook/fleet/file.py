@@ -50,7 +50,7 @@ Tags = Annotated[dict[Text, Text], Field(min_length=1, max_length=20, descriptio
 
 
 Mode = Literal["enforce", "shadow"]
-"""shadow: everything is decided, counted and warned about, and no pod is changed or denied."""
+"""shadow: everything is decided, counted and warned about, and the webhook changes and denies no pod."""
 
 
 class Model(BaseModel):
@@ -310,9 +310,9 @@ class FleetFile(Model):
     cluster: Annotated[str, Field(pattern=CLUSTER)] = "my-cluster"
     """Name of the EKS cluster, used for karpenter.sh/discovery and the role's name."""
     mode: Mode = "enforce"
-    """shadow: no pod is changed or denied, and all are told what would be done, but for namespaces that enforce."""
+    """shadow: the webhook changes and denies no pod, and tells what would be done, but for namespaces that enforce."""
     defaults: Object = {}
-    """Fields of a pool that hold for every pool that does not give them itself."""
+    """Fields of a pool that hold for every pool that does not give them itself, and to which they can apply."""
     pools: Annotated[list[PoolEntry], Field(min_length=1)]
     """In order of preference, for requests that several pools satisfy."""
     namespaces: dict[Annotated[str, Field(pattern=NAMESPACE)], NamespaceEntry] = {}

@@ -53,6 +53,8 @@ class Fleet:
     """The pools whose nodes have an extended resource, also the retired ones."""
     before: Fleet | None = None
     """The same before its pools were retired, if any is: what admitted pods may have got."""
+    webhook_namespace: str = "gpu-slice"
+    """Where gpu-slice is installed.  Only what is rendered names it."""
 
     def policy(self, namespace: str | None) -> Policy:
         """What pods of *namespace* may use."""
@@ -96,14 +98,15 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         problems.append(FleetProblem(f"catalogue.{bad.path}", bad.problem, bad.hint))
         own = None
     problems += _check_names(read.names)
+    found: list[tuple[int, FleetProblem]] = []
     for index, entry in read.pools.items():
         # What a catalogue that cannot be read would have added is not known.
         if own is not None or (
             entry.gpu in catalogue.gpus and catalogue.instance_types.keys() >= {*entry.instance_types}
         ):
             checked = check_pool(index, entry, catalogue, partial=index in read.partial)
-            problems += (_where_written(problem, read.inherited.get(index, ())) for problem in checked)
-    problems = list(dict.fromkeys(problems))  # what is written once, in `defaults`, is told once
+            found += ((index, problem) for problem in checked)
+    problems = list(dict.fromkeys([*problems, *_where_written(found, read)]))
     problems += check_pools(read)
     problems += _check_operator(read.pools)
     problems += _check_node_pools(read.pools)
@@ -125,8 +128,8 @@ def build(read: Draft, built_in: Catalogue) -> Fleet:
         order += len(pools[-1].offers)
     policies = read_policies(fleet_file, pools)
     problems = [*check_slices(read.namespaces, pools), *check_defaults(policies, pools)]
-    modes = (_where_written(each, read.inherited.get(index, ())) for index, each in check_modes(fleet_file))
-    if problems := [*problems, *check_quotas(read.namespaces, policies, pools), *dict.fromkeys(modes)]:
+    modes = dict.fromkeys(_where_written(list(check_modes(fleet_file)), read))
+    if problems := [*problems, *check_quotas(read.namespaces, policies, pools), *modes]:
         raise BadFleet(problems)
     offers = tuple((pool, offer) for pool in pools for offer in pool.offers)
     resources = dict.fromkeys(offer.resource for _, offer in offers)
@@ -158,13 +161,30 @@ def _profile_names(offers: Iterable[PoolOffer]) -> set[MigProfile]:
     return {name for gpu in gpus.values() for name in (*(profile.profile for profile in gpu.profiles), *gpu.aliases)}
 
 
-def _where_written(problem: FleetProblem, inherited: Container[str]) -> FleetProblem:
-    """*problem* of a pool, as one of `defaults` if its field is *inherited* from there."""
-    _, _, rest = problem.path.partition("].")
-    field = re.match(r"[A-Za-z]*", rest)
-    if field is not None and field[0] in inherited:
-        return replace(problem, path=f"defaults.{rest}")
-    return problem
+def _where_written(found: Sequence[tuple[int, FleetProblem]], read: Draft) -> Iterator[FleetProblem]:
+    """What was *found* wrong with pools, by index; as a problem of `defaults` if its field is inherited from there.
+
+    Where it is wrong for some of the pools that inherit it, it says for which.
+    """
+    told: dict[FleetProblem, set[int]] = {}
+    for index, problem in found:
+        if field := _inherited_field(problem, read.inherited.get(index, ())):
+            problem = replace(problem, path=f"defaults.{problem.path[problem.path.index(field) :]}")
+        told.setdefault(problem, set()).add(index)
+    for problem, indexes in told.items():
+        field = re.split(r"[.[]", problem.path.removeprefix("defaults."), maxsplit=1)[0]
+        heirs = {index for index in read.pools if field in read.inherited.get(index, ())}
+        if problem.path.startswith("defaults.") and indexes < heirs:
+            names = ", ".join(quote(read.pools[index].name) for index in sorted(indexes))
+            hint = f"{problem.hint}, or give the pool its own '{field}'"
+            problem = replace(problem, problem=f"{problem.problem} (pool {names})", hint=hint)
+        yield problem
+
+
+def _inherited_field(problem: FleetProblem, inherited: Container[str]) -> str:
+    """The field of a pool that *problem* is about, if it is *inherited*; else empty."""
+    field = re.match(r"pools\[\d+\]\.([A-Za-z]+)", problem.path)
+    return field[1] if field is not None and field[1] in inherited else ""
 
 
 def _check_operator(pools: Mapping[int, PoolEntry]) -> Iterator[FleetProblem]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from webhook.errors import FleetProblem, kind_of, quote
 from webhook.fleet.file import Budget, PoolEntry, path
 from webhook.fleet.kubelet import check_kubelet
+from webhook.slices.suggest import nearest
 
 OWN_NODE_CLASS = {
     "amiFamily": "ami",
@@ -44,6 +45,15 @@ OWN_NODE_POOL: dict[str, Any] = {
 }
 """The same of a NodePool; or what else to do."""
 
+
+_NODE_CLASS = {
+    *OWN_NODE_CLASS, "associatePublicIPAddress", "blockDeviceMappings", "connectionTracking", "context", "cpuOptions",
+    "detailedMonitoring", "enclaveOptions", "instanceProfile", "instanceStorePolicy", "ipPrefixCount", "kubelet",
+    "metadataOptions", "networkInterfaces", "placementGroupSelector", "userData",
+}  # fmt: skip
+"""All fields of an EC2NodeClass' spec."""
+_MORE_OF_NODE_POOL = {"nodePool": {"replicas"}, "metadata": {"annotations"}}
+"""Fields of a NodePool's spec, by the object that has them, beside those of `OWN_NODE_POOL`."""
 
 FOREIGN_TAGS = (
     "eks:eks-cluster-name", "karpenter.sh/nodepool", "karpenter.sh/nodeclaim", "karpenter.k8s.aws/ec2nodeclass",
@@ -95,6 +105,28 @@ def check_karpenter(where: str, entry: PoolEntry) -> Iterator[FleetProblem]:
     for key in entry.node_labels:
         if key in (entry.labels or {}):
             yield FleetProblem(f"{where}.{path(('nodeLabels', key))}", "it stands in labels too", "Give it once")
+
+
+def check_words(entries: Sequence[PoolEntry]) -> Iterator[FleetProblem]:
+    """Fields in `nodeClass` and `nodePool` that Karpenter does not have, unless it is newer than these lists."""
+    for index, entry in enumerate(entries):
+        unknown = [("nodeClass", key, _NODE_CLASS) for key in entry.node_class.keys() - _NODE_CLASS]
+        for *steps, name, known in (*unknown, *_unknown_of_node_pool(entry.node_pool, OWN_NODE_POOL, ("nodePool",))):
+            suggestion = nearest(str(name), sorted(known))
+            yield FleetProblem(
+                f"pools[{index}].{path((*steps, name))}",
+                "is no field that Karpenter 1.15 has there, and the API server refuses or drops it",
+                f"Write '{suggestion}'" if suggestion else f"The fields are {', '.join(sorted(known))}",
+            )
+
+
+def _unknown_of_node_pool(given: Mapping[str, Any], own: Mapping[str, Any], steps: tuple[str, ...]) -> Iterator[Any]:
+    known = own.keys() | _MORE_OF_NODE_POOL.get(steps[-1], set())
+    for key, value in given.items():
+        if key not in known:
+            yield (*steps, key, known)
+        elif isinstance(value, Mapping) and isinstance(own.get(key), Mapping):
+            yield from _unknown_of_node_pool(value, own[key], (*steps, key))
 
 
 def _check_tags(where: str, tags: Mapping[str, str]) -> Iterator[FleetProblem]:

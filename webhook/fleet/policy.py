@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, reduce
 from operator import or_
@@ -11,6 +11,7 @@ from webhook.errors import Denial, FleetProblem, quote
 from webhook.fleet.draft import Draft
 from webhook.fleet.file import FleetFile, Mode, NamespaceEntry, path
 from webhook.fleet.pool import Offer, Pool
+from webhook.fleet.shadow import pools_in_shadow
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.request import SHARED, Choice, parse
 from webhook.slices.suggest import nearest
@@ -50,7 +51,7 @@ def read_policies(fleet_file: FleetFile, pools: Sequence[Pool]) -> dict[str, Pol
     """
     offers_of = _offers_by_choice(pools)
     every = frozenset(pool.name for pool in fleet_file.pools)
-    shadow = frozenset(pool.name for pool in fleet_file.pools if pool.mode == "shadow")
+    shadow = frozenset(pools_in_shadow(fleet_file))
 
     def policy(entry: NamespaceEntry) -> Policy:
         slices = None if entry.slices is None else tuple(filter(None, map(_choice, entry.slices)))
@@ -87,6 +88,17 @@ def check_pools(draft: Draft) -> Iterator[FleetProblem]:
                 )
 
 
+def check_untouched(namespaces: Mapping[str, NamespaceEntry], untouched: Collection[str]) -> Iterator[FleetProblem]:
+    """What is said of *untouched* namespaces, whose pods the webhook never changes.  A quota is the API server's."""
+    for namespace in sorted(namespaces.keys() & untouched):
+        for field in sorted(namespaces[namespace].model_fields_set - {"quota"}):
+            yield FleetProblem(
+                path(("namespaces", namespace, field)),
+                "has no effect, because gpu-slice never touches the pods of this namespace",
+                "Remove it, and run pods that are to have slices in another namespace",
+            )
+
+
 def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | None) -> Iterator[FleetProblem]:
     """Slices that a namespace names and none of *pools* has.  None: the pools are not known, and may have any slice."""
     offers_of = _offers_by_choice(pools or ())
@@ -96,10 +108,11 @@ def check_slices(namespaces: Mapping[str, NamespaceEntry], pools: list[Pool] | N
             choice = _choice(text)
             if choice and (pools is None or offers_of(choice)):
                 continue
+            hint = f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'"
             yield FleetProblem(
                 path(("namespaces", namespace, "slices", index)),
                 f"{quote(text)} is not a slice of this fleet",
-                f"The slices are {known}" if pools is not None else "Write a profile such as '1g.5gb', or 'shared'",
+                _plainly(text) or hint,
             )
 
 
@@ -125,6 +138,19 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             )
 
 
+def check_retired(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Iterator[FleetProblem]:
+    """Namespaces that may use retired pools alone: nothing is wrong, but their pods are denied."""
+    for namespace, policy in policies.items():
+        permitted = [pool for pool in pools if any(policy.permits(pool, offer) for offer in pool.offers)]
+        if policy.limited and permitted and all(pool.entry.retired for pool in permitted):
+            yield FleetProblem(
+                path(("namespaces", namespace)),
+                f"every pool that it may use is retired ({', '.join(pool.name for pool in permitted)}), so its pods get"
+                " no slices",
+                "Add a pool, or remove the namespace's limits",
+            )
+
+
 def check_quotas(
     namespaces: Mapping[str, NamespaceEntry], policies: Mapping[str, Policy], pools: Sequence[Pool]
 ) -> Iterator[FleetProblem]:
@@ -142,7 +168,7 @@ def check_quotas(
                 yield FleetProblem(
                     where,
                     f"{quote(text)} is not a slice that this namespace may use",
-                    "Name one that it may (gpu-slice profiles lists them); of others it gets none",
+                    _plainly(text) or "Name one that it may (gpu-slice profiles lists them); of others it gets none",
                 )
             elif len(resources) > 1:
                 yield FleetProblem(
@@ -175,6 +201,16 @@ def _giving(pool: Pool, choice: Choice) -> Iterator[tuple[Pool, Offer]]:
         most = 1 if choice.slice == SHARED else pool.largest.capacity[offer.resource]
         if choice.count <= most and offer.satisfies(choice):
             yield pool, offer
+
+
+def _plainly(text: str) -> str:
+    """What to write for a slice that is named by its resource, or of one GPU; empty where *text* is neither."""
+    slice, at, _ = text.partition("@")
+    if at and _choice(slice):
+        return f"Write '{slice}': '@' is for annotations, and here 'pools' names the GPUs"
+    resource = text.removeprefix("requests.").removeprefix("nvidia.com/")
+    slice = "shared" if resource == "gpu.shared" else resource.removeprefix("mig-").replace(".me", "+me", 1)
+    return f"Write '{slice}'" if slice != text and _choice(slice) else ""
 
 
 def _choice(text: str) -> Choice | None:

@@ -16,8 +16,8 @@ def modes(file: FleetFile) -> tuple[Mode, dict[str, Mode]]:
 
 
 def pools_in_shadow(file: FleetFile) -> list[str]:
-    """The names of the pools that are in shadow for every namespace."""
-    return [pool.name for pool in file.pools if pool.mode == "shadow"]
+    """The names of the pools that are in shadow for every namespace.  A retired one gives no pod anything."""
+    return [pool.name for pool in file.pools if pool.mode == "shadow" and not pool.retired]
 
 
 def in_shadow(file: FleetFile) -> str:

@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from webhook.admission.plan import MIRROR, OWN_NAMESPACE, UNTOUCHED_NAMESPACES
+from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.admission.resolve import Resolution
 from webhook.errors import BadFleet, FleetProblem
 from webhook.fleet.fleet import Fleet
@@ -50,22 +50,9 @@ _NO_MIRROR = {
     "name": "is-no-mirror-pod",
     "expression": f"!has(object.metadata.annotations) || !('{MIRROR}' in object.metadata.annotations)",
 }
-_PODS = {
-    "matchPolicy": "Equivalent",
-    "resourceRules": [
-        {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
-         "scope": "Namespaced"},
-    ],
-    "namespaceSelector": {
-        "matchExpressions": [
-            {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": sorted(UNTOUCHED_NAMESPACES)},
-            {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
-        ]
-    },
-}  # fmt: skip
 _STANDBY_NOTE = f"""\
 The policy acts while no replica of this Deployment is ready.  By hand, with on, off, or {STANDBY}- to end that:
-  kubectl -n {OWN_NAMESPACE} annotate deployment {DEPLOYMENT} {STANDBY}=on --overwrite"""
+  kubectl -n {{}} annotate deployment {DEPLOYMENT} {STANDBY}=on --overwrite"""
 _ALONE_NOTE = "Instead of the webhook: the policy always acts."
 
 
@@ -76,7 +63,8 @@ what is marked as decided and is not."""
 
 def standby(fleet: Fleet) -> Iterator[Commented]:
     """The policies for a cluster with the webhook: they act while no replica of it is ready."""
-    yield from _documents(fleet, {"name": DEPLOYMENT, "namespace": OWN_NAMESPACE, "parameterNotFoundAction": "Allow"})
+    where = fleet.webhook_namespace
+    yield from _documents(fleet, {"name": DEPLOYMENT, "namespace": where, "parameterNotFoundAction": "Allow"})
 
 
 def alone(fleet: Fleet) -> Iterator[Commented]:
@@ -86,8 +74,10 @@ def alone(fleet: Fleet) -> Iterator[Commented]:
 
 def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
     reference = {} if params is None else {"paramRef": params}
-    note: dict[KeyPath, str] = {("spec",): _ALONE_NOTE if params is None else _STANDBY_NOTE}
-    shared: Manifest = {"failurePolicy": "Fail", "matchConstraints": _PODS}
+    note: dict[KeyPath, str] = {
+        ("spec",): _ALONE_NOTE if params is None else _STANDBY_NOTE.format(fleet.webhook_namespace)
+    }
+    shared: Manifest = {"failurePolicy": "Fail", "matchConstraints": _pods(fleet.webhook_namespace)}
     if params is not None:
         shared["paramKind"] = {"apiVersion": "apps/v1", "kind": "Deployment"}
     variables = [{"name": name, "expression": text} for name, text in variables_of(fleet).items()]
@@ -126,6 +116,21 @@ def _documents(fleet: Fleet, params: Manifest | None) -> Iterator[Commented]:
         ),
     )
     yield Commented(_document("MutatingAdmissionPolicyBinding", {"policyName": NAME} | reference), note)
+
+
+def _pods(own: str) -> Manifest:
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}
+    untouched = sorted({*UNTOUCHED_NAMESPACES, own})
+    return {
+        "matchPolicy": "Equivalent",
+        "resourceRules": [rule | {"scope": "Namespaced"}],
+        "namespaceSelector": {
+            "matchExpressions": [
+                {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": untouched},
+                {"key": "gpu-slice/opt-out", "operator": "DoesNotExist"},
+            ]
+        },
+    }
 
 
 def _document(kind: str, spec: Manifest) -> Manifest:

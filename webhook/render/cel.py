@@ -14,6 +14,14 @@ from webhook.slices.request import MOST_CHOICES
 
 __all__ = ["CHOSEN", "DECIDED", "PATCH", "POD", "PRINTABLE", "READ", "REFUSALS", "SETTLED", "grammar"]
 
+MOST_CONTAINERS, MOST_QUANTITIES, MOST_TOLERATIONS, MOST_LABELS = 100, 1_000, 500, 100
+"""Of one pod that is decided about.  Quantities are limits and requests; labels are those that select nodes."""
+LONGEST_RECORD = 2_000
+"""Characters of ``gpu-slice/assigned``: what is asked for, one container, and its slice."""
+MOST_QUOTED = 200
+"""Characters of a text in a message.  The API server drops a message of more than 5 KiB.  Source: k8s.io/apiserver
+``pkg/apis/cel/config.go``."""
+
 PRINTABLE = "^[ -~]+$"
 """A message repeats what a user wrote only if a terminal can show it."""
 
@@ -41,19 +49,34 @@ _ASKS = """({0}.filter(r, r == 'nvidia.com/gpu' || r.startsWith('nvidia.com/mig-
     || r.startsWith('nvidia.com/') && r.endsWith('.shared')).filter(r, string({0}[r]) != '0'))"""
 _LIMITS, _REQUESTS = "c.?resources.?limits.orValue({})", "c.?resources.?requests.orValue({})"
 
+
+def _short(text: str) -> str:
+    return f"(size({text}) <= {MOST_QUOTED} ? {text} : {text}.substring(0, {MOST_QUOTED}) + '...')"
+
+
 POD = _cel(
     {
         "annotations": "object.metadata.?annotations.orValue({})",
+        "selector": "object.spec.?nodeSelector.orValue({})",
+        "required": f"object.spec.?affinity.?nodeAffinity.?{_REQUIRED}.?nodeSelectorTerms.orValue([])",
+        # What costs least comes first, and where this is true nothing else is evaluated.
+        "large": f"""size(object.spec.containers) + size(object.spec.?initContainers.orValue([])) > {MOST_CONTAINERS}
+            || size(object.spec.?tolerations.orValue([])) > {MOST_TOLERATIONS}
+            || size(object.spec.?topologySpreadConstraints.orValue([])) > {MOST_TOLERATIONS}
+            || size(V.selector) + size(V.required) > {MOST_LABELS}
+            || size(V.annotations[?'gpu-slice/assigned'].orValue('')) > {LONGEST_RECORD}
+            || V.required.map(t, size(t.?matchExpressions.orValue([]))).sum() > {MOST_LABELS}
+            || object.spec.containers.map(c, size({_LIMITS}) + size({_REQUESTS})).sum()
+             + object.spec.?initContainers.orValue([]).map(c, size({_LIMITS}) + size({_REQUESTS})).sum()
+             > {MOST_QUANTITIES}""",
         "inits": "object.spec.?initContainers.orValue([]).map(c, dyn(c))",
         "containers": "object.spec.containers.map(c, dyn(c))",
-        "all": "V.inits + V.containers",
+        "all": "V.large ? [] : V.inits + V.containers",
         "names": "V.all.map(c, string(c.name))",
         # The GPU resources of each container with their counts, from limits and requests.
         "asking": f"""V.all.map(c, {_ASKS.format(_LIMITS)}.map(r, r + '=' + string({_LIMITS}[r]))
             + {_ASKS.format(_REQUESTS)}.filter(r, !(r in {_LIMITS}) || string({_LIMITS}[r]) != string({_REQUESTS}[r]))
               .map(r, r + '=' + string({_REQUESTS}[r])))""",
-        "selector": "object.spec.?nodeSelector.orValue({})",
-        "required": f"object.spec.?affinity.?nodeAffinity.?{_REQUIRED}.?nodeSelectorTerms.orValue([])",
         # The containers that ask for a whole GPU, with their counts, and what the namespace gives to the only one.
         "whole": f"""V.names.transformList(i, n, V.asking[i].exists(a, a.startsWith('{WHOLE_GPU}=')),
             [n, V.asking[i].filter(a, a.startsWith('{WHOLE_GPU}='))[0]])""",
@@ -126,41 +149,52 @@ CHOSEN = _cel(
 _CANNOT = ", which the policy in the cluster cannot decide. "
 _FIELD = "metadata.annotations[gpu-slice]: "
 
+_MANY = (
+    f"more than {MOST_CONTAINERS} containers, {MOST_QUANTITIES} limits and requests, {MOST_TOLERATIONS} tolerations or "
+    f"{MOST_LABELS} labels for its nodes"
+)
+
 REFUSALS = [
     (_full(condition), _full(message))
     for condition, message in (
+        ("V.large", f"'spec: it has {_MANY}{_CANNOT}Use fewer of them'"),
         (
             f"!V.readable || size(V.choices) > {MOST_CHOICES}",
-            f"""'{_FIELD}this pod asks for \\'' + V.asked + '\\'{_CANNOT}Use a slice such as 1g.5gb or 1g.5gb@a100, or
-            several with | between them, for one container'""",
+            f"""'{_FIELD}this pod asks for \\'' + {_short("V.asked")} + '\\'{_CANNOT}Use a slice such as 1g.5gb
+            or 1g.5gb@a100, or several with | between them, for one container'""",
         ),
-        ("V.at < 0", f"'{_FIELD}no container is called \\'' + V.chosen + '\\'. Use one of ' + V.names.join(', ')"),
+        (
+            "V.at < 0",
+            f"""'{_FIELD}no container is called \\'' + {_short("V.chosen")} + '\\'. Use one of '
+            + {_short("V.names.join(', ')")}""",
+        ),
         (
             "V.answer < 0",
-            f"""'{_FIELD}no pool gives \\'' + V.asked + '\\' to namespace \\'' + request.namespace + '\\'. '
+            f"""'{_FIELD}no pool gives \\'' + {_short("V.asked")} + '\\' to namespace \\'' + request.namespace + '\\'. '
             + (V.slices[V.policy] == '' ? 'Ask the platform team' : 'Use one of ' + V.slices[V.policy])""",
         ),
         (
-            """V.assigned != '' && V.assigned != V.record || V.visited && V.named != '' && V.named != V.chosen
+            """!V.byDefault && 'gpu-slice/assigned' in V.annotations && V.assigned != V.record
+            || V.visited && V.named != '' && V.named != V.chosen
             || V.visited && !(V.given in V.own)""",
-            f"""'metadata.annotations[gpu-slice/assigned]: it is \\'' + V.assigned + '\\'{_CANNOT}Use the pod without
-            gpu-slice/assigned and the slices that it names'""",
+            f"""'metadata.annotations[gpu-slice/assigned]: it is \\'' + {_short("V.assigned")} + '\\'{_CANNOT}Use the
+            pod without gpu-slice/assigned and the slices that it names'""",
         ),
         (
             f"""!V.own.all(a, a == '{WHOLE_GPU}=1' || a == V.given && (V.visited || V.resource != '{WHOLE_GPU}'))
             || V.own.exists(a, V.own.exists(b, a != b && a.split('=')[0] == b.split('=')[0]))""",
-            f"""'spec.containers: ' + V.chosen + ' asks for ' + V.own.join(', ') + ' beside its slice{_CANNOT}Use the
-            annotation alone'""",
+            f"""'spec.containers: ' + {_short("V.chosen")} + ' asks for ' + {_short("V.own.join(', ')")}
+            + ' beside its slice{_CANNOT}Use the annotation alone'""",
         ),
         (
             "size(V.beside) > 0",
-            f"""'spec.containers: ' + V.beside[0] + ' stands beside the slice of ' + V.chosen + '{_CANNOT}Use GPUs in
-            one container'""",
+            f"""'spec.containers: ' + {_short("V.beside[0]")} + ' stands beside the slice of ' + {_short("V.chosen")}
+            + '{_CANNOT}Use GPUs in one container'""",
         ),
         (
             "size(V.selecting) > 0",
-            f"""'spec.nodeSelector[' + V.selecting[0] + ']: it is \\'' + V.selector[V.selecting[0]] + '\\'{_CANNOT}Use a
-            GPU in the annotation, as in 1g.5gb@a100, in place of the label'""",
+            f"""'spec.nodeSelector[' + V.selecting[0] + ']: it is \\'' + {_short("V.selector[V.selecting[0]]")}
+            + '\\'{_CANNOT}Use a GPU in the annotation, as in 1g.5gb@a100, in place of the label'""",
         ),
         (
             "size(V.requiring) > 0",

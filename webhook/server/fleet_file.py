@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -53,6 +54,8 @@ class FleetWatch:
         self.metrics.fleet_loaded.set(1)
         shadow = in_shadow(fleet.file)
         self.metrics.in_shadow.set(bool(shadow))
+        self.metrics.fleet_info.clear()
+        self.metrics.fleet_info.labels(hashlib.sha256(text).hexdigest()[:12]).set(1)
         self.metrics.promise(fleet)
         self.metrics.fleet_reloads.labels("taken").inc()
         self.metrics.fleet_generation.inc()

@@ -106,6 +106,12 @@ class Metrics:
         self.fleet_generation = Gauge(
             "gpu_slice_fleet_generation", "How many fleets were taken since the start", registry=self.registry
         )
+        self.fleet_info = Gauge(
+            "gpu_slice_fleet_info",
+            "1, with the first 12 digits of the SHA-256 of the fleet file in use",
+            ["digest"],
+            registry=self.registry,
+        )
         self.in_shadow = Gauge(
             "gpu_slice_shadow",
             "1 while the fleet in use has pools or namespaces in shadow: their pods are left as they are",

@@ -109,8 +109,8 @@ ROWS = [
     pytest.param(
         text(pool_text(emptyFor="300")),
         "pools[0].emptyFor",
-        "300 is a number",
-        "Write a string: put it in quotes",
+        "300 is a number, without a unit",
+        "Write a duration such as '300s'",
         id="seconds or what",
     ),
     pytest.param(
@@ -140,8 +140,8 @@ ROWS = [
     pytest.param(
         text(pool_text(disk="200")),
         "pools[0].disk",
-        "200 is a number",
-        "Write a string: put it in quotes",
+        "200 is a number, without a unit",
+        "Write a size such as '200Gi'",
         id="a disk of what",
     ),
     pytest.param(
@@ -154,8 +154,8 @@ ROWS = [
     pytest.param(
         text(pool_text(name="a"), pool_text(name="b"), extra="defaults: {disk: 2}\n"),
         "defaults.disk",
-        "is a number",
-        "Write a string",
+        "2 is a number, without a unit",
+        "Write a size such as '2Gi'",
         id="a default of a wrong type",
     ),
     pytest.param(

@@ -265,8 +265,8 @@ ROWS = [
     pytest.param(
         text(pool_text(ami="ami-0123")),
         "pools[0].ami",
-        "'ami-0123' is not well formed",
-        "Write one such as 'al2023@v20260724' or 'bottlerocket@1.57.0'",
+        "'ami-0123' is no alias",
+        "Write '[{id: ami-0123}]'",
         id="an image by its id",
     ),
     pytest.param(

@@ -18,6 +18,9 @@ Address: TypeAlias = tuple[str, str, str]
 """Kind, namespace and name."""
 
 
+NO_FLEET = "the fleet of the cluster cannot be read (see 'fleet')"
+
+
 class CannotLook(Exception):
     """What a check is about could not be read.  The message says why."""
 
@@ -51,7 +54,8 @@ class Facts:
     """All that the checks look at.  What could not be read raises `CannotLook` where it is asked for."""
 
     snapshot: Snapshot
-    fleet: Fleet
+    given: Fleet | None
+    """The fleet that the cluster is held against; None if it cannot be read."""
     rendered: tuple[Document, ...] = ()
     """What `gpu-slice render` prints for the fleet."""
     namespace: str = "gpu-slice"
@@ -59,13 +63,20 @@ class Facts:
     single: Mapping[Address, Document | str | None] = field(default_factory=dict)
     """Objects that were asked for by name; a string says why one could not be read."""
     served: Fleet | str | None = None
-    """The fleet of the cluster, or what is wrong with it; None if there is none."""
+    """The fleet of the cluster, or what is wrong with it, a line each; None if there is none."""
     probe: Probe | str | None = None
     leaf: Leaf | str | None = None
     refused: tuple[str, ...] = ()
     """What the user may not do that an installation needs."""
     patience: timedelta = timedelta(minutes=10)
     """How long a node may take to join."""
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet that the cluster is held against."""
+        if self.given is None:
+            raise CannotLook(NO_FLEET)
+        return self.given
 
     @property
     def now(self) -> datetime:
@@ -97,4 +108,6 @@ class Facts:
 
     def made(self, kind: str) -> Iterator[Document]:
         """What is rendered of a kind of object."""
+        if self.given is None:
+            raise CannotLook(NO_FLEET)
         return (document for document in self.rendered if document["kind"] == kind)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from webhook import __version__
 from webhook.cluster.check.facts import Facts
-from webhook.cluster.check.install import IN_SHADOW, KEEPER
+from webhook.cluster.check.install import AGAIN, KEEPER
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BINDINGS, DEPLOYMENTS, NAMESPACES, POLICIES, Document
 from webhook.cluster.selectors import unmatched
@@ -91,9 +91,9 @@ def _bound(facts: Facts) -> Iterator[Found]:
         if "Deny" not in actions:
             if not shadow:
                 told = f"{name} has validationActions {', '.join(actions)}, so it refuses nothing"
-                problems.append(Problem(told, _AGAIN_SHADOW if "Audit" in actions else ""))
+                problems.append(Problem(told))
         elif wrong := _refused_in_shadow(facts, selector):
-            yield Problem(f"{name} refuses pods of {wrong}, which the webhook leaves as they are: {shadow}", IN_SHADOW)
+            yield Problem(f"{name} refuses pods of {wrong}, which the webhook leaves as they are (in shadow: {shadow})")
             return
         elif narrowed and (narrowed[0] != "namespaceSelector" or not _covers(facts, selector)):
             problems.append(Problem(f"{name} narrows it by matchResources.{narrowed[0]}", warning=bool(shadow)))
@@ -110,7 +110,7 @@ def _refused_in_shadow(facts: Facts, selector: Document) -> str:
     pools = pools_in_shadow(facts.fleet.file)
     for name, mode, selected in _namespaces(facts, selector):
         if selected and (pools or mode == "shadow"):
-            return f"pool {pools[0]}" if pools else f"namespace {name}" if name else "namespaces"
+            return f"pool {pools[0]}" if pools else f"namespace {name}" if name else "namespaces in shadow"
     return ""
 
 
@@ -150,12 +150,15 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(f"no ValidatingAdmissionPolicyBinding has {KEEPERS_POLICY} refuse anything")
 
 
-_AGAIN_SHADOW = "Remove components: [../manifests/shadow] from your folder and apply it, or run helm upgrade."
-_AGAIN = "Apply the guard of the release that is installed, from its folder: kubectl apply -k manifests/guard."
+_BIND = (
+    "Run kubectl delete validatingadmissionpolicybinding gpu-slice, because kubectl and Helm leave what the other wrote"
+    " in it.  Then apply your own folder, with components: [../manifests/shadow] only while anything is in shadow"
+    " (docs/shadow.md), or run helm upgrade."
+)
 
 CHECKS = (
-    Check("guard", "Admission", "the guard is there", _AGAIN, _policy),
-    Check("guard-bound", "Admission", "the guard refuses pods without their slice", _AGAIN, _bound, after=("guard",)),
+    Check("guard", "Admission", "the guard is there", AGAIN, _policy),
+    Check("guard-bound", "Admission", "the guard refuses pods without their slice", _BIND, _bound, after=("guard",)),
     Check(
         "keeper-rights",
         "Certificates",

@@ -26,6 +26,11 @@ AGAIN = (
 IN_SHADOW = "Add components: [../manifests/shadow] to your folder and apply it, or run helm upgrade (docs/shadow.md)."
 """How to have the API server refuse nothing, too."""
 
+_CORRECT = (
+    "Correct the file, and apply your own folder or run helm upgrade.  Until then the replicas go on with the last good"
+    " fleet, and a new one does not become ready.  Meanwhile, gpu-slice check --fleet FILE goes by another file."
+)
+
 INJECTED = "cert-manager.io/inject-ca-from"
 """The annotation by which cert-manager fills ``caBundle``."""
 
@@ -66,7 +71,7 @@ def _fleet(facts: Facts) -> Iterator[Found]:
     if facts.served is None:
         yield Problem(f"there is no ConfigMap fleet in namespace {facts.namespace}")
     elif isinstance(facts.served, str):
-        yield Problem(f"the webhook would refuse it: {facts.served}")
+        yield from (Problem(f"the webhook would refuse it: {text}", _CORRECT) for text in facts.served.splitlines())
     elif changed := list(_changed(facts.served, facts.fleet)):
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
         yield Problem(f"in the cluster {changed[0]}{more}")

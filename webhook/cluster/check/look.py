@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from webhook.cluster.check.facts import Address, CannotLook, Facts, Probe
+from webhook.cluster.check.facts import NO_FLEET, Address, CannotLook, Facts, Probe
 from webhook.cluster.check.install import KEEPER, WEBHOOK
 from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.karpenter import settings
@@ -68,7 +68,7 @@ NEEDED: tuple[tuple[str, Kind[Document]], ...] = (
 
 def look(
     reader: Reader,
-    fleet: Fleet,
+    fleet: Fleet | None,
     rendered: tuple[Document, ...],
     namespace: str,
     patience: timedelta,
@@ -93,9 +93,8 @@ def look(
     facts = Facts(snapshot, fleet, rendered, namespace)
     wanted = [(CONFIG_MAPS, namespace, "fleet"), (CONFIG_MAPS, namespace, SHIPPED), (DEPLOYMENTS, namespace, WEBHOOK),
               (DEPLOYMENTS, namespace, KEEPER)]  # fmt: skip
-    wanted += [
-        (CONFIG_MAPS, each["metadata"]["namespace"], each["metadata"]["name"]) for each in facts.made("ConfigMap")
-    ]
+    made = facts.made("ConfigMap") if fleet is not None else ()
+    wanted += [(CONFIG_MAPS, each["metadata"]["namespace"], each["metadata"]["name"]) for each in made]
     wanted += [(CONFIG_MAPS, *address) for address in settings(snapshot)]
     single: dict[Address, Document | str | None] = {
         (kind.name, where, name): reader.find(kind, name, where) for kind, where, name in wanted
@@ -125,8 +124,10 @@ def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
     return reader.find(SECRETS, "webhook-tls", namespace)
 
 
-def _try(reader: Reader, fleet: Fleet) -> Probe | str:
+def _try(reader: Reader, fleet: Fleet | None) -> Probe | str:
     """What becomes of a pod that asks for the first slice that its namespace may use."""
+    if fleet is None:
+        return NO_FLEET
     policy = fleet.policy(reader.namespace)
     permitted = [(pool.name in policy.shadow, offer) for pool, offer in fleet.offers if policy.permits(pool, offer)]
     shadow, asked = min(permitted, key=lambda each: each[0], default=(False, None))

@@ -196,6 +196,9 @@ def _quotas(facts: Facts) -> Iterator[Found]:
     present = {namespace["metadata"]["name"] for namespace in facts.snapshot.items(NAMESPACES)}
     for document in facts.made("ResourceQuota"):
         namespace, hard = document["metadata"]["namespace"], document["spec"]["hard"]
+        if facts.fleet.policy(namespace).mode == "shadow":
+            yield from (_refuses_in_shadow(quota) for quota in live if _limits(quota, namespace, hard))
+            continue
         enforced = [
             (key, quantity(str(most)))
             for quota in live if quota["metadata"].get("namespace") == namespace
@@ -210,9 +213,25 @@ def _quotas(facts: Facts) -> Iterator[Found]:
             yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
 
 
+def _limits(quota: Document, namespace: str, hard: Document) -> bool:
+    return quota["metadata"].get("namespace") == namespace and not hard.keys().isdisjoint(
+        quota["spec"].get("hard") or {}
+    )
+
+
+def _refuses_in_shadow(quota: Document) -> Problem:
+    namespace, name = quota["metadata"]["namespace"], quota["metadata"]["name"]
+    told = f"ResourceQuota {namespace}/{name} refuses pods of {namespace}, although it is in shadow"
+    return Problem(
+        told, f"Run kubectl -n {namespace} delete resourcequota {name} until {namespace} enforces.", warning=True
+    )
+
+
 def _defaults(facts: Facts) -> Iterator[Found]:
     namespaces = {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in facts.all(NAMESPACES)}
     for name, policy in facts.fleet.policies.items():
+        if name in UNTOUCHED_NAMESPACES:
+            continue
         if policy.default is not None and name in namespaces and DEFAULT not in namespaces[name]:
             told = f"namespace {name} has no label {DEFAULT}, so its default, {policy.default}, is never given"
             yield Problem(told, f"Run kubectl label namespace {name} {DEFAULT}=")

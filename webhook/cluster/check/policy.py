@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from webhook.admission.plan import OWN_NAMESPACE
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import BINDINGS, POLICIES
@@ -17,7 +18,8 @@ def _policy(facts: Facts) -> Iterator[Found]:
         yield Note("there is none")
         return
     standby = bool(live["spec"].get("paramKind"))
-    cure = _APPLY.format("admission-policy" if standby else "policy-alone")
+    own = "" if facts.namespace == OWN_NAMESPACE else f" --webhook-namespace {facts.namespace}"
+    cure = _APPLY.format(("admission-policy" if standby else "policy-alone") + own)
     try:
         rendered = variables_of(facts.fleet)
     except BadFleet as error:
@@ -34,13 +36,12 @@ def _policy(facts: Facts) -> Iterator[Found]:
         where = (spec.get("paramRef") or {}).get("namespace")
         if where != facts.namespace:
             told = f"it looks at the Deployment in namespace {where}, and gpu-slice is in {facts.namespace}"
-            yield Problem(f"{told}: it never acts", _NAMESPACE)
+            yield Problem(f"{told}: it never acts", cure)
     if standby:
         yield Note("a standby, which acts while no replica is ready")
 
 
 _APPLY = "Run gpu-slice render --fleet FILE --only {} | kubectl apply -f -."
-_NAMESPACE = "Write the namespace into both bindings and both policies (docs/admission-policy.md#as-a-standby)."
 _REMOVE = (
     "Remove it: kubectl delete mutatingadmissionpolicybinding,mutatingadmissionpolicy,"
     "validatingadmissionpolicybinding,validatingadmissionpolicy gpu-slice-policy."

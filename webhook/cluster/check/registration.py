@@ -18,6 +18,7 @@ from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
 from webhook.fleet.shadow import in_shadow
+from webhook.slices.request import ANNOTATION
 
 ENTRY, DEFAULTS, ADVICE = "pods.gpu-slice.io", "defaults.gpu-slice.io", "gpu-slice-advice"
 SHIPPED = "webhook-configuration"
@@ -72,9 +73,8 @@ def _registered(facts: Facts) -> Iterator[Found]:
     if live is None:
         yield Problem(f"there is no MutatingWebhookConfiguration {CONFIGURATION}: pods get no slices")
         return
-    defaults = any(policy.default is not None for policy in facts.fleet.policies.values())
-    for name in (ENTRY, DEFAULTS) if defaults else (ENTRY,):
-        if name not in entries:
+    for name in (ENTRY, DEFAULTS):
+        if name not in entries and (name == ENTRY or any(each.default for each in facts.fleet.policies.values())):
             yield Problem(f"MutatingWebhookConfiguration {CONFIGURATION} has no entry {name}")
     for name, entry in entries.items():
         client, service = entry["clientConfig"], entry["clientConfig"].get("service") or {}
@@ -148,8 +148,11 @@ def _selects(facts: Facts) -> Iterator[Found]:
 def selects(name: str, namespace: str) -> dict[str, Any]:
     """For which pods an entry is called, where gpu-slice is installed in *namespace*."""
     lacks = "!has(object.metadata.annotations) || !('{}' in object.metadata.annotations)"
-    others = {"is-no-mirror-pod": MIRROR, "is-not-decided-by-a-policy": DECIDED}
-    conditions = {**CONDITIONS[name]} | {key: lacks.format(annotation) for key, annotation in others.items()}
+    conditions = {
+        **CONDITIONS[name],
+        "is-no-mirror-pod": lacks.format(MIRROR),
+        "is-not-decided-by-a-policy": f"{lacks.format(DECIDED)} || !('{ANNOTATION}' in object.metadata.annotations)",
+    }
     labelled = [{"key": "gpu-slice/default", "operator": "Exists"}] if name == DEFAULTS else []
     expressions = [
         *labelled,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Any, TypeAlias
 
-from webhook.cluster.check.facts import CannotLook, Facts
+from webhook.cluster.check.facts import NO_FLEET, CannotLook, Facts
 from webhook.cluster.cures import OWN, installed_in
 from webhook.cluster.objects import Kind
 
@@ -98,7 +98,7 @@ def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Itera
     failed: set[str] = set()
     for check in checks:
         wanted = check.before if before else not check.only_before
-        if not wanted or (check.karpenter and not facts.karpenter_pools):
+        if not wanted or (check.karpenter and facts.given is not None and not facts.karpenter_pools):
             continue
         first = next((name for name in check.after if name in failed), None)
         if first is not None:
@@ -113,15 +113,21 @@ def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Itera
 def _done(check: Check, facts: Facts) -> Line:
     listing = facts.snapshot.listings.get(check.partial) if check.partial is not None else None
     part = listing if listing is not None and listing.namespace is not None else None
+    found: list[Found] = []
+    unknown = ""
     try:
-        found = list(check.look(facts))
+        if check.karpenter and facts.given is None:
+            raise CannotLook(NO_FLEET)
+        found.extend(check.look(facts))  # what is found before it cannot look any further stays
     except CannotLook as error:
-        return Line(check, Status.UNKNOWN, unknown=f"could not look: {error}")
+        unknown = f"could not look: {error}"
     every = [each for each in found if isinstance(each, Problem)]
     problems = tuple(islice(_in_turns(every), MOST))
     notes = tuple(each.text for each in found if isinstance(each, Note))
     if any(not problem.warning for problem in every):
-        return Line(check, Status.FAILED, problems, notes, total=len(every))
+        return Line(check, Status.FAILED, problems, notes, unknown, len(every))
+    if unknown:
+        return Line(check, Status.UNKNOWN, problems, notes, unknown, len(every))
     if part is not None:
         unknown = f"looked only at namespace {part.namespace}: {part.problem}"
         return Line(check, Status.UNKNOWN, problems, notes, unknown, len(every))

@@ -31,6 +31,7 @@ webhooks:
       - name: is-not-decided-by-a-policy
         expression: >-
           !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
+          || !('gpu-slice' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         {{- include "gpu-slice.namespaces" . | nindent 8 }}
@@ -65,6 +66,7 @@ webhooks:
       - name: is-not-decided-by-a-policy
         expression: >-
           !has(object.metadata.annotations) || !('gpu-slice/decided-by' in object.metadata.annotations)
+          || !('gpu-slice' in object.metadata.annotations)
     namespaceSelector:
       matchExpressions:
         - key: gpu-slice/default

@@ -104,7 +104,7 @@ selector's operator and values; null for nowhere, because a policy does not know
 {{- end -}}
 {{- $pools := false -}}
 {{- range $fleet.pools | default list -}}
-{{- if eq (.mode | default ($fleet.defaults | default dict).mode | default "enforce") "shadow" -}}{{- $pools = true -}}{{- end -}}
+{{- if and (eq (.mode | default ($fleet.defaults | default dict).mode | default "enforce") "shadow") (not .retired) -}}{{- $pools = true -}}{{- end -}}
 {{- end -}}
 {{- $operator := ternary "NotIn" "In" (eq $others "enforce") -}}
 {{- $nowhere := or $pools (and (eq $others "shadow") (not $different)) -}}
