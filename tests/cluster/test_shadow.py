@@ -74,13 +74,9 @@ class Tried:
         return made.stderr, self.cluster.get("Pod", document["metadata"]["name"], namespace)
 
 
-@pytest.fixture(scope="module", name="tried")
-def _tried(cluster: Cluster, ours: Ours, tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
-    file = tmp_path_factory.mktemp("shadow") / "fleet.yaml"
-    file.write_text(SHADOW)
-    server = Running(tls, "--fleet", str(file), "--poll", "0.1")
-    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": UNSEEN}})
-    document = configuration(f"https://{LOOPBACK}:{server.port}/mutate", (tls / "ca.crt").read_bytes())
+def have_asked(cluster: Cluster, port: int, tls: Path) -> None:
+    """Have the API server ask *port*, not for pods of `UNSEEN`, and go on where nobody answers."""
+    document = configuration(f"https://{LOOPBACK}:{port}/mutate", (tls / "ca.crt").read_bytes())
     for each in document["webhooks"]:
         each["failurePolicy"] = "Ignore"
         each["namespaceSelector"]["matchExpressions"][-2]["values"].append(UNSEEN)
@@ -88,6 +84,15 @@ def _tried(cluster: Cluster, ours: Ours, tls: Path, tmp_path_factory: pytest.Tem
     assert there is not None
     document["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
     cluster.replace(document)
+
+
+@pytest.fixture(scope="module", name="tried")
+def _tried(cluster: Cluster, ours: Ours, tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tried]:
+    file = tmp_path_factory.mktemp("shadow") / "fleet.yaml"
+    file.write_text(SHADOW)
+    server = Running(tls, "--fleet", str(file), "--poll", "0.1")
+    cluster.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": UNSEEN}})
+    have_asked(cluster, server.port, tls)
     made = Tried(cluster, server, file)
     made.guard(["Audit"])
 
@@ -220,14 +225,7 @@ def test_nothing_is_lost_while_it_is_switched_over_and_back(tried: Tried, namesp
 def test_while_nobody_answers_a_pod_is_stored_as_it_is(
     tried: Tried, cluster: Cluster, tls: Path, namespace: str
 ) -> None:
-    away = configuration(f"https://{LOOPBACK}:9/mutate", (tls / "ca.crt").read_bytes())
-    for each in away["webhooks"]:
-        each["failurePolicy"] = "Ignore"
-        each["namespaceSelector"]["matchExpressions"][-2]["values"].append(UNSEEN)
-    there = cluster.get(CONFIGURATION, NAME, api_version=ADMISSION)
-    assert there is not None
-    away["metadata"]["resourceVersion"] = there["metadata"]["resourceVersion"]
-    cluster.replace(away)
+    have_asked(cluster, 9, tls)
     asked = tried.server.metric("gpu_slice_admission_duration_seconds_count")
 
     def is_away() -> bool:
@@ -238,8 +236,4 @@ def test_while_nobody_answers_a_pod_is_stored_as_it_is(
         return asked == before
 
     wait_for("nobody is asked", is_away)
-    there["metadata"].pop("managedFields", None)
-    there["metadata"]["resourceVersion"] = cluster.get(CONFIGURATION, NAME, api_version=ADMISSION)["metadata"][
-        "resourceVersion"
-    ]
-    cluster.replace(there)
+    have_asked(cluster, tried.server.port, tls)

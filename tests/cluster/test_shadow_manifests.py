@@ -14,6 +14,7 @@ from tests.cluster.cluster import Document
 from tests.cluster.conftest import skip
 from tests.cluster.helm import MAJORS, Helm, read
 from tests.cluster.install import ADMISSION, CONFIGURATION, MANIFESTS, NAME
+from tests.cluster.test_chart import kustomize
 from tests.unit.check_facts import done, facts
 from webhook.cli import files
 from webhook.cluster.check import Status
@@ -101,9 +102,7 @@ def test_the_component_of_kustomize_has_the_api_server_refuse_no_pod(tmp_path: P
     manifests = Path(os.path.relpath(MANIFESTS, tmp_path.resolve()))
     kustomization = {"resources": [str(manifests)], "components": [str(manifests / "shadow")]}
     (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
-    built = Helm(programs.control_plane() / "kubectl", tmp_path)("kustomize", str(tmp_path))
-    assert built.returncode == 0, built.stderr
-    found = read(built.stdout)
+    found = read(kustomize(tmp_path, tmp_path))
 
     assert found[CONFIGURATION, NAME]["apiVersion"] == ADMISSION
     for case in CASES:

@@ -35,6 +35,11 @@ def kubernetes() -> str:
     return os.environ.get("K8S") or NEWEST
 
 
+def has_mutating_policies() -> bool:
+    """Whether that release has v1 of MutatingAdmissionPolicy."""
+    return toolchain.numbers(kubernetes()) >= (1, 36)
+
+
 def control_plane() -> Path:
     """A folder with kube-apiserver, kube-controller-manager, kube-scheduler and kubectl.  Raises `BuildError`."""
     return build(f"kubernetes-{kubernetes()}")
