@@ -54,7 +54,7 @@ class Replicas(Reader):
         self.phases = phases
         self.asked: list[str] = []
 
-    def _ask(self, method: str, path: str, query: Any = None, body: Any = None) -> bytes:
+    def _ask(self, method: str, path: str, query: Any = None, body: Any = None, most: int | None = None) -> bytes:
         if path.endswith("/metrics"):
             self.asked.append(path)
             return b"gpu_slice_shadow 1\n"
