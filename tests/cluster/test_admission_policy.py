@@ -235,8 +235,9 @@ class Standby:
         """Wait until the policy acts, or does not act."""
 
         def noticed() -> bool:
-            made = create(self.cluster, asking("probe"))
-            return (isinstance(made, dict) and made["metadata"]["annotations"].get(DECIDED) == "policy") == marked
+            # Idle, it takes a mark away; before the API server has read it, it does nothing.
+            made = create(self.cluster, asking("probe", **({} if marked else {DECIDED: "policy"})))
+            return isinstance(made, dict) and (DECIDED in made["metadata"]["annotations"]) == marked
 
         wait_for(f"the standby {'acts' if marked else 'is idle'}", noticed)
 

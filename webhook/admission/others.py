@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from webhook.admission.pod import NVIDIA, Place, Pod, is_gpu
 from webhook.budget import Budget
 
-_ACCELERATORS = (
+ACCELERATORS = (
     "aws.amazon.com/neuron", "baidu.com/", "cambricon.com/", "cloud-tpus.google.com/", "enflame.com/", "furiosa.ai/",
     "google.com/tpu", "habana.ai/", "huawei.com/ascend", "huawei.com/npu", "hygon.com/", "iluvatar.ai/",
     "kunlunxin.com/", "metax-tech.com/", "qualcomm.com/qaic", "rebellions.ai/", "tencent.com/vcuda-",
@@ -18,7 +18,7 @@ device plugins."""
 FRACTIONS = ("gpu-fraction", "gpu-memory", "gpu-sm-")
 """Annotations of KAI Scheduler and Run:ai: KAI-Scheduler ``pkg/common/constants``."""
 
-_CHOOSING = ("gpuuuid", "gputype", "gpumem", "gpu-mem", "vgpu-mode")
+CHOOSING = ("gpuuuid", "gputype", "gpumem", "gpu-mem", "vgpu-mode")
 """Words in annotations by which HAMi, Volcano and Aliyun choose or divide a GPU, as in ``nvidia.com/use-gputype``."""
 
 
@@ -35,7 +35,7 @@ def is_anothers(resource: str) -> bool:
         and not is_gpu(resource)
         and (
             "gpu" in resource.lower()
-            or resource.lower().startswith(_ACCELERATORS)
+            or resource.lower().startswith(ACCELERATORS)
             or resource == "nvidia.com/priority"
             or (resource.startswith(NVIDIA) and resource[len(NVIDIA) :][:1].isupper())
         )
@@ -54,6 +54,6 @@ def asked_of_others(pod: Pod, places: Iterable[Place], budget: Budget) -> str:
     names.update(
         key
         for key in pod.annotations
-        if key.startswith(FRACTIONS) or ("/" in key and any(word in key for word in _CHOOSING))
+        if key.startswith(FRACTIONS) or ("/" in key and any(word in key for word in CHOOSING))
     )
     return min(names, default="")

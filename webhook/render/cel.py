@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from webhook.admission.assigned import DECIDED
+from webhook.admission.others import ACCELERATORS, CHOOSING, FRACTIONS
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU
 from webhook.slices.request import MOST_CHOICES
 
@@ -50,6 +51,18 @@ _ASKS = """({0}.filter(r, r == 'nvidia.com/gpu' || r.startsWith('nvidia.com/mig-
 _LIMITS, _REQUESTS = "c.?resources.?limits.orValue({})", "c.?resources.?requests.orValue({})"
 
 
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern of RE2 for one of *words*, which have no special character but dots."""
+    return "(" + "|".join(word.replace(".", "[.]") for word in words) + ")"
+
+
+# As `webhook.admission.others` reads it.
+_ANOTHERS = f"""(r.contains('/') && !r.matches('^nvidia[.]com/(gpu$|mig-|.*[.]shared$)')
+    && (r.lowerAscii().matches('gpu|^{_any_of(ACCELERATORS)}') || r.matches('^nvidia[.]com/([A-Z]|priority$)')))"""
+_OF_OTHERS = f"""V.all.exists(c, {_LIMITS}.exists(r, {_ANOTHERS}) || {_REQUESTS}.exists(r, {_ANOTHERS}))
+    || V.annotations.exists(k, k.matches('^{_any_of(FRACTIONS)}|/.*{_any_of(CHOOSING)}|{_any_of(CHOOSING)}.*/'))"""
+
+
 def _short(text: str) -> str:
     return f"(size({text}) <= {MOST_QUOTED} ? {text} : {text}.substring(0, {MOST_QUOTED}) + '...')"
 
@@ -84,7 +97,7 @@ POD = _cel(
             || !('gpu-slice/default' in namespaceObject.metadata.?labels.orValue({})) ? ''
             : V.defaults[?(request.namespace in V.namespaces ? request.namespace : '*')].orValue('')""",
         "byDefault": f"""V.default != '' && size(V.whole) == 1 && V.whole[0][1] == '{WHOLE_GPU}=1'
-            && !has(object.spec.resourceClaims)""",
+            && !has(object.spec.resourceClaims) && !({_OF_OTHERS})""",
     }
 )
 """The pod."""
