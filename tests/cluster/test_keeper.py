@@ -552,9 +552,10 @@ def test_a_keeper_that_comes_to_a_running_webhook_interrupts_nobody(cluster, our
     finally:
         ours.serve()
     assert status.returncode == 0, status.stdout
-    there, made, leaf, following = status.stdout.splitlines()
+    there, made, leaf, following, keeper = status.stdout.splitlines()
     assert re.fullmatch(r"CA [0-9a-f]{16}: until 20\d\d-\d\d-\d\d, trusted, leaves 20\d\d-\d\d-\d\d", there)
     assert re.fullmatch(r"CA [0-9a-f]{16}: until 20\d\d-\d\d-\d\d, trusted, issues", made)
     assert leaf.startswith(f"leaf: by {made[3:19]}, issued ")
     assert re.match(r"next: issue leaf, 20\d\d-\d\d-\d\d \d\d:\d\d UTC", following)
+    assert keeper.startswith("keeper: ")
     assert resident < 128 * 1024 * 1024  # what the Deployment asks for
