@@ -18,7 +18,7 @@ DRA = ("dra",) if programs.kubernetes() >= "1.36" else ()
 """Older ones take extendedResourceName out of a DeviceClass, as it is behind a gate there."""
 EVERYTHING = (*(each.name for each in SUBJECTS if each.applied), "fleet", "mig-parted", *DRA)
 """Not what is for Helm, nor for Kueue, whose API is not here."""
-NAMESPACES = ("gpu-slice", "gpu-operator", "notebooks", "research", "team-a", "nobody")
+NAMESPACES = ("gpu-slice", "gpu-operator", "notebooks", "research", "team-a", "nobody", "few")
 
 BOTTLEROCKET = """\
 apiVersion: gpu-slice/v1

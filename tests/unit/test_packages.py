@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 OTHER_REASONS = {
     "tests/packages.py",
     "tests/cluster/test_admission_policy.py",  # an older Kubernetes
+    "tests/cluster/test_adopted.py",  # port 443 of loopback
     "tests/cluster/test_aws.py",  # Bottlerocket is another
     "tests/unit/test_keeper.py",  # IPv6
 }
