@@ -73,7 +73,8 @@ def test_certificates_that_rotate_fail_no_handshake(tmp_path: Path) -> None:
 
 
 def test_an_authority_that_callers_do_not_know_fails_handshakes(tmp_path: Path) -> None:
-    assert failed(rotations(tmp_path, leaves=6, authorities=2, policy=SOON, informed=False)) > 0
+    # Four, because a replica may serve the last of two only after the load has ended.
+    assert failed(rotations(tmp_path, leaves=6, authorities=4, policy=SOON, informed=False)) > 0
 
 
 def test_a_replica_that_dies_takes_only_what_was_under_way_on_it(tmp_path: Path, tls: Path) -> None:

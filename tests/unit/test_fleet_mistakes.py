@@ -217,9 +217,9 @@ def test_a_limit_of_slices_has_room_for_a_node_of_each_type(fields: dict[str, st
         ({"instanceTypes": "p4d.24xlarge"}, "Write a list, such as [p4d.24xlarge]"),
         ({"partition": "{timeSlicing: 4}"}, "Write a mapping, such as {replicas: 4}"),
         ({"partition": "{mig: 1g.5gb}"}, "Write a mapping, such as {1g.5gb: 7}"),
-        ({"emptyFor": "300"}, "Write a string: put it in quotes, such as '300s'"),
-        ({"disk": "200"}, "Write a string: put it in quotes, such as '200Gi'"),
-        ({"taints": "{key: a}"}, "Write a list, such as [{key: nvidia.com/gpu-shared}]"),
+        ({"emptyFor": "300"}, "Write a duration such as '300s'"),
+        ({"disk": "200"}, "Write a size such as '200Gi'"),
+        ({"taints": "{key: a}"}, "Write a list, such as [{key: nvidia.com/gpu-shared, effect: NoSchedule}]"),
     ],
 )
 def test_a_wrong_type_is_answered_with_an_example(fields: dict[str, str], hint: str) -> None:
@@ -417,7 +417,7 @@ class TestDefaults:
 def test_terms_for_an_image_are_mappings(ami: str) -> None:
     (problem,) = problems(text(pool_text(ami=ami)))
     assert problem.path == "pools[0].ami[0]"
-    assert problem.hint == "Write a mapping"
+    assert problem.hint == "Write a mapping, such as {id: ami-…}"
 
 
 def test_a_startup_taint_is_not_one_of_the_taints() -> None:
