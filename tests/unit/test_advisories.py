@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.packages import skip
-
 pytestmark = pytest.mark.slow  # it asks a server
 
 LOCK = Path(__file__).parents[2] / "requirements.lock"
@@ -21,9 +19,9 @@ def test_no_locked_dependency_has_a_known_advisory() -> None:
     command = [sys.executable, "-m", "pip_audit", "--disable-pip", "--require-hashes", "--progress-spinner", "off"]
     audit = subprocess.run([*command, "-f", "json", "-r", str(LOCK)], capture_output=True, text=True, timeout=300)
     if not audit.stdout:
-        skip(f"no source of advisories can be asked: {audit.stderr.strip().splitlines()[-1]}")
+        pytest.skip(f"no source of advisories can be asked: {audit.stderr.strip().splitlines()[-1]}")
     found = json.loads(audit.stdout)["dependencies"]
     assert found
     if all("skip_reason" in each for each in found):
-        skip(f"no source of advisories can be asked: {found[0]['skip_reason']}")
+        pytest.skip(f"no source of advisories can be asked: {found[0]['skip_reason']}")
     assert [each for each in found if each.get("vulns")] == []

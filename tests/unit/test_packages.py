@@ -15,6 +15,7 @@ OTHER_REASONS = {
     "tests/cluster/test_admission_policy.py",  # an older Kubernetes
     "tests/cluster/test_adopted.py",  # port 443 of loopback
     "tests/cluster/test_aws.py",  # Bottlerocket is another
+    "tests/unit/test_advisories.py",  # a server of others does not answer
     "tests/unit/test_keeper.py",  # IPv6
 }
 """The files in which a test is skipped otherwise than by `packages.skip`."""
