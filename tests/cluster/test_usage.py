@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from typing import Any
 
 from tests.cluster.world import World, pod
@@ -102,7 +103,9 @@ def test_a_user_who_may_read_nothing_gets_no_answer(live: World) -> None:
 def test_watching_ends_with_ctrl_c(live: World) -> None:
     command = [sys.executable, "-m", "webhook", "usage", "--watch", "1", "-o", "short"]
     environment = {"KUBECONFIG": str(live.cluster.plane.kubeconfig), "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    # A shell that runs the tests in the background has all of them ignore it.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, preexec_fn=heed) as process:
         assert process.stdout is not None
         seen = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)
