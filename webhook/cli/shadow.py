@@ -62,11 +62,12 @@ def verdict(found: Sequence[Replica]) -> tuple[int, str]:
     )
     if since := max((each.since for each in found if each.since is not None), default=None):
         told += f" (complete since {_time(since)}, when the last replica started)"
+    if unread:
+        told += f"; {unread} of {len(found)} replicas could not be looked at"
     if denied:
         return 1, told
-    if not found or unread:
-        which = f"{unread} of {len(found)} replicas" if found else "no replica"
-        return 3, f"{told}; {which} could not be looked at" if found else "there is no replica to look at"
+    if unread:
+        return 3, told
     if not given:
         return 3, f"{told}: nothing is known yet"
     return 0, told
