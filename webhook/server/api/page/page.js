@@ -242,6 +242,7 @@ async function start() {
   $("cluster").textContent = `Cluster ${cluster}.`;
   const list = examples(rows);
   if (!opened) bring(list[0][1]);
+  const messages = fetch("/page/messages.json").then((response) => response.json());
   // Only now, because it keeps the browser busy for a while.  It is loaded already: see index.html.
   const module = await import("./editor.bundle.js").catch(() => ($("plain").hidden = false, import("./plain.js")));
   editor = module.create($("editor"), {
@@ -252,17 +253,15 @@ async function start() {
     changed,
     moved,
   });
+  for (const [code, parts] of Object.entries(await messages)) paragraphs.set(code, parts);
   ready = true;
   busy(pending);
-  if (answer) editor.mark(answer.marks);
+  if (answer) render();
   if (index !== null) choose(index);
   $("example").append(...list.map(([name], number) => h("option", { value: number }, name)));
   $("example").addEventListener("change", () => $("example").value && bring(list[$("example").value][1]));
   menu(rows, order);
   listen();
-  const told = await fetch("/page/messages.json").then((response) => response.json());
-  for (const [code, parts] of Object.entries(told)) paragraphs.set(code, parts);
-  if (answer) render();
 }
 
 start().catch(() => refuse("The server does not answer. Reload the page in a moment."));
