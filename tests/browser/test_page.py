@@ -245,6 +245,33 @@ def test_the_menu_fills_in_the_annotation(visit: Visit) -> None:
     assert "Admitted" in visit.seen()["headline"]
 
 
+@pytest.mark.parametrize(
+    ("namespace", "slices"),
+    [
+        ("default", ["1g.5gb", "1g.5gb", "shared"]),
+        ("notebooks", ["shared"]),
+        ("research", ["3g.20gb", "2g.10gb", "1g.5gb"]),
+        ("nobody", []),
+    ],
+)
+def test_the_menu_and_the_examples_are_what_the_namespace_may_use(
+    browser: Browser, address_of: Callable[[str], str], namespace: str, slices: list[str]
+) -> None:
+    context = browser.new_context()
+    visit = Visit(context.new_page(), address_of("teams"))
+    menu = visit.page.locator("#menu")
+    visit.open()
+    visit.page.locator("#namespace").fill(namespace)
+    expect(menu.get_by_role("button")).to_have_text(slices)
+    expect(menu.get_by_text(f"not for namespace {namespace}")).to_have_count(5 - len(slices))
+    visit.page.locator("#example").select_option("One slice")
+    visit.settle()
+    assert ("Admitted" in visit.seen()["headline"]) == bool(slices)
+    visit.open(visit.text, namespace)
+    expect(menu.get_by_role("button")).to_have_text(slices)
+    context.close()
+
+
 def test_pools_say_whether_and_why_not_and_the_gpu_is_drawn(visit: Visit) -> None:
     visit.open(POD.format("1g.5gb"))
     pools = visit.page.locator("#pools")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.running import Running
+from tests.stories import FLEETS
 from webhook.cli import files
 from webhook.cli.loopback import LOOPBACK
 from webhook.server.settings import MOST_BODY
@@ -193,6 +194,13 @@ def test_the_doors_describe_themselves_and_have_no_docs_page(start) -> None:
     assert offered[0]["slice"] == "1g.5gb"
     assert offered[0]["per_node"] == {"p4d.24xlarge": 56}
     assert any(row["gpu"] == "a10g" and row["profile"] is None for row in json.loads(server.get("/catalogue")[1]))
+
+
+def test_the_fleet_tells_what_a_namespace_may_use(start) -> None:
+    server = start("--preview", f"--fleet={FLEETS['teams']}")
+    rows = json.loads(server.get("/fleet?namespace=notebooks")[1])["slices"]
+    assert [row["slice"] for row in rows if row["permitted"]] == ["shared"]
+    assert server.get("/fleet?namespace=No%20Name")[0] == 422
 
 
 @pytest.mark.parametrize(

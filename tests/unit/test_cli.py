@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.stories import FLEETS
 from webhook import documents
 from webhook.cli.main import main
 
@@ -561,6 +562,16 @@ def test_profiles_lists_what_is_offered_and_the_whole_catalogue() -> None:
     assert any(row["gpu"] == "a10g" and row["profile"] is None for row in known)
     assert all(row["source"] for row in known)
     assert "no MIG" in run("profiles", "--all").stdout
+
+
+def test_profiles_of_a_namespace_are_what_its_pods_may_use() -> None:
+    def slices(*arguments: str) -> list[str]:
+        fleet = f"--fleet={FLEETS['teams']}"
+        return [row["slice"] for row in json.loads(run("profiles", "-o", "json", fleet, *arguments).stdout)]
+
+    assert slices() == ["1g.5gb", "3g.20gb", "2g.10gb", "1g.5gb", "shared"]
+    assert slices("-n", "notebooks") == ["shared"]
+    assert slices("-n", "nobody") == []
 
 
 def test_certs_init_writes_a_pair_once_and_again_only_when_forced(tmp_path: Path) -> None:

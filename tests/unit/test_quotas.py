@@ -73,21 +73,21 @@ def test_a_count_of_the_fleet_file_is_that_of_the_quota(pools: str, namespace: s
             POOLS,
             "{quota: {7g.40gb: 1}}",
             "namespaces.team.quota[7g.40gb]: '7g.40gb' is not a slice that this namespace may use. "
-            "Name one that it may (gpu-slice profiles lists them); of others it gets none.",
+            "Write one of 1g.5gb, 3g.20gb, 2g.10gb, 1g.10gb, shared; of others it gets none.",
             id="nobody offers it",
         ),
         pytest.param(
             POOLS,
             "{slices: [1g.5gb], quota: {2g.10gb: 1}}",
             "namespaces.team.quota[2g.10gb]: '2g.10gb' is not a slice that this namespace may use. "
-            "Name one that it may (gpu-slice profiles lists them); of others it gets none.",
+            "Write one of 1g.5gb; of others it gets none.",
             id="it may not use it",
         ),
         pytest.param(
             POOLS,
             "{quota: {1/7: 1}}",
             "namespaces.team.quota[1/7]: '1/7' is not a slice that this namespace may use. "
-            "Name one that it may (gpu-slice profiles lists them); of others it gets none.",
+            "Write one of 1g.5gb, 3g.20gb, 2g.10gb, 1g.10gb, shared; of others it gets none.",
             id="it is no slice",
         ),
         pytest.param(

@@ -90,14 +90,16 @@ def preview(
 @main.command()
 @click.option("--all", "everything", is_flag=True, help="List the whole catalogue: every profile of every GPU.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-n", "--namespace", help="List only what pods of this namespace may use.")
 @_FLEET
-def profiles(everything: bool, output: str, fleet_path: Path | None) -> None:
+def profiles(everything: bool, output: str, namespace: str | None, fleet_path: Path | None) -> None:
     """List the slices that the fleet offers."""
     from webhook.cli import show
     from webhook.fleet.listing import known, offered
 
     fleet = files.fleet_at(fleet_path)
-    rows = known(fleet.catalogue) if everything else offered(fleet)
+    offers = (row for row in offered(fleet, namespace) if row.permitted)
+    rows = known(fleet.catalogue) if everything else offers
     if output == "json":
         echo(json.dumps([asdict(row) for row in rows], indent=2))
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from webhook.fleet.file import Mode
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.policy import EVERYTHING
 from webhook.fleet.pool import MigOffer
 from webhook.slices.catalogue import Catalogue
 
@@ -30,6 +31,8 @@ class Offered:
     """Slices on a node, by instance type."""
     mode: Mode = "enforce"
     """Of the pool, for namespaces that have none of their own."""
+    permitted: bool = True
+    """Whether the namespace that was asked about may use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ class Known:
     unverified: str
 
 
-def offered(fleet: Fleet) -> Iterator[Offered]:
-    """Everything that *fleet* offers, in fleet order."""
+def offered(fleet: Fleet, namespace: str | None = None) -> Iterator[Offered]:
+    """Everything that *fleet* offers, in fleet order; *namespace* is whose permission the rows tell."""
+    policy = fleet.policy(namespace) if namespace else EVERYTHING
     for pool, offer in fleet.offers:
         yield Offered(
             slice=str(offer),
@@ -63,6 +67,7 @@ def offered(fleet: Fleet) -> Iterator[Offered]:
             per_gpu=offer.per_gpu,
             per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},
             mode="shadow" if "shadow" in (pool.entry.mode, fleet.file.mode) else "enforce",
+            permitted=policy.permits(pool, offer),
         )
 
 

@@ -134,7 +134,7 @@ def check_defaults(policies: Mapping[str, Policy], pools: Sequence[Pool]) -> Ite
             yield FleetProblem(
                 where,
                 f"no pool gives {quote(policy.default)} to pods of this namespace",
-                "Write a slice that the namespace may use (gpu-slice profiles lists them)",
+                _permitted(policy, [pool for pool in pools if not pool.entry.retired]),
             )
 
 
@@ -168,7 +168,7 @@ def check_quotas(
                 yield FleetProblem(
                     where,
                     f"{quote(text)} is not a slice that this namespace may use",
-                    _plainly(text) or "Name one that it may (gpu-slice profiles lists them); of others it gets none",
+                    _plainly(text) or f"{_permitted(policies[namespace], pools)}; of others it gets none",
                 )
             elif len(resources) > 1:
                 yield FleetProblem(
@@ -191,6 +191,13 @@ def resources_of(text: str, policy: Policy, pools: Iterable[Pool]) -> list[str]:
     choice = _choice(text)
     pairs = ((pool, offer) for pool in pools for offer in pool.offers if choice is not None and offer.satisfies(choice))
     return list(dict.fromkeys(offer.resource for pool, offer in pairs if policy.permits(pool, offer)))
+
+
+def _permitted(policy: Policy, pools: Iterable[Pool]) -> str:
+    """What to write instead of a slice that *policy* does not permit in *pools*."""
+    pairs = ((pool, offer) for pool in pools for offer in pool.offers)
+    slices = dict.fromkeys(str(offer) for pool, offer in pairs if policy.permits(pool, offer))
+    return f"Write one of {', '.join(slices)}" if slices else "Remove it: the namespace may use no slice"
 
 
 def _giving(pool: Pool, choice: Choice) -> Iterator[tuple[Pool, Offer]]:

@@ -104,10 +104,14 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
         return list(known(current().catalogue))
 
     @app.get("/fleet")
-    async def get_fleet() -> FleetView:
+    async def get_fleet(
+        namespace: Annotated[
+            str, Query(pattern=DNS_LABEL, description="Whose permission the slices tell")
+        ] = DEFAULT_NAMESPACE,
+    ) -> FleetView:
         """What this cluster offers."""
         result = current()
-        return FleetView(cluster=result.cluster, slices=list(offered(result)), file=result.file)
+        return FleetView(cluster=result.cluster, slices=list(offered(result, namespace)), file=result.file)
 
     open_page(app, current, previews)
 

@@ -2,14 +2,14 @@
 
 import { $, fill, gib, h, sentence } from "./dom.js";
 
-// The menu.  `ask(row)` writes the annotation.
-export function menu(rows, ask) {
+// The menu for pods of `namespace`.  `ask(row)` writes the annotation.
+export function menu(rows, namespace, ask) {
   const head = ["Slice", "GPU", "Memory", "On a GPU", "On a node", "Instance types", "Pool", "Resource"];
   const body = rows.map((row) =>
     h(
       "tr",
-      {},
-      h("th", { scope: "row" }, h("button", { type: "button", class: "slice", "aria-label": `Ask for ${row.slice} of ${row.gpu}`, onclick: () => ask(row) }, row.slice)),
+      row.permitted ? {} : { class: "quiet" },
+      h("th", { scope: "row" }, row.permitted ? button(row, ask) : [h("code", {}, row.slice), h("p", {}, `not for namespace ${namespace}`)]),
       h("td", {}, row.gpu),
       h("td", {}, row.memory_mib ? gib(row.memory_mib) : "–"),
       h("td", { class: "number" }, String(row.per_gpu)),
@@ -21,6 +21,9 @@ export function menu(rows, ask) {
   );
   $("menu").replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, body)));
 }
+
+const button = (row, ask) =>
+  h("button", { type: "button", class: "slice", "aria-label": `Ask for ${row.slice} of ${row.gpu}`, onclick: () => ask(row) }, row.slice);
 
 let chosen = "";
 

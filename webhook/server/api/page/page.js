@@ -32,6 +32,8 @@ let landing = false; // a whole document came: what is wrong in it is shown firs
 let pending = true; // whether an answer is waited for
 let cut = ""; // what is wrong with the link that was followed
 let rows = [];
+let asker = "default"; // the namespace whose permission `rows` tells
+let list = []; // the examples
 const paragraphs = new Map();
 const namespace = () => $("namespace").value.trim() || "default";
 
@@ -47,7 +49,32 @@ function busy(is) {
   $("result").setAttribute("aria-busy", String(is || !ready));
 }
 
+// Shows what the fleet offers, and examples of it that the namespace may use.
+function offer() {
+  list = examples(usable());
+  $("example").replaceChildren(h("option", { value: "" }, "choose one"), ...list.map(([name], number) => h("option", { value: number }, name)));
+  menu(rows, asker, order);
+}
+
+function usable() {
+  const permitted = rows.filter((row) => row.permitted);
+  return permitted.length ? permitted : rows;
+}
+
+// Asks again what is offered, for the namespace as it is now.  A name that no namespace has is told by the dry run.
+async function offerAgain() {
+  const mine = (asker = namespace());
+  const response = await fetch(`/fleet?${new URLSearchParams({ namespace: mine })}`).catch(() => null);
+  await fleet;
+  if (!response?.ok) return;
+  const told = await response.json();
+  if (mine !== asker) return;
+  rows = told.slices;
+  offer();
+}
+
 function changed() {
+  if (namespace() !== asker) offerAgain();
   busy(true);
   index = null;
   clearTimeout(waiting);
@@ -240,7 +267,7 @@ async function start() {
   const opened = await open();
   const { cluster } = await fleet;
   $("cluster").textContent = `Cluster ${cluster}.`;
-  const list = examples(rows);
+  offer();
   if (!opened) bring(list[0][1]);
   const messages = fetch("/page/messages.json").then((response) => response.json());
   // Only now, because it keeps the browser busy for a while.  It is loaded already: see index.html.
@@ -249,7 +276,7 @@ async function start() {
     label: "YAML of a pod or a workload",
     description: $("write-help").textContent,
     text: editor.text(),
-    complete: (before, above, text) => complete(before, above, containers(text), rows),
+    complete: (before, above, text) => complete(before, above, containers(text), usable()),
     changed,
     moved,
   });
@@ -258,9 +285,7 @@ async function start() {
   busy(pending);
   if (answer) render();
   if (index !== null) choose(index);
-  $("example").append(...list.map(([name], number) => h("option", { value: number }, name)));
   $("example").addEventListener("change", () => $("example").value && bring(list[$("example").value][1]));
-  menu(rows, order);
   listen();
 }
 
