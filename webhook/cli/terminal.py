@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
 from signal import SIGPIPE
 from typing import Any
@@ -24,6 +25,10 @@ PORT = click.IntRange(0, 65535)
 
 READER_GONE = 128 + SIGPIPE
 """The exit code when nobody reads the output any more, as after ``| head``: what a shell shows of other programs."""
+
+
+FULL = (ENOSPC, EDQUOT, EFBIG, EIO)
+"""What a disk answers that takes no more."""
 
 
 class Line(str):
@@ -91,7 +96,17 @@ def _orderly() -> Iterator[None]:
         error.message = _safe(error.message)  # type: ignore[misc]
         raise
     except BrokenPipeError:  # click would make it 1, which means no
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (1, 2):  # Python writes what is left when it ends
-            os.dup2(nowhere, stream)
+        _abandon(1, 2)
         raise click.exceptions.Exit(READER_GONE) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        _abandon(1)
+        raise CouldNotLook(f"the output cannot be written: {error.strerror}") from error
+
+
+def _abandon(*streams: int) -> None:
+    """Let what is left for *streams*, which Python writes when it ends, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream)
