@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
+from tests.stories import FLEETS
 from tests.unit.test_usage import FLEET, NOW, looked, node, pod
+from webhook.cli import usage_data, usage_table
+from webhook.cli.files import fleet_at
 from webhook.cluster.accounting import usage
 from webhook.cluster.namespaces import by_namespace
 from webhook.cluster.objects import NODES, PODS, Kind
@@ -50,3 +54,16 @@ def test_where_not_all_can_be_seen_nothing_is_called_stranded(hidden: Kind[objec
 def test_a_namespace_of_which_nothing_waits_waits_for_nothing() -> None:
     found = by_namespace(looked([node("n", "small")], [pod("a", "n", "busy"), pod("b", namespace="idle")]))
     assert [(use.name, use.waiting) for use in found] == [("busy", 0), ("idle", 1)]
+
+
+def test_what_a_retired_pool_still_has_is_marked() -> None:
+    fleet = fleet_at(FLEETS["retired"])
+    labels = [{"gpu-slice/pool": pool, "node.kubernetes.io/instance-type": "p4d.24xlarge"} for pool in ("old", "new")]
+    nodes = [
+        node(f"n{number}", slices={"nvidia.com/mig-1g.5gb": 56}, labels=each) for number, each in enumerate(labels)
+    ]
+    found = looked(nodes, [], fleet)
+    names = [click.unstyle(text).split()[:2] for text in usage_table.pools(found, "pool", None, draw=False)]
+    assert ["old", "(retired)"] in names
+    assert ["new", "0"] in names
+    assert {pool["name"]: pool["retired"] for pool in usage_data.document(found, None)["pools"]}["old"]

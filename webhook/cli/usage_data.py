@@ -30,6 +30,7 @@ def document(usage: Usage, namespace: str | None) -> dict[str, Any]:
         "pools": [
             {
                 "name": pool.name or None,
+                "retired": pool.retired,
                 **_sums(usage, pool),
                 "nodes": [
                     {

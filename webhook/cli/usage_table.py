@@ -75,8 +75,8 @@ def uses(node: NodeUse) -> list[Use]:
 
 
 def title(pool: PoolUse) -> str:
-    """The pool's name."""
-    return pool.name or "(no pool)"
+    """The pool's name, and that it is retired."""
+    return f"{pool.name} (retired)" if pool.retired else pool.name or "(no pool)"
 
 
 def summary(usage: Usage) -> Iterator[Line]:

@@ -74,8 +74,10 @@ def usage(snapshot: Snapshot, fleet: Fleet, prices: Mapping[str, float]) -> Usag
         found.setdefault(pool.name if pool else NO_POOL, []).append(
             NodeUse(name, type_name, prices.get(type_name), tuple(uses))
         )
+    retired = {pool.name for pool in fleet.pools if pool.entry.retired}
     uses_of = tuple(
-        PoolUse(name, tuple(sorted(members, key=lambda node: node.name))) for name, members in found.items()
+        PoolUse(name, tuple(sorted(members, key=lambda node: node.name)), name in retired)
+        for name, members in found.items()
     )
     queue = tuple(_waiting(waiting, uses_of, fleet, snapshot))
     return Usage(

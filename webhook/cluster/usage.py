@@ -117,6 +117,8 @@ class PoolUse:
 
     name: str
     nodes: tuple[NodeUse, ...]
+    retired: bool = False
+    """Whether no new pod gets slices of it."""
 
     @property
     def used(self) -> Amount:
