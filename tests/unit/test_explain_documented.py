@@ -79,7 +79,14 @@ def without_its_overlay() -> Explanation:
     return world.explain()
 
 
-def test_the_readme_shows_an_explanation_as_it_is_printed() -> None:
+def test_the_readme_shows_the_short_form_as_it_is_printed() -> None:
+    readme = (PAGE.parents[1] / "README.md").read_text()
+    (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook -o short\n(.*?)```", readme, re.DOTALL)
+
+    assert block == printed(without_its_overlay(), "short")
+
+
+def test_the_docs_show_an_explanation_as_it_is_printed() -> None:
     (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", SHOWN.read_text(), re.DOTALL)
 
     assert block == printed(without_its_overlay(), "table")

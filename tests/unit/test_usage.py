@@ -567,7 +567,8 @@ class TestTable:
     def test_ages(self, seconds: int, text: str) -> None:
         assert usage_table.age(timedelta(seconds=seconds)) == text
 
-    def test_the_readme_shows_a_tree_as_it_is(self, fleet: Fleet) -> None:
+    @pytest.mark.parametrize(("page", "depth"), [("README.md", "node"), ("docs/live.md", "pod")])
+    def test_the_docs_show_a_tree_as_it_is(self, fleet: Fleet, page: str, depth: str) -> None:
         def standing(name: str, pool: str) -> Node:
             found = next(each for each in fleet.pools if each.name == pool)
             return msgspec.convert(standing_node(found, found.shapes[0], name), Node)
@@ -587,10 +588,11 @@ class TestTable:
             *(pod(f"tune-{index}", minutes=42, **tuning) for index in range(2, 5)),
         ]
         found = looked(nodes, pods, fleet, **{"p4d.24xlarge": 21.96})
-        shown = [*usage_table.pools(found, "pod", None, draw=False), *usage_table.summary(found)]
-        readme = (Path(__file__).parents[2] / "docs" / "live.md").read_text()
+        shown = [*usage_table.pools(found, depth, None, draw=False), *usage_table.summary(found)]
         printed = "\n".join(map(click.unstyle, shown))
-        assert f"$ gpu-slice usage --price p4d.24xlarge=21.96\n{printed}\n```" in readme, printed
+        option = "" if depth == "pod" else f" --depth {depth}"
+        text = (Path(__file__).parents[2] / page).read_text()
+        assert f"$ kubectl gpu-slice usage{option} --price p4d.24xlarge=21.96\n{printed}\n```" in text, printed
 
 
 class TestPrices:
