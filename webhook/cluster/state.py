@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from webhook.admission.pod import places
 from webhook.budget import Budget
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
-from webhook.cluster.events import Said
+from webhook.cluster.events import Said, reasons
 from webhook.cluster.objects import NODES
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import Denial, quote
@@ -35,6 +36,32 @@ _FAILED = {
     "EvictionBy": "Its node was drained. ",
 }
 """What to do about a pod that has failed, by the beginning of the reason."""
+_VOLUMES = (
+    (
+        "volume node affinity|PersistentVolume's node affinity|no available volume zone",
+        "The pod's volume is in another zone than the nodes that have room for it",
+        "Let the pool have nodes in the volume's zone (kubectl get pv -o yaml says which), or make the volume anew.",
+    ),
+    (
+        "exceed max volume count",
+        "The nodes that have room for the pod have as many volumes attached as they may",
+        "Wait until pods with volumes have ended there, use fewer volumes, or let the pool have larger nodes.",
+    ),
+    (
+        "no available disk|ReadWriteOncePod",
+        "Another pod uses the pod's volume",
+        "Wait until that pod has ended, or give each a volume of its own.",
+    ),
+    (
+        "available persistent volumes to bind|enough free storage|bound to non-existent p",
+        "There is no volume for the pod on the nodes that have room for it",
+        "",
+    ),
+)
+"""What the scheduler says of volumes and nodes, from Kubernetes 1.30 to 1.37; what that means, and what to do.
+
+Source: ``pkg/scheduler/framework/plugins/{volumebinding,volumezone,volumerestrictions,nodevolumelimits}``.
+"""
 _STARTING = ("", "ContainerCreating", "PodInitializing")
 
 
@@ -118,17 +145,15 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
         yield Cause("other-scheduler", f"{text}: the usual one passes it over.")
         return
     message = asked.condition("PodScheduled").get("message", "")
-    if "persistentvolumeclaim" in message.lower():
-        why = message.rpartition("nodes are available: ")[2].partition(". ")[0].rstrip(".")
-        yield Cause("volume", f"The pod waits for a volume: {why}.", (message,))
+    if "persistentvolumeclaim" in message.lower() and "ReadWriteOncePod" not in message:
+        yield Cause("volume", f"The pod waits for a volume: {reasons(message) or message.rstrip('.')}.", (message,))
 
 
 def passed_over(asked: Asked) -> Iterator[Cause]:
     """Why the scheduler passes over a node on which nothing else keeps the pod off."""
     message = asked.condition("PodScheduled").get("message", "")
-    if "volume node affinity" in message:
-        text = "The pod's volume is in another zone than the nodes that have room for it"
-        yield Cause("volume", f"{text}.", (message,))
+    if about := next((each for each in _VOLUMES if re.search(each[0], message)), None):
+        yield Cause("volume", f"{about[1]}.", (message,), about[2])
     elif "topology spread" in message or "affinity rules" in message:
         what = "topology spread" if "topology spread" in message else "affinity or anti-affinity to other pods"
         yield Cause("spread", f"The pod's {what} excludes the nodes that have room for it.", (message,))
