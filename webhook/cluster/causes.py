@@ -132,6 +132,11 @@ CAUSES: dict[str, Entry] = {
     "volume": Entry("The pod waits for a volume", "kubectl describe pvc: it says what the volume waits for."),
     "image": Entry("The node cannot pull an image", "Correct the image's name, or the credentials to pull it."),
     "container": Entry("The pod has its slice, and a container does not run", "Read kubectl describe pod and its log."),
+    "not-started": Entry(
+        "The pod has its slice, and its kubelet cannot start it",
+        "The platform team: correct what the message names; the kubelet and the network plugin (aws-node) on that node "
+        "have logs.",
+    ),
     "starting": Entry("The pod has its slice and is starting", "Wait: large images take minutes."),
     "node-lost": Entry(
         "The pod's node is not ready any more",
@@ -170,6 +175,10 @@ CAUSES: dict[str, Entry] = {
     "node-label": Entry(
         "The node that has the slices lacks a label that its pool has",
         "The platform team: label the node as the fleet file says, or correct the fleet file.",
+    ),
+    "preempting": Entry(
+        "The scheduler has chosen a node for the pod, and waits until pods that it preempted have ended",
+        "Wait: they have their grace period. Of one that stays, gpu-slice explain says why.",
     ),
     "node-full": Entry(
         "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
@@ -295,7 +304,7 @@ CAUSES: dict[str, Entry] = {
 RANK = {name: number for number, name in enumerate(CAUSES)}
 FINE = frozenset({"succeeded", "running", "served", "launchable"})
 """Those with which nothing is wrong."""
-WAITS = frozenset({"launching", "starting", "soon"})
+WAITS = frozenset({"launching", "starting", "preempting", "soon"})
 """Those for which nobody has to do anything but wait."""
 
 

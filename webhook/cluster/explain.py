@@ -14,6 +14,7 @@ from webhook.admission.shadow import is_left_alone
 from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import not_asked, refusal, without_annotation
+from webhook.cluster.bound import bound
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.cures import OWN, installed_in
 from webhook.cluster.events import Said
@@ -21,7 +22,7 @@ from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
-from webhook.cluster.state import bound, ended, gated, unfounded
+from webhook.cluster.state import ended, gated, unfounded
 from webhook.cluster.waiting import Launch, in_other_words, waiting
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -176,7 +177,7 @@ def _causes(
     if around.wants_none:
         wanted = "" if "spec." in around.wants_none else _NONE_YET
         yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.", instead=wanted)
-    found = list(ended(asked))
+    found = list(ended(asked, around.snapshot))
     yield from found
     if found:
         return
@@ -197,7 +198,7 @@ def _causes(
     else:
         yield from _stale(asked, around)
     if asked.node:
-        yield from bound(asked, around.snapshot, serving)
+        yield from bound(asked, around.snapshot, around.said, serving)
         return
     waits = list(gated(asked, around.said))
     yield from waits

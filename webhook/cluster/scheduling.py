@@ -244,6 +244,9 @@ def _resources(
                 runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
                 why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
                 yield Cause("slices-not-advertised", f"{text}: {why}.", (), "" if runs else _NO_PLUGIN)
+        elif ending := _making_room(asked, name, resource, need - (has - busy), bound):
+            text = f"The scheduler has chosen node {name} for the pod, and waits until {ending} ended"
+            yield Cause("preempting", f"{text}, which it preempted.")
         elif resource in asked.slices and (busy or has):
             free = left(has, busy)
             told = f"{free:f} of" if free else "None of"
@@ -264,10 +267,26 @@ def shown(number: Decimal, resource: str) -> str:
     return f"{number.normalize():f}"
 
 
+def _ends(pod: Pod) -> bool:
+    return pod.metadata.deletion_timestamp is not None
+
+
+def _making_room(asked: Asked, node: str, resource: str, lacking: Decimal, bound: Sequence[Pod]) -> str:
+    """The pods of *node*, with a verb, that end and leave enough, if the scheduler has nominated it for the pod."""
+    if asked.status.get("nominatedNodeName") != node:
+        return ""
+    ending = [pod for pod in bound if _ends(pod) and held(pod).get(resource)]
+    if sum(held(pod)[resource] for pod in ending) < lacking:
+        return ""
+    names = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in ending[:MOST_HOLDERS]]
+    more = len(ending) - len(names)
+    return f"{', '.join(names)}{f' and {more} more' if more else ''} {'have' if len(ending) > 1 else 'has'}"
+
+
 def _holders(resource: str, bound: Sequence[Pod]) -> str:
     """The end of a sentence: who holds *resource*."""
     holding = [
-        f"{pod.metadata.namespace}/{pod.metadata.name} holds {number:f}"
+        f"{pod.metadata.namespace}/{pod.metadata.name} {'is being deleted and ' if _ends(pod) else ''}holds {number:f}"
         for pod in bound
         if (number := held(pod).get(resource))
     ]
