@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,7 +115,7 @@ def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
         raise CouldNotLook(str(error)) from None
     if all(listing.problem and not listing.items and listing.namespace is None for listing in listings.values()):
         raise CouldNotLook("; ".join(listing.problem for listing in listings.values()))
-    return usage(Snapshot(datetime.now(UTC), listings=listings), fleet, prices_of(fleet, prices))
+    return usage(Snapshot(reader.now(), listings=listings), fleet, prices_of(fleet, prices))
 
 
 def _draw(found: Usage, path: Path) -> None:

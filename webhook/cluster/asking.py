@@ -23,6 +23,27 @@ OPT_OUT = "gpu-slice/opt-out"
 _CERTIFICATE = re.compile(r"x509|certificate|tls:")
 
 
+_REFUSALS = (
+    (
+        "because it is being terminated",
+        "Use another namespace, or wait until this one is gone, and create both anew. If it stays, its conditions say "
+        "why: kubectl get namespace -o yaml.",
+    ),
+    (r'namespaces "[^"]*" not found', "Create the namespace, or name another one."),
+    (
+        "error looking up service account|no API token found for service account",
+        "Create the service account, or correct the pod's serviceAccountName. A new namespace gets its own within "
+        "seconds.",
+    ),
+    ("no PriorityClass with name", "Name one that is there: kubectl get priorityclasses."),
+    (
+        "violates PodSecurity",
+        "Write what the message names into the pod's securityContext, or ask who labels the namespace.",
+    ),
+)
+"""What to do about refusals of Kubernetes' own, by words of their message."""
+
+
 def not_asked(asked: Asked, namespace: Document | None, snapshot: Snapshot, own: str) -> Iterator[Cause]:
     """Why a pod with the annotation was not seen.  *namespace*: the object, None if it may not be read; *own*: ours."""
     name, labels = asked.namespace, ((namespace or {}).get("metadata") or {}).get("labels") or {}
@@ -131,7 +152,8 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
             return Cause("webhook-ignored", f"{text}, and the guard refuses the pod.", quotes)
         _, _, why = message.partition("denied request: ")
         return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
-    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())
+    cure = next((cure for pattern, cure in _REFUSALS if re.search(pattern, message)), "")
+    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", (), cure)
 
 
 def _other(webhook: str, message: str, snapshot: Snapshot) -> str:

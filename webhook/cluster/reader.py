@@ -9,8 +9,9 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -54,6 +55,9 @@ class Refused(Exception):
 class Reader:
     """One API server, as one user sees it."""
 
+    _answered: datetime | None = None
+    """When the API server wrote its last answer, by its own clock."""
+
     def __init__(self, api: ApiClient, namespace: str) -> None:
         self.api = api
         self.namespace = namespace
@@ -64,11 +68,12 @@ class Reader:
 
     def read(self, kinds: Iterable[Kind[Any]]) -> Snapshot:
         """All objects of *kinds*.  Raises `Unreachable`."""
-        return Snapshot(
-            when=datetime.now(UTC),
-            version=self._version(),
-            listings={kind: self.list(kind) for kind in kinds},
-        )
+        version, listings = self._version(), {kind: self.list(kind) for kind in kinds}
+        return Snapshot(self.now(), version, listings)
+
+    def now(self) -> datetime:
+        """The time by the clock of the API server, which wrote the times of all objects; else by ours."""
+        return self._answered or datetime.now(UTC)
 
     def list(self, kind: Kind[T], namespace: str | None = None, **query: str) -> Listing[T]:
         """The objects of *kind*, in all namespaces if *namespace* is None, or in the one that the user may read."""
@@ -173,6 +178,8 @@ class Reader:
                 raise Unreachable(told) from None
             raise Unreachable(f"{where}: {reason}") from None
         self._patience = TIMEOUT
+        with suppress(KeyError, ValueError):  # no such header, or none that can be read
+            self._answered = parsedate_to_datetime(answer.response.headers["Date"]).replace(tzinfo=UTC)
         if answer.status >= 300:
             raise self._refused(answer.status, answer.reason or "", answer.data or b"")
         return answer.data or b""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from webhook import documents
@@ -105,7 +105,7 @@ def surroundings(
         of_namespace = reader.get(NAMESPACES, namespace)
     except Refused:
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
-    snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
+    snapshot = Snapshot(reader.now(), listings=listings, trusted=frozenset(everywhere))
     snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
     return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
 
@@ -167,13 +167,23 @@ def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, name
 
 
 def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) -> Target:
-    """What a document of a file would become: the API server is asked, and stores nothing."""
+    """What a document of a file would become: the API server is asked, and stores nothing.
+
+    A pod that is there already is explained itself.
+    """
+    subject = shown.subject
+    namespace, is_pod = subject.namespace or namespace, subject.kind == PODS.name
+    # The API server would refuse it: its name is taken, and by itself it may have used up a quota.
+    if is_pod and _NAME.fullmatch(subject.name) and isinstance(reader.find(PODS, subject.name, namespace), dict):
+        live = of_pod(reader, subject.name, around, namespace)
+        return replace(live, title=f"{live.title}, which exists already")
     around = _as_previewed(around, shown)
-    pod: Document = shown.subject.pod or {}
-    namespace = shown.subject.namespace or namespace
+    pod: Document = subject.pod or {}
     metadata = pod.get("metadata") or {}
     if isinstance(metadata, dict):  # else the API server says what is wrong
         pod["metadata"] = {"generateName": "pod-", **metadata, "namespace": namespace}
+        if not is_pod:
+            pod["metadata"].pop("name", None)  # which controllers do not give
     asked = _asked(shown.pod or pod)
     try:
         created = reader.try_create(PODS, pod, namespace)
@@ -183,8 +193,8 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) 
             around = replace(around, unread=(*around.unread, text))
         else:
             around = replace(around, refused=str(refused))
-        return Target(shown.subject.title, asked, around)
-    return Target(shown.subject.title, _asked(created), replace(around, denial=None))
+        return Target(subject.title, asked, around)
+    return Target(subject.title, _asked(created), replace(around, denial=None))
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:

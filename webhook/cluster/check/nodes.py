@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.leaving import check_leaving
@@ -213,7 +213,7 @@ def _join(facts: Facts) -> Iterator[Found]:
             continue
         stuck = {**stated.get(step, {}), "type": step}
         since = datetime.fromisoformat(metadata["creationTimestamp"])
-        age, node = facts.now - since, (claim.get("status") or {}).get("nodeName", "")
+        age, node = max(facts.now - since, timedelta()), (claim.get("status") or {}).get("nodeName", "")
         told = f"{metadata['name']} of {pool.name} is not {stuck['type']} after {int(age.total_seconds())} s"
         if why := stuck.get("message") or stuck.get("reason"):
             told += f": {why}"
