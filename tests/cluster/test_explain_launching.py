@@ -83,7 +83,11 @@ def cause_is(here: World, id: str, *arguments: str, **more: Any) -> Document:
 
 def test_a_pod_that_fits_on_no_node_does_not_wait_for_the_node_of_another(here: World) -> None:
     large = {"containers": [{"name": "main", "image": "a/b:1", "resources": {"requests": {"cpu": "30"}}}]}
-    with launched(here, "shared", pod("first", "4xshared"), pod("second", "shared", **large)):
+    fillers = [pod(f"filler-{number}", "shared") for number in range(3)]
+    with here.with_also(*fillers), ExitStack() as stack:
+        for each in fillers:
+            here.cluster.scheduled(each["metadata"]["name"], "default")
+        stack.enter_context(launched(here, "shared", pod("first", "shared"), pod("second", "shared", **large)))
         assert "NodeClaim shared-" in cause_is(here, "launching", "first")["sentence"]
         assert "no type of node" in cause_is(here, "karpenter", "second")["sentence"]
 

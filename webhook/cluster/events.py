@@ -55,7 +55,8 @@ _WORDS = (
     (r"Too many pods", "no node has room for one more pod"),
     (r"UnexpectedAdmissionError|Allocate failed", "the kubelet had no free slice"),
     (r"ErrImagePull|ImagePullBackOff|pull image", "the image cannot be pulled"),
-    (r"FailedMount|FailedAttachVolume|MountVolume", "a volume cannot be mounted"),
+    (r"FailedMount|FailedAttachVolume|FailedMapVolume|MountVolume", "a volume cannot be mounted"),
+    (r"FailedCreatePodSandBox|NetworkNotReady", "its network or sandbox cannot be set up"),
 )  # fmt: skip
 _PATTERNS = [(re.compile(pattern), words) for pattern, words in _WORDS]
 _REASONS = re.compile(r"nodes are available: (.+?)(?:\. |\.?\s*$)", re.DOTALL)
