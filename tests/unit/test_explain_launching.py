@@ -156,6 +156,16 @@ class TestFewRights:
         assert (explanation.cause.id, explanation.also) == ("launching", ())
         assert explanation.cause.sentence.endswith("nominated the pod for NodeClaim a100-x7k2p 40 s ago.")
 
+    def test_a_node_that_has_joined_is_named(self) -> None:
+        world = World()
+        few_rights(world)
+        says(world, "Pod should schedule on: nodeclaim/a100-x7k2p, node/ip-10-0-0-7.ec2.internal", "Nominated", 40)
+        cause = world.explain().cause
+        assert (cause.id, cause.sentence) == (
+            "launching",
+            "Karpenter expects the pod on node ip-10-0-0-7.ec2.internal (NodeClaim a100-x7k2p), as it said 40 s ago.",
+        )
+
     def test_of_several_the_newest_is_named(self) -> None:
         world = World()
         few_rights(world)

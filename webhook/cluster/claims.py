@@ -5,6 +5,7 @@ Source: Karpenter v1.15.0 ``pkg/controllers/nodeclaim/lifecycle``, and ``provisi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
@@ -39,12 +40,19 @@ def awaited(snapshot: Snapshot, said: Sequence[Said]) -> dict[str, Cause]:
         }
     if gives_up(said) is not None:
         return {}
-    text = "Karpenter is launching a node: it nominated the pod for NodeClaim"
     return {
-        name: Cause("launching", f"{text} {name} {_ago(snapshot.when - each.when)} ago.", (each.message,))
+        name: Cause(
+            "launching", f"{_expects(name, each.message)} {_ago(snapshot.when - each.when)} ago.", (each.message,)
+        )
         for name, each in [*nominated.items()][:1]
         if snapshot.when - each.when < LATE  # it says so again while it waits
     }
+
+
+def _expects(claim: str, message: str) -> str:
+    if joined := re.search(r"\bnode/([\w.-]+)", message):
+        return f"Karpenter expects the pod on node {joined[1]} (NodeClaim {claim}), as it said"
+    return f"Karpenter is launching a node: it nominated the pod for NodeClaim {claim}"
 
 
 def concerning(name: str, snapshot: Snapshot, said: Sequence[Said]) -> list[Cause]:
