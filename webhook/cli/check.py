@@ -24,6 +24,7 @@ from webhook.cluster.check import Facts, Leaf, Status
 from webhook.cluster.check.facts import CannotLook
 from webhook.cluster.check.look import leaf_secret, look
 from webhook.cluster.check.registration import ENTRY, entries_of
+from webhook.cluster.cures import Here
 from webhook.cluster.objects import CONFIG_MAPS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.errors import BadFleet
@@ -118,7 +119,7 @@ def check(
         fleet = None
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
-        lines = _look(reader, fleet, webhook_namespace, patience, before, trusted)
+        lines = _look(reader, fleet, cluster.here(), patience, before, trusted)
         if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break
         time.sleep(AGAIN)
@@ -146,17 +147,17 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
 
 
 def _look(
-    reader: Reader, fleet: Fleet | None, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
+    reader: Reader, fleet: Fleet | None, here: Here, patience: timedelta, before: bool, trusted: Iterable[str]
 ) -> Lines:
     printed = render.text(render.rendered(fleet, ())) if fleet is not None else ""
     documents_of = tuple(each.value for each in documents.read(printed, name="render"))
     try:
-        facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
+        facts = look(reader, fleet, documents_of, here.own, patience, before=before, trusted=trusted)
         if not before:
             facts = replace(facts, served=_served(facts), leaf=_leaf(reader, facts))
     except Unreachable as error:
         raise CouldNotLook(str(error)) from None
-    return tuple(checks.run(checks.CHECKS, facts, before=before))
+    return tuple(checks.run(checks.CHECKS, facts, before=before, here=here))
 
 
 def _served(facts: Facts) -> Fleet | str | None:

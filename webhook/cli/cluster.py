@@ -13,6 +13,7 @@ from webhook.cli.terminal import CouldNotLook
 from webhook.errors import BadFleet
 
 if TYPE_CHECKING:
+    from webhook.cluster.cures import Here
     from webhook.cluster.reader import Reader  # which loads a client that the server does without
     from webhook.fleet.fleet import Fleet
 
@@ -51,6 +52,21 @@ def options(command: F) -> F:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def here() -> Here:
+    """How the command that runs was called, for its cures.  It is one with these `options`."""
+    from webhook.cluster.cures import PROGRAM, Here
+
+    called = click.get_current_context()
+    given, typed = called.params, called.find_root().info_name or ""
+    fleet = given["fleet_path"]
+    return Here(
+        own=given["webhook_namespace"],
+        fleet=str(fleet) if fleet is not None and str(fleet) != "-" else "",
+        context=given["context"] or "",
+        program=typed if typed.startswith("kubectl ") else PROGRAM,
+    )
 
 
 def reader(context: str | None, namespace: str | None) -> Reader:

@@ -14,6 +14,7 @@ from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Term
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.cures import REPLACE, render
 from webhook.cluster.karpenter import missing_step
 from webhook.cluster.nodes import instance_type, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
@@ -50,7 +51,7 @@ _AGENT = "-not-ready"
 _NO_PLUGIN = (
     "The platform team: kubectl -n kube-system describe daemonsets -l app.kubernetes.io/component=device-plugin says "
     "why it has no pod there. What somebody has added to it, such as a nodeSelector, goes with: "
-    "gpu-slice render --only device-plugin | kubectl replace --save-config -f -."
+    f"{render('device-plugin', REPLACE)}."
 )
 
 MOST_HOLDERS = 5

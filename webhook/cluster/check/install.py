@@ -210,7 +210,7 @@ CHECKS = (
     ),
     Check(
         "disruption-budget", "Webhook", "a drain leaves replicas that answer",
-        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml lets one replica at a time go.",
+        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml.  It lets one replica at a time go.",
         _budget, after=("replicas",),
     ),
     Check(
