@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.unit.check_facts import deployment, done, facts
+from tests.unit.check_facts import OLD, deployment, done, facts
 from tests.unit.explain_world import World
+from tests.unit.test_check_nodes import claim
 from webhook.cli import cluster
 from webhook.cluster.causes import CAUSES
 from webhook.cluster.check import CHECKS
 from webhook.cluster.cures import KARPENTERS_LOG, REPLACE, Here, render
-from webhook.cluster.objects import DEPLOYMENTS
+from webhook.cluster.objects import DEPLOYMENTS, NODE_CLAIMS, NODE_OVERLAYS
 
 ROOT = Path(__file__).parents[2]
 BUILT_IN = re.compile(
@@ -126,6 +127,34 @@ def test_karpenters_log_is_read_where_karpenter_is() -> None:
     world = World()
     world.karpenter["metadata"]["namespace"] = "karpenter"
     assert "kubectl -n karpenter logs" in world.explain().here.told(KARPENTERS_LOG)
+
+
+AWAITING = {"Launched": ("Unknown", "LaunchFailed", "Error creating fleet request: Instance launch failed")}
+
+
+def test_of_a_launch_that_aws_refuses_karpenters_log_is_read() -> None:
+    world = World()
+    world.full()
+    world.claim("2026-11-25T11:59:00Z", **AWAITING)
+    found = world.explain()
+    assert found.cause.id == "launch-failed"
+    assert KARPENTERS_LOG in found.cure(found.cause)
+
+
+@pytest.mark.parametrize(("launched", "log"), [("False", True), ("Unknown", True), ("True", False)])
+def test_check_reads_it_too_and_only_until_there_is_an_instance(launched: str, log: bool) -> None:
+    line = done("node-claims", facts({NODE_CLAIMS: [claim(OLD, Launched={"status": launched})]}))
+    (problem,) = line.problems
+    assert (KARPENTERS_LOG in line.cure(problem)) is log
+
+
+def test_without_the_crd_of_overlays_none_can_be_applied_before_it_is_there() -> None:
+    world = World()
+    world.full()
+    world.problems[NODE_OVERLAYS] = "absent"
+    found = world.explain()
+    assert found.cause.id == "overlay-missing"
+    assert re.search("chart karpenter-crd .*, and then: gpu-slice render --fleet FILE", found.cure(found.cause))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from webhook.cluster.check.leaving import check_leaving
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.cures import KARPENTERS_LOG
 from webhook.cluster.karpenter import missing_step
 from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, leaving, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
@@ -221,7 +222,9 @@ def _join(facts: Facts) -> Iterator[Found]:
             told += f": {why}"
         # A plugin that runs registers within seconds, so what it has not registered by then it will not.
         waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
-        yield Problem(told, warning=waits)
+        # Its events say nothing, and its condition not always what AWS said.
+        cure = f"Karpenter's log has all that AWS says: {KARPENTERS_LOG}" if step == "Launched" else ""
+        yield Problem(told, cure, warning=waits)
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:
