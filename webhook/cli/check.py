@@ -16,7 +16,7 @@ import click
 from certs.situation import names_of, vouching
 from certs.stored import certificates
 from webhook import documents
-from webhook.cli import cluster, files, render
+from webhook.cli import cluster, render
 from webhook.cli import shadow as of_shadow
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import check as checks
@@ -168,7 +168,7 @@ def _served(facts: Facts) -> Fleet | str | None:
     if found is None:
         return None
     try:
-        return files.load_fleet(((found.get("data") or {}).get(cluster.KEY) or "").encode())
+        return cluster.fleet_in(found)
     except BadFleet as error:
         return str(error)
 

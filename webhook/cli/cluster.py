@@ -10,7 +10,7 @@ import click
 
 from webhook.cli import files
 from webhook.cli.terminal import CouldNotLook
-from webhook.errors import BadFleet
+from webhook.errors import BadFleet, FleetProblem
 
 if TYPE_CHECKING:
     from webhook.cluster.cures import Here
@@ -100,8 +100,17 @@ def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
     if found is None:
         raise CouldNotLook(f"{where} does not exist. Name a file with --fleet, or a namespace with --webhook-namespace")
     try:
-        return files.load_fleet(((found.get("data") or {}).get(KEY) or "").encode(), where)
+        return fleet_in(found)
     except BadFleet as error:
         more = f" It is one of {len(error.problems)} problems." if len(error.problems) > 1 else ""
         told = f"{where}: {error.problems[0]}{more} Correct the file and apply it, or name another with --fleet"
         raise BadServed(told) from None
+
+
+def fleet_in(config_map: dict[str, Any]) -> Fleet:
+    """The fleet in the ConfigMap `FLEET`.  Raises `BadFleet`, also if it has no key `KEY`, which the webhook reads."""
+    data = config_map.get("data") or {}
+    if KEY not in data:
+        has = ", ".join(data) or "none"
+        raise BadFleet([FleetProblem(KEY, f"there is no such key (keys: {has})", "Give the file that name")])
+    return files.load_fleet(data[KEY].encode(), KEY)
