@@ -33,6 +33,8 @@ OUTPUT = click.option(
     help="A table for people, JSON for programs, or only what matters.",
 )  # fmt: skip
 
+CONTEXT = click.option("--context", metavar="NAME", help="Context of the kubeconfig.  Default: the current one.")
+
 TRUST = click.option(
     "--trust", "trusted", multiple=True, metavar="NAMESPACE",
     help="Karpenter or NVIDIA's programs are installed there, and only administrators write there.  May be repeated.",
@@ -48,7 +50,7 @@ def options(command: F) -> F:
                      help="Where gpu-slice is installed."),
         click.option("-n", "--namespace", metavar="NAME",
                      help="Namespace to look at.  Default: that of the kubeconfig's context."),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig.  Default: the current one."),
+        CONTEXT,
     ):  # fmt: skip
         command = option(command)
     return command
@@ -56,17 +58,22 @@ def options(command: F) -> F:
 
 def here() -> Here:
     """How the command that runs was called, for its cures.  It is one with these `options`."""
-    from webhook.cluster.cures import PROGRAM, Here
+    from webhook.cluster.cures import Here
 
-    called = click.get_current_context()
-    given, typed = called.params, called.find_root().info_name or ""
+    given = click.get_current_context().params
     fleet = given["fleet_path"]
     return Here(
         own=given["webhook_namespace"],
         fleet=str(fleet) if fleet is not None and str(fleet) != "-" else "",
         context=given["context"] or "",
-        program=typed if typed.startswith("kubectl ") else PROGRAM,
+        program=program(),
     )
+
+
+def program() -> str:
+    """What was typed: ``gpu-slice``, or ``kubectl gpu-slice`` for the plugin."""
+    typed = click.get_current_context().find_root().info_name or ""
+    return typed if typed.startswith("kubectl ") else "gpu-slice"
 
 
 def reader(context: str | None, namespace: str | None) -> Reader:
