@@ -265,7 +265,7 @@ def _words(time: timedelta) -> str:
 
 
 def _cluster(namespace: str, context: str | None = None) -> Cluster:
-    """The cluster of *context* in ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; without either file and a
+    """The cluster of *context* in ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; without either and a
     context, the one that this pod runs in."""
     from kubernetes import client, config
     from yaml import YAMLError
