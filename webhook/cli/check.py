@@ -141,7 +141,7 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
     if output == "json":
         echo(of_shadow.as_json(found, messages))
     else:
-        for text in of_shadow.report(found, messages, namespace, short=output == "short"):
+        for text in of_shadow.report(found, messages, cluster.here(), short=output == "short"):
             echo(text)
     raise click.exceptions.Exit(of_shadow.verdict(found)[0])
 

@@ -17,7 +17,8 @@ _POLICY = re.compile(r"(--only (?:admission-policy|policy-alone))(?! --webhook-n
 """What names the webhook's namespace, of all that is rendered."""
 _POD, _NAMESPACE = re.compile(r"\bPOD\b"), re.compile(r"\bNAMESPACE\b")
 _KUBECTL = re.compile(
-    r"\bkubectl (?=-n |annotate|apply|delete|describe|drain|get|label|logs|patch|replace|scale|taint|uncordon)"
+    r"\bkubectl (?="
+    "-n |annotate|apply|delete|describe|drain|get|label|logs|patch|port-forward|replace|scale|taint|uncordon)"
 )
 _PROGRAM = re.compile(r"(?<!kubectl )\bgpu-slice (?=certs|check|fleet|preview|render|usage)")
 
