@@ -13,6 +13,7 @@ import pytest
 from tests.unit.check_facts import OLD, deployment, done, facts
 from tests.unit.explain_world import World
 from tests.unit.test_check_nodes import claim
+from webhook.admission.unoffered import UNKNOWN
 from webhook.cli import cluster
 from webhook.cluster.causes import CAUSES
 from webhook.cluster.check import CHECKS
@@ -88,6 +89,12 @@ def test_a_cure_names_the_fleet_file_that_was_named(cure: str) -> None:
     told = Here(fleet="my fleet.yaml").told(cure)
     assert "render --fleet FILE" not in told
     assert told.count("render --fleet 'my fleet.yaml'") == cure.count("gpu-slice render ")
+
+
+def test_the_hint_of_a_denial_names_it_too_and_no_cure_that_names_another_file() -> None:
+    assert Here(fleet="f").told(f"{UNKNOWN}.") == "`gpu-slice profiles --fleet f` lists what is offered."
+    other = "Meanwhile, gpu-slice check --fleet FILE goes by another file."
+    assert Here(fleet="f").told(other) == other
 
 
 @pytest.mark.parametrize("cure", sorted({*EVERY.values(), *IN_CODE}))

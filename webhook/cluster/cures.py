@@ -15,12 +15,13 @@ _ALONE = re.compile(r"Apply this file alone: kubectl apply -f manifests/[\w/-]+\
 """Its objects are in the namespace `OWN`."""
 _POLICY = re.compile(r"(--only (?:admission-policy|policy-alone))(?! --webhook-namespace)")
 """What names the webhook's namespace, of all that is rendered."""
+_FLEET = re.compile(r"((?:render|profiles) --fleet )FILE\b")
 _POD, _NAMESPACE = re.compile(r"\bPOD\b"), re.compile(r"\bNAMESPACE\b")
 _KUBECTL = re.compile(
     r"\bkubectl (?="
     "-n |annotate|apply|delete|describe|drain|get|label|logs|patch|port-forward|replace|scale|taint|uncordon)"
 )
-_PROGRAM = re.compile(r"(?<!kubectl )\bgpu-slice (?=certs|check|fleet|preview|render|usage)")
+_PROGRAM = re.compile(r"(?<!kubectl )\bgpu-slice (?=certs|check|fleet|preview|profiles|render|usage)")
 
 
 APPLY, REPLACE = "apply", "replace --save-config"
@@ -67,7 +68,7 @@ class Here:
             cure = _POLICY.sub(rf"\1 --webhook-namespace {self.own}", cure)
             cure = _ALONE.sub("Apply your own folder again (docs/eks.md step 7), or run helm upgrade", cure)
         if self.fleet:
-            cure = cure.replace("render --fleet FILE", f"render --fleet {shlex.quote(self.fleet)}")
+            cure = _FLEET.sub(lambda found: f"{found[1]}{shlex.quote(self.fleet)}", cure)
         if self.pod:
             cure = _POD.sub(f"{self.pod} -n {self.namespace}", cure)
         if self.namespace:
