@@ -196,7 +196,7 @@ CAUSES: dict[str, Entry] = {
         "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
         f"The platform team: {render()}.",
     ),
-    "node-pool-leaving": Entry("The pool's NodePool is being deleted", WHEN_GONE),
+    "node-pool-leaving": Entry("The pool's NodePool is being deleted", f"The platform team: {WHEN_GONE}"),
     "node-class-missing": Entry("The pool's EC2NodeClass is not in the cluster", f"The platform team: {render()}."),
     "node-class-not-ready": Entry(
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
