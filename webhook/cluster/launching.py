@@ -221,11 +221,14 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
             reached += ". The fleet file does not name this limit"
             path = resource.replace("~", "~0").replace("/", "~1")
             patch = f'[{{"op": "remove", "path": "/spec/limits/{path}"}}]'
-            cure = f"The platform team: kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
+            # Who may create pods in a namespace may often create events there too.
+            sure = "" if found.reached else "see in Karpenter's log that it is so. Then run "
+            cure = f"The platform team: {sure}kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
         elif of_fleet is not None and quantity(str(of_fleet[resource])) != limit:
             reached += f". The fleet file says {of_fleet[resource]}"
             cure = f"The platform team: {render('node-pools')}."
-        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.", (), cure)
+        by_event = "" if found.reached else ", as an event says"
+        yield Cause("limit-reached", f"NodePool {name} is at its limit{by_event}: {reached}.", (), cure)
         return
 
 
