@@ -12,6 +12,11 @@ from tests.unit.explain_world import FLEET, World
 from tests.unit.test_shadow_explain import with_mode
 from webhook.admission.plan import plan
 from webhook.admission.pod import convert
+from webhook.cluster import target
+from webhook.cluster.explain import explain
+from webhook.cluster.objects import DEPLOYMENTS, NAMESPACES, WEBHOOKS, Document, Kind
+from webhook.cluster.reader import Reader
+from webhook.cluster.snapshot import Listing
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
 
@@ -167,3 +172,50 @@ def test_what_was_changed_is_told_only_where_the_webhook_has_answered(refused: s
     world = World()
     world.around |= {"changed": ("'main': nvidia.com/gpu: 1 was replaced",), "refused": refused}
     assert bool(world.explain().changed) is told
+
+
+class Cluster(Reader):
+    """A cluster of one Deployment without pods, whose namespace has these labels."""
+
+    def __init__(self, document: Document, **labels: str) -> None:
+        world = world_of(container())
+        self.document = document
+        self.of_namespace = {"metadata": {"name": "team-a", "labels": labels}}
+        self.configuration = world.configuration
+        self.namespace = "team-a"
+
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+        return {DEPLOYMENTS: self.document, NAMESPACES: self.of_namespace}.get(kind)
+
+    def list(self, kind: Kind[Any], namespace: str | None = None, **query: str) -> Listing[Any]:
+        return Listing((self.configuration,) if kind is WEBHOOKS else ())
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "labels", "also", "given"),
+    [
+        pytest.param(None, 1, {}, "default-not-given", "", id="the namespace lacks the label"),
+        pytest.param(None, 1, {"gpu-slice/default": ""}, "", "nvidia.com/mig-1g.5gb", id="it has it"),
+        pytest.param("1g.5gb", 1, {}, "", "nvidia.com/mig-1g.5gb", id="annotated"),
+        pytest.param("1g.5gb", 1, {"gpu-slice/opt-out": ""}, "namespace-opted-out", "", id="annotated, and opted out"),
+        pytest.param("9g.5gb", 1, {"gpu-slice/opt-out": ""}, "namespace-opted-out", "", id="it would be denied"),
+        pytest.param("9g.5gb", 1, {}, "denied", "", id="it is denied"),
+    ],
+)
+def test_what_pods_of_a_workload_would_get_is_said_if_the_webhook_will_be_asked(
+    asked: str | None, gpus: int, labels: dict[str, str], also: str, given: str
+) -> None:
+    pod = pod_of(asked, container(limits={"nvidia.com/gpu": gpus}))
+    if asked is None:
+        pod["metadata"]["annotations"] = {}
+    metadata = {"name": "notebook", "namespace": "team-a", "uid": "1"}
+    document = {"kind": "Deployment", "metadata": metadata, "spec": {"replicas": 0, "template": pod}}
+    reader = Cluster(document, **labels)
+    around = target.surroundings(reader, DEFAULT, "team-a", ("gpu-slice",))
+    found = target.of_workload(reader, DEPLOYMENTS, "notebook", around, "team-a")
+    explanation = explain(found.title, found.asked, found.around)
+    causes = [explanation.cause.id, *(each.id for each in explanation.also)]
+    assert ("no-pods-wanted" if also != "denied" else "denied") in causes
+    assert not also or also in causes
+    assert ("denied" in causes) is (also == "denied")
+    assert (bool(explanation.changed), given in explanation.given) == (bool(given), True)

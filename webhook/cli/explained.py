@@ -129,7 +129,11 @@ def _of_file(
         if shown.problem or not answered or subject.makes_no_pods:
             if shown.problem or notes or not subject.makes_no_pods:
                 why = shown.problem or "; ".join(subject.advice) or subject.why
-                yield Unexplained(subject.title or str(path), why, bool(shown.problem or subject.strays))
+                yield Unexplained(
+                    subject.title or str(path),
+                    why,
+                    bool(shown.problem or (subject.strays and not subject.makes_no_pods)),
+                )
             continue
         namespace = subject.namespace or reader.namespace
         if namespace not in around:

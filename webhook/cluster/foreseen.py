@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from webhook.admission.defaults import DEFAULT
 from webhook.admission.preview import Preview
 from webhook.cluster.asked import Asked
-from webhook.cluster.asking import not_asked
+from webhook.cluster.asking import DEFAULTS, WEBHOOK, labels_of, not_asked
 from webhook.cluster.explain import Around
 from webhook.cluster.objects import Document
 from webhook.cluster.shapes import readable
-from webhook.cluster.unannotated import default_not_given
 from webhook.errors import Denial
 
 _UNSURE = ("not-visited", "webhook-ignored")
@@ -53,10 +53,9 @@ def _in(pod: Document, namespace: str) -> Document:
 
 def _sees(shown: Preview, asked: Asked, around: Around) -> bool:
     """Whether the webhook would be asked about a pod like *asked*, as far as is known."""
-    of_cluster = around.namespace, around.snapshot, around.own
-    if asked.asks:
-        return all(cause.id in _UNSURE for cause in not_asked(asked, *of_cluster))
     given = shown.plan is not None and shown.plan.resolution is not None
-    if not given or around.fleet is None:
-        return True
-    return not any(cause.id not in _UNSURE for cause in default_not_given(asked, around.fleet, *of_cluster))
+    if not asked.asks and not (given and DEFAULT in labels_of(around.namespace)):
+        return not given
+    webhook = WEBHOOK if asked.asks else DEFAULTS
+    found = not_asked(asked, around.namespace, around.snapshot, around.own, webhook)
+    return all(cause.id in _UNSURE for cause in found)

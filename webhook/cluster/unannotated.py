@@ -41,7 +41,7 @@ def without_annotation(
         return
     decision = UNANNOTATED if fleet is None else plan(asked.view, fleet, asked.namespace)
     if fleet is not None and decision.resolution is not None:
-        yield from default_not_given(asked, fleet, namespace, snapshot, own)
+        yield from _default_not_given(asked, fleet, namespace, snapshot, own)
         return
     by_hand = [name for name in asked.slices if is_gpu(name) and (fleet is None or name in fleet.by_resource)]
     if by_hand:
@@ -57,7 +57,7 @@ def without_annotation(
     yield Cause("no-annotation", f"{text}.", instead="" if fleet is None else _instead(asked, fleet))
 
 
-def default_not_given(
+def _default_not_given(
     asked: Asked, fleet: Fleet, namespace: Document | None, snapshot: Snapshot, own: str
 ) -> Iterator[Cause]:
     """Why a pod has not got the default of its namespace, which the webhook would give it."""
