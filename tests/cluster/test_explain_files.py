@@ -86,4 +86,4 @@ def test_a_pod_whose_namespace_lacks_the_label_is_told_so_until_it_has_it(here: 
         )
         (it,) = explained(here, str(file))[0].values()
         assert it["given"] == "main=nvidia.com/mig-1g.10gb:1"
-        assert "the default of namespace defaulted" in it["changed"][0]
+        assert "the default of namespace 'defaulted'" in it["changed"][0]

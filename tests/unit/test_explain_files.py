@@ -263,3 +263,30 @@ def test_a_value_that_is_not_filled_in_is_named_and_the_others_are_explained(exp
 def test_a_file_without_anything_that_can_be_explained_says_what_is_in_it(explained: Explained) -> None:
     with pytest.raises(CouldNotLook, match="there is no pod and no workload in it that can be explained"):
         explained(UNHEARD_OF)
+
+
+def rollout(place: dict[str, Any]) -> dict[str, Any]:
+    spec = {"template": template(), "strategy": {"canary": place}}
+    return {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": {"name": "r"}, "spec": spec}
+
+
+def test_pods_that_may_get_the_annotation_from_elsewhere_are_not_told_that_they_lack_it(explained: Explained) -> None:
+    answer = explained(rollout({"canaryMetadata": {"annotations": SLICE}}), deployment("model", template(SLICE)))
+    assert (answer.code, answer.causes) == (3, {"Deployment model, spec.template": "served"})
+    assert "not explained: Rollout r, spec.template: 'gpu-slice' at spec.strategy.canary" in answer.said
+
+
+def test_a_wrong_value_where_nobody_reads_it_is_misplaced_and_not_denied(explained: Explained) -> None:
+    answer = explained(deployment("model", template()) | {"metadata": {"name": "m", "annotations": {"gpu-slice": "x"}}})
+    assert (answer.code, answer.causes) == (1, {"Deployment m, spec.template": "annotation-misplaced"})
+    answer = explained(made("InferenceService", {"predictor": {"model": {"annotations": {"gpu-slice": "x"}}}}))
+    assert (answer.code, answer.causes) == (1, {"InferenceService it, spec.predictor": "annotation-misplaced"})
+
+
+def test_a_list_is_explained_item_by_item(explained: Explained) -> None:
+    items = [deployment("web", template()), made("NIMService", {"annotations": SLICE})]
+    answer = explained({"apiVersion": "v1", "kind": "List", "items": items})
+    assert (answer.code, answer.causes) == (
+        0,
+        {"Deployment web, spec.template": "needs-none", "NIMService it, spec": "served"},
+    )

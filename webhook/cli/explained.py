@@ -124,16 +124,17 @@ def _of_file(
     around: dict[str, Around] = {}
     for shown, stands_in in found:
         subject = shown.subject
-        notes = [str(note) for note in subject.advice if note.code == "misplaced-annotation"]
-        answered = subject.pod is not None or shown.denial is not None or notes
-        if shown.problem or not answered or subject.makes_no_pods:
+        notes = {note.code for note in subject.advice}
+        known = shown.denial is not None or "misplaced-annotation" in notes
+        if subject.pod is not None:
+            known = annotated(subject.pod) or not subject.strays or "not-previewed" not in notes
+        if shown.misplaced and not notes:
+            continue  # its object is told that it stands where nobody reads it
+        if shown.problem or not known or subject.makes_no_pods:
             if shown.problem or notes or not subject.makes_no_pods:
                 why = shown.problem or "; ".join(subject.advice) or subject.why
-                yield Unexplained(
-                    subject.title or str(path),
-                    why,
-                    bool(shown.problem or (subject.strays and not subject.makes_no_pods)),
-                )
+                asks = bool(subject.strays) and not subject.makes_no_pods
+                yield Unexplained(subject.title or str(path), why, asks or bool(shown.problem))
             continue
         namespace = subject.namespace or reader.namespace
         if namespace not in around:
