@@ -184,7 +184,7 @@ class Cluster(Reader):
         self.configuration = world.configuration
         self.namespace = "team-a"
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         return {DEPLOYMENTS: self.document, NAMESPACES: self.of_namespace}.get(kind)
 
     def list(self, kind: Kind[Any], namespace: str | None = None, **query: str) -> Listing[Any]:

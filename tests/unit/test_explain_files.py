@@ -17,6 +17,7 @@ from tests.unit.explain_world import FLEET, World
 from tests.unit.test_stand_ins import H100, SLICE, TWO, made
 from webhook.cli.explained import run
 from webhook.cli.terminal import CouldNotLook
+from webhook.cluster.cures import Here
 from webhook.cluster.objects import NAMESPACES, NODES, WEBHOOKS, Document, Kind, Node
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.snapshot import Listing
@@ -37,7 +38,7 @@ class Cluster(Reader):
             WEBHOOKS: Listing((world.configuration,)),
         }
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         return self.of_namespace if kind is NAMESPACES else None
 
     def list(self, kind: Kind[Any], namespace: str | None = None, **query: str) -> Listing[Any]:
@@ -77,7 +78,7 @@ def explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Explained:
     def explain(*documents: Any, cluster: Cluster | None = None) -> Answer:
         file = tmp_path / "all.yaml"
         file.write_text(yaml.safe_dump_all(documents))
-        code = run(cluster or Cluster(), str(file), "json", fleet, "gpu-slice", is_file=True)
+        code = run(cluster or Cluster(), str(file), "json", fleet, Here(), is_file=True)
         out, said = capsys.readouterr()
         found = json.loads(out)
         return Answer(code, {each["title"]: each["cause"]["id"] for each in found}, said, found)

@@ -19,6 +19,7 @@ from webhook.cli import cluster, files, show
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import target
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import Here
 from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import PODS
 from webhook.cluster.reader import Reader, Unreachable
@@ -46,21 +47,21 @@ class Unexplained(NamedTuple):
 
 
 def run(
-    reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool,
+    reader: Reader, name: str, output: str, fleet_path: Path | None, here: Here, *, is_file: bool,
     trusted: Sequence[str] = (),
 ) -> int:  # fmt: skip
-    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace.
+    """Print the explanations of *name*, and return the exit code.  *here*: how the command was called.
 
     *trusted*: more namespaces where only administrators write.
     """
     explanations, code = [], YES
     try:
-        for each in _targets(reader, name, is_file, fleet_path, (own, *trusted)):
+        for each in _targets(reader, name, is_file, fleet_path, (here.own, *trusted)):
             if isinstance(each, Unexplained):
                 code = UNREAD if each.asks else code
                 echo(line(line("not explained", fg="yellow"), ": ", _text(f"{each.title}: {each.why}")), err=True)
             else:
-                explanations.append(explain(each.title, each.asked, each.around))
+                explanations.append(explain(each.title, each.asked, replace(each.around, here=here)))
     except (Unreachable, NotThere) as error:
         raise CouldNotLook(str(error)) from None
     if not explanations:

@@ -57,5 +57,5 @@ def _sees(shown: Preview, asked: Asked, around: Around) -> bool:
     if not asked.asks and not (given and DEFAULT in labels_of(around.namespace)):
         return not given
     webhook = WEBHOOK if asked.asks else DEFAULTS
-    found = not_asked(asked, around.namespace, around.snapshot, around.own, webhook)
+    found = not_asked(asked, around.namespace, around.snapshot, around.here.own, webhook)
     return all(cause.id in _UNSURE for cause in found)

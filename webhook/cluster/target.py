@@ -13,6 +13,7 @@ from webhook import documents
 from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import refusal
+from webhook.cluster.cures import Here
 from webhook.cluster.events import Said, read
 from webhook.cluster.explain import Around
 from webhook.cluster.foreseen import as_previewed, asked_of, foreseen
@@ -110,7 +111,7 @@ def surroundings(
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
     snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
     snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
-    return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
+    return Around(fleet, snapshot, Here(trusted[0]), of_namespace, unread=tuple(missed))
 
 
 def _deployments(reader: Reader, namespaces: Iterable[str]) -> Listing[Document]:
@@ -190,7 +191,7 @@ def of_document(reader: Reader, shown: Preview, around: Around, namespace: str, 
         if refused.no_pods:
             text = f"you may not create pods in namespace {namespace}: what the API server would say is not known"
             around = _also_unread(around, text)
-        elif stands_in and refusal(str(refused), around.snapshot, around.own).id == "refused":
+        elif stands_in and refusal(str(refused), around.snapshot, around.here.own).id == "refused":
             around = _also_unread(around, f"what the API server would say is not known: to a pod like them, {refused}")
         else:
             around = replace(around, refused=str(refused))

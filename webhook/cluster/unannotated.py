@@ -66,8 +66,7 @@ def _default_not_given(
     text = f"The fleet file has the default {quote(fleet.policy(asked.namespace).default)} for namespace"
     if not before and namespace is not None and DEFAULT not in labels_of(namespace):
         text = f"{text} {asked.namespace}, which lacks the label {DEFAULT}"
-        instead = f"The platform team: kubectl label namespace {asked.namespace} {DEFAULT}= (docs/migrate.md). {_ANEW}"
-        yield Cause("default-not-given", f"{text}, so gpu-slice is not asked about the pod.", instead=instead)
+        yield Cause("default-not-given", f"{text}, so gpu-slice is not asked about the pod.")
     elif told := {each.id for each in found} <= {"webhook-ignored"} and left_alone(asked, fleet):
         yield told
     elif found:
@@ -77,10 +76,8 @@ def _default_not_given(
         text = (
             f"{text} {asked.namespace}, which needs the label {DEFAULT}: the namespace {why} after the pod was created"
         )
-        yield Cause("default-not-given", f"{text}.")
-
-
-_ANEW = f"Then delete the pod, so that it is created anew. Or write the annotation {ANNOTATION} into its template."
+        instead = "Delete the pod, so that it is created anew." if namespace is not None else ""
+        yield Cause("default-not-given", f"{text}.", instead=instead)
 
 
 def _instead(asked: Asked, fleet: Fleet) -> str:
