@@ -206,7 +206,7 @@ def pods_between(*others: str) -> str:
                      "spec.templates[*].metadata.annotations", id="a Workflow"),
         pytest.param("kind: ConfigMap\nmetadata: {name: c}\ndata:\n  pod.yaml: |\n    kind: Pod\n    metadata:\n"
                      "      annotations:\n        gpu-slice: 1g.5gb\n    spec: {containers: [{name: m}]}\n",
-                     "its place is a text in a text", id="a pod in a text"),
+                     "it stands in a text inside the document", id="a pod in a text"),
         pytest.param("metadata: [\n", "the text cannot be read yet", id="what cannot be read"),
         pytest.param("kind: Pod\nmetadata: {name: p}\nspec:\n\t- x\n", "the text cannot be read yet", id="a tab"),
     ],
@@ -326,3 +326,15 @@ def test_any_text_has_an_answer(junk: str, data: st.DataObject) -> None:
     text = documents.write(pod_of("1g.5gb"))
     at = data.draw(st.integers(0, len(text)))
     written(text[:at] + junk + text[at:], 0)
+
+
+def test_the_cursor_anywhere_in_a_document_means_that_document() -> None:
+    pod = documents.write(pod_of("1g.5gb"))
+    spec = {"template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "m"}]}}}
+    text = f"{pod}---\n" + documents.write(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {}, "spec": spec}
+    )
+    lines = text.count("\n")
+    for line in range(pod.count("\n") + 2, lines + 1):
+        assert dry_run(text, line=line).index == 1
+        assert written(text, line=line).startswith(pod)

@@ -44,7 +44,11 @@ def instead(subject: Subject, document: Document | None, value: str) -> str:
         return "Nothing is written: the text cannot be read yet"
     write = f"Write '{ANNOTATION}: {value}' in "
     if subject.annotations:
-        why = "something else would change too" if is_writable(subject, document) else "its place is a text in a text"
+        why = (
+            "something else would change too"
+            if is_writable(subject, document)
+            else "it stands in a text inside the document"
+        )
         return f"Nothing is written: {why}. {write}{write_path(subject.annotations)}"
     source = subject.source if isinstance(subject.source, dict) else {}
     known = find(source.get("apiVersion"), source.get("kind"))

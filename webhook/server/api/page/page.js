@@ -107,7 +107,7 @@ async function ask(write) {
   try {
     const response = await fetch(`/dry-run?${query}`, { method: "POST", headers: { "Content-Type": "application/yaml" }, body: text, signal: mine.signal });
     const [body] = await Promise.all([response.text(), fleet]);
-    if (mine.signal.aborted) return;
+    if (mine.signal.aborted || editor.text() !== text) return; // a text that has changed since is asked about again
     $("namespace").setAttribute("aria-invalid", String(response.status === 422));
     if (response.ok) take(text, JSON.parse(body), write);
     else refuse(sentence(body));
@@ -124,7 +124,7 @@ function take(text, found, write) {
   landing = false;
   render();
   busy(false);
-  if (write && editor.text() === text) put(found, write);
+  if (write) put(found, write);
   else if (elsewhere) choose(denied);
 }
 
