@@ -141,7 +141,7 @@ def plan(
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        told = tuple(about_replaced(replaced))
+        told = tuple(about_replaced(replaced, resolved))
     else:
         about = about_request(demand, resolved, replaced, fleet, budget)
         told = warnings(pod, containers, resolved, controller, budget, about)
@@ -174,7 +174,8 @@ def _by_default(
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
             why = _by_label(pod, given, budget)
         if not why:
-            told = warning("namespace-default", f"it gets '{default}', the default of namespace {{name}}", namespace)
+            gets = "would get" if given.shadow else "gets"
+            told = warning("namespace-default", f"it {gets} '{default}', the default of namespace {{name}}", namespace)
             return replace(given, patch=(*operations, *given.patch), warnings=(told, *given.warnings)[:MOST])
     except Denial as denial:
         why = f"{denial.field}: {denial.problem}"
