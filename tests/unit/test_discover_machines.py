@@ -50,8 +50,8 @@ def test_one_name_for_several_kinds_of_machines_is_no_instance_type() -> None:
     assert not any("Write 'gpu:" in line for line in discovered.left)
     (line,) = [line for line in discovered.left if "several kinds" in line]
     assert line == (
-        "three, two: in no pool, because several kinds of machine have the instance type my-server. Give each a name of "
-        f"its own, as by 'kubectl label --overwrite node NAME {TYPE}=4x-a100-40gb' and 8x-a100-40gb, and look again."
+        "three, two: in no pool, because several kinds of machine have the instance type my-server. Give each a name "
+        f"of its own, as by 'kubectl label --overwrite node NAME {TYPE}=4x-a100-40gb' and 8x-a100-40gb, and look again."
     )
 
 

@@ -34,6 +34,10 @@ LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
 _LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?|gpu-slices?\.[a-z.]+(?:/[a-z-]+)?", re.DOTALL)
+_BESIDE = re.compile(
+    rf"gpu[-_]?[sS]lices?/(?!(?<={ANNOTATION}/)(?:assigned|pools|decided-by|default|opt-out|standby)\Z)(.*)"
+)
+"""A key like one of our own that none of ours is, such as ``gpu-slice/profile``."""
 _SPARK = r"spark\.kubernetes\.(driver|executor)\.[a-z]+\.gpu[-_]?[sS]lices?"
 _SPARK_KEY = re.compile(_SPARK)
 _SPARK_LINE = re.compile(rf"^[ \t]*(?={_SPARK}[\s=:])([^\s=:]+)[ \t]*[=:]?[ \t]*(\S.*)$", re.MULTILINE)
@@ -105,6 +109,12 @@ class Stray:
         """The key that it should be: the annotation's, or Spark's for it."""
         spark = _SPARK_KEY.fullmatch(self.key)
         return spark_key(spark[1]) if spark is not None else ANNOTATION
+
+    @property
+    def beside(self) -> str:
+        """What it says after our prefix, as in ``gpu-slice/pool``, whose value may be anything; empty for others."""
+        beside = _BESIDE.fullmatch(self.key)
+        return beside[1] if beside is not None else ""
 
     @property
     def field(self) -> str:
@@ -240,6 +250,8 @@ def _collect(
 
 def _looks_like_it(key: str, path: Path, contents: Contents) -> bool:
     if "lice" in key and (_LIKE_THE_ANNOTATION.fullmatch(key) or _SPARK_KEY.fullmatch(key)):
+        return True
+    if "lice" in key and last(path) == "annotations" and _BESIDE.fullmatch(key):
         return True
     name = key.rpartition("/")[2].lower()
     misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2

@@ -232,7 +232,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
-    if _is_argos(stray.value, subject):
+    if stray.beside or _is_argos(stray.value, subject):
         return None
     subject = replace(subject, pod=None, template="", advice=(), strays=())
     return _of_value(stray.value, stray.field, subject, fleet, namespace, budget)
