@@ -168,7 +168,7 @@ def search(document: Any, *, texts: bool = True) -> Contents:
             for each, place, owner, enclosing in reversed(inner):
                 if secret and texts and isinstance(each, str):
                     each = _decoded(each, place)
-                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing)
+                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing) and _has_texts(owner)
                 if is_text or isinstance(each, dict | list):
                     stack.append((each, place, owner, enclosing, depth + 1))
     return contents
@@ -179,6 +179,11 @@ def _is_text(value: str, path: Path, template: Template | None) -> bool:
     if template is not None or "lice" not in value or last(path) == "annotations":
         return False
     return _MENTIONED.search(value) is not None or _SPARK_LINE.search(value) is not None
+
+
+def _has_texts(around: Object) -> bool:
+    """Whether texts in it may be for pods, and not, as ``userData`` of an EC2NodeClass, for something else."""
+    return not around.makes_no_pods or around.kind in ("ConfigMap", "Secret")
 
 
 def _is_secret(path: Path, around: Object) -> bool:

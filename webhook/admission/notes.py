@@ -60,7 +60,7 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     else:
         what = f"{key} is at {where}"
     if around.makes_no_pods:
-        return misplaced(f"{what}{lost}: a {kind} makes no pods")
+        return misplaced(f"{what}{lost}: {with_article(kind)} makes no pods")
     places = [write_path(annotations_of(template)) for template in templates]
     if not places and known is not None:
         prefix = f"{write_path(around.path)}." if around.path else ""
@@ -78,6 +78,11 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
             f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
         )
     return misplaced(f"{what}{lost}. It belongs in {targets}")
+
+
+def with_article(kind: str) -> str:
+    """As in ``an Ingress``."""
+    return f"{'an' if kind[:1] in 'AEIO' else 'a'} {kind}"
 
 
 def _one_level_too_high(template: Path) -> tuple[Path, ...]:

@@ -166,6 +166,8 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     except Denial as denial:
         if _is_partial(subject, denial):
             return _of_partial(value, subject, fleet, namespace)
+        if _PLACEHOLDER.search(f"{denial.problem} {denial.hint}"):
+            return Preview(subject, problem=f"{denial.field}: {denial.problem}; something is not filled in there yet")
         return Preview(
             subject,
             denial=denial,
