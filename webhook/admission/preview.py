@@ -192,6 +192,8 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     except Denial as denial:
         if _is_partial(subject, denial):
             return _of_partial(value, subject, fleet, namespace)
+        if _PLACEHOLDER.search(f"{denial.problem} {denial.hint}"):
+            return Preview(subject, problem=f"{denial.field}: {denial.problem}; something is not filled in there yet")
         return Preview(
             subject,
             denial=denial,
@@ -258,7 +260,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
-    if _is_argos(stray.value, subject):
+    if stray.beside or _is_argos(stray.value, subject):
         return None
     subject = replace(subject, pod=None, template="", advice=(), strays=())
     return _of_value(stray.value, stray.field, subject, fleet, namespace, budget)
