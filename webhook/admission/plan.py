@@ -220,6 +220,7 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
     """*misspelt* with those of its suggestions that this pod gets; else with what is wrong with them, too."""
     first: tuple[str, Denial] | None = None
     working: list[tuple[str, str]] = []
+    shadow: list[tuple[str, str]] = []
     exact = exactly(misspelt.word, misspelt.gpu, fleet, budget)
     for slice, what in (*exact, *misspelt.slices):
         if working and working[0] in exact:
@@ -230,16 +231,19 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
         corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
         try:
             request.parse(meant, budget)
-            plan(corrected, fleet, namespace, budget=budget)
+            made = plan(corrected, fleet, namespace, budget=budget)
         except Denial as problem:
             if problem.reason in ("grammar", "too-large"):  # something else is misspelt, too, or it cannot be known
                 return misspelt
             if first is None or ("@" in _proposed(problem) and "@" not in _proposed(first[1])):
                 first = choice, problem
         else:
-            working.append((slice, what))
-    if working:
-        misspelt.propose(working)
+            if made.shadow and fleet.policy(namespace).mode == "enforce":
+                shadow.append((slice, f"{what}, though only a pool in shadow has it: the pod stays as it is"))
+            else:
+                working.append((slice, what))
+    if working or shadow:
+        misspelt.propose(working or shadow)
     elif first is not None:
         choice, denial = first
         if denial.field != FIELD:
