@@ -242,6 +242,7 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
     """*misspelt* with those of its suggestions that this pod gets; else with what is wrong with them, too."""
     first: tuple[str, Denial] | None = None
     working: list[tuple[str, str]] = []
+    shadow: list[tuple[str, str]] = []
     exact = exactly(misspelt.word, misspelt.gpu, fleet, budget)
     for slice, what in (*exact, *misspelt.slices):
         if working and working[0] in exact:
@@ -252,7 +253,7 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
         corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
         try:
             request.parse(meant, budget)
-            plan(corrected, fleet, namespace, budget=budget)
+            made = plan(corrected, fleet, namespace, budget=budget)
         except Denial as problem:
             if problem.reason == "grammar":  # something else is misspelt, too
                 misspelt.hint += f", and correct the rest: {problem.problem}"
@@ -261,9 +262,12 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
             if first is None or ("@" in _proposed(problem) and "@" not in _proposed(first[1])):
                 first = choice, problem
         else:
-            working.append((slice, what))
-    if working:
-        misspelt.propose(working)
+            if made.shadow and fleet.policy(namespace).mode == "enforce":
+                shadow.append((slice, f"{what}, though only a pool in shadow has it: the pod stays as it is"))
+            else:
+                working.append((slice, what))
+    if working or shadow:
+        misspelt.propose(working or shadow)
     elif first is not None:
         choice, denial = first
         if denial.field != FIELD:
