@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.terminal import PORT, CouldNotLook, echo
+from webhook.cli.terminal import PORT, CouldNotLook, Group, echo
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from certs.cluster import Cluster
 
 
-@click.group()
+@click.group(cls=Group)
 def certs() -> None:
     """Make certificates, and manage those of a cluster."""
 
@@ -235,7 +235,7 @@ def rotate(namespace: str, compromised: bool) -> None:
         except Unreachable as error:
             raise CouldNotLook(str(error)) from None
     else:
-        raise click.ClickException("another client keeps writing the same Secret. Try again")
+        raise CouldNotLook("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
     echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
     if compromised:

@@ -53,7 +53,10 @@ class Duration(click.ParamType[timedelta]):
         number, unit = value[:-1], value[-1:]
         if not number.isdecimal() or unit not in self.UNITS:
             self.fail(f"'{value}' is no duration. Write a number and a unit, such as 90s, 5m or 1h", param, ctx)
-        return timedelta(seconds=int(number) * self.UNITS[unit])
+        try:
+            return timedelta(seconds=int(number) * self.UNITS[unit])
+        except (OverflowError, ValueError):
+            self.fail(f"'{value}' is too long. Write a shorter time, such as 1h", param, ctx)
 
 
 @click.command()

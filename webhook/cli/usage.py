@@ -51,7 +51,7 @@ def _svg(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
     help="Draw the slices of each node: as blocks, or into a file as SVG.",
 )  # fmt: skip
 @click.option(
-    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1), metavar="[SECONDS]",
+    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1, 86_400), metavar="[SECONDS]",
     help="Look again every 10 seconds, or as often as you say, until Ctrl-C.",
 )  # fmt: skip
 @PRICE
