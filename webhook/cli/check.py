@@ -113,14 +113,14 @@ def check(
     if shadow:
         _shadow(context, webhook_namespace, output, sources, help_uri)
     reader = cluster.reader(context, namespace)
-    try:
-        fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
-    except cluster.BadServed:  # of which the checks tell more
-        if before:
-            raise
-        fleet = None
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
+        try:
+            fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
+        except cluster.BadServed:  # of which the checks tell more
+            if before:
+                raise
+            fleet = None
         lines = _look(reader, fleet, webhook_namespace, patience, before, trusted)
         if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break

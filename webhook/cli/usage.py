@@ -73,10 +73,9 @@ def usage(
     if drawing == Path("-") and output != "table":
         raise click.UsageError(f"-o {output} has no drawing. Write --draw FILE.svg, or leave -o out")
     reader = cluster.reader(context, namespace)
-    fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
     def show() -> bool:
-        found = _look(reader, fleet, prices)
+        found = _look(reader, cluster.fleet_of(reader, fleet_path, webhook_namespace), prices)
         if watch is not None and sys.stdout.isatty():
             click.clear()
         for problem in found.problems:

@@ -83,7 +83,7 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
     gpu = gpu_of(node, catalogue)
     if gpu is None and product:
         raise Unclear(f"carries a GPU that is not in the catalogue, '{product}'")
-    if not instance_type(node):
+    if not labels.get(INSTANCE_TYPE):
         label = f"kubectl label node NAME {INSTANCE_TYPE}=my-server"
         raise Unclear(f"has no label {INSTANCE_TYPE}: give it one, as by '{label}', and look again")
     if gpu is None:

@@ -14,6 +14,7 @@ KEEPERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("secrets", "webhook-ca", ("get", "update")),
     ("secrets", "webhook-tls", ("get", "update")),
     ("mutatingwebhookconfigurations", "gpu-slice", ("get", "patch")),
+    ("validatingwebhookconfigurations", "gpu-slice-advice", ("get", "patch")),
 )
 """Resource, name and verbs.  A test holds them to ``manifests/keeper/rbac.yaml``."""
 
