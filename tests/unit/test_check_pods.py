@@ -57,6 +57,7 @@ def test_a_pod_that_the_fleet_would_not_give_the_same(pod: Document, said: str) 
     ("pod", "good"),
     [
         pytest.param(running("1g.5gb", None), False, id="in a namespace of users"),
+        pytest.param(running("1g.5gb", None, namespace="gpu-slice"), True, id="in our own, which the webhook passes over"),
         pytest.param(running("1g.5gb", None, namespace="kube-system"), True, id="in one that is never touched"),
         pytest.param(running("1g.5gb", None) | {"status": {"phase": "Succeeded"}}, True, id="one that has ended"),
         pytest.param(
