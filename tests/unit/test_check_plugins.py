@@ -162,7 +162,9 @@ def test_a_plugin_of_which_no_pod_exists_is_described_itself(there: int, said: s
     ("available", "ready", "status"),
     [
         pytest.param(2, ["True", "True"], Status.GOOD, id="on all"),
-        pytest.param(1, ["True", "False"], Status.WARNING, id="not on the one that is down, of which another check tells"),
+        pytest.param(
+            1, ["True", "False"], Status.WARNING, id="not on the one that is down, of which another check tells"
+        ),
         pytest.param(1, ["True", "True"], Status.FAILED, id="not on one that is up"),
         pytest.param(0, ["True", "Unknown"], Status.FAILED, id="on none, and one is down"),
     ],

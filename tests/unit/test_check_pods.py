@@ -57,7 +57,6 @@ def test_a_pod_that_the_fleet_would_not_give_the_same(pod: Document, said: str) 
     ("pod", "good"),
     [
         pytest.param(running("1g.5gb", None), False, id="in a namespace of users"),
-        pytest.param(running("1g.5gb", None, namespace="gpu-slice"), True, id="in our own, which the webhook passes over"),
         pytest.param(running("1g.5gb", None, namespace="kube-system"), True, id="in one that is never touched"),
         pytest.param(running("1g.5gb", None) | {"status": {"phase": "Succeeded"}}, True, id="one that has ended"),
         pytest.param(
@@ -69,6 +68,13 @@ def test_a_pod_that_the_fleet_would_not_give_the_same(pod: Document, said: str) 
 )
 def test_a_pod_without_the_slice_that_it_asks_for(pod: Document, good: bool) -> None:
     assert (done("pods-missed", facts({PODS: [pod]})).status is Status.GOOD) == good
+
+
+def test_pods_of_our_own_namespace_are_not_looked_at_wherever_it_is() -> None:
+    """The webhook is not called for them."""
+    missed = running("1g.5gb", None, namespace="gpus")
+    assert done("pods-missed", facts({PODS: [missed]})).status is Status.FAILED
+    assert done("pods-missed", facts({PODS: [missed]}, namespace="gpus")).status is Status.GOOD
 
 
 def workload(kind: str = "Deployment", **metadata: Any) -> Document:

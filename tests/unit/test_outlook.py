@@ -70,7 +70,9 @@ def test_a_leaf_that_the_old_authority_should_have_renewed_is_overdue_also_when_
     world = started()
     due = made(certificates(world.stored.leaf.certificate)[0]) + LONG.leaf_renewal
     late = due + LONG.grace + SECOND
-    stored = replace(world.stored, authorities=rotated(world.stored.authorities, late - SECOND, LONG, compromised=False))
+    stored = replace(
+        world.stored, authorities=rotated(world.stored.authorities, late - SECOND, LONG, compromised=False)
+    )
 
     assert [made(each.parsed()) < due for each in stored.authorities] == [True, False]
     assert f"leaf: it was due for renewal on {due:%Y-%m-%d}. Is the keeper running?" in problems(

@@ -39,7 +39,9 @@ def _keeper(facts: Facts) -> Iterator[Found]:
 def _readers(facts: Facts) -> Iterator[Found]:
     everybody = [{"kind": "Group", "name": "system:authenticated"}]
     for refused in _refused(facts, everybody, READERS):
-        yield Problem(f"users may not {refused}: check and explain then need --fleet", warning=True)
+        yield Problem(
+            f"users may not {refused}: check, explain, usage and fit --cluster then need --fleet", warning=True
+        )
 
 
 def _refused(facts: Facts, subjects: list[dict[str, str]], *wanted: tuple[str, str, tuple[str, ...]]) -> Iterator[str]:
