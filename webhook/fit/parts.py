@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from webhook.admission.contents import mapping
 from webhook.admission.kinds import METADATA, Part, find, spark_key
 from webhook.admission.workloads import Subject, subjects
 from webhook.errors import Denial
-from webhook.fit.replicas import mapping, number, running, stopped
+from webhook.fit.replicas import number, running, stopped
 from webhook.slices.request import ANNOTATION, parse
 
 _CHOOSES = ("nodeSelector", "affinity", "tolerations", "schedulerName")
