@@ -20,9 +20,11 @@ from webhook.cluster.foreseen import as_previewed, asked_of, foreseen
 from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
     CONFIG_MAPS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     NAMESPACES,
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -31,6 +33,7 @@ from webhook.cluster.objects import (
     NODES,
     PODS,
     QUOTAS,
+    STATEFUL_SETS,
     WEBHOOKS,
     Document,
     Kind,
@@ -44,9 +47,6 @@ from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION
 
 REPLICA_SETS: Kind[Document] = Kind("ReplicaSet", "replicasets", "apps/v1", dict, namespaced=True)
-STATEFUL_SETS: Kind[Document] = Kind("StatefulSet", "statefulsets", "apps/v1", dict, namespaced=True)
-JOBS: Kind[Document] = Kind("Job", "jobs", "batch/v1", dict, namespaced=True)
-CRON_JOBS: Kind[Document] = Kind("CronJob", "cronjobs", "batch/v1", dict, namespaced=True)
 WORKLOADS: dict[str, Kind[Any]] = {
     alias: kind
     for kind, aliases in (

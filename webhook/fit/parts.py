@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from webhook.admission.contents import mapping
 from webhook.admission.stand_ins import StandIn, stand_ins
 from webhook.admission.workloads import Subject, subjects
-from webhook.fit.replicas import mapping, number, running, stopped
+from webhook.fit.replicas import number, running, stopped
 
 _MORE = ("maxReplicas", "workerSpec", "worker", "scaling", "multiNode")
 """Fields of a part with which it may run more pods than the number says."""
