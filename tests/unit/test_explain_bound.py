@@ -203,10 +203,10 @@ class TestNodesThatGo:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ({"taint": "karpenter.sh/disrupted"}, "removed (taint karpenter.sh/disrupted)"),
-            ({"taint": "aws-node-termination-handler/spot-itn"}, "removed (taint aws-node-termination-handler/spot"),
-            ({"taint": "ToBeDeletedByClusterAutoscaler"}, "removed (taint ToBeDeletedByClusterAutoscaler)"),
-            ({"deleted": LONG_AGO}, "That node is being removed, and the pod has to leave it."),
+            ({"taint": "karpenter.sh/disrupted"}, "Karpenter is replacing it"),
+            ({"taint": "aws-node-termination-handler/spot-itn"}, "AWS takes it back"),
+            ({"taint": "ToBeDeletedByClusterAutoscaler"}, "the Cluster Autoscaler is removing it"),
+            ({"deleted": LONG_AGO}, "it is being deleted."),
         ],
     )
     @pytest.mark.parametrize("phase", ["Running", "Pending"])
@@ -221,13 +221,13 @@ class TestNodesThatGo:
             node["metadata"]["deletionTimestamp"] = change["deleted"]
         cause = world.explain().cause
         assert cause.id == ("running" if phase == "Running" else "starting")
-        assert words in cause.sentence
+        assert f"The pod has to leave that node: {words}" in cause.sentence
         assert cause.fine == (phase == "Running")
 
     def test_of_another_node_it_is_not(self) -> None:
         world = World()
         running(world)
-        assert "removed" not in world.explain().cause.sentence
+        assert "leave" not in world.explain().cause.sentence
 
 
 def deleted(until: str, grace: int, **metadata: Any) -> World:

@@ -247,7 +247,7 @@ def test_a_limit_that_somebody_lowered_is_applied_again() -> None:
     cause = world.explain().cause
 
     assert "The fleet file says 560." in cause.sentence
-    assert cause.cure == "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
+    assert cause.cure == "The platform team: gpu-slice render --fleet FILE --only node-pools | kubectl apply -f -."
 
 
 def test_a_node_pool_that_others_make_is_not_rendered_again() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.events import Said
+from webhook.cluster.nodes import leaving
 from webhook.cluster.objects import NODES, Node
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, Pool
@@ -24,11 +25,6 @@ _IMAGE = (
     "RegistryUnavailable", "SignatureValidationFailed",
 )  # fmt: skip
 _STARTING = ("", "ContainerCreating", "PodInitializing")
-_GOING = (
-    "karpenter.sh/disrupted", "karpenter.sh/disruption", "ToBeDeletedByClusterAutoscaler",
-    "aws-node-termination-handler/", "node.kubernetes.io/out-of-service",
-)  # fmt: skip
-"""Beginnings of taints of nodes that are being removed."""
 _VOLUME, _SANDBOX, _ELSE = "a volume cannot be mounted", "its network or sandbox cannot be set up", "it cannot start it"
 _TROUBLES = {
     "FailedMount": _VOLUME,
@@ -121,12 +117,9 @@ def bound(asked: Asked, snapshot: Snapshot, said: Sequence[Said], serving: Seque
 
 def _leaves(node: Node | None) -> str:
     """A sentence that *node* is being removed; empty if it is not."""
-    if node is None:
-        return ""
-    taint = next((each.key for each in node.spec.taints if each.key.startswith(_GOING)), "")
-    if not taint and node.metadata.deletion_timestamp is None:
-        return ""
-    return f" That node is being removed{f' (taint {taint})' if taint else ''}, and the pod has to leave it."
+    gone = node is not None and node.metadata.deletion_timestamp is not None
+    why = leaving(node) if node is not None else ""
+    return f" The pod has to leave that node: {why or 'it is being deleted'}." if why or gone else ""
 
 
 def _trouble(asked: Asked, said: Sequence[Said]) -> Said | None:
