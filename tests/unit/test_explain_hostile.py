@@ -36,7 +36,7 @@ class Objects(Reader):
         self.namespace = "team-a"
         self.asked: list[str] = []
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         self.asked.append(kind.path(namespace, name))
         assert len(self.asked) < 50, "it asks without end"
         return next(
@@ -333,7 +333,7 @@ def odd(draw: st.DrawFn) -> World:
 
 
 class Odd(Objects):
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         return self.objects[0] if kind is PODS else self.objects[1]
 
 

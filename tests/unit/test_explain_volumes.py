@@ -99,4 +99,4 @@ def test_the_cure_is_about_what_the_volume_lacks() -> None:
 
     assert "in the volume's zone" in cure("node(s) didn't match PersistentVolume's node affinity")
     assert "fewer volumes" in cure("node(s) exceed max volume count")
-    assert cure("node(s) did not have enough free storage").startswith("kubectl describe pvc")
+    assert cure("node(s) did not have enough free storage").startswith("kubectl -n NAMESPACE describe pvc")

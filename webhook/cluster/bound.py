@@ -110,9 +110,12 @@ def bound(asked: Asked, snapshot: Snapshot, said: Sequence[Said], serving: Seque
         yield Cause("starting", f"{starts}, and its kubelet says so far that {words}.{leaves}", (message,), cure)
         return
     id = "volume" if "volume" in words else "not-started"
-    if id == "volume":
-        cure = cure or f"Correct what the message names: kubectl -n {asked.namespace} describe pvc, and that pod."
-    yield Cause(id, f"The pod has its slice on {where}, and its kubelet says that {words}.{leaves}", (message,), cure)
+    other = "Correct what the message names: kubectl -n NAMESPACE describe pvc, and kubectl describe pod POD."
+    if id == "not-started":
+        other = "The platform team: correct what the message names; the kubelet and aws-node on that node have logs."
+    yield Cause(
+        id, f"The pod has its slice on {where}, and its kubelet says that {words}.{leaves}", (message,), cure or other
+    )
 
 
 def _leaves(node: Node | None) -> str:

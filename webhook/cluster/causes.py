@@ -144,9 +144,7 @@ CAUSES: dict[str, Entry] = {
         "The pod has its slice, and a container does not run", "Read kubectl describe pod POD, and kubectl logs POD."
     ),
     "not-started": Entry(
-        "The pod has its slice, and its kubelet cannot start it",
-        "The platform team: correct what the message names; the kubelet and the network plugin (aws-node) on that node "
-        "have logs.",
+        "The pod has its slice, and its kubelet cannot start it", "The platform team: correct what the message names."
     ),
     "starting": Entry("The pod has its slice and is starting", "Wait: large images take minutes."),
     "node-lost": Entry(
@@ -187,10 +185,7 @@ CAUSES: dict[str, Entry] = {
         "The node that has the slices lacks a label that its pool has",
         "The platform team: label the node as the fleet file says, or correct the fleet file.",
     ),
-    "preempting": Entry(
-        "The scheduler has chosen a node for the pod, and waits until pods that it preempted have ended",
-        "Wait: they have their grace period. Of one that stays, gpu-slice explain says why.",
-    ),
+    "preempting": Entry("The scheduler makes room for the pod", "Wait until the pods that it preempted have ended."),
     "node-full": Entry(
         "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
     ),

@@ -65,7 +65,8 @@ def instance_type(node: Node) -> str:
 
 def leaving(node: Node) -> str:
     """What is about to become of *node*, as a clause; empty if it stays, as far as its taints say."""
-    keys = [taint.key for taint in node.spec.taints]
+    ours = NODE_POOL in node.metadata.labels  # of another node, Karpenter removes no taint
+    keys = [taint.key for taint in node.spec.taints if ours or not taint.key.startswith("karpenter.sh/")]
     return next((words for start, words in LEAVING.items() if any(key.startswith(start) for key in keys)), "")
 
 

@@ -152,7 +152,7 @@ def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[F
         if not asked.tolerates(PoolTaint(taint.key, taint.value, taint.effect)):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
             cure = _untaint(f"kubectl taint node {name} {taint.key}:{taint.effect}-", taint.key)
-            if taint.key.startswith((*LEAVING,)):
+            if going and taint.key.startswith((*LEAVING,)):
                 cure = _WAIT.format(going)
             yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
     yield from _labels(asked, node, pool, pools)
