@@ -257,7 +257,7 @@ def _about_label(key: str, known: Sequence[str]) -> PodWarning:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
     end = f"/{key.rpartition('/')[2]}"
     alike = [other for other in known if other.endswith(end)]
-    text = "no new node has label {name}; these can match: "
+    text = "new nodes lack label {name}; select by what they have: "
     room = LONGEST - len(f"{_PREFIX}{text}{key}…") + len("{name}") - len("''")
     shown: list[str] = []
     for other in chain(alike, known):

@@ -23,7 +23,7 @@ from webhook.admission.contents import (
     word,
     write_path,
 )
-from webhook.admission.notes import MOST_TARGETS, Note, note_on
+from webhook.admission.notes import MOST_TARGETS, Note, note_on, with_article
 from webhook.errors import kind_of
 from webhook.slices.request import ANNOTATION
 
@@ -241,7 +241,9 @@ def _of(template: Template, root: Object) -> Subject:
             "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
-            text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
+            text = (
+                f"a preview does not know how {with_article(kind)} makes pods: this is the one that its spec describes"
+            )
             advice = (Note("not-previewed", text),)
     return Subject(
         root.kind or NO_KIND,
