@@ -259,6 +259,8 @@ SPEC = "spec: {containers: [{name: main}]}\n"
                      None, id="a key with its sign"),
         pytest.param('  "annotations":\n    "x": "y"\n',
                      f'  "annotations":\n    gpu-slice: "{SLICE}"\n    "x": "y"\n', id="keys in quotes"),
+        pytest.param("  name: 'a\u0085\u2028b'\n  annotations: {}\n",
+                     f"  name: 'a\u0085\u2028b'\n  annotations: {{gpu-slice: {SLICE}}}\n", id="other line ends"),
         pytest.param("  annotations: !!map\n    x: y\n",
                      f"  annotations: !!map\n    gpu-slice: {SLICE}\n    x: y\n", id="a tag"),
     ],
@@ -338,3 +340,14 @@ def test_the_cursor_anywhere_in_a_document_means_that_document() -> None:
     for line in range(pod.count("\n") + 2, lines + 1):
         assert dry_run(text, line=line).index == 1
         assert written(text, line=line).startswith(pod)
+
+
+def test_behind_line_ends_that_only_yaml_knows_nothing_is_written() -> None:
+    pod = documents.write(pod_of("1g.5gb"))
+    for text in (
+        f"# a\u0085# b\n---\n{pod}",
+        f"x: 'a\u2028\u2028b'\n...\n{pod}",
+        f"# \u2028\u2028\u2028\n{pod}# end\n",
+    ):
+        for index in range(len(dry_run(text).entries)):
+            written(text, index)

@@ -91,8 +91,8 @@ def edit(text: str, document: Document, path: Sequence[str | int], value: str) -
             found = Edit(made.start + before, made.end + before, made.insert)
             if [each for _, each in _values(found.applied(text))] == wanted:
                 return found
-    except (LookupError, ValueError, yaml.YAMLError):
-        pass
+    except (LookupError, ValueError, RecursionError, StopIteration, yaml.YAMLError):
+        pass  # it is not where the lines of YAML say
     return None
 
 
