@@ -156,3 +156,8 @@ def test_everything_in_shadow_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text(json.dumps(yaml.safe_load(FLEET) | {"mode": "shadow"}))
     stderr = run("--fleet", str(tmp_path / "fleet.yaml"), "--need=1g.5gb=1").stderr
     assert stderr == "namespace default is in shadow: its pods are counted as if it enforced\n"
+
+
+def test_what_is_said_to_be_written_is_enforced_if_anything_is(fleet: str) -> None:
+    stderr = run("--fleet", fleet, "--need=1g.20gb=1").stderr
+    assert "Write '3g.40gb', the nearest that is offered (pool train, a100-80gb)." in stderr
