@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from webhook.fit.answer import Answer, Fit, Layout, Nodes
 from webhook.fit.demand import PodCounts, PodKind, Shape, SliceKind, slice_of
@@ -50,7 +49,7 @@ def fit(
     fleet: Fleet,
     prices: Mapping[str, float] | None = None,
     progress: Progress = lambda _: None,
-    over: Over = MappingProxyType({}),
+    over: Over | None = None,
 ) -> Fit:
     """Where *demand* fits.  *prices*: dollars an hour, of all instance types that serve it; else GPUs are saved.
 
@@ -83,7 +82,7 @@ def fit(
     if best.cost >= unlimited.cost:
         best = replace(unlimited, bound=best.bound, exact=best.bound >= unlimited.cost)
     ideal = problem.ideal(choices, places)
-    return Fit(sum(demand.values()), current, over, unlimited, best, ideal, tuple(problem.compared()))
+    return Fit(sum(demand.values()), current, over or {}, unlimited, best, ideal, tuple(problem.compared()))
 
 
 def limit_of(pool: Pool) -> int | None:
