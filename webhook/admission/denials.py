@@ -60,8 +60,8 @@ class Explanation:
             if None not in obstacles:
                 return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
         active = [pool for pool in fleet.pools if not pool.entry.retired]
-        pools = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
-        pools = enforced(pools, demand)
+        serving = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        pools = enforced(serving, demand)
         if not pools:
             return self.not_together()
         for other in demand.others:
@@ -95,7 +95,7 @@ class Explanation:
         names = {pool.name for pool, _, _ in self.offers(wanted)}
         return (pool for pool in self.fleet.pools if pool.name in names)
 
-    def of_other_architecture(self, wanted: Wanted) -> list[Pool]:
+    def of_other_architecture(self, wanted: Wanted) -> Sequence[Pool]:
         pools = [pool for pool, _, cause in self.offers(wanted) if cause is Obstacle.OTHER_ARCHITECTURE]
         return enforced(pools, self.demand)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from fractions import Fraction as Rational
 from math import ceil
 
@@ -81,8 +81,8 @@ _WRITE, _NOT_KNOWN, _EXCLUDED, _NOTHING = range(4)
 def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     """What to write instead of *wanted*: for the first of its choices that has one, the nearest offer that is at least
     as large, and that the pod gets; else what there is.  What is in shadow comes last."""
-    permitted, hidden = permitted_offers(demand, fleet), in_shadow(demand)
-    groups = [[pair for pair in permitted if (pair[0].name in hidden) is shadow] for shadow in (False, True)]
+    permitted = permitted_offers(demand, fleet)
+    groups = [[pair for pair in permitted if in_shadow(pair[0], demand) is shadow] for shadow in (False, True)]
     hints = []
     for offers in filter(None, groups) if permitted else [permitted]:
         for choice in wanted.request.choices:
@@ -93,14 +93,14 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
     return min(hints, key=lambda each: each[0])[1]
 
 
-def in_shadow(demand: Demand) -> Set[str]:
-    """The pools that are of use only if no other is: those in shadow, for a pod that is not in shadow itself."""
-    return demand.policy.shadow if demand.policy.mode == "enforce" else frozenset()
+def in_shadow(pool: Pool, demand: Demand) -> bool:
+    """Whether *pool* is of use only if no other is: it is in shadow, and the pod is not in shadow itself."""
+    return pool.entry.mode == "shadow" and demand.policy.mode == "enforce"
 
 
-def enforced(pools: list[Pool], demand: Demand) -> list[Pool]:
+def enforced(pools: Sequence[Pool], demand: Demand) -> Sequence[Pool]:
     """Those of *pools* that are not in shadow; all of them if all are."""
-    return [pool for pool in pools if pool.name not in in_shadow(demand)] or pools
+    return [pool for pool in pools if not in_shadow(pool, demand)] or pools
 
 
 def _instead(
@@ -121,7 +121,6 @@ def _instead(
     least = _memory(choice.slice, gpu, fleet)
     large = [pair for pair in offers if _at_least(pair[1], choice.slice, *least)]
     large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
-    hidden = in_shadow(demand)
     tried: set[Choice] = set()
     try:
         for pool, offer in large:
@@ -133,8 +132,8 @@ def _instead(
                 break
             tried.add(candidate)
             found = _pool(candidate, wanted, demand, fleet, budget)
-            if found is not None and (found.name in hidden) == (pool.name in hidden):
-                shadow = ", which is in shadow: the pod stays as it is" if found.name in hidden else ""
+            if found is not None and in_shadow(found, demand) is in_shadow(pool, demand):
+                shadow = ", which is in shadow: the pod stays as it is" if in_shadow(found, demand) else ""
                 near = f"the nearest {_that(demand)} (pool {found.name}, {found.gpu.name}){shadow}"
                 return _WRITE, f"Write '{candidate}', {near}{end}"
     except OutOfSteps:
@@ -235,7 +234,7 @@ def _pool(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budge
             settle(part.container, part.choice, part.resource, part.count, visited=False)
     except Denial:
         return None
-    return resolution.pools[0]
+    return enforced(resolution.pools, demand)[0]
 
 
 def _largest(choice: Choice, offers: Sequence[PoolOffer], demand: Demand, asked: str) -> str:

@@ -20,8 +20,9 @@ from webhook.cluster.live_pods import LivePod
 from webhook.cluster.owners import Identity, Owners
 from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial, quote
-from webhook.fit.demand import PodCounts, PodKind, Shape, by_hand, demand_of, key_of, kind_again
-from webhook.fit.fit import Answer, fit
+from webhook.fit.answer import Answer
+from webhook.fit.demand import PodCounts, PodKind, Shape, by_hand, demand_of, key_of, kind_again, namespace_of
+from webhook.fit.fit import fit
 from webhook.fit.parts import counted
 from webhook.fit.replicas import EACH_NODE
 from webhook.fleet.fleet import Fleet
@@ -53,6 +54,14 @@ class Wanted:
     def demand(self) -> PodCounts:
         """How many pods of each kind there are."""
         return demand_of((kind, self.counts[key]) for key, kind in self.kinds.items() if kind is not None)
+
+    def by_namespace(self) -> dict[tuple[str, PodKind], int]:
+        """How many pods of each kind there are in a namespace."""
+        counts: dict[tuple[str, PodKind], int] = defaultdict(int)
+        for key, kind in self.kinds.items():
+            if kind is not None and self.counts[key]:
+                counts[namespace_of(key) or self.namespace, kind] += self.counts[key]
+        return counts
 
     def pools(self) -> list[str]:
         """The pools that serve the pods."""

@@ -98,6 +98,12 @@ def _bare(containers: list[Container] | None) -> list[Container]:
     return [Container(each.name, each.resources, None, each.restart_policy) for each in containers or ()]
 
 
+def namespace_of(key: bytes) -> str | None:
+    """The namespace of the pods with *key*."""
+    namespace, _ = msgspec.json.decode(key)
+    return namespace if isinstance(namespace, str) else None
+
+
 def kind_again(key: bytes, fleet: Fleet) -> PodKind | None:
     """The kind in *fleet* of the pods with *key*.  Raises `Denial`."""
     namespace, pod = msgspec.json.decode(key)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from webhook.errors import BadFleet
-from webhook.fit.fit import Answer, Nodes, limit_of, units
+from webhook.fit.answer import Answer, Nodes
+from webhook.fit.fit import limit_of, units
 from webhook.fleet import draft
 from webhook.fleet import fleet as fleets
 from webhook.fleet.fleet import Fleet
