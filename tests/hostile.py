@@ -47,6 +47,15 @@ HOSTILE: dict[str, Pod] = {
     "a word of 32 kB": pod_of("a" + "1" * 32_760 + "!"),
     "a word of 32 kB of digits": pod_of("1" * 32_767),
     "spaces": pod_of("1g.5gb" + " " * 32_000 + "|" + "1g.5gb"),
+    "a misspelt slice, and spaces where its GPU is to stand": pod_of("1g5gb@" + " " * 32_000),
+    "a misspelt slice, spaces, and a second '@'": pod_of("1g5gb" + " " * 16_000 + "@" + " " * 16_000 + "@"),
+    "a misspelt slice, and spaces after its GPU": pod_of("1g5gb@a" + " " * 32_000),
+    "a misspelt slice, and words with spaces for its GPU": pod_of("1g5gb@" + "a " * 16_000 + "="),
+    "a misspelt slice, and '@' for its GPU": pod_of("1g5gb" + " @" * 16_000),
+    "a slice with spaces in it": pod_of("1g. " + " " * 32_000 + "5gb"),
+    "a misspelt slice of 'nvidia' and spaces": pod_of("1g5gb@nvidia" + " " * 32_000),
+    "an alternative of 'tesla' and spaces": pod_of("1g.5gb@tesla" + " " * 32_000 + "|1g.5gb"),
+    "32 alternatives of 'nvidia' and spaces": pod_of("|".join(["1g.5gb@nvidia" + " " * 1_000 + "!"] * 32)),
     "256 containers by name": many_containers(256, "9g.9gb|8g.8gb|3g.20gb|1g.5gb"),
     "40 containers by name": many_containers(40, "1/7|2/7|3/7|4/7"),
     "16 containers that do not fit": many_containers(16, CROWD),
@@ -89,7 +98,14 @@ HOSTILE: dict[str, Pod] = {
     ),
     "a record of 16 containers": recorded(16),
     "a record of 500 containers": recorded(500),
+    "a record of one word of 200 kB": pod_of(annotations={ASSIGNED: "1g.5gb -> " + "=" * 200_000}),
+    "a record of 200 kB of spaces": pod_of(annotations={ASSIGNED: "1g.5gb -> " + " " * 200_000 + "="}),
+    "a record of 200 kB of commas": pod_of(annotations={ASSIGNED: "1g.5gb -> " + ", " * 100_000}),
+    "a record of 200 kB of arrows": pod_of(annotations={ASSIGNED: " -> " * 50_000}),
     "a record of 200 kB": pod_of(annotations={ASSIGNED: "1g.5gb -> " + ", ".join([f"main={MIG}:1"] * 6_000)}),
+    "a quantity of 100 kB of zeros and a dot": pod_of(
+        "1g.5gb", container("main", {"nvidia.com/gpu": "0" * 100_000 + "."})
+    ),
     "a quantity of 100 kB": pod_of("1g.5gb", container("main", {"nvidia.com/gpu": "1" * 100_000})),
     "1,000 sliced containers by hand": pod_of(
         "c0=1g.5gb", *(container(f"c{index}", {MIG: 1}) for index in range(1_000))

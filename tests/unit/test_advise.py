@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.hostile import HOSTILE
+from tests.hostile_texts import EVIL, deployment
+from tests.linear import ending
 from tests.pods import JSON, ODD, container, fleet_of, plan, pod_of
 from tests.unit.test_bounds import MOST_CALLS, calls_of
 from webhook.admission.advise import LONGEST_PIECE, MOST_CHARACTERS, MOST_VALUES, Advice, advise, pieces
@@ -272,7 +274,15 @@ class TestBounds:
         document = {"kind": "Job", "metadata": {"name": "w"}, "spec": {"template": HOSTILE[name]}}
         advised = review_of(document)
 
-        assert calls_of(lambda: advise(advised, FLEET)) <= MOST_CALLS
+        with ending():
+            assert calls_of(lambda: advise(advised, FLEET)) <= MOST_CALLS
+
+    def test_the_same_value_under_many_keys_costs_little(self) -> None:
+        """P33."""
+        document = json.loads(deployment(EVIL, *(f"a{n}/" for n in range(6))))
+
+        with ending():
+            assert advice_on(document).outcome == "denied"
 
     @pytest.mark.parametrize(
         "document",

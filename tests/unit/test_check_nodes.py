@@ -224,3 +224,19 @@ def test_a_node_that_cannot_leave_is_told_before_it_is_missed(age: timedelta, ow
     line = done("node-claims", facts({NODE_CLAIMS: [leaving], PODS: [pod]}))
     assert line.status is (Status.WARNING if said else Status.GOOD)
     assert told(line).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("aws-node-termination-handler/spot-itn", "AWS takes it back"),
+        ("ToBeDeletedByClusterAutoscaler", "the Cluster Autoscaler is removing it"),
+    ],
+)
+def test_nobody_is_told_to_uncordon_a_node_that_is_to_go(key: str, words: str) -> None:
+    line = done(
+        "node-usable", facts({NODES: [node(unschedulable=True, taints=[{"key": key, "effect": "NoSchedule"}])]})
+    )
+    assert len(line.problems) == 2
+    for problem in line.problems:
+        assert line.cure(problem).startswith(f"Wait for another node: {words}")

@@ -17,6 +17,7 @@ from webhook.admission.preview import preview
 from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
+from webhook.cluster.cures import Here
 from webhook.cluster.events import read
 from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import DEPLOYMENTS, PODS, Kind
@@ -247,7 +248,7 @@ class TestTexts:
         fleet = tmp_path / "fleet.yaml"
         fleet.write_bytes(default_fleet_text())
 
-        assert run(Objects(pod), "notebook", output, fleet, "gpu-slice", is_file=False) == 1
+        assert run(Objects(pod), "notebook", output, fleet, Here(), is_file=False) == 1
 
         text = capsys.readouterr().out
         assert "payroll" in text

@@ -275,7 +275,7 @@ def test_a_hint_on_a_fleet_of_a_thousand_pools_costs_no_more_than_a_review_may()
     denial = refused(pod_of("9g.9gb"), fleet_of("pools:\n" + "\n".join(entries)))
     assert denial is not None
     assert denial.problem == "no GPU has a profile '9g.9gb'"
-    assert denial.hint == "`gpu-slice profiles` lists what is offered"
+    assert denial.hint == "`gpu-slice profiles --fleet FILE` lists what is offered"
 
 
 def test_a_hint_is_for_this_pod() -> None:

@@ -40,7 +40,7 @@ _BESIDE = re.compile(
 """A key like one of our own that none of ours is, such as ``gpu-slice/profile``."""
 _SPARK = r"spark\.kubernetes\.(driver|executor)\.[a-z]+\.gpu[-_]?[sS]lices?"
 _SPARK_KEY = re.compile(_SPARK)
-_SPARK_LINE = re.compile(rf"^[ \t]*(?={_SPARK}[\s=:])([^\s=:]+)[ \t]*[=:]?[ \t]*(\S.*)$", re.MULTILINE)
+_SPARK_LINE = re.compile(rf"^[ \t]*+(?={_SPARK}[\s=:])([^\s=:]++)[ \t]*+[=:]?[ \t]*+(\S.*)$", re.MULTILINE)
 """A line of ``spark-defaults.conf``, which is a file of Java's properties."""
 _MENTIONED = re.compile(r"gpu[-_]?[sS]lices?[\"']?\s*(?::|$)", re.MULTILINE)
 _POINTED_AT = re.compile(rf"[aA]nnotations[./]{ANNOTATION}\Z")

@@ -27,7 +27,7 @@ MOST_LISTED = 8
 MOST_TRIED = 8
 """Offers that are tried as a suggestion."""
 
-UNKNOWN = "`gpu-slice profiles` lists what is offered"
+UNKNOWN = "`gpu-slice profiles --fleet FILE` lists what is offered"
 """The hint where finding one takes too many steps."""
 
 EXCLUDED = "is as large, but the pod's count, node selection or other containers exclude it"

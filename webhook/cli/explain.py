@@ -30,5 +30,5 @@ def explain(
 
     reader = cluster.reader(context, namespace)
     raise click.exceptions.Exit(
-        run(reader, target, output, fleet_path, webhook_namespace, is_file=is_file, trusted=trusted)
+        run(reader, target, output, fleet_path, cluster.here(), is_file=is_file, trusted=trusted)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from webhook.cli import cluster, files, show
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import target
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import Here
 from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import PODS
 from webhook.cluster.reader import Reader, Unreachable
@@ -33,18 +35,18 @@ YES, NO, UNREAD = 0, 1, 3
 
 
 def run(
-    reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool,
+    reader: Reader, name: str, output: str, fleet_path: Path | None, here: Here, *, is_file: bool,
     trusted: Sequence[str] = (),
 ) -> int:  # fmt: skip
-    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace.
+    """Print the explanations of *name*, and return the exit code.  *here*: how the command was called.
 
     *trusted*: more namespaces where only administrators write.
     """
     try:
-        found = list(_targets(reader, name, is_file, fleet_path, (own, *trusted)))
+        found = list(_targets(reader, name, is_file, fleet_path, (here.own, *trusted)))
     except (Unreachable, NotThere) as error:
         raise CouldNotLook(str(error)) from None
-    explanations = [explain(each.title, each.asked, each.around) for each in found]
+    explanations = [explain(each.title, each.asked, replace(each.around, here=here)) for each in found]
     if output == "json":
         echo(json.dumps([as_json(each) for each in explanations], indent=2))
         return max(map(exit_code, explanations))

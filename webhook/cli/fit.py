@@ -87,7 +87,7 @@ def fit(
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)
-        costs = prices_for(wanted.instance_types(), fleet, prices)
+        costs = prices_for(*wanted.instance_types(), fleet, prices)
         found = fit_pods(wanted.demand(), fleet, costs, progress)
     wanted.say()
     code = max(wanted.code, 0 if found.fits else 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from webhook import documents
+from webhook.admission.unoffered import listed
 from webhook.cli.show import table
 from webhook.fit.demand import PodKind
 from webhook.fit.fit import Answer, Fit, Nodes
@@ -40,12 +41,12 @@ def _lines(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -
         return
     yield ""
     if not fit.better:
-        yield f"Other layouts save nothing{'' if fit.best.exact else ', as far as is known'}."
+        yield _nothing(fit)
         yield from _ideal(fit)
         return
     yield "With better layouts:"
     yield from _rows(fit.best, names_of(fit.best, fleet), fleet)
-    yield _proof(fit.best, "any layouts")
+    yield _proof(fit.best, f"any {_compared(fit)}")
     yield from savings(fit)
     yield from _ideal(fit)
 
@@ -61,12 +62,24 @@ def savings(fit: Fit) -> Iterator[str]:
     """What better layouts save, in a line or two."""
     old, new = fit.unlimited, fit.best
     if not fit.better:
-        yield "Other layouts save nothing."
+        yield _nothing(fit)
         return
     parts = [f"{_count(old.gpus - new.gpus, 'GPU')} and {_count(old.nodes - new.nodes, 'node')}"]
     if old.dollars is not None and new.dollars is not None:
         parts.insert(0, f"{_dollars(old.dollars - new.dollars)} an hour")
     yield f"That saves {', '.join(parts)}."
+
+
+def _nothing(fit: Fit) -> str:
+    """That other layouts save nothing, and which."""
+    if not fit.compared:
+        return "No layout can be compared: there is no pool that a new one with room for these pods could be like."
+    return f"Other {_compared(fit)} save nothing{'' if fit.best.exact else ', as far as is known'}."
+
+
+def _compared(fit: Fit) -> str:
+    """Which layouts are compared."""
+    return f"layouts of these slices, in new pools like {listed(list(fit.compared))},"
 
 
 def _verdict(fit: Fit, denied: int, uncounted: Sequence[str]) -> str:
@@ -146,6 +159,7 @@ def as_json(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) 
             "nodes": fit.unlimited.nodes - fit.best.nodes,
             "dollarsPerHour": _less(fit.unlimited.dollars, fit.best.dollars),
         },
+        "compared": list(fit.compared),
         "leastOfAll": fit.ideal,
     }
     return json.dumps(value, indent=2)

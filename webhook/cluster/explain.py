@@ -6,7 +6,7 @@ It asks the webhook's own functions what the pod gets, so that it cannot disagre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
@@ -15,8 +15,9 @@ from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
 from webhook.cluster.asking import not_asked, refusal, without_annotation
 from webhook.cluster.causes import Cause, ranked
-from webhook.cluster.cures import OWN, installed_in
+from webhook.cluster.cures import USUAL, Here
 from webhook.cluster.events import Said
+from webhook.cluster.karpenter import namespace_of
 from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
@@ -61,12 +62,11 @@ class Explanation:
     quotas: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """What could not be looked at."""
-    own: str = OWN
-    """The webhook's namespace."""
+    here: Here = USUAL
 
     def cure(self, cause: Cause) -> str:
         """What to do about one of its causes in this cluster."""
-        return installed_in(self.own, cause.cure)
+        return self.here.told(cause.cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ class Around:
     fleet: Fleet | None
     """None if it may not be read."""
     snapshot: Snapshot
-    own: str = OWN
-    """The webhook's namespace."""
+    here: Here = USUAL
     namespace: Document | None = None
     """The pod's namespace; None if it may not be read."""
     said: Sequence[Said] = ()
@@ -122,7 +121,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         said=tuple(each for each in around.said if each.message)[:8],
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
-        own=around.own,
+        here=replace(around.here, karpenter=namespace_of(around.snapshot), pod=asked.name, namespace=asked.namespace),
     )
 
 
@@ -161,7 +160,7 @@ def _given(asked: Asked) -> str:
 def _causes(
     asked: Asked, around: Around, serving: Sequence[Pool], nodes: Sequence[Candidate], launches: Sequence[Launch]
 ) -> Iterator[Cause]:
-    refused = refusal(around.refused, around.snapshot, around.own) if around.refused else None
+    refused = refusal(around.refused, around.snapshot, around.here.own) if around.refused else None
     if around.denial is not None and (refused is None or refused.id == "denied"):
         denial = around.denial
         page = f"docs/messages.md#{denial.reason}"
@@ -186,7 +185,7 @@ def _causes(
             if not asked.slices:
                 return
     elif not asked.visited:
-        found = list(not_asked(asked, around.namespace, around.snapshot, around.own))
+        found = list(not_asked(asked, around.namespace, around.snapshot, around.here.own))
         told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and _left_alone(asked, around)
         yield from [told] if told else found
         return

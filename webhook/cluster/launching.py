@@ -16,6 +16,7 @@ from webhook.admission.pod import Expression
 from webhook.cluster import expected
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import WHEN_GONE, render
 from webhook.cluster.events import Said, gives_up
 from webhook.cluster.karpenter import deployments, limits, missing_step
 from webhook.cluster.nodes import node_pools
@@ -34,7 +35,7 @@ from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.render.node_pool import node_pool as rendered
 
-_STAYS = "kubectl apply leaves there what somebody has added"
+_STAYS = "apply leaves there what somebody has added"
 LATE = timedelta(minutes=10)
 """After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
 
@@ -47,11 +48,6 @@ _CLASS_REASONS = {
     "CreateLaunchTemplateAuthCheckFailed": "Karpenter's role may not call ec2:CreateLaunchTemplate",
     "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
 }
-
-_DELETED = (
-    "The platform team: it goes when its last NodeClaim has (kubectl get nodeclaims). "
-    "Then: gpu-slice render | kubectl apply -f -."
-)
 
 _INITIALIZED = {
     "ResourceNotRegistered": "its device plugin has registered no slices",
@@ -168,7 +164,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
             return
         if since := node_class["metadata"].get("deletionTimestamp"):
             text = f"EC2NodeClass {reference['name']} is being deleted since {since}"
-            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), _DELETED)
+            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), WHEN_GONE)
             return
         ready = conditions(node_class).get("Ready", {}).get("status")
         if ready != "True":
@@ -181,7 +177,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
             why = condition.get("reason", "")
-            cure = _DELETED if why == "NodeClassTerminating" else ""
+            cure = WHEN_GONE if why == "NodeClassTerminating" else ""
             yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),), cure)
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
@@ -224,11 +220,14 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
             reached += ". The fleet file does not name this limit"
             path = resource.replace("~", "~0").replace("/", "~1")
             patch = f'[{{"op": "remove", "path": "/spec/limits/{path}"}}]'
-            cure = f"The platform team: kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
+            # Who may create pods in a namespace may often create events there too.
+            sure = "" if found.reached else "see in Karpenter's log that it is so. Then run "
+            cure = f"The platform team: {sure}kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
         elif of_fleet is not None and quantity(str(of_fleet[resource])) != limit:
             reached += f". The fleet file says {of_fleet[resource]}"
-            cure = "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
-        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.", (), cure)
+            cure = f"The platform team: {render('node-pools')}."
+        by_event = "" if found.reached else ", as an event says"
+        yield Cause("limit-reached", f"NodePool {name} is at its limit{by_event}: {reached}.", (), cure)
         return
 
 

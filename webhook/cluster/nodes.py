@@ -22,6 +22,16 @@ PASSING = (
 )  # fmt: skip
 """Beginnings of taints that come and go with the life of a node."""
 
+LEAVING = {
+    "aws-node-termination-handler/": "AWS takes it back or maintains it, and then it is gone within minutes",
+    "ToBeDeletedByClusterAutoscaler": "the Cluster Autoscaler is removing it",
+    "karpenter.sh/disrupt": "Karpenter is replacing it (kubectl get nodeclaims)",
+}
+"""Those of nodes that are to go, by the beginning of their key, and what becomes of the node.
+
+Source: aws-node-termination-handler ``pkg/node/node.go``; the Cluster Autoscaler's ``utils/taints``.
+"""
+
 
 class Known(dict[str, str | None]):
     """Labels of which nothing more is to come: a key that is not there, the node does not have."""
@@ -51,6 +61,12 @@ def gpu_resources(node: Node, *, capacity: bool = False) -> dict[str, int]:
 def instance_type(node: Node) -> str:
     """The EC2 instance type; empty if the node does not say."""
     return node.metadata.labels.get(INSTANCE_TYPE, "")
+
+
+def leaving(node: Node) -> str:
+    """What is about to become of *node*, as a clause; empty if it stays, as far as its taints say."""
+    keys = [taint.key for taint in node.spec.taints]
+    return next((words for start, words in LEAVING.items() if any(key.startswith(start) for key in keys)), "")
 
 
 def gpu_of(node: Node, catalogue: Catalogue) -> Gpu | None:

@@ -36,6 +36,10 @@ TIMEOUT, FIRST = 10.0, 5.0
 PAGE = 500
 """Objects of one answer, as kubectl asks for them."""
 
+WHOLE = "application/json"
+METADATA = f"{WHOLE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""How an answer may be: of a Secret, the second has nothing that is secret."""
+
 
 class Unreachable(Exception):
     """The API server cannot be asked.  The message says why."""
@@ -85,10 +89,10 @@ class Reader:
         inner = self.list(kind, self.namespace, **query)
         return inner if inner.problem else Listing(inner.items, f"{problem} in all namespaces", self.namespace)
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
-        """One object whole; None if there is none.  Raises `Refused` and `Unreachable`."""
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, *, accept: str = WHOLE) -> Document | None:
+        """One object, whole or its `METADATA`; None if there is none.  Raises `Refused` and `Unreachable`."""
         try:
-            document: Document = json.loads(self._ask("GET", kind.path(namespace, name)))
+            document: Document = json.loads(self._ask("GET", kind.path(namespace, name), accept=accept))
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -99,10 +103,10 @@ class Reader:
         """The first *most* bytes of what stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
         return self._ask("GET", path, most=most)
 
-    def find(self, kind: Kind[Any], name: str, namespace: str) -> Document | str | None:
+    def find(self, kind: Kind[Any], name: str, namespace: str, *, accept: str = WHOLE) -> Document | str | None:
         """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
         try:
-            return self.get(kind, name, namespace)
+            return self.get(kind, name, namespace, accept=accept)
         except Refused as refused:
             if refused.status == 403:
                 return f"you may not get {kind.name} {name} in namespace {namespace}"
@@ -151,13 +155,13 @@ class Reader:
 
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None,
-        most: int | None = None,
+        most: int | None = None, accept: str = WHOLE,
     ) -> bytes:  # fmt: skip
         if self._silent:
             raise Unreachable(self._silent)
         request = self.api.param_serialize(
             method, path, query_params=list((query or {}).items()), body=body, auth_settings=["BearerToken"],
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            header_params={"Accept": accept, "Content-Type": "application/json"},
         )  # fmt: skip
         try:
             answer = self.api.call_api(*request, _request_timeout=self._patience)

@@ -12,6 +12,7 @@ from typing import Any
 from webhook import documents
 from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
+from webhook.cluster.cures import Here
 from webhook.cluster.events import Said, read
 from webhook.cluster.explain import Around
 from webhook.cluster.karpenter import settings
@@ -107,7 +108,7 @@ def surroundings(
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
     snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
     snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
-    return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
+    return Around(fleet, snapshot, Here(trusted[0]), of_namespace, unread=tuple(missed))
 
 
 def _deployments(reader: Reader, namespaces: Iterable[str]) -> Listing[Document]:

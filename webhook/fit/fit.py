@@ -92,6 +92,8 @@ class Fit:
     """With the best layouts that are found, in whole nodes."""
     ideal: float
     """GPUs, or dollars an hour, if each GPU could be cut on its own and pods could span nodes: the least of all."""
+    compared: tuple[str, ...]
+    """The pools that new ones may be like, in fleet order: `best` is the best of their layouts of the pods' slices."""
 
     @property
     def fits(self) -> bool:
@@ -122,7 +124,7 @@ class _Choice:
 def fit(
     demand: PodCounts, fleet: Fleet, prices: Mapping[str, float] | None = None, progress: Progress = lambda _: None
 ) -> Fit:
-    """Where *demand* fits.  *prices*: dollars an hour by instance type; without them, GPUs are saved."""
+    """Where *demand* fits.  *prices*: dollars an hour, of all instance types that serve it; else GPUs are saved."""
     kinds = list(demand)
     problem = _Problem(kinds, [demand[kind] for kind in kinds], fleet, prices)
     progress("packing the pods as the fleet is cut")
@@ -141,7 +143,8 @@ def fit(
     best = problem.answer(choices, places)
     if best.cost >= unlimited.cost:
         best = replace(unlimited, bound=best.bound, exact=best.bound >= unlimited.cost)
-    return Fit(sum(demand.values()), current, unlimited, best, problem.ideal(choices, places))
+    ideal = problem.ideal(choices, places)
+    return Fit(sum(demand.values()), current, unlimited, best, ideal, tuple(problem.compared()))
 
 
 def limit_of(pool: Pool) -> int | None:
@@ -182,7 +185,7 @@ class _Problem:
             existing.setdefault((*self._alike(each), pool), each)
         known = {key[:-1] for key in existing}
         other: dict[tuple[object, ...], _Choice] = {}
-        for pool, shape, pods in self._shapes(kind.possible for kind in self.kinds if new):
+        for pool, shape, pods in self._new_shapes() if new else ():
             place = places.setdefault(pods, len(places))
             wanted = {slice for k in pods for slice, _ in self.kinds[k].slices}
             for each in _with_other_layouts(pool, shape, place, wanted, self.fleet):
@@ -193,6 +196,16 @@ class _Problem:
             for k in pods:
                 of_kind[k].add(place)
         return [*existing.values(), *other.values()], [frozenset(each) for each in of_kind]
+
+    def compared(self) -> Iterable[str]:
+        """See `Fit.compared`."""
+        return dict.fromkeys(pool.name for pool, _, _ in self._new_shapes())
+
+    def _new_shapes(self) -> Iterator[tuple[Pool, NodeShape, frozenset[int]]]:
+        """The kinds of nodes with other layouts.  What has no price is not compared."""
+        for each in self._shapes(kind.possible for kind in self.kinds):
+            if self.prices is None or each[1].instance_type.name in self.prices:
+                yield each
 
     def _alike(self, choice: _Choice) -> tuple[object, ...]:
         """Equal for kinds of nodes of which it does not matter which is used."""

@@ -48,7 +48,7 @@ _WORD = re.compile(r"[^\s,|=@]+")
 CONTAINER_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")  # a DNS label, RFC 1123
 _GPU = re.compile(r"[A-Za-z0-9](?:[-._A-Za-z0-9 ]{0,61}[A-Za-z0-9])?\Z")  # a catalogue says what it means
 _PRODUCT = re.compile(r"(?:nvidia|tesla) [-._a-z0-9 ]*[a-z0-9]", re.IGNORECASE)
-_OF_GPU = re.compile(r" *@ *([^,|=@]*[^,|=@ ])")
+_OF_GPU = re.compile(r" *+@ *+([^,|=@]*[^,|=@ ])")
 _COUNT = re.compile(r"([1-9][0-9]{0,3})x(?=.)")
 _FRACTION = re.compile(r"([1-9][0-9]{0,3})/([1-9][0-9]{0,3})\Z")
 _MEMORY = re.compile(r"([1-9][0-9]{0,4})(gb|Gi)\Z")

@@ -163,7 +163,8 @@ CHECKS = (
         "keeper-rights",
         "Certificates",
         "the keeper may change caBundle alone",
-        "Run kubectl apply -f manifests/keeper/policy.yaml: without it, the keeper's token is worth the whole cluster.",
+        "Apply this file alone: kubectl apply -f manifests/keeper/policy.yaml.  Without it, the keeper's token is worth"
+        " the whole cluster.",
         _keeper,
         after=("keeper",),
     ),

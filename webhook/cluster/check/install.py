@@ -9,7 +9,17 @@ from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, PODS, WEBHOOKS, Document, Pod, conditions
+from webhook.cluster.objects import (
+    BUDGETS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    PODS,
+    SECRETS,
+    WEBHOOKS,
+    Document,
+    Pod,
+    conditions,
+)
 from webhook.cluster.selectors import unmatched
 from webhook.fleet.fleet import Fleet
 
@@ -17,6 +27,11 @@ OLDEST = (1, 30)
 """The first Kubernetes whose `matchConditions` and `ValidatingAdmissionPolicy` are stable."""
 
 KEEPER, WEBHOOK = "keeper", "webhook"
+KEPT = ("webhook-ca", "webhook-tls")
+"""The Secrets that the keeper fills."""
+LOST = (
+    "The keeper fills it, and may not create it.  Apply this file alone: kubectl apply -f manifests/keeper/secrets.yaml"
+)
 AGAIN = (
     "Apply your own folder again (docs/eks.md step 7), or run helm upgrade.  Not manifests itself: it has neither your"
     " fleet nor your image."
@@ -180,6 +195,16 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(told + _why(facts, live))
     else:
         yield from _rollout(facts, live)
+    for name in KEPT:
+        if is_lost(facts, name):
+            yield Problem(f"there is no Secret {name} in namespace {facts.namespace}", LOST)
+        elif isinstance(found := facts.single.get((SECRETS.name, facts.namespace, name)), str):
+            yield Note(found)
+
+
+def is_lost(facts: Facts, name: str) -> bool:
+    """Whether a Secret of ours is not there, as far as somebody could look."""
+    return facts.single.get((SECRETS.name, facts.namespace, name), "") is None
 
 
 CHECKS = (
@@ -210,7 +235,7 @@ CHECKS = (
     ),
     Check(
         "disruption-budget", "Webhook", "a drain leaves replicas that answer",
-        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml lets one replica at a time go.",
+        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml.  It lets one replica at a time go.",
         _budget, after=("replicas",),
     ),
     Check(

@@ -10,8 +10,9 @@ from webhook.cluster.check.leaving import check_leaving
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.cures import KARPENTERS_LOG
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, leaving, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
@@ -115,8 +116,10 @@ def _usable(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
         name = node.metadata.name
         ready = node.status.ready
+        wait = f"Wait for another node: {going}." if (going := leaving(node)) else ""
         if node.spec.unschedulable:
-            yield Problem(f"{name} of {pool.name} is cordoned", f"When it may take pods again: kubectl uncordon {name}")
+            cure = wait or f"When it may take pods again: kubectl uncordon {name}"
+            yield Problem(f"{name} of {pool.name} is cordoned", cure)
         if ready.status != "True":
             why = f": {ready.message or ready.reason}" if ready.message or ready.reason else ""
             yield Problem(f"{name} of {pool.name} is not ready{why}")
@@ -133,7 +136,7 @@ def _usable(facts: Facts) -> Iterator[Found]:
             if key in starting or key.startswith(PASSING):
                 yield Problem(
                     f"{name} of {pool.name} has the taint {key}:{taint.effect}, so no pod gets there",
-                    CURES.get(word, "").format(name=name, key=key),
+                    CURES.get(word, wait).format(name=name, key=key),
                     warning=key == DISRUPTED and NODE_POOL in node.metadata.labels,
                 )
 
@@ -219,7 +222,9 @@ def _join(facts: Facts) -> Iterator[Found]:
             told += f": {why}"
         # A plugin that runs registers within seconds, so what it has not registered by then it will not.
         waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
-        yield Problem(told, warning=waits)
+        # Its events say nothing, and its condition not always what AWS said.
+        cure = f"Karpenter's log has all that AWS says: {KARPENTERS_LOG}" if step == "Launched" else ""
+        yield Problem(told, cure, warning=waits)
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:

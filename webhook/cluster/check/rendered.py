@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from webhook.cluster.check.comparison import added, differences
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
+from webhook.cluster.cures import WHEN_GONE, render
 from webhook.cluster.karpenter import limits
 from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, PODS, Document, Kind, Pod, conditions
@@ -26,7 +27,7 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
             if live is None:
                 yield Problem(f"there is no {kind.name} {name}")
             elif "deletionTimestamp" in live["metadata"]:
-                yield Problem(f"{kind.name} {name} is being deleted")
+                yield Problem(f"{kind.name} {name} is being deleted", WHEN_GONE)
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
                 patch = added({"spec": document["spec"]}, {"spec": live["spec"]})
@@ -46,7 +47,7 @@ def _cure(kind: Kind[Document], name: str, patch: Document, differences: int) ->
     """What takes away the fields of *patch*, of all *differences*; empty if there are none."""
     if not patch:
         return ""
-    told = "kubectl apply leaves what was added by hand"
+    told = "apply leaves what was added by hand"
     then = f"  Then: {_APPLY}" if differences > _leaves(patch) else ""
     return f"Run kubectl patch {kind.name.lower()} {name} --type=merge -p '{json.dumps(patch)}': {told}.{then}"
 
@@ -110,7 +111,7 @@ def _waits_for(pod: Pod, pool: Pool) -> bool:
     )
 
 
-_APPLY = "Run gpu-slice render --fleet FILE | kubectl apply -f -, or change the fleet file to what you want."
+_APPLY = f"Run {render()}, or change the fleet file to what you want."
 _DESCRIBE = "Run kubectl describe on it: its conditions and events say what Karpenter misses (docs/eks.md)."
 
 CHECKS = (
