@@ -301,17 +301,22 @@ def word(value: Any) -> str:
 
 def write_path(path: Path) -> str:
     """As in ``spec.tasks[0].template``."""
-    keys: list[str | int] = []
-    while path is not None:
-        path, key = path
-        keys.append(key)
     text = ""
-    for key in reversed(keys):
+    for key in steps(path):
         if isinstance(key, str) and _PLAIN_KEY.fullmatch(key) and len(key) <= LONGEST_KEY:
             text += f".{key}" if text else key
         else:
             text += f"[{str(key)[:LONGEST_KEY]}]"
     return text
+
+
+def steps(path: Path) -> tuple[str | int, ...]:
+    """The keys of a path, from the document on."""
+    keys: list[str | int] = []
+    while path is not None:
+        path, key = path
+        keys.append(key)
+    return tuple(reversed(keys))
 
 
 def last(path: Path) -> str | int | None:
