@@ -246,7 +246,8 @@ def test_a_denial_has_its_place_its_correction_and_no_pools() -> None:
     line = POD.splitlines()[mark["line"] - 1]
     assert line[mark["start"] : mark["end"]] == "5gb"
     assert (shown["correction"], shown["denial"]["position"]) == ("1g.5gb", 2)
-    assert line[shown["place"]["start"] : shown["place"]["end"]] == "1g5gb"
+    edit = told(POD, f"write={shown['correction']}")["edit"]
+    assert (POD[edit["start"] : edit["end"]], edit["insert"], edit["index"]) == ("1g5gb", "1g.5gb", 0)
     assert shown["pools"] == []
 
 
@@ -315,7 +316,10 @@ def test_the_first_hundred_pods_are_looked_at() -> None:
     assert (len(result["entries"]), result["more"]) == (100, True)
 
 
-@pytest.mark.parametrize("query", ["namespace=Canary%1b", "line=0", "line=x", "index=-1", "line=99999999999999999999"])
+@pytest.mark.parametrize(
+    "query",
+    ["namespace=Canary%1b", f"write={'canary' * 1000}", "line=0", "line=x", "index=-1", "line=99999999999999999999"],
+)
 def test_a_query_is_checked_and_not_repeated(query: str) -> None:
     answer = dry_run(POD, query)
     assert answer.status == 422

@@ -23,7 +23,6 @@ _KUBECTL = re.compile(
 )
 _PROGRAM = re.compile(r"(?<!kubectl )\bgpu-slice (?=certs|check|fleet|preview|profiles|render|usage)")
 
-
 APPLY, REPLACE = "apply", "replace --save-config"
 """To do with what is rendered.  `APPLY` leaves what somebody has added; `REPLACE` needs the objects to be there."""
 
@@ -36,7 +35,7 @@ def render(only: str = "", how: str = APPLY) -> str:
     return f"{PROGRAM} render --fleet FILE{only and f' --only {only}'} | kubectl {how} -f -"
 
 
-WHEN_GONE = f"The platform team: it goes when its last NodeClaim has (kubectl get nodeclaims). Then: {render()}."
+WHEN_GONE = f"it goes when its last NodeClaim has (kubectl get nodeclaims), and then: {render()}."
 """What to do about an object of Karpenter that is being deleted: until then, nothing can be put in its place."""
 
 

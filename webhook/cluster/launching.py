@@ -35,6 +35,7 @@ from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.render.node_pool import node_pool as rendered
 
+_LEAVING = f"The platform team: {WHEN_GONE}"
 _STAYS = "apply leaves there what somebody has added"
 LATE = timedelta(minutes=10)
 """After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
@@ -164,7 +165,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
             return
         if since := node_class["metadata"].get("deletionTimestamp"):
             text = f"EC2NodeClass {reference['name']} is being deleted since {since}"
-            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), WHEN_GONE)
+            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), _LEAVING)
             return
         ready = conditions(node_class).get("Ready", {}).get("status")
         if ready != "True":
@@ -177,7 +178,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
             why = condition.get("reason", "")
-            cure = WHEN_GONE if why == "NodeClassTerminating" else ""
+            cure = _LEAVING if why == "NodeClassTerminating" else ""
             yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),), cure)
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"

@@ -27,7 +27,7 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
             if live is None:
                 yield Problem(f"there is no {kind.name} {name}")
             elif "deletionTimestamp" in live["metadata"]:
-                yield Problem(f"{kind.name} {name} is being deleted", WHEN_GONE)
+                yield Problem(f"{kind.name} {name} is being deleted", f"Wait: {WHEN_GONE}")
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
                 patch = added({"spec": document["spec"]}, {"spec": live["spec"]})
