@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import yaml
 
-from tests.unit.check_facts import NOW, OLD, YOUNG, Document, done, facts, node, told
+from tests.unit.check_facts import NOW, OLD, ROOT, YOUNG, Document, done, facts, node, told
+from webhook.cli.files import load_fleet
 from webhook.cluster.check import (
     Status,
 )
@@ -198,6 +200,39 @@ def test_a_node_that_was_relabelled_is_one_failure_that_names_its_pool(launched:
     (problem,) = [problem for line in failed for problem in line.problems]
     assert problem.reason.startswith("n1 is labelled gpu-slice/pool=standing, and is a node of a100")
     assert problem.cure == "Run kubectl label node n1 gpu-slice/pool=a100 --overwrite"
+
+
+TYPE, OLD_TYPE = "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        pytest.param({TYPE: None, OLD_TYPE: "p4d.24xlarge"}, "", id="the old label alone"),
+        pytest.param({TYPE: None, OLD_TYPE: "m5.large"}, "n1 of a100 is a m5.large, which is not", id="another type"),
+        pytest.param({TYPE: "m5.large", OLD_TYPE: "p4d.24xlarge"}, "n1 of a100 is a m5.large, which is not", id="both"),
+        pytest.param({TYPE: None, OLD_TYPE: None}, f"n1 of a100 lacks the label {TYPE}", id="neither"),
+    ],
+)
+def test_the_type_of_a_node_is_that_of_its_label(labels: Document, said: str) -> None:
+    line = done("node-slices", facts({NODES: [node(labels=labels)]}))
+    assert told(line).startswith(said)
+    assert bool(line.problems) == bool(said)
+
+
+@pytest.mark.parametrize("labels", [{TYPE: "p4d.24xlarge"}, {TYPE: None, OLD_TYPE: "p4d.24xlarge"}])
+def test_a_node_that_two_pools_are_cut_for_was_relabelled_from_neither(labels: Document) -> None:
+    """A node that nobody launched, whose label names a third pool."""
+    text = yaml.safe_load((ROOT / "tests" / "fleets" / "single.yaml").read_text())
+    third = {"name": "third", "gpu": "h100-80gb", "partition": {"mig": {"1g.10gb": 7}},
+             "instanceTypes": ["p5.48xlarge"], "nodes": "existing"}  # fmt: skip
+    twin = {"gpu": "a100-40gb", "partition": {"mig": {"1g.5gb": 7}}, "instanceTypes": ["p4d.24xlarge"]}
+    text["pools"] = [third, {"name": "one", **twin}, {"name": "two", **twin, "labels": {"a": "b"}}]
+    fleet = load_fleet(yaml.safe_dump(text).encode())
+    live = node(labels={"gpu-slice/pool": "third", **labels})
+    assert "relabelled" not in told(done("node-labels", facts({NODES: [live]}, fleet)))
+    (problem,) = done("node-slices", facts({NODES: [live]}, fleet)).problems
+    assert problem.reason == "n1 of third is a p4d.24xlarge, which is not among its instanceTypes"
 
 
 def test_a_cordoned_node_is_told_once() -> None:

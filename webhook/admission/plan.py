@@ -141,7 +141,7 @@ def plan(
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        told = tuple(about_replaced(replaced))
+        told = tuple(about_replaced(replaced, resolved))
     else:
         about = about_request(demand, resolved, replaced, fleet, budget)
         told = warnings(pod, containers, resolved, controller, budget, about)
@@ -174,7 +174,8 @@ def _by_default(
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
             why = _by_label(pod, given, budget)
         if not why:
-            told = warning("namespace-default", f"it gets '{default}', the default of namespace {{name}}", namespace)
+            gets = "would get" if given.shadow else "gets"
+            told = warning("namespace-default", f"it {gets} '{default}', the default of namespace {{name}}", namespace)
             return replace(given, patch=(*operations, *given.patch), warnings=(told, *given.warnings)[:MOST])
     except Denial as denial:
         why = f"{denial.field}: {denial.problem}"
@@ -241,6 +242,7 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
     """*misspelt* with those of its suggestions that this pod gets; else with what is wrong with them, too."""
     first: tuple[str, Denial] | None = None
     working: list[tuple[str, str]] = []
+    shadow: list[tuple[str, str]] = []
     exact = exactly(misspelt.word, misspelt.gpu, fleet, budget)
     for slice, what in (*exact, *misspelt.slices):
         if working and working[0] in exact:
@@ -251,7 +253,7 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
         corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
         try:
             request.parse(meant, budget)
-            plan(corrected, fleet, namespace, budget=budget)
+            made = plan(corrected, fleet, namespace, budget=budget)
         except Denial as problem:
             if problem.reason == "grammar":  # something else is misspelt, too
                 misspelt.hint += f", and correct the rest: {problem.problem}"
@@ -260,9 +262,12 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
             if first is None or ("@" in _proposed(problem) and "@" not in _proposed(first[1])):
                 first = choice, problem
         else:
-            working.append((slice, what))
-    if working:
-        misspelt.propose(working)
+            if made.shadow and fleet.policy(namespace).mode == "enforce":
+                shadow.append((slice, f"{what}, though only a pool in shadow has it: the pod stays as it is"))
+            else:
+                working.append((slice, what))
+    if working or shadow:
+        misspelt.propose(working or shadow)
     elif first is not None:
         choice, denial = first
         if denial.field != FIELD:

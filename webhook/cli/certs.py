@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from webhook.cli.cluster import CONTEXT, program
-from webhook.cli.terminal import PORT, CouldNotLook, echo
+from webhook.cli.terminal import PORT, CouldNotLook, Group, echo
 from webhook.cluster.cures import Here
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from certs.cluster import Cluster
 
 
-@click.group()
+@click.group(cls=Group)
 def certs() -> None:
     """Make certificates, and manage those of a cluster."""
 
@@ -239,7 +239,7 @@ def rotate(namespace: str, context: str | None, compromised: bool) -> None:
         except Unreachable as error:
             raise CouldNotLook(_for_people(error)) from None
     else:
-        raise click.ClickException("another client keeps writing the same Secret. Try again")
+        raise CouldNotLook("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
     echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
     if compromised:

@@ -54,7 +54,10 @@ class Duration(click.ParamType[timedelta]):
         number, unit = value[:-1], value[-1:]
         if not number.isdecimal() or unit not in self.UNITS:
             self.fail(f"'{value}' is no duration. Write a number and a unit, such as 90s, 5m or 1h", param, ctx)
-        return timedelta(seconds=int(number) * self.UNITS[unit])
+        try:
+            return timedelta(seconds=int(number) * self.UNITS[unit])
+        except (OverflowError, ValueError):
+            self.fail(f"'{value}' is too long. Write a shorter time, such as 1h", param, ctx)
 
 
 @click.command()
@@ -111,14 +114,14 @@ def check(
     if shadow:
         _shadow(context, webhook_namespace, output, sources, help_uri)
     reader = cluster.reader(context, namespace)
-    try:
-        fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
-    except cluster.BadServed:  # of which the checks tell more
-        if before:
-            raise
-        fleet = None
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
+        try:
+            fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
+        except cluster.BadServed:  # of which the checks tell more
+            if before:
+                raise
+            fleet = None
         lines = _look(reader, fleet, cluster.here(), patience, before, trusted)
         if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break

@@ -51,7 +51,7 @@ def _svg(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
     help="Draw the slices of each node: as blocks, or into a file as SVG.",
 )  # fmt: skip
 @click.option(
-    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1), metavar="[SECONDS]",
+    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1, 86_400), metavar="[SECONDS]",
     help="Look again every 10 seconds, or as often as you say, until Ctrl-C.",
 )  # fmt: skip
 @PRICE
@@ -73,10 +73,9 @@ def usage(
     if drawing == Path("-") and output != "table":
         raise click.UsageError(f"-o {output} has no drawing. Write --draw FILE.svg, or leave -o out")
     reader = cluster.reader(context, namespace)
-    fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
     def show() -> bool:
-        found = _look(reader, fleet, prices)
+        found = _look(reader, cluster.fleet_of(reader, fleet_path, webhook_namespace), prices)
         if watch is not None and sys.stdout.isatty():
             click.clear()
         for problem in found.problems:

@@ -115,6 +115,11 @@ CAUSES: dict[str, Entry] = {
         "The pod has a slice of an earlier fleet, which no pool has any more",
         "Delete the pod, so that it is created anew and asks for what is offered now.",
     ),
+    "default-not-given": Entry(
+        "The namespace has a default in the fleet file, and gpu-slice was not asked about the pod",
+        "The platform team: kubectl label namespace NAMESPACE gpu-slice/default= (docs/migrate.md). Then delete the "
+        "pod, so that it is created anew. Or write the annotation gpu-slice into its template.",
+    ),
     "by-hand": Entry(
         "The pod asks for a slice by its resource, so gpu-slice did nothing for it",
         "Write the annotation gpu-slice instead of the resource: it also gives the toleration and the node selection.",
@@ -293,10 +298,11 @@ CAUSES: dict[str, Entry] = {
     # It is as it should be.
     "running": Entry("The pod runs and has its slice", "Nothing."),
     "served": Entry("The pod would be admitted, and a node has room for it", "Nothing: create it."),
+    "needs-none": Entry("The pod asks for no GPU, and others of its file have the annotation", "Nothing."),
     "launchable": Entry("The pod would be admitted, and Karpenter may launch a node for it", "Nothing: create it."),
 }
 RANK = {name: number for number, name in enumerate(CAUSES)}
-FINE = frozenset({"succeeded", "running", "served", "launchable"})
+FINE = frozenset({"succeeded", "running", "served", "needs-none", "launchable"})
 """Those with which nothing is wrong."""
 WAITS = frozenset({"launching", "starting", "soon"})
 """Those for which nobody has to do anything but wait."""

@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
-from webhook.admission.shadow import is_left_alone
 from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
-from webhook.cluster.asking import not_asked, refusal, without_annotation
+from webhook.cluster.asking import left_alone, not_asked, refusal
 from webhook.cluster.causes import Cause, ranked
 from webhook.cluster.cures import USUAL, Here
 from webhook.cluster.events import Said
@@ -23,11 +22,11 @@ from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
 from webhook.cluster.state import bound, ended, gated, unfounded
+from webhook.cluster.unannotated import without_annotation
 from webhook.cluster.waiting import Launch, in_other_words, waiting
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
-from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 
@@ -90,6 +89,8 @@ class Around:
     """The webhook's, as a preview gives it."""
     wants_none: str = ""
     """Why a workload has no pods, though nobody refuses them."""
+    beside: bool = False
+    """Whether others of its file have the annotation, so that one that asks for no GPU needs none."""
     unread: tuple[str, ...] = ()
 
 
@@ -114,7 +115,7 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         given=_given(asked),
         cause=causes[0],
         also=tuple(causes[1:]),
-        changed=around.changed,
+        changed=around.changed if asked.visited and causes[0].id not in _UNASKED else (),
         pools=tuple(Served(pool.name, why or "", pool.entry.weight if _launched(pool) else 0) for pool, why in served),
         nodes=tuple(nodes),
         launches=tuple(launches),
@@ -180,13 +181,19 @@ def _causes(
     if found:
         return
     if not asked.asks:
+        if around.beside and not asked.slices and not around.misplaced:
+            text = f"The pod asks for no GPU and has no annotation '{ANNOTATION}', and others of its file have it"
+            yield Cause("needs-none", f"{text}.")
+            return
         if not (asked.node and asked.slices):
-            yield without_annotation(asked, around.misplaced, around.fleet)
+            yield from without_annotation(
+                asked, around.misplaced, around.fleet, around.namespace, around.snapshot, around.here.own
+            )
             if not asked.slices:
                 return
     elif not asked.visited:
         found = list(not_asked(asked, around.namespace, around.snapshot, around.here.own))
-        told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and _left_alone(asked, around)
+        told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and left_alone(asked, around.fleet)
         yield from [told] if told else found
         return
     elif wrong := unfounded(asked):
@@ -203,21 +210,6 @@ def _causes(
     if waits:
         return
     yield from waiting(asked, around.snapshot, around.said, serving, nodes, launches)
-
-
-def _left_alone(asked: Asked, around: Around) -> Cause | None:
-    """That a pod is in shadow, where it is."""
-    if around.fleet is None or not (would := is_left_alone(asked.view, around.fleet, asked.namespace)):
-        return None
-    text = f"gpu-slice is in shadow here ({in_shadow(around.fleet.file)}): it left the pod as it was written"
-    instead = _DENIED if would.startswith("denied: ") else ""
-    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.", instead=instead)
-
-
-_DENIED = (
-    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
-    "a pod is refused."
-)
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
@@ -255,6 +247,8 @@ def _unread(snapshot: Snapshot) -> Iterator[str]:
             yield f"{listing.problem}: {_MISSED.get(kind.name, f'what {kind.plural} would say is not known')}"
 
 
+_UNASKED = ("webhook-missing", "webhook-unreachable", "webhook-ignored", "certificate", "other-webhook", "guard")
+"""Causes with which the webhook has not answered, so that it has changed nothing."""
 _NONE_YET = (
     "Wait a minute and ask again. If it stays so, the platform team: see that the controller of such workloads runs."
 )

@@ -15,7 +15,7 @@ PRODUCT = "nvidia.com/gpu.product"
 """Of GPU feature discovery: ``NVIDIA-A100-SXM4-40GB``; with ``-MIG-1g.5gb`` or ``-SHARED`` for what is called a GPU."""
 REPLICAS = "nvidia.com/gpu.replicas"
 """Of GPU feature discovery: pods that share a GPU."""
-INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+INSTANCE_TYPE, OLD_INSTANCE_TYPE = "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"
 PASSING = (
     "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/",
     "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler", "aws-node-termination-handler/",
@@ -60,7 +60,7 @@ def gpu_resources(node: Node, *, capacity: bool = False) -> dict[str, int]:
 
 def instance_type(node: Node) -> str:
     """The EC2 instance type; empty if the node does not say."""
-    return node.metadata.labels.get(INSTANCE_TYPE, "")
+    return node.metadata.labels.get(INSTANCE_TYPE) or node.metadata.labels.get(OLD_INSTANCE_TYPE, "")
 
 
 def leaving(node: Node) -> str:

@@ -167,15 +167,34 @@ def _budget(facts: Facts) -> Iterator[Found]:
     ]
     if not chosen:
         yield Problem("no PodDisruptionBudget selects the replicas: a drain may end all of them at once")
+    if len(chosen) > 1:
+        names = " and ".join(budget["metadata"]["name"] for budget in chosen)
+        yield Problem(f"PodDisruptionBudgets {names} select the same replicas: Kubernetes then evicts none of them")
+        return
+    wanted = _counts(live)[0] if live else 0
     for budget in chosen:
-        if str(budget["spec"].get("maxUnavailable")) in ("0", "0%"):
-            name = budget["metadata"]["name"]
+        name, going = budget["metadata"]["name"], _may_go(budget["spec"], wanted)
+        if going <= 0:
             yield Problem(f"PodDisruptionBudget {name} lets no replica go: no node that has one can be drained")
-        elif str(budget["spec"].get("maxUnavailable")) == "100%" or str(budget["spec"].get("minAvailable")) in (
-            "0",
-            "0%",
-        ):
-            yield Problem(f"PodDisruptionBudget {budget['metadata']['name']} lets all replicas go at once")
+        elif going >= wanted:
+            yield Problem(f"PodDisruptionBudget {name} lets all replicas go at once")
+
+
+def _may_go(budget: Document, replicas: int) -> int:
+    """How many of *replicas* may be evicted at once.
+
+    Source: Kubernetes ``pkg/controller/disruption/disruption.go``, which rounds percentages up, and lets none go where
+    neither field is set.
+    """
+    most, least = budget.get("maxUnavailable"), budget.get("minAvailable")
+    if most is not None:
+        return _share(most, replicas)
+    return replicas - _share(least, replicas) if least is not None else 0
+
+
+def _share(value: int | str, replicas: int) -> int:
+    text = str(value)
+    return -(-int(text[:-1]) * replicas // 100) if text.endswith("%") else int(text)
 
 
 def _keeper(facts: Facts) -> Iterator[Found]:

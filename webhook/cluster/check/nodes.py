@@ -12,7 +12,7 @@ from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
 from webhook.cluster.cures import KARPENTERS_LOG
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, leaving, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, instance_type, leaving, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
@@ -58,7 +58,7 @@ def _moved(node: Node, pools: Sequence[Pool]) -> Pool | None:
 def _is_cut_for(node: Node, pool: Pool) -> bool:
     given = node.status.allocatable
     return any(
-        shape.instance_type.name == node.metadata.labels.get(INSTANCE_TYPE)
+        shape.instance_type.name == instance_type(node)
         and all(given.get(resource) == str(count) for resource, count in shape.capacity.items())
         for shape in pool.shapes
     )
@@ -150,20 +150,18 @@ def _boots(node: Node) -> bool:
 def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
     """The nodes that Karpenter no longer waits for, with what is known of their type."""
     for node, pool in _of_pools(facts):
-        labels = node.metadata.labels
         if _boots(node):
             continue  # its NodeClaim says what is missing
-        type = labels.get(INSTANCE_TYPE) or labels.get("beta.kubernetes.io/instance-type")
+        type = instance_type(node)
         yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
 
 
 def _slices(facts: Facts) -> Iterator[Found]:
     for node, pool, shape in _joined(facts):
-        name, labels = node.metadata.name, node.metadata.labels
+        name, type = node.metadata.name, instance_type(node)
         if shape is None:
-            yield Problem(
-                f"{name} of {pool.name} is a {labels.get(INSTANCE_TYPE)}, which is not among its instanceTypes"
-            )
+            told = f"is a {type}, which is not among its instanceTypes" if type else f"lacks the label {INSTANCE_TYPE}"
+            yield Problem(f"{name} of {pool.name} {told}")
             continue
         for resource, promised in shape.capacity.items():
             there = node.status.allocatable.get(resource, "0")
