@@ -88,14 +88,12 @@ def test_a_taint_that_a_program_sets_is_not_merely_removed(key: str, effect: str
         ("aws-node-termination-handler/scheduled-maintenance", "AWS takes it back or maintains it"),
         ("aws-node-termination-handler/asg-lifecycle-termination", "AWS takes it back"),
         ("ToBeDeletedByClusterAutoscaler", "the Cluster Autoscaler is removing it"),
-        ("karpenter.sh/disrupted", "Karpenter is replacing it"),
     ],
 )
 def test_nobody_is_told_to_keep_a_node_that_is_to_go(key: str, words: str, cordoned: bool) -> None:
     world = World()
     world.nodes["a100"]["spec"]["taints"].append({"key": key, "effect": "NoSchedule"})
     world.nodes["a100"]["spec"]["unschedulable"] = cordoned
-    world.nodes["a100"]["metadata"]["labels"].pop("karpenter.sh/nodepool", None)
 
     causes = world.explain().nodes[0].causes
 
