@@ -15,7 +15,7 @@ import yaml
 from tests.cluster.world import World
 from tests.waiting import wait_for
 from webhook.cluster.objects import SECRETS
-from webhook.cluster.reader import METADATA, connect
+from webhook.cluster.reader import connect
 
 ROOT = Path(__file__).parents[2]
 READ = ["get", "list"]
@@ -109,8 +109,8 @@ def test_a_lost_secret_is_noticed_and_its_cure_brings_it_back(live: World, name:
 
 def test_of_the_secret_with_the_keys_nothing_secret_is_asked_for(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBECONFIG", str(live.cluster.plane.kubeconfig))
-    found = connect().get(SECRETS, "webhook-ca", "gpu-slice", accept=METADATA)
-    assert found is not None
+    found = connect().find(SECRETS, "webhook-ca", "gpu-slice", metadata=True)
+    assert isinstance(found, dict)
     assert found["metadata"]["name"] == "webhook-ca"
     assert set(found) == {"kind", "apiVersion", "metadata"}
     assert "authorities.json" in live.get("Secret", "webhook-ca", "gpu-slice")["data"]

@@ -39,7 +39,7 @@ PAGE = 500
 
 WHOLE = "application/json"
 METADATA = f"{WHOLE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""How an answer may be: of a Secret, the second has nothing that is secret."""
+"""How an answer is wanted."""
 
 
 class Unreachable(Exception):
@@ -94,8 +94,11 @@ class Reader:
         inner = self.list(kind, self.namespace, **query)
         return inner if inner.problem else Listing(inner.items, f"{problem} in all namespaces", self.namespace)
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, *, accept: str = WHOLE) -> Document | None:
-        """One object, whole or its `METADATA`; None if there is none.  Raises `Refused` and `Unreachable`."""
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+        """One object whole; None if there is none.  Raises `Refused` and `Unreachable`."""
+        return self._one(kind, name, namespace, WHOLE)
+
+    def _one(self, kind: Kind[Any], name: str, namespace: str | None, accept: str) -> Document | None:
         try:
             document: Document = json.loads(self._ask("GET", kind.path(namespace, name), accept=accept))
         except Refused as refused:
@@ -108,10 +111,13 @@ class Reader:
         """The first *most* bytes of what stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
         return self._ask("GET", path, most=most)
 
-    def find(self, kind: Kind[Any], name: str, namespace: str, *, accept: str = WHOLE) -> Document | str | None:
-        """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
+    def find(self, kind: Kind[Any], name: str, namespace: str, *, metadata: bool = False) -> Document | str | None:
+        """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`.
+
+        *metadata*: of the object nothing else is asked for.  Of a Secret that is nothing secret.
+        """
         try:
-            return self.get(kind, name, namespace, accept=accept)
+            return self._one(kind, name, namespace, METADATA) if metadata else self.get(kind, name, namespace)
         except Refused as refused:
             if refused.status == 403:
                 return f"you may not get {kind.name} {name} in namespace {namespace}"

@@ -41,7 +41,7 @@ _BY_ITSELF = {
     "node.cloudprovider.kubernetes.io/uninitialized": "see that the cloud controller knows the instance",
     "node.cloudprovider.kubernetes.io/shutdown": "start its instance again, or delete the node",
     "node.kubernetes.io/out-of-service": "the node was declared lost: start it again or delete it, then remove this",
-    "karpenter.sh/": "the node has not joined yet: kubectl get nodeclaims, and what it says in kubectl describe",
+    "karpenter.sh/": "Karpenter is replacing the node: kubectl get nodeclaims, and what it says in kubectl describe",
 }
 """Taints that a program sets, by the beginning of their key, and what to do until it removes them."""
 _WAIT = "Wait for another node: {}."

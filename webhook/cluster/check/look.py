@@ -40,7 +40,7 @@ from webhook.cluster.objects import (
     Document,
     Kind,
 )
-from webhook.cluster.reader import METADATA, Reader, Refused
+from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.snapshot import TRUSTED, Snapshot
 from webhook.fleet.fleet import Fleet
 from webhook.slices.request import ANNOTATION, ASSIGNED
@@ -102,7 +102,7 @@ def look(
     if before:
         refused = tuple(_refused(reader))
         return Facts(snapshot, fleet, rendered, namespace, single, refused=refused, patience=patience)
-    single |= {(SECRETS.name, namespace, name): reader.find(SECRETS, name, namespace, accept=METADATA) for name in KEPT}
+    single |= {(SECRETS.name, namespace, name): reader.find(SECRETS, name, namespace, metadata=True) for name in KEPT}
     probe = _try(reader, fleet) if _is_registered(facts) else None
     return Facts(snapshot, fleet, rendered, namespace, single, probe=probe, patience=patience)
 
