@@ -25,6 +25,7 @@ PASSING = (
 LEAVING = {
     "aws-node-termination-handler/": "AWS takes it back or maintains it, and then it is gone within minutes",
     "ToBeDeletedByClusterAutoscaler": "the Cluster Autoscaler is removing it",
+    "karpenter.sh/disrupt": "Karpenter is replacing it (kubectl get nodeclaims)",
 }
 """Those of nodes that are to go, by the beginning of their key, and what becomes of the node.
 
