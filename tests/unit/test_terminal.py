@@ -193,7 +193,7 @@ def commands(draw: st.DrawFn) -> str:
 def taken_for_commands(text: str) -> list[str]:
     """The lines that one would take for commands, as GitHub's runner compares."""
     lines = [re.sub("[\u00ad\u034f\u200b\ufe0f]", "", each) for each in text.splitlines()]
-    lines = [re.sub("^::(?:error|warning|notice) [^:]*::", "", each) for each in lines]  # of our own, on purpose
+    lines = [re.sub("^::(?:error|warning|notice) [^:]*::", "ours: ", each) for each in lines]  # of our own, on purpose
     return [each for each in lines if each.lstrip().startswith("::") or re.search(r"##[A-Za-z]*\[", each)]
 
 
