@@ -40,6 +40,16 @@ class Unreachable(Exception):
     """An object cannot be read or written.  The message says what to do."""
 
 
+class Refused(Unreachable):
+    """The API server refuses to.  The message says what to do where it is the keeper that asks."""
+
+    def __init__(self, subject: str, status: int, reason: str) -> None:
+        self.problem = f"{subject}: the API server says {status} {reason}"
+        self.status = status
+        """HTTP's."""
+        super().__init__(f"{self.problem}. {_AGAIN if status == 403 else 'Check the API server.'}")
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """The names of the objects, as in the manifests."""
@@ -237,10 +247,7 @@ def _asked(subject: str, ask: Callable[[], Any]) -> Document | None:
             return None
         if error.status == 409:
             raise Conflict(subject) from None
-        hint = (
-            "Apply the folder again that has your fleet and image." if error.status == 403 else "Check the API server."
-        )
-        raise Unreachable(f"{subject}: the API server says {error.status} {error.reason}. {hint}") from None
+        raise Refused(subject, error.status or 0, error.reason or "") from None
     except Exception as error:  # urllib3 raises many kinds; the caller retries after any of them
         pool, reason = getattr(error, "pool", None), getattr(error, "reason", None) or error
         where = f" at {pool.host}:{pool.port}" if pool else ""

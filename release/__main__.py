@@ -14,29 +14,29 @@ import sys
 from pathlib import Path
 
 
-def main(step: str, *arguments: str) -> None:
-    """Do *step*, with what it needs alone: `notes` and `chart` go by any Python."""
-    if step == "check":
-        from release import notes
+def main(*arguments: str) -> None:
+    """Do a step, with what it needs alone: `notes` and `chart` go by any Python."""
+    match arguments:
+        case ["check"] | ["check", _]:
+            from release import notes
 
-        if problems := notes.problems(*arguments):
-            sys.exit("\n".join(problems))
-    elif step == "notes":
-        from release import notes
+            if problems := notes.problems(*arguments[1:]):
+                sys.exit("\n".join(problems))
+        case ["notes"]:
+            from release import notes
 
-        print(notes.of_version())
-    elif step == "artefacts":
-        from release import artefacts
+            sys.stdout.buffer.write(f"{notes.of_version()}\n".encode())
+        case ["artefacts", folder]:
+            from release import artefacts
 
-        artefacts.make(Path(*arguments))
-    elif step == "chart":
-        from release import chart
+            artefacts.make(Path(folder))
+        case ["chart", folder, repository, serve, keeper]:
+            from release import chart
 
-        folder, repository, serve, keeper = arguments
-        print(chart.package(Path(folder), repository, serve, keeper))
-    else:
-        sys.exit(__doc__)
+            print(chart.package(Path(folder), repository, serve, keeper))
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:] or ("",))
+    main(*sys.argv[1:])

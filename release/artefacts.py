@@ -29,8 +29,13 @@ def make(folder: Path) -> None:
     for name in LOCKS:
         materials(folder, name)
     krew(folder)
-    files = sorted(path for path in folder.iterdir() if path.name != SUMS)
-    (folder / SUMS).write_text("".join(f"{_sum(path)}  {path.name}\n" for path in files))
+    sums(folder)
+
+
+def sums(folder: Path) -> None:
+    """The checksums of the files in *folder*, but not of an earlier list of them."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != SUMS)
+    (folder / SUMS).write_text("".join(f"{_sum(path)}  {path.name}\n" for path in files), "utf-8")
 
 
 def epoch() -> str:
@@ -56,14 +61,14 @@ def materials(folder: Path, name: str) -> None:
     command = [sys.executable, "-W", "ignore", "-m", "cyclonedx_py", "requirements", str(ROOT / LOCKS[name])]
     options = ["--pyproject", str(ROOT / "pyproject.toml"), "--mc-type", "application", "--output-reproducible"]
     subprocess.run([*command, *options, "-o", str(path)], check=True)
-    bill = json.loads(path.read_text())
+    bill = json.loads(path.read_text("utf-8"))
     bill["metadata"]["component"]["version"] = __version__  # which is not in pyproject.toml
-    path.write_text(json.dumps(bill, indent=1) + "\n")
+    path.write_text(json.dumps(bill, indent=1) + "\n", "utf-8")
 
 
 def krew(folder: Path) -> None:
     """The plugin's archive, and the manifest by which krew finds it in the releases of ``GITHUB_REPOSITORY``."""
-    script = (KREW / "kubectl-gpu_slice").read_text().replace("@VERSION@", __version__).encode()
+    script = (KREW / "kubectl-gpu_slice").read_text("utf-8").replace("@VERSION@", __version__).encode()
     archive = folder / f"kubectl-gpu_slice-{__version__}.tar.gz"
     raw = BytesIO()
     with tarfile.open(fileobj=raw, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -75,10 +80,10 @@ def krew(folder: Path) -> None:
             member.size, member.mode, member.mtime = len(content), mode, int(epoch())
             tar.addfile(member, BytesIO(content))
     archive.write_bytes(gzip.compress(raw.getvalue(), mtime=int(epoch())))
-    text = (KREW / "gpu-slice.yaml").read_text().replace("@VERSION@", __version__)
+    text = (KREW / "gpu-slice.yaml").read_text("utf-8").replace("@VERSION@", __version__)
     repository = os.environ.get("GITHUB_REPOSITORY", "OWNER/gpu-slice")
     text = text.replace("@REPOSITORY@", repository).replace("@SHA256@", _sum(archive))
-    (folder / "gpu-slice.yaml").write_text(text)
+    (folder / "gpu-slice.yaml").write_text(text, "utf-8")
 
 
 def _sum(path: Path) -> str:

@@ -23,7 +23,7 @@ def package(folder: Path, repository: str, serve: str, keeper: str, helm: str = 
     with tempfile.TemporaryDirectory(prefix="gpu-slice-chart-") as copied:
         chart = Path(shutil.copytree(CHART, Path(copied) / "gpu-slice"))
         values = chart / "values.yaml"
-        values.write_text(named(values.read_text(), repository, serve, keeper))
+        values.write_text(named(values.read_text("utf-8"), repository, serve, keeper), "utf-8")
         folder.mkdir(parents=True, exist_ok=True)
         subprocess.run([helm, "lint", "--strict", str(chart)], check=True)
         subprocess.run([helm, "package", str(chart), "-d", str(folder)], check=True)
@@ -31,7 +31,9 @@ def package(folder: Path, repository: str, serve: str, keeper: str, helm: str = 
 
 
 def named(text: str, repository: str, serve: str, keeper: str) -> str:
-    """*text*, of ``values.yaml``, with the images of a release."""
+    """*text*, of ``values.yaml``, with the images of a release.  Raises ValueError for what is no digest."""
+    if wrong := [each for each in (serve, keeper) if not re.fullmatch(r"sha256:[0-9a-f]{64}", each)]:
+        raise ValueError(f"'{wrong[0]}' is no digest of an image")
     changed = text.replace("\n  repository: gpu-slice\n", f"\n  repository: {repository}\n")
     digests = iter((serve, keeper))
     changed, count = re.subn(

@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[1]
 
 def of_version(version: str = __version__) -> str:
     """What stands under ``## [VERSION]``; empty if there is no such part."""
-    return part((ROOT / "CHANGELOG.md").read_text(), rf"\[{re.escape(version)}\]")
+    return part((ROOT / "CHANGELOG.md").read_text("utf-8"), rf"\[{re.escape(version)}\]")
 
 
 def upgrade(version: str = __version__) -> str:
     """What whoever upgrades to *version* has to do."""
-    return part((ROOT / "docs" / "compatibility.md").read_text(), rf"To {re.escape(version)}", level=3)
+    return part((ROOT / "docs" / "compatibility.md").read_text("utf-8"), rf"To {re.escape(version)}", level=3)
 
 
 def part(text: str, title: str, level: int = 2) -> str:

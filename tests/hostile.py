@@ -64,6 +64,8 @@ HOSTILE: dict[str, Pod] = {
     "16 containers, 32 memory sizes each": many_containers(16, "|".join(f"{n}gb" for n in range(1, 33))),
     "16 containers, 29 unknown GPUs each": many_containers(16, "|".join(f"1g.5gb@{name}" for name in NAMES)),
     "29 unknown GPUs before one that is": pod_of("|".join([*(f"1g.5gb@{name}" for name in NAMES), "1g.5gb"])),
+    "32 alternatives that nothing has": pod_of("|".join(f"1g.{900 + index}gb" for index in range(32))),
+    "32 alternatives that are too many": pod_of("|".join(f"{9000 + index}x1g.{5 + index}gb" for index in range(32))),
     "1,000 containers, one misspelt": pod_of(
         "x" * 63 + "=1g.5gb", *(container("x" * 58 + str(n)) for n in range(1000))
     ),

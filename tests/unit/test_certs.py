@@ -448,9 +448,12 @@ def test_links_of_someone_else_are_not_replaced(
     assert os.readlink(tmp_path / name) == target
 
 
-def test_a_directory_that_others_may_write_to_gets_no_key(authority: KeyPair, leaf: KeyPair, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o1777, 0o770, 0o707, 0o720], ids=["all, sticky", "group", "others", "group, blind"])
+def test_a_directory_that_others_may_write_to_gets_no_key(
+    authority: KeyPair, leaf: KeyPair, tmp_path: Path, mode: int
+) -> None:
     (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o1777)
+    (tmp_path / "open").chmod(mode)
 
     with pytest.raises(directory.ForeignDirectory, match="Run chmod go-w on it"):
         directory.write(tmp_path / "open", leaf, authority.certificate)

@@ -61,7 +61,7 @@ def test_the_status_says_so_and_its_exit_code_is_about_certificates(
     for _ in range(3):
         Keeper(memory, KeeperMetrics()).try_turn()
     memory.keeper = cluster_with(deployment).keeper
-    monkeypatch.setattr(certs, "_cluster", lambda _: memory)
+    monkeypatch.setattr(certs, "_cluster", lambda *_: memory)
     result = CliRunner().invoke(main, ["certs", "status"])
     assert told in result.stdout
     assert result.exit_code == 0

@@ -127,6 +127,16 @@ def test_a_stuck_rollout_quotes_a_pod_of_its_own(pod: Document, quoted: bool) ->
         pytest.param({"maxUnavailable": "100%"}, "lets all replicas go at once", id="all"),
         pytest.param({"minAvailable": 0}, "lets all replicas go at once", id="at least none"),
         pytest.param({"minAvailable": "0%"}, "lets all replicas go at once", id="at least none in a hundred"),
+        pytest.param({"maxUnavailable": 2}, "", id="all but one"),
+        pytest.param({"maxUnavailable": 3}, "lets all replicas go at once", id="as many as there are"),
+        pytest.param({"maxUnavailable": "34%"}, "", id="a share, rounded up to two"),
+        pytest.param({"maxUnavailable": "67%"}, "lets all replicas go at once", id="a share, rounded up to all"),
+        pytest.param({"minAvailable": 3}, "lets no replica go", id="at least as many as there are"),
+        pytest.param({"minAvailable": 5}, "lets no replica go", id="at least more than there are"),
+        pytest.param({"minAvailable": "100%"}, "lets no replica go", id="at least all in a hundred"),
+        pytest.param({"minAvailable": "67%"}, "lets no replica go", id="at least a share, rounded up to all"),
+        pytest.param({"minAvailable": "66%"}, "", id="at least a share, rounded up to two"),
+        pytest.param({}, "lets no replica go", id="neither, which Kubernetes takes as none"),
     ],
 )
 @pytest.mark.parametrize(
@@ -135,11 +145,23 @@ def test_a_stuck_rollout_quotes_a_pod_of_its_own(pod: Document, quoted: bool) ->
     ids=["labels", "expressions"],
 )
 def test_a_budget_of_the_replicas_leaves_some_and_lets_some_go(spec: Document, said: str, selector: Document) -> None:
-    live = deployment("webhook", "gpu-slice")
+    live = deployment("webhook", "gpu-slice", 3)
     live["spec"]["template"]["metadata"] = {"labels": {"app": "w", "more": "x"}}
     budget = {"metadata": {"name": "b", "namespace": "gpu-slice"}, "spec": {"selector": selector, **spec}}
     line = done("disruption-budget", facts({BUDGETS: [budget]}, single={("Deployment", "gpu-slice", "webhook"): live}))
     assert [said in problem.reason for problem in line.problems] == ([True] if said else [])
+
+
+def test_two_budgets_of_the_same_replicas_let_none_go() -> None:
+    live = deployment("webhook", "gpu-slice", 3)
+    live["spec"]["template"]["metadata"] = {"labels": {"app": "w"}}
+    budgets = [
+        {"metadata": {"name": name, "namespace": "gpu-slice"},
+         "spec": {"selector": {"matchLabels": {"app": "w"}}, "maxUnavailable": 1}}
+        for name in ("webhook", "ours")
+    ]  # fmt: skip
+    line = done("disruption-budget", facts({BUDGETS: budgets}, single={("Deployment", "gpu-slice", "webhook"): live}))
+    assert told(line).startswith("PodDisruptionBudgets webhook and ours select the same replicas")
 
 
 class Nobody:

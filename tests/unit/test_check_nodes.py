@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import yaml
 
-from tests.unit.check_facts import NOW, OLD, YOUNG, Document, done, facts, node, told
+from tests.unit.check_facts import NOW, OLD, ROOT, YOUNG, Document, done, facts, node, told
+from webhook.cli.files import load_fleet
 from webhook.cluster.check import (
     Status,
 )
@@ -200,6 +202,39 @@ def test_a_node_that_was_relabelled_is_one_failure_that_names_its_pool(launched:
     assert problem.cure == "Run kubectl label node n1 gpu-slice/pool=a100 --overwrite"
 
 
+TYPE, OLD_TYPE = "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        pytest.param({TYPE: None, OLD_TYPE: "p4d.24xlarge"}, "", id="the old label alone"),
+        pytest.param({TYPE: None, OLD_TYPE: "m5.large"}, "n1 of a100 is a m5.large, which is not", id="another type"),
+        pytest.param({TYPE: "m5.large", OLD_TYPE: "p4d.24xlarge"}, "n1 of a100 is a m5.large, which is not", id="both"),
+        pytest.param({TYPE: None, OLD_TYPE: None}, f"n1 of a100 lacks the label {TYPE}", id="neither"),
+    ],
+)
+def test_the_type_of_a_node_is_that_of_its_label(labels: Document, said: str) -> None:
+    line = done("node-slices", facts({NODES: [node(labels=labels)]}))
+    assert told(line).startswith(said)
+    assert bool(line.problems) == bool(said)
+
+
+@pytest.mark.parametrize("labels", [{TYPE: "p4d.24xlarge"}, {TYPE: None, OLD_TYPE: "p4d.24xlarge"}])
+def test_a_node_that_two_pools_are_cut_for_was_relabelled_from_neither(labels: Document) -> None:
+    """A node that nobody launched, whose label names a third pool."""
+    text = yaml.safe_load((ROOT / "tests" / "fleets" / "single.yaml").read_text())
+    third = {"name": "third", "gpu": "h100-80gb", "partition": {"mig": {"1g.10gb": 7}},
+             "instanceTypes": ["p5.48xlarge"], "nodes": "existing"}  # fmt: skip
+    twin = {"gpu": "a100-40gb", "partition": {"mig": {"1g.5gb": 7}}, "instanceTypes": ["p4d.24xlarge"]}
+    text["pools"] = [third, {"name": "one", **twin}, {"name": "two", **twin, "labels": {"a": "b"}}]
+    fleet = load_fleet(yaml.safe_dump(text).encode())
+    live = node(labels={"gpu-slice/pool": "third", **labels})
+    assert "relabelled" not in told(done("node-labels", facts({NODES: [live]}, fleet)))
+    (problem,) = done("node-slices", facts({NODES: [live]}, fleet)).problems
+    assert problem.reason == "n1 of third is a p4d.24xlarge, which is not among its instanceTypes"
+
+
 def test_a_cordoned_node_is_told_once() -> None:
     taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
     assert (
@@ -224,3 +259,19 @@ def test_a_node_that_cannot_leave_is_told_before_it_is_missed(age: timedelta, ow
     line = done("node-claims", facts({NODE_CLAIMS: [leaving], PODS: [pod]}))
     assert line.status is (Status.WARNING if said else Status.GOOD)
     assert told(line).endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("aws-node-termination-handler/spot-itn", "AWS takes it back"),
+        ("ToBeDeletedByClusterAutoscaler", "the Cluster Autoscaler is removing it"),
+    ],
+)
+def test_nobody_is_told_to_uncordon_a_node_that_is_to_go(key: str, words: str) -> None:
+    line = done(
+        "node-usable", facts({NODES: [node(unschedulable=True, taints=[{"key": key, "effect": "NoSchedule"}])]})
+    )
+    assert len(line.problems) == 2
+    for problem in line.problems:
+        assert line.cure(problem).startswith(f"Wait for another node: {words}")

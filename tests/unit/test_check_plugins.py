@@ -156,3 +156,27 @@ def test_a_plugin_of_which_no_pod_exists_is_described_itself(there: int, said: s
     assert problem.reason.endswith("runs on 0 of 2 nodes")
     assert said in problem.cure
     assert bool(problem.cure) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("available", "ready", "status"),
+    [
+        pytest.param(2, ["True", "True"], Status.GOOD, id="on all"),
+        pytest.param(
+            1, ["True", "False"], Status.WARNING, id="not on the one that is down, of which another check tells"
+        ),
+        pytest.param(1, ["True", "True"], Status.FAILED, id="not on one that is up"),
+        pytest.param(0, ["True", "Unknown"], Status.FAILED, id="on none, and one is down"),
+    ],
+)
+def test_a_plugin_that_is_missing_where_a_node_is_down_is_a_warning(
+    available: int, ready: list[str], status: Status
+) -> None:
+    live = next(each for each in RENDERED if each["kind"] == "DaemonSet")
+    counts = {"desiredNumberScheduled": 2, "currentNumberScheduled": 2, "numberAvailable": available}
+    nodes = [node() for _ in ready]
+    for number, (each, state) in enumerate(zip(nodes, ready, strict=True)):
+        each["metadata"]["name"] = f"n{number}"
+        each["status"]["conditions"] = [{"type": "Ready", "status": state}]
+    line = done("plugin-runs", facts({DAEMON_SETS: [{**live, "status": counts}], NODES: nodes}))
+    assert line.status is status

@@ -70,6 +70,13 @@ def test_a_pod_without_the_slice_that_it_asks_for(pod: Document, good: bool) -> 
     assert (done("pods-missed", facts({PODS: [pod]})).status is Status.GOOD) == good
 
 
+def test_pods_of_our_own_namespace_are_not_looked_at_wherever_it_is() -> None:
+    """The webhook is not called for them."""
+    missed = running("1g.5gb", None, namespace="gpus")
+    assert done("pods-missed", facts({PODS: [missed]})).status is Status.FAILED
+    assert done("pods-missed", facts({PODS: [missed]}, namespace="gpus")).status is Status.GOOD
+
+
 def workload(kind: str = "Deployment", **metadata: Any) -> Document:
     inner = metadata.pop("inner", {})
     template = {"metadata": inner, "spec": {"containers": [{"name": "main", "image": "a/b:1"}]}}

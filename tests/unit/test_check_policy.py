@@ -16,6 +16,7 @@ from tests.unit.check_facts import Document, done, facts
 from webhook.cli.files import load_fleet
 from webhook.cli.main import main
 from webhook.cluster.check import Status
+from webhook.cluster.cures import Here
 from webhook.cluster.objects import BINDINGS, POLICIES
 
 Found = dict[str, Document]
@@ -74,7 +75,7 @@ def test_what_is_wrong_is_said(subject: str, change: Callable[[Found], object], 
 
 def test_a_standby_for_another_namespace_is_rendered_for_it_and_is_good_there() -> None:
     (problem,) = line(rendered("admission-policy"), namespace="gpus").problems
-    assert "--only admission-policy --webhook-namespace gpus |" in problem.cure
+    assert "--only admission-policy --webhook-namespace gpus |" in Here("gpus").told(problem.cure)
 
     fleet = replace(facts().fleet, webhook_namespace="gpus")
     documents = documents_of(fleet, "admission-policy")

@@ -181,7 +181,7 @@ def test_what_was_added_to_the_plugin_is_replaced() -> None:
     live = rendered("DaemonSet")
     live["spec"]["template"]["spec"]["nodeSelector"] = {"a": "b"}
     (problem,) = done("plugin", facts({DAEMON_SETS: [live]})).problems
-    assert "--only device-plugin | kubectl replace -f -" in problem.cure
+    assert "--only device-plugin | kubectl replace --save-config -f -" in problem.cure
 
 
 @pytest.mark.parametrize(

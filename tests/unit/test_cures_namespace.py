@@ -14,22 +14,27 @@ from webhook.cli import check as command
 from webhook.cli.explained import as_json
 from webhook.cluster.causes import CAUSES
 from webhook.cluster.check import CHECKS
-from webhook.cluster.cures import installed_in
+from webhook.cluster.cures import Here
 from webhook.cluster.explain import Explanation
 
 EVERY = [check.cure for check in CHECKS] + [kind.cure for kind in CAUSES.values()]
-OWN = re.compile(r"(-n|--namespace)[ =]gpu-slice(?![\w-])|gpu-slice certs status(?! --namespace)")
+OWN = re.compile(r"(-n|--namespace)[ =]gpu-slice(?![\w-])|gpu-slice certs status(?! --namespace)|-f manifests/")
 
 
 @pytest.mark.parametrize("cure", [cure for cure in EVERY if OWN.search(cure)])
 def test_every_command_of_a_cure_follows(cure: str) -> None:
-    assert installed_in("gpu-slice", cure) == cure
-    assert not OWN.search(installed_in("gpus", cure))
+    assert Here().told(cure) == cure
+    assert not OWN.search(Here("gpus").told(cure))
 
 
 def test_commands_about_other_namespaces_stay_as_they_are() -> None:
     other = "kubectl -n gpu-slice-test get pods; kubectl -n kube-system get pods; gpu-slice preview"
-    assert installed_in("gpus", other) == other
+    assert Here("gpus").told(other) == other
+
+
+def test_a_policy_is_rendered_for_the_namespace_that_was_told() -> None:
+    (check,) = [check for check in CHECKS if check.id == "policy"]
+    assert "--only admission-policy --webhook-namespace gpus | kubectl apply" in Here("gpus").told(check.cure)
 
 
 def test_check_names_the_namespace_that_it_was_told() -> None:
@@ -51,7 +56,7 @@ def test_explain_names_the_namespace_that_it_was_told(output: str, own: str) -> 
     world = World()
     message = 'failed calling webhook "pods.gpu-slice.io": failed to call webhook: Post "https://x": refused'
     refused(message)(world)
-    world.around["own"] = own
+    world.around["here"] = Here(own)
     found = world.explain()
     text = found_text(found, output)
     assert f"kubectl -n {own} get pods" in " ".join(text.split())

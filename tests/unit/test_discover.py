@@ -456,6 +456,12 @@ class TestWhatIsInNoPool:
                 id="no instance type",
             ),
             pytest.param(
+                {"beta.kubernetes.io/instance-type": "p4d.24xlarge"},
+                {"nvidia.com/mig-1g.5gb": 56},
+                "has no label node.kubernetes.io/instance-type",
+                id="only the old label of it, by which no pool selects nodes",
+            ),
+            pytest.param(
                 {"node.kubernetes.io/instance-type": "g7.2xlarge"},
                 {"nvidia.com/mig-1g.16gb": 2},
                 "in no pool",

@@ -10,7 +10,7 @@ BY_NAME = "Nothing tells these nodes from others with these labels"
 
 def test_a_node_without_an_instance_type_is_to_be_given_one() -> None:
     told = "\n".join(found([node("a", {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}, SMALL)]).left)
-    assert "kubectl label node NAME node.kubernetes.io/instance-type=my-server" in told
+    assert "kubectl label node NAME node.kubernetes.io/instance-type=my-a100-40gb'" in told
 
 
 def test_it_is_in_a_pool_once_it_has_one() -> None:

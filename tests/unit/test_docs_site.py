@@ -171,3 +171,16 @@ def test_every_page_is_in_the_index_once_under_one_of_its_kinds() -> None:
     assert tuple(re.findall(r"^## (.+)$", INDEX, re.MULTILINE)) == KINDS
     assert {name for name in listed if "/" not in name} == pages
     assert set(listed.values()) == {1}
+
+
+def test_every_link_of_a_page_leads_to_a_file() -> None:
+    """Not to a folder: the site has none.  A Git host shows both."""
+    links = [
+        (path, link.partition("#")[0])
+        for path in (*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"))
+        for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+        if not urlsplit(link).scheme and not link.startswith("#")
+    ]
+
+    assert len(links) > 100
+    assert [f"{path.name}: {link}" for path, link in links if not (path.parent / unquote(link)).is_file()] == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ from webhook.cli.explained import as_json, exit_code, table
 from webhook.cli.terminal import echo
 from webhook.cluster import causes
 from webhook.cluster.causes import CAUSES, FINE, WAITS
+from webhook.cluster.cures import Here
 from webhook.cluster.explain import Explanation
 from webhook.cluster.objects import (
     NODE_POOLS,
@@ -79,17 +81,21 @@ def without_its_overlay() -> Explanation:
     return world.explain()
 
 
+def as_a_plugin() -> Explanation:
+    return replace(without_its_overlay(), here=Here(program="kubectl gpu-slice"))
+
+
 def test_the_readme_shows_the_short_form_as_it_is_printed() -> None:
     readme = (PAGE.parents[1] / "README.md").read_text()
     (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook -o short\n(.*?)```", readme, re.DOTALL)
 
-    assert block == printed(without_its_overlay(), "short")
+    assert block == printed(as_a_plugin(), "short")
 
 
 def test_the_docs_show_an_explanation_as_it_is_printed() -> None:
     (block,) = re.findall(r"```text\n\$ kubectl gpu-slice explain notebook\n(.*?)```", SHOWN.read_text(), re.DOTALL)
 
-    assert block == printed(without_its_overlay(), "table")
+    assert block == printed(as_a_plugin(), "table")
 
 
 def test_the_short_form_is_the_cause_and_the_cure() -> None:
@@ -97,7 +103,7 @@ def test_the_short_form_is_the_cause_and_the_cure() -> None:
 
     assert title == "× Pod team-a/notebook [overlay-missing]"
     assert sentence == without_its_overlay().cause.sentence
-    assert cure.startswith("What to do: The platform team: gpu-slice render --only node-overlays | kubectl apply")
+    assert cure.startswith("What to do: The platform team: gpu-slice render --fleet FILE --only node-overlays |")
 
 
 def test_programs_get_ids_sentences_cures_and_all_tables() -> None:

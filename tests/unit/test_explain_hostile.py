@@ -17,6 +17,7 @@ from webhook.admission.preview import preview
 from webhook.cli.explained import as_json, exit_code, run
 from webhook.cli.files import default_fleet_text
 from webhook.cluster import target
+from webhook.cluster.cures import Here
 from webhook.cluster.events import read
 from webhook.cluster.explain import Explanation, explain
 from webhook.cluster.objects import DEPLOYMENTS, PODS, Kind
@@ -35,7 +36,7 @@ class Objects(Reader):
         self.namespace = "team-a"
         self.asked: list[str] = []
 
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         self.asked.append(kind.path(namespace, name))
         assert len(self.asked) < 50, "it asks without end"
         return next(
@@ -247,7 +248,7 @@ class TestTexts:
         fleet = tmp_path / "fleet.yaml"
         fleet.write_bytes(default_fleet_text())
 
-        assert run(Objects(pod), "notebook", output, fleet, "gpu-slice", is_file=False) == 1
+        assert run(Objects(pod), "notebook", output, fleet, Here(), is_file=False) == 1
 
         text = capsys.readouterr().out
         assert "payroll" in text
@@ -332,7 +333,7 @@ def odd(draw: st.DrawFn) -> World:
 
 
 class Odd(Objects):
-    def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
+    def get(self, kind: Kind[Any], name: str, namespace: str | None = None, **_: Any) -> Document | None:
         return self.objects[0] if kind is PODS else self.objects[1]
 
 

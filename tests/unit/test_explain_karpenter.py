@@ -234,7 +234,9 @@ def test_a_limit_that_somebody_added_counts_once_karpenter_says_so() -> None:
 
     world.says("karpenter", f"{OTHERS}; all available instance types exceed limits for nodepool (NodePool=a100)")
 
-    assert "0 of 8 cpu are launched. The fleet file does not name this limit." in world.explain().cause.sentence
+    cause = world.explain().cause
+    assert "as an event says: 0 of 8 cpu are launched. The fleet file does not name this limit." in cause.sentence
+    assert "see in Karpenter's log that it is so" in cause.cure
 
 
 def test_a_limit_that_somebody_lowered_is_applied_again() -> None:
@@ -245,7 +247,7 @@ def test_a_limit_that_somebody_lowered_is_applied_again() -> None:
     cause = world.explain().cause
 
     assert "The fleet file says 560." in cause.sentence
-    assert cause.cure == "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
+    assert cause.cure == "The platform team: gpu-slice render --fleet FILE --only node-pools | kubectl apply -f -."
 
 
 def test_a_node_pool_that_others_make_is_not_rendered_again() -> None:

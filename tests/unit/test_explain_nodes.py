@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 
 from tests.cluster.nodes import node as node_of
-from tests.pods import fleet_of
+from tests.pods import container, fleet_of, pod_of
 from tests.unit.explain_world import World, advertises, limit, standing
 
 
@@ -32,6 +33,30 @@ def test_where_no_device_plugin_runs_the_cure_is_about_its_daemon_set() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ready", "why", "cure"),
+    [
+        ("True", "its device plugin does not show all slices", "and read its log."),
+        ("False", "its device plugin does not run (pod nvidia-device-plugin-x is not ready)",
+         "The platform team: kubectl -n kube-system describe pod nvidia-device-plugin-x says why."),
+        (None, "its device plugin does not run (pod nvidia-device-plugin-x is not ready)", "describe pod"),
+    ],
+    ids=["it runs", "its image cannot be pulled", "the kubelet has said nothing yet"],
+)  # fmt: skip
+def test_nobody_is_sent_to_the_log_of_a_device_plugin_that_does_not_run(ready: str | None, why: str, cure: str) -> None:
+    world = World()
+    advertises("0")(world)
+    plugin = pod_of("", container(), nodeName="a100-1")
+    plugin["metadata"] |= {"name": "nvidia-device-plugin-x", "namespace": "kube-system"}
+    plugin["status"] = {"phase": "Pending", "conditions": [{"type": "Ready", "status": ready}] if ready else []}
+    world.others.append(plugin)
+
+    found = world.explain()
+
+    assert why in found.cause.sentence
+    assert cure in found.cure(found.cause)
+
+
+@pytest.mark.parametrize(
     ("key", "effect", "words"),
     [
         ("node.kubernetes.io/disk-pressure", "NoSchedule", "free disk on the node"),
@@ -41,7 +66,6 @@ def test_where_no_device_plugin_runs_the_cure_is_about_its_daemon_set() -> None:
         ("node.kubernetes.io/out-of-service", "NoExecute", "declared lost"),
         ("node.cloudprovider.kubernetes.io/uninitialized", "NoSchedule", "cloud controller"),
         ("ebs.csi.aws.com/agent-not-ready", "NoExecute", "the agent"),
-        ("ToBeDeletedByClusterAutoscaler", "NoSchedule", "Autoscaler is removing"),
     ],
 )
 def test_a_taint_that_a_program_sets_is_not_merely_removed(key: str, effect: str, words: str) -> None:
@@ -54,6 +78,32 @@ def test_a_taint_that_a_program_sets_is_not_merely_removed(key: str, effect: str
     assert words in cause.cure
     assert cause.cure.startswith("The platform team: ")
     assert cause.cure.endswith(f"if nobody does: kubectl taint node a100-1 {key}:{effect}-")
+
+
+@pytest.mark.parametrize("cordoned", [False, True])
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("aws-node-termination-handler/spot-itn", "AWS takes it back"),
+        ("aws-node-termination-handler/scheduled-maintenance", "AWS takes it back or maintains it"),
+        ("aws-node-termination-handler/asg-lifecycle-termination", "AWS takes it back"),
+        ("ToBeDeletedByClusterAutoscaler", "the Cluster Autoscaler is removing it"),
+        ("karpenter.sh/disrupted", "Karpenter is replacing it"),
+    ],
+)
+def test_nobody_is_told_to_keep_a_node_that_is_to_go(key: str, words: str, cordoned: bool) -> None:
+    world = World()
+    world.nodes["a100"]["spec"]["taints"].append({"key": key, "effect": "NoSchedule"})
+    world.nodes["a100"]["spec"]["unschedulable"] = cordoned
+    if not key.startswith("karpenter.sh/"):
+        world.nodes["a100"]["metadata"]["labels"].pop("karpenter.sh/nodepool", None)
+
+    causes = world.explain().nodes[0].causes
+
+    assert [cause.id for cause in causes] == ["node-cordoned", "node-tainted"][not cordoned :]
+    for cause in causes:
+        assert cause.cure.startswith(f"Wait for another node: {words}")
+        assert not re.search("uncordon|kubectl taint", cause.cure)
 
 
 def test_many_nodes_with_one_obstacle_are_told_once() -> None:

@@ -86,6 +86,30 @@ def test_a_fit_is_as_good_as_the_best_of_all(counts: dict[str, int], kind: str) 
         assert found.ideal == fewest(layouts(), 1), "GPU by GPU, where every pod fits on one"
 
 
+def test_the_least_of_all_in_dollars_is_exact_where_a_price_is_no_multiple_of_the_gpus() -> None:
+    fleet = fleet_of(
+        *(f"name: {kind}, {A30}, partition: {{mig: {{4g.24gb: 1}}}}, instanceTypes: [{kind}], limit: {{nodes: 99}}"
+          for kind in ("one", "three")), more=TYPES,
+    )  # fmt: skip
+    found = fit(demand(fleet, {"4g.24gb": 2}), fleet, {"one": 4.0, "three": 10.0})
+
+    assert found.ideal == pytest.approx(2 * 10 / 3, abs=1e-9)
+
+
+def test_a_pod_that_names_its_gpu_may_go_to_another_layout_of_it_whatever_the_architecture() -> None:
+    """So it is admitted, as it would be in the pool that there is."""
+    cuts = ({"1g.23gb": 7}, {"2g.47gb": 3})
+    fleet = fleet_of(
+        *(f"name: p{n}, gpu: gb200, partition: {{mig: {json.dumps(cut)}}}, instanceTypes: [p6e-gb200.36xlarge], "
+          "limit: {nodes: 9}" for n, cut in enumerate(cuts))
+    )  # fmt: skip
+    kind = kind_of(convert(pod("1g.23gb@gb200")), fleet, None)
+
+    assert kind is not None
+    assert kind.served == {(0, 0)}
+    assert kind.possible == {(0, 0), (1, 0)}
+
+
 def test_pods_go_where_the_fewest_gpus_are_needed() -> None:
     found = answer("--need", "1g.5gb=120", "--need", "2g.10gb=30")
 

@@ -80,3 +80,12 @@ def test_a_default_that_is_wrong_for_one_pool_names_it() -> None:
     (problem,) = problems(text(MIG, SHARED, extra="defaults: {limit: {slices: 8}}\n"))
     assert "(pool 'm')" in problem.problem
     assert problem.hint.endswith(", or give the pool its own 'limit'")
+
+
+def test_a_default_that_is_wrong_for_all_pools_names_none() -> None:
+    """It is to be corrected where it stands."""
+    two = (MIG, pool_text(name="two"))
+    (problem,) = problems(text(*two, extra="defaults: {limit: {slices: 8}}\n"))
+    assert problem.path.startswith("defaults.limit")
+    assert "(pool" not in problem.problem
+    assert "its own 'limit'" not in problem.hint

@@ -275,7 +275,7 @@ def test_a_hint_on_a_fleet_of_a_thousand_pools_costs_no_more_than_a_review_may()
     denial = refused(pod_of("9g.9gb"), fleet_of("pools:\n" + "\n".join(entries)))
     assert denial is not None
     assert denial.problem == "no GPU has a profile '9g.9gb'"
-    assert denial.hint == "`gpu-slice profiles` lists what is offered"
+    assert denial.hint == "`gpu-slice profiles --fleet FILE` lists what is offered"
 
 
 def test_a_hint_is_for_this_pod() -> None:
@@ -297,7 +297,9 @@ def test_a_hint_names_a_pool_that_this_pod_may_run_in() -> None:
     [
         pytest.param("mian=1g.5gb", "Write 'main=1g.5gb'", id="alone"),
         pytest.param("side=shared|1g.5gb, mian=2x1g.5gb", "Write 'side=shared|1g.5gb,main=2x1g.5gb'", id="one of two"),
-        pytest.param("main=1g.5gb,mainn=shared", "Write 'main=1g.5gb,main2=shared'", id="none that is named already"),
+        pytest.param("main=1g.5gb,mainn=1/7", "Write 'main=1g.5gb,main2=1/7'", id="none that is named already"),
+        pytest.param("mian=9g.1gb", "Its name is in 'main=9g.1gb', but no GPU has a profile '9g.1gb': nothing that is "
+                     "offered has as much: the largest is '4g.71gb' (pool h200-large, h200, 69.75Gi)", id="and more"),
         pytest.param("zzz=1g.5gb", "The pod has 'main', 'main2', 'side'", id="none that is similar"),
         pytest.param("mian=" + "|".join(["1g.5gb"] * 32) + ",side=" + "|".join(["1g.5gb"] * 16),
                      "Write 'main' in its place", id="a long value"),

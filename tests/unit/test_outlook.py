@@ -9,7 +9,7 @@ import pytest
 
 from certs.authority import issue_leaf
 from certs.outlook import is_overdue, next_look, problems
-from certs.rotation import Stored, next_step
+from certs.rotation import Stored, next_step, rotated
 from certs.stored import certificates, made
 from tests.unit.rotation_world import (
     DAY,
@@ -64,6 +64,20 @@ def test_an_authority_without_a_successor_is_overdue_after_the_grace_though_leav
     assert is_overdue(stored, due + LONG.grace + SECOND, LONG, NAMES)
     [said] = problems(stored, due + LONG.grace + SECOND, LONG, NAMES)
     assert said == f"CA: its successor was due on {due:%Y-%m-%d}. Is the keeper running?"
+
+
+def test_a_leaf_that_the_old_authority_should_have_renewed_is_overdue_also_when_a_new_one_was_just_made() -> None:
+    world = started()
+    due = made(certificates(world.stored.leaf.certificate)[0]) + LONG.leaf_renewal
+    late = due + LONG.grace + SECOND
+    stored = replace(
+        world.stored, authorities=rotated(world.stored.authorities, late - SECOND, LONG, compromised=False)
+    )
+
+    assert [made(each.parsed()) < due for each in stored.authorities] == [True, False]
+    assert f"leaf: it was due for renewal on {due:%Y-%m-%d}. Is the keeper running?" in problems(
+        stored, late, LONG, NAMES
+    )
 
 
 def test_an_expired_leaf_is_broken_and_overdue() -> None:

@@ -74,7 +74,16 @@ class TestAnnotation:
     def test_what_is_no_text_is_denied(self, asked: Any) -> None:
         denial = refusal(pod_of(asked))
         assert (denial.field, denial.reason) == ("metadata.annotations[gpu-slice]", "grammar")
-        assert "quotes" in denial.hint
+        assert "Write" in denial.hint or "write" in denial.hint
+
+    @pytest.mark.parametrize(
+        ("asked", "hint"),
+        [(0.14, "Write '1/7'"), (True, "For a whole GPU remove"), (False, "For no slice remove"), (None, "Write a st")],
+    )
+    def test_what_is_no_text_is_told_what_it_is_in_quotes_where_that_is_no_slice_either(
+        self, asked: object, hint: str
+    ) -> None:
+        assert refusal(pod_of(asked)).hint.startswith(hint)
 
     @pytest.mark.parametrize("asked", ["", " ", "1g", "1g.5gb,", "main=", "=1g.5gb", "2x", "1g.5gb@"])
     def test_what_cannot_be_read_is_denied_with_the_place(self, asked: str) -> None:

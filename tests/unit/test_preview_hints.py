@@ -16,7 +16,36 @@ def preview(document: object) -> Result:
     return CliRunner().invoke(main, ["preview", "--strict", "-"], input=json.dumps(document))
 
 
-@pytest.mark.parametrize("key", ["gpu-slice.io", "gpu-slice.com", "gpu-slices.example.com", "gpu-slice.io/profile"])
+KEYS = [
+    "gpu-slice.io",
+    "gpu-slice.com",
+    "gpu-slices.example.com",
+    "gpu-slice.io/profile",
+    "gpu-slice/profile",
+    "gpu_slice/slice",
+    "gpuslice/size",
+    "gpu-slice/gpu-slice",
+]
+
+
+@pytest.mark.parametrize("key", ["gpu-slice/pool", "gpu_slice/pool", "gpu-slices/pools"])
+def test_a_key_of_the_pool_is_told_of_the_nodes_label(key: str) -> None:
+    template = {"metadata": {"annotations": {key: "a100-1g-5gb"}}, "spec": {"containers": [CONTAINER]}}
+    result = preview({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": template}})
+    assert result.exit_code == 1
+    said = f"'{key}' at spec.template.metadata.annotations is not read: the nodes have the label 'gpu-slice/pool'"
+    assert said in result.stderr
+    assert "wrong value" not in result.stderr
+
+
+def test_a_value_beside_is_no_slice_that_is_wrong() -> None:
+    metadata = {"name": "a", "annotations": {"gpu-slice/count": "2"}}
+    result = preview({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [CONTAINER]}})
+    assert result.exit_code == 1
+    assert "wrong value" not in result.stderr
+
+
+@pytest.mark.parametrize("key", KEYS)
 def test_a_key_like_ours_with_a_domain_is_misspelt(key: str) -> None:
     metadata = {"name": "a", "annotations": {key: "1g.5gb"}}
     result = preview({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [CONTAINER]}})
@@ -24,7 +53,10 @@ def test_a_key_like_ours_with_a_domain_is_misspelt(key: str) -> None:
     assert f"'{key}' at metadata.annotations is not read: write 'gpu-slice'" in result.stderr
 
 
-@pytest.mark.parametrize("key", ["gpu-slice/assigned", "example.com/my-gpu-slicer", "gpu.slice.io"])
+@pytest.mark.parametrize(
+    "key",
+    ["gpu-slice/assigned", "gpu-slice/decided-by", "gpu-slice/pools", "example.com/my-gpu-slicer", "gpu.slice.io"],
+)
 def test_other_keys_are_not(key: str) -> None:
     metadata = {"name": "a", "annotations": {key: "x"}}
     result = preview({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [CONTAINER]}})

@@ -14,7 +14,7 @@ PURE = (
     "webhook.documents", "webhook.budget", "webhook.errors", "webhook.codes",
 )  # fmt: skip
 STANDARD = {
-    "__future__", "collections", "collections.abc", "contextlib", "dataclasses", "decimal", "difflib", "enum",
+    "__future__", "base64", "collections", "collections.abc", "contextlib", "dataclasses", "decimal", "difflib", "enum",
     "fractions", "functools", "html", "itertools", "json", "math", "operator", "re", "textwrap", "tomllib", "typing",
     "zlib",
 }  # fmt: skip

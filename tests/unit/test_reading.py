@@ -28,7 +28,7 @@ class Server(Reader):
         self.posted: list[Document | None] = []
 
     def _ask(
-        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None
+        self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None, **_: Any
     ) -> bytes:
         self.asked.append((method, path, query or {}))
         self.posted.append(body)

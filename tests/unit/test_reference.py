@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,16 +12,32 @@ from click.testing import CliRunner
 from prometheus_client import generate_latest
 
 from tests import reference
-from tests.reference import DEFINITIONS, MARK, WHOLE, made, meaning, text
+from tests.reference import DEFINITIONS, WHOLE, made, meaning, text
 from webhook.cli.main import main
+from webhook.cluster.check import CHECKS
 
 OBJECTS = [pytest.param(model, id=name) for name, model in {"FleetFile": WHOLE, **DEFINITIONS}.items()]
 
 
 @pytest.mark.parametrize("path", made(), ids=lambda path: path.name)
 def test_a_page_is_as_what_it_describes(path: Path) -> None:
-    assert MARK in path.read_text()
     assert path.read_text() == made()[path], "run: python -m tests.reference"
+
+
+def test_a_new_check_gets_its_section_and_a_number_and_the_words_of_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = (reference.DOCS / "checks.md").read_text()
+    first, second, *rest = CHECKS
+    new = replace(first, id="new-check", words="all is new", cure="Do it.")
+    monkeypatch.setattr(reference, "CHECKS", (first, new, second, *rest))
+
+    section = "### `new-check`\n\n√ all is new\n\n(why)\n\nWhat to do: Do it.\n\n"
+    before, there, after = reference.checks(page).partition(section)
+    assert there
+    assert before + after == page
+    running = sum(not each.only_before for each in CHECKS)
+    assert reference.counted("× 2 of 7 checks failed") == f"× 2 of {running + 1} checks failed"
 
 
 @pytest.mark.parametrize("model", OBJECTS)

@@ -174,6 +174,79 @@ def test_the_chart_of_a_release_names_its_images() -> None:
     assert values["keeper"]["image"] == {"repository": "", "tag": "", "digest": DIGESTS[1]}
 
 
+def test_the_chart_of_a_release_does_not_deny_its_images() -> None:
+    values = chart.named((chart.CHART / "values.yaml").read_text(), REPOSITORY, *DIGESTS)
+
+    for text in (values, (chart.CHART / "values.schema.json").read_text()):
+        assert "No image is published" not in text
+    notes_of_helm = (chart.CHART / "templates" / "NOTES.txt").read_text()
+    assert notes_of_helm.index('(eq .Values.image.repository "gpu-slice")') < notes_of_helm.index(
+        "No image is published"
+    )
+
+
+@pytest.mark.parametrize("digests", [("", DIGESTS[1]), (DIGESTS[0], ""), ("sha256:1", DIGESTS[1])])
+def test_a_chart_without_the_digest_of_an_image_is_none(digests: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="is no digest of an image"):
+        chart.named((chart.CHART / "values.yaml").read_text(), REPOSITORY, *digests)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["artefacts"], ["artefacts", "a", "b"], ["chart", "x"], ["notes", "x"], ["check", "a", "b"], ["what"]],
+    ids=" ".join,
+)
+def test_a_step_without_what_it_needs_does_nothing_and_says_how_it_is_called(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "release", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Makes a release, step by step")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_notes_are_written_in_every_locale() -> None:
+    environment = os.environ | {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "POSIX"}
+    for step in ("notes", "check"):
+        command = [sys.executable, "-m", "release", step]
+        assert subprocess.run(command, cwd=ROOT, env=environment, capture_output=True).stderr == b"", step
+
+
+def test_the_notes_of_a_version_end_at_a_heading_of_its_level_or_above() -> None:
+    text = "## [1.0.0]\n\none\n\n### Added\n\ntwo\n\n# Another\n\nthree\n"
+
+    assert notes.part(text, r"\[1\.0\.0\]") == "one\n\n### Added\n\ntwo"
+    assert notes.part("### To 1\n\none\n\n## Tested\n\ntwo\n", "To 1", level=3) == "one"
+
+
+def test_checksums_are_those_of_the_files_also_when_they_are_made_again(tmp_path: Path) -> None:
+    (tmp_path / "wheel.whl").write_text("wheel")
+    (tmp_path / "folder").mkdir()
+    artefacts.sums(tmp_path)
+    artefacts.sums(tmp_path)
+
+    assert (tmp_path / artefacts.SUMS).read_text() == f"{hashlib.sha256(b'wheel').hexdigest()}  wheel.whl\n"
+
+
+def test_a_chart_that_could_not_be_pushed_is_not_signed(tmp_path: Path) -> None:
+    """By the shell that GitHub gives a script that names bash; without a name, it has no pipefail."""
+    assert yaml.safe_load(WORKFLOW.read_text())["defaults"] == {"run": {"shell": "bash"}}
+    [script] = [step["run"] for name, step in STEPS if name == "chart" and "run" in step]
+    for name, text in (("helm", "echo denied >&2; exit 1"), ("python3", "exit 0"), ("cosign", "touch signed")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "REPOSITORY": REPOSITORY}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "denied" in done.stdout
+    assert not (tmp_path / "signed").exists()
+
+
 @pytest.mark.slow
 def test_helm_packages_the_chart_of_a_release(tmp_path: Path) -> None:
     try:

@@ -91,7 +91,7 @@ def test_nothing_of_the_page_may_load_or_be_framed_or_guessed(path: str) -> None
     assert headers[b"referrer-policy"] == b"no-referrer"
     assert headers[b"cross-origin-opener-policy"] == b"same-origin"
     assert headers[b"cross-origin-resource-policy"] == b"same-origin"
-    assert headers[b"cache-control"] in (b"no-cache", b"no-store")
+    assert headers[b"cache-control"] == (b"no-store" if path == "/dry-run" else b"no-cache")
     assert b"set-cookie" not in headers
     assert not any(name.startswith(b"access-control-") for name in headers)
 
@@ -246,14 +246,17 @@ def test_a_denial_has_its_place_its_correction_and_no_pools() -> None:
     line = POD.splitlines()[mark["line"] - 1]
     assert line[mark["start"] : mark["end"]] == "5gb"
     assert (shown["correction"], shown["denial"]["position"]) == ("1g.5gb", 2)
-    assert line[shown["place"]["start"] : shown["place"]["end"]] == "1g5gb"
+    edit = told(POD, f"write={shown['correction']}")["edit"]
+    assert (POD[edit["start"] : edit["end"]], edit["insert"], edit["index"]) == ("1g5gb", "1g.5gb", 0)
     assert shown["pools"] == []
 
 
 def test_the_pod_under_the_cursor_is_shown() -> None:
     text = "---\n".join(documents.write(pod_of(asked) | {"kind": "Pod"}) for asked in ("1g.5gb", "2g.10gb", "8g.1gb"))
     lines = [entry["line"] for entry in told(text)["entries"]]
-    assert [told(text, f"line={line + 1}")["index"] for line in lines] == [0, 1, 2]
+    for inside in (0, 1):
+        assert [told(text, f"line={line + inside}")["index"] for line in lines] == [0, 1, 2]
+    assert [told(text, f"line={line - 1}")["index"] for line in lines[1:]] == [0, 1]
     assert told(text, "index=1")["shown"]["given"][0]["slice"] == "2g.10gb"
     assert told(text, "index=99")["index"] == 2
     assert told(text, "line=999")["shown"]["outcome"] == "denied"
@@ -313,7 +316,10 @@ def test_the_first_hundred_pods_are_looked_at() -> None:
     assert (len(result["entries"]), result["more"]) == (100, True)
 
 
-@pytest.mark.parametrize("query", ["namespace=Canary%1b", "line=0", "line=x", "index=-1", "line=99999999999999999999"])
+@pytest.mark.parametrize(
+    "query",
+    ["namespace=Canary%1b", f"write={'canary' * 1000}", "line=0", "line=x", "index=-1", "line=99999999999999999999"],
+)
 def test_a_query_is_checked_and_not_repeated(query: str) -> None:
     answer = dry_run(POD, query)
     assert answer.status == 422

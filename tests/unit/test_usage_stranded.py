@@ -67,3 +67,12 @@ def test_what_a_retired_pool_still_has_is_marked() -> None:
     assert ["old", "(retired)"] in names
     assert ["new", "0"] in names
     assert {pool["name"]: pool["retired"] for pool in usage_data.document(found, None)["pools"]}["old"]
+
+
+def test_a_pod_that_is_being_deleted_waits_for_nothing_and_one_that_runs_holds_its_slice_until_it_has_ended() -> None:
+    leaving = {"deletionTimestamp": NOW.isoformat()}
+    found = looked(
+        [node("n", "small")], [pod("waits"), pod("gone", metadata=leaving), pod("leaves", "n", metadata=leaving)]
+    )
+    assert [held.pod for queue in found.waiting for held in queue.pods] == ["waits"]
+    assert found.used.slices == 1

@@ -250,7 +250,7 @@ def test_resource_claims_beside_a_slice(claims: Any, expected: bool) -> None:
 class TestLabels:
     """Labels without which no node will do, where Karpenter launches nodes."""
 
-    OWN = "these can match: nvidia.com/gpu, gpu-slice/pool"
+    OWN = "select by what they have: nvidia.com/gpu, gpu-slice/pool"
 
     @pytest.mark.parametrize(
         ("spec", "unheard_of"),
@@ -307,11 +307,11 @@ class TestLabels:
         self, spec: dict[str, Any], unheard_of: list[str]
     ) -> None:
         found = told(pod_of("1g.5gb", **spec))
-        assert [each.partition("; ")[0] for each in found] == [f"no new node has label '{x}'" for x in unheard_of]
+        assert [each.partition("; ")[0] for each in found] == [f"new nodes lack label '{x}'" for x in unheard_of]
 
     def test_the_keys_that_can_match_are_listed(self) -> None:
         (said,) = told(pod_of(nodeSelector={"team": "a"}))
-        assert said.startswith(f"no new node has label 'team'; {self.OWN}, ")
+        assert said.startswith(f"new nodes lack label 'team'; {self.OWN}, ")
         assert len(said) > 80
 
     @pytest.mark.parametrize(

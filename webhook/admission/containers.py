@@ -14,6 +14,7 @@ from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import Policy
 from webhook.fleet.pool import WHOLE_GPU
+from webhook.slices.misspelt import Misspelt
 from webhook.slices.request import ANNOTATION, CONTAINER_NAME, FIELD, LONGEST_HINT, SHARED, Choice, Request, text
 from webhook.slices.suggest import nearest
 
@@ -72,16 +73,15 @@ def choose(requests: Sequence[Request], places: Sequence[Place], default: object
             free = by_name.keys() - {other.container for other in requests}
             meant = nearest(request.container or "", sorted(free), budget)
             value = text(replace(other, container=meant) if other is request else other for other in requests)
+            problem = f"no container is called '{request.container}'"
+            if meant and len(value) <= LONGEST_HINT:
+                raise Misspelt(FIELD, problem, request.position, [(value, "")], "no-such-container").within(
+                    "", "", "", ""
+                )
             hint = f"The pod has {', '.join(map(quote, list(by_name)[:8]))}"
             if meant:
-                hint = f"Write '{value}'" if len(value) <= LONGEST_HINT else f"Write '{meant}' in its place"
-            raise Denial(
-                f"no container is called '{request.container}'",
-                field=FIELD,
-                hint=hint,
-                reason="no-such-container",
-                position=request.position,
-            )
+                hint = f"Write '{meant}' in its place"
+            raise Denial(problem, field=FIELD, hint=hint, reason="no-such-container", position=request.position)
         wanted.append(Wanted(named, request))
     return wanted
 

@@ -7,6 +7,7 @@ values of an Argo CD Application).  A document may be hostile, so the search tak
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -33,6 +34,10 @@ LONGEST_KEY = 63
 """Characters of a key that a path repeats."""
 
 _LIKE_THE_ANNOTATION = re.compile(r"(?:.*/)?gpu[-_]?[sS]lices?|gpu-slices?\.[a-z.]+(?:/[a-z-]+)?", re.DOTALL)
+_BESIDE = re.compile(
+    rf"gpu[-_]?[sS]lices?/(?!(?<={ANNOTATION}/)(?:assigned|pools|decided-by|default|opt-out|standby)\Z)(.*)"
+)
+"""A key like one of our own that none of ours is, such as ``gpu-slice/profile``."""
 _SPARK = r"spark\.kubernetes\.(driver|executor)\.[a-z]+\.gpu[-_]?[sS]lices?"
 _SPARK_KEY = re.compile(_SPARK)
 _SPARK_LINE = re.compile(rf"^[ \t]*+(?={_SPARK}[\s=:])([^\s=:]++)[ \t]*+[=:]?[ \t]*+(\S.*)$", re.MULTILINE)
@@ -106,6 +111,12 @@ class Stray:
         return spark_key(spark[1]) if spark is not None else ANNOTATION
 
     @property
+    def beside(self) -> str:
+        """What it says after our prefix, as in ``gpu-slice/pool``, whose value may be anything; empty for others."""
+        beside = _BESIDE.fullmatch(self.key)
+        return beside[1] if beside is not None else ""
+
+    @property
     def field(self) -> str:
         """As in ``spec.annotations[gpu-slice]``."""
         return f"{write_path(self.place)}[{self.key[:LONGEST_KEY]}]"
@@ -133,7 +144,10 @@ def search(document: Any, *, texts: bool = True) -> Contents:
     while stack:
         value, path, around, template, depth = stack.pop()
         inner: list[tuple[Any, Path, Object, Template | None]]
-        if isinstance(value, str):
+        if isinstance(value, str) and path is not None and _is_secret(path[0], around):
+            contents.strays += _of_secret(value, path, contents)[: MOST_STRAYS - len(contents.strays)]
+            inner = []
+        elif isinstance(value, str):
             inner = [(each, place, Object.of(each, place), None) for each, place in _read(value, path, contents)]
         elif isinstance(value, list):
             inner = [(each, (path, index), around, template) for index, each in enumerate(value)]
@@ -149,9 +163,12 @@ def search(document: Any, *, texts: bool = True) -> Contents:
                 for key, each in value.items()
                 if key != "managedFields" and not (key == "status" and path is around.path)
             ]
+        secret = _is_secret(path, around)
         if depth < documents.DEEPEST:
             for each, place, owner, enclosing in reversed(inner):
-                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing)
+                if secret and texts and isinstance(each, str):
+                    each = _decoded(each, place)
+                is_text = texts and isinstance(each, str) and _is_text(each, path, enclosing) and _has_texts(owner)
                 if is_text or isinstance(each, dict | list):
                     stack.append((each, place, owner, enclosing, depth + 1))
     return contents
@@ -162,6 +179,39 @@ def _is_text(value: str, path: Path, template: Template | None) -> bool:
     if template is not None or "lice" not in value or last(path) == "annotations":
         return False
     return _MENTIONED.search(value) is not None or _SPARK_LINE.search(value) is not None
+
+
+def _has_texts(around: Object) -> bool:
+    """Whether texts in it may be for pods, and not, as ``userData`` of an EC2NodeClass, for something else."""
+    return not around.makes_no_pods or around.kind in ("ConfigMap", "Secret")
+
+
+def _is_secret(path: Path, around: Object) -> bool:
+    """Whether at *path* are the texts of a Secret."""
+    return around.kind == "Secret" and path in ((around.path, "data"), (around.path, "stringData"))
+
+
+def _decoded(text: str, path: Path) -> str:
+    """The text at *path* of a Secret; empty if it is none."""
+    if path is not None and last(path[0]) == "stringData":
+        return text
+    try:
+        return b64decode(text).decode()
+    except ValueError:
+        return ""
+
+
+def _of_secret(text: str, path: Path, contents: Contents) -> list[Stray]:
+    """The annotation in *text*, which is at *path* of a Secret; nothing else of it is shown, no key and no pod."""
+    around = Object.of(None, path)
+    found: dict[tuple[str, str], Stray] = {}
+    for value, _ in _read(text, path, contents):
+        inner = search(value, texts=False)
+        given = [(ANNOTATION, mapping(mapping(each.value, "metadata"), "annotations")) for each in inner.templates]
+        pairs = [(key, annotations[key]) for key, annotations in given if key in annotations]
+        for key, each in (*pairs, *((stray.key, stray.value) for stray in inner.strays)):
+            found[key, quote(each)] = Stray(path, key, each, around, None)
+    return list(found.values())
 
 
 def _is_object(value: Mapping[str, Any]) -> bool:
@@ -206,6 +256,8 @@ def _collect(
 def _looks_like_it(key: str, path: Path, contents: Contents) -> bool:
     if "lice" in key and (_LIKE_THE_ANNOTATION.fullmatch(key) or _SPARK_KEY.fullmatch(key)):
         return True
+    if "lice" in key and last(path) == "annotations" and _BESIDE.fullmatch(key):
+        return True
     name = key.rpartition("/")[2].lower()
     misspelt = last(path) == "annotations" and name[:2] == ANNOTATION[:2] and len(name) <= len(ANNOTATION) + 2
     if not misspelt or contents.compared == MOST_COMPARED:
@@ -249,17 +301,22 @@ def word(value: Any) -> str:
 
 def write_path(path: Path) -> str:
     """As in ``spec.tasks[0].template``."""
-    keys: list[str | int] = []
-    while path is not None:
-        path, key = path
-        keys.append(key)
     text = ""
-    for key in reversed(keys):
+    for key in steps(path):
         if isinstance(key, str) and _PLAIN_KEY.fullmatch(key) and len(key) <= LONGEST_KEY:
             text += f".{key}" if text else key
         else:
             text += f"[{str(key)[:LONGEST_KEY]}]"
     return text
+
+
+def steps(path: Path) -> tuple[str | int, ...]:
+    """The keys of a path, from the document on."""
+    keys: list[str | int] = []
+    while path is not None:
+        path, key = path
+        keys.append(key)
+    return tuple(reversed(keys))
 
 
 def last(path: Path) -> str | int | None:

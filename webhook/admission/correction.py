@@ -8,6 +8,7 @@ from dataclasses import replace
 from webhook.admission.preview import Preview, decide
 from webhook.errors import Denial
 from webhook.fleet.fleet import Fleet
+from webhook.slices.misspelt import Misspelt
 from webhook.slices.request import ANNOTATION, FIELD
 
 _PROPOSED = re.compile(r"(?:Write|, or) '([^']+)'")
@@ -21,6 +22,8 @@ def correction(preview: Preview, fleet: Fleet, namespace: str) -> str:
         return ""
     for proposed in _PROPOSED.findall(denial.hint) if denial.hint.startswith("Write '") else ():
         meant = _within(value, denial.position or 0, proposed)
+        if isinstance(denial, Misspelt) and "=" not in proposed:
+            meant = denial.before + proposed + denial.after
         metadata = subject.pod["metadata"]
         annotations = {**metadata["annotations"], ANNOTATION: meant}
         pod = {**subject.pod, "metadata": {**metadata, "annotations": annotations}}

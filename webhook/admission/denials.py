@@ -15,7 +15,15 @@ from webhook.admission.node_affinity import AFFINITY, ARCHITECTURES, empty, expr
 from webhook.admission.pod import Expression
 from webhook.admission.resolve import Demand, Obstacle, largest_allowed, obstacle, preference, satisfying, total
 from webhook.admission.search import Option
-from webhook.admission.unoffered import EXCLUDED, MOST_LISTED, UNKNOWN, hint, listed, permitted_offers, problem
+from webhook.admission.unoffered import (
+    MOST_LISTED,
+    UNKNOWN,
+    enforced,
+    hint,
+    listed,
+    permitted_offers,
+    problem,
+)
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
@@ -52,7 +60,8 @@ class Explanation:
             if None not in obstacles:
                 return self.other_architecture(wanted, self.of_other_architecture(wanted)[0])
         active = [pool for pool in fleet.pools if not pool.entry.retired]
-        pools = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        serving = [pool for pool in active if all(self.serves(pool, wanted) for wanted in demand.wanted)]
+        pools = enforced(serving, demand)
         if not pools:
             return self.not_together()
         for other in demand.others:
@@ -86,8 +95,9 @@ class Explanation:
         names = {pool.name for pool, _, _ in self.offers(wanted)}
         return (pool for pool in self.fleet.pools if pool.name in names)
 
-    def of_other_architecture(self, wanted: Wanted) -> list[Pool]:
-        return [pool for pool, _, cause in self.offers(wanted) if cause is Obstacle.OTHER_ARCHITECTURE]
+    def of_other_architecture(self, wanted: Wanted) -> Sequence[Pool]:
+        pools = [pool for pool, _, cause in self.offers(wanted) if cause is Obstacle.OTHER_ARCHITECTURE]
+        return enforced(pools, self.demand)
 
     def serves(self, pool: Pool, wanted: Wanted) -> bool:
         """Whether *pool* can serve *wanted*, regardless of nodes and counts."""
@@ -114,8 +124,11 @@ class Explanation:
 
     def not_permitted(self, wanted: Wanted) -> Denial:
         pools_of: dict[str, list[str]] = {}
-        for pool, offer in permitted_offers(self.demand, self.fleet):
-            pools_of.setdefault(f"'{offer}'", []).append(pool.name)
+        offers = permitted_offers(self.demand, self.fleet)
+        usable = set(enforced([pool for pool, _ in offers], self.demand))
+        for pool, offer in offers:
+            if pool in usable:
+                pools_of.setdefault(f"'{offer}'", []).append(pool.name)
         permitted = [f"{name} ({_pools(pools)})" for name, pools in pools_of.items()]
         gone, asked = self.retired(), self.retired(wanted)
         others = "nothing else" if asked else f"only {_pools(gone)}, now retired"
@@ -124,7 +137,7 @@ class Explanation:
             instead = hint(wanted, self.demand, self.fleet, self.budget)
             if instead == UNKNOWN:
                 instead = f"It may use only {listed(permitted)}"
-            elif not instead.startswith("Write ") and not instead.endswith(EXCLUDED):
+            elif instead.startswith(("Nothing ", "This namespace may use only ")):
                 instead = f"It may use nothing as large, only {listed(permitted)}"
         may, only = ("may", f" only from {_pools(asked)}, now retired") if asked else ("may not", "")
         return Denial(

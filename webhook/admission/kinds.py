@@ -23,6 +23,12 @@ class Part:
     """Its field with how many pods there are at once; empty if it is one."""
     container: str = "main"
     """The name of the container that is meant where none is named."""
+    annotations: str = "annotations"
+    """Its field with the annotations of its pods."""
+    pod: str = ""
+    """Its field with what is written of their spec; empty if that stands in the part itself."""
+    resources: str = "resources"
+    """Its field with the resources of its container, where that does not stand in the spec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +79,15 @@ _SPARK = "https://github.com/kubeflow/spark-operator/blob/master/api/v1beta2/spa
 _SPARK_CONNECT = "https://github.com/kubeflow/spark-operator/blob/master/api/v1alpha1/sparkconnect_types.go"
 _SPARK_APACHE = "https://github.com/apache/spark-kubernetes-operator/blob/main/docs/spark_custom_resources.md"
 _TEKTON = "https://tekton.dev/docs/pipelines/labels"
+_LLM = "https://github.com/kserve/kserve/blob/master/pkg/controller/v1alpha2/llmisvc/workload_single_node.go"
+_VLLM = (
+    "https://github.com/vllm-project/production-stack/blob/main/operator/internal/controller/vllmruntime_controller.go"
+)
 _NIM = "https://docs.nvidia.com/nim-operator/latest/service.html"
+_NVIDIA = "https://github.com/NVIDIA/k8s-nim-operator/blob/main"
 _KUSTOMIZE = "https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/"
+_LLM_ANNOTATIONS = ("spec.annotations", "spec.prefill.annotations", "spec.router.scheduler.annotations")
+"""Of those in its metadata only some prefixes are passed on, and not ours."""
 _JOB_SET = "spec.replicatedJobs.*.template.spec.template"
 
 
@@ -92,9 +105,15 @@ def _spark_annotations(spec: str) -> tuple[str, ...]:
 
 def _spark_parts(spec: str) -> tuple[Part, ...]:
     return (
-        Part(f"{spec}.executor", "instances", "spark-kubernetes-executor"),
-        Part(f"{spec}.driver", container="spark-kubernetes-driver"),
+        Part(f"{spec}.executor", "instances", "spark-kubernetes-executor", resources="gpu"),
+        Part(f"{spec}.driver", container="spark-kubernetes-driver", resources="gpu"),
     )
+
+
+def _nvidia(name: str, types: str) -> Kind:
+    """One of NVIDIA's NIM operator.  Training jobs of a NemoCustomizer get none of its annotations."""
+    return Kind("apps.nvidia.com", name, f"{_NVIDIA}/api/apps/v1alpha1/{types}_types.go",
+                passed_on=("spec.annotations",), parts=(Part("spec", "replicas"),), complete=False)  # fmt: skip
 
 
 def _workflow(spec: str) -> tuple[str, ...]:
@@ -163,8 +182,11 @@ KINDS = (
     Kind("serving.kserve.io", "InferenceService", _KSERVE,
          passed_on=("spec.predictor.annotations", "spec.transformer.annotations", "spec.explainer.annotations",
                     METADATA),
-         parts=tuple(Part(f"spec.{name}", "minReplicas", "kserve-container")
+         parts=tuple(Part(f"spec.{name}", "minReplicas", "kserve-container", resources="model.resources")
                      for name in ("predictor", "transformer", "explainer"))),
+    Kind("serving.kserve.io", "LLMInferenceService", _LLM, passed_on=_LLM_ANNOTATIONS,
+         parts=tuple(Part(path, "replicas", pod="template") for path in ("spec", "spec.prefill"))),
+    Kind("serving.kserve.io", "LLMInferenceServiceConfig", _LLM, passed_on=_LLM_ANNOTATIONS, complete=False),
     Kind("serving.kserve.io", "ServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("serving.kserve.io", "ClusterServingRuntime", _KSERVE, passed_on=("spec.annotations",), complete=False),
     Kind("sparkoperator.k8s.io", "SparkApplication", _SPARK, _spark("spec"), _spark_annotations("spec"),
@@ -182,8 +204,19 @@ KINDS = (
          passed_on=("spec.taskRunSpecs.*.metadata.annotations", METADATA)),
     Kind("tekton.dev", "Task", _TEKTON, passed_on=(METADATA,), complete=False),
     Kind("tekton.dev", "Pipeline", _TEKTON, passed_on=(METADATA,), complete=False),
+    Kind("production-stack.vllm.ai", "VLLMRuntime", _VLLM, passed_on=("spec.deploymentConfig.podAnnotations",),
+         parts=(Part("spec.deploymentConfig", "replicas", "vllm", "podAnnotations"),)),
     Kind("apps.nvidia.com", "NIMService", _NIM, passed_on=("spec.annotations",), parts=(Part("spec", "replicas"),),
          complete=False),
+    Kind("apps.nvidia.com", "NIMPipeline", f"{_NVIDIA}/api/apps/v1alpha1/nimpipeline_types.go",
+         passed_on=("spec.services.*.spec.annotations",), parts=(Part("spec.services.*.spec", "replicas"),),
+         complete=False),
+    Kind("apps.nvidia.com", "NIMBuild", f"{_NVIDIA}/internal/controller/nimbuild_controller.go", passed_on=(METADATA,)),
+    _nvidia("NemoCustomizer", "nemo_customizer"),
+    _nvidia("NemoDatastore", "nemo_datastore"),
+    _nvidia("NemoEntitystore", "nemo_entitystore"),
+    _nvidia("NemoEvaluator", "nemo_evaluator"),
+    _nvidia("NemoGuardrail", "nemo_guardrails"),
     Kind("kustomize.config.k8s.io", "Kustomization", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("kustomize.config.k8s.io", "Component", _KUSTOMIZE, complete=False, printed_by="kubectl kustomize"),
     Kind("helm.toolkit.fluxcd.io", "HelmRelease", "https://fluxcd.io/flux/components/helm/helmreleases/",

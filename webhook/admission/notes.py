@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from webhook.admission.contents import LONGEST_KEY, Path, Stray, Template, annotations_of, last, write_path
 from webhook.codes import NoteCode
 from webhook.errors import quote
+from webhook.fleet.pool import POOL_LABEL
 from webhook.slices.request import ANNOTATION
 
 MOST_TARGETS = 3
@@ -40,6 +41,8 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     right, spark = stray.key == meant, meant != ANNOTATION
     known, kind = around.known, around.kind
     key, where = quote(stray.key[:LONGEST_KEY]), write_path(stray.place) or "the top of the document"
+    if stray.beside in ("pool", "pools"):
+        return misplaced(f"{key} at {where} is not read: the nodes have the label '{POOL_LABEL}', for a nodeSelector")
     paths = () if known is None else known.settings if spark else known.annotations
     passed_on = any(_matches(stray.place, around.path, path) for path in paths)
     if right and (passed_on or (spark and known is None)):
@@ -57,7 +60,7 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
     else:
         what = f"{key} is at {where}"
     if around.makes_no_pods:
-        return misplaced(f"{what}{lost}: a {kind} makes no pods")
+        return misplaced(f"{what}{lost}: {with_article(kind)} makes no pods")
     places = [write_path(annotations_of(template)) for template in templates]
     if not places and known is not None:
         prefix = f"{write_path(around.path)}." if around.path else ""
@@ -75,6 +78,11 @@ def note_on(stray: Stray, templates: Sequence[Template], only: bool) -> Note:
             f"{what}{lost}: " + (f"move it to {targets}" if right else f"write '{ANNOTATION}' in {targets}")
         )
     return misplaced(f"{what}{lost}. It belongs in {targets}")
+
+
+def with_article(kind: str) -> str:
+    """As in ``an Ingress``."""
+    return f"{'an' if kind[:1] in 'AEIO' else 'a'} {kind}"
 
 
 def _one_level_too_high(template: Path) -> tuple[Path, ...]:

@@ -26,7 +26,7 @@ from webhook.admission.resolve import Demand, Plain, Resolution, resolve
 from webhook.admission.unoffered import exactly
 from webhook.admission.warnings import MOST, PodWarning, about_replaced, about_request, warning, warnings
 from webhook.budget import Budget
-from webhook.errors import Denial, kind_of
+from webhook.errors import Denial, kind_of, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.policy import EVERYTHING, Policy
 from webhook.slices import request
@@ -94,12 +94,7 @@ def plan(
         return Plan(why="it is the mirror pod of a static pod")
     value = annotations[ANNOTATION]
     if not isinstance(value, str):
-        raise Denial(
-            kind_of(value),
-            field=FIELD,
-            hint=f"Put it in quotes, as in {ANNOTATION}: '1g.5gb'",
-            reason="grammar",
-        )
+        raise _no_text(value, pod, fleet, namespace, budget or Budget())
     budget = budget or Budget()
     spec = pod.spec or EMPTY_SPEC
     if spec.os is not None:
@@ -118,11 +113,11 @@ def plan(
         recalled = assigned.recall(value, annotations, requests, containers)
     except Denial:
         # Slices and node selection may be those of the record.
-        wanted = choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
+        wanted = _chosen(requests, pod, containers, fleet, namespace, budget)
         request_alone = Demand(wanted, (), NodeRules(architectures=rules.architectures), policy)
         _refuse_unserved(request_alone, fleet, namespace, budget)
         raise
-    wanted = recalled or choose(requests, containers, annotations.get(DEFAULT_CONTAINER), budget)
+    wanted = recalled or _chosen(requests, pod, containers, fleet, namespace, budget)
     demand = Demand(wanted, others(wanted, containers), rules, policy)
     refuse_forbidden(demand.others, demand.policy, fleet, namespace, budget)
     resolved = resolve(demand, fleet, budget)
@@ -146,7 +141,7 @@ def plan(
     patch = tuple(write(pod, resolved, assigned.record(value, resolved), budget))
     why = "" if patch else "it already has its slice"
     if recalled is not None:
-        told = tuple(about_replaced(replaced))
+        told = tuple(about_replaced(replaced, resolved))
     else:
         about = about_request(demand, resolved, replaced, fleet, budget)
         told = warnings(pod, containers, resolved, controller, budget, about)
@@ -179,7 +174,8 @@ def _by_default(
             given = plan(meant, fleet, namespace, controller=controller, budget=budget)
             why = _by_label(pod, given, budget)
         if not why:
-            told = warning("namespace-default", f"it gets '{default}', the default of namespace {{name}}", namespace)
+            gets = "would get" if given.shadow else "gets"
+            told = warning("namespace-default", f"it {gets} '{default}', the default of namespace {{name}}", namespace)
             return replace(given, patch=(*operations, *given.patch), warnings=(told, *given.warnings)[:MOST])
     except Denial as denial:
         why = f"{denial.field}: {denial.problem}"
@@ -216,10 +212,37 @@ def _read(value: str, pod: Pod, fleet: Fleet, namespace: str | None, budget: Bud
         raise _tried(misspelt, pod, fleet, namespace, budget) from None
 
 
+def _no_text(value: object, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
+    """What is wrong with *value*, which is no string.  In quotes a number or a boolean would be no slice either."""
+    hint = f"Write a string, as in {ANNOTATION}: '1g.5gb'"
+    if isinstance(value, bool | int | float):
+        try:
+            _read(quote(value), pod, fleet, namespace, budget)
+        except Denial as denial:
+            hint = denial.hint
+    return Denial(kind_of(value), field=FIELD, hint=hint, reason="grammar")
+
+
+def _chosen(
+    requests: Sequence[request.Request],
+    pod: Pod,
+    containers: Sequence[Place],
+    fleet: Fleet,
+    namespace: str | None,
+    budget: Budget,
+) -> list[Wanted]:
+    """Which container each request is for.  Where a name is misspelt, the likeliest has been tried on this pod."""
+    try:
+        return choose(requests, containers, pod.annotations.get(DEFAULT_CONTAINER), budget)
+    except Misspelt as misspelt:
+        raise _tried(misspelt, pod, fleet, namespace, budget) from None
+
+
 def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, budget: Budget) -> Denial:
     """*misspelt* with those of its suggestions that this pod gets; else with what is wrong with them, too."""
     first: tuple[str, Denial] | None = None
     working: list[tuple[str, str]] = []
+    shadow: list[tuple[str, str]] = []
     exact = exactly(misspelt.word, misspelt.gpu, fleet, budget)
     for slice, what in (*exact, *misspelt.slices):
         if working and working[0] in exact:
@@ -230,20 +253,28 @@ def _tried(misspelt: Misspelt, pod: Pod, fleet: Fleet, namespace: str | None, bu
         corrected = replace(pod, metadata=replace(pod.metadata or Metadata(), annotations=annotations))
         try:
             request.parse(meant, budget)
-            plan(corrected, fleet, namespace, budget=budget)
+            made = plan(corrected, fleet, namespace, budget=budget)
         except Denial as problem:
-            if problem.reason in ("grammar", "too-large"):  # something else is misspelt, too, or it cannot be known
+            if problem.reason == "grammar":  # something else is misspelt, too
+                misspelt.hint += f", and correct the rest: {problem.problem}"
+            if problem.reason in ("grammar", "too-large"):  # or it cannot be known
                 return misspelt
             if first is None or ("@" in _proposed(problem) and "@" not in _proposed(first[1])):
                 first = choice, problem
         else:
-            working.append((slice, what))
-    if working:
-        misspelt.propose(working)
+            if made.shadow and fleet.policy(namespace).mode == "enforce":
+                shadow.append((slice, f"{what}, though only a pool in shadow has it: the pod stays as it is"))
+            else:
+                working.append((slice, what))
+    if working or shadow:
+        misspelt.propose(working or shadow)
     elif first is not None:
         choice, denial = first
         if denial.field != FIELD:
             misspelt.hint = f"Write '{choice}', and correct {denial.field}: {denial.problem}"
+        elif misspelt.reason == "no-such-container":
+            also = f"{denial.problem}: {denial.hint[:1].lower()}{denial.hint[1:]}"
+            misspelt.hint = f"Its name is in '{choice}', but {also}"
         else:
             misspelt.problem, misspelt.hint = f"{misspelt.problem}; {denial.problem}", denial.hint
     return misspelt

@@ -176,7 +176,7 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
     if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
         steps.append((missing[1], ""))
     kinds = [kind for kind in _EXPECTED if re.match(rf"Expected `[^`]*\b{kind}\b", reason)]
-    expected = _EXPECTED[kinds[0]] if kinds and "float" not in reason else "a quantity, such as 1"
+    expected = _EXPECTED[kinds[0]] if kinds and "float" not in reason.partition(", got")[0] else "a quantity, such as 1"
     path = ""
     value: Any = document
     for name, index in steps:
@@ -195,7 +195,8 @@ def malformed(problem: str, document: Mapping[str, Any]) -> Denial:
     return Denial(
         kind_of(value),
         field=path[1:] or "pod",
-        hint=f"Write {expected}" + (": put it in quotes" if expected == "a string" and path[-1:] == "]" else ""),
+        hint=f"Write {expected}"
+        + (": put it in quotes" if expected == "a string" and isinstance(value, int | float) else ""),
         reason="malformed",
     )
 

@@ -7,7 +7,7 @@ make of it, and not what we meant.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import unified_diff
 from typing import Any
@@ -19,12 +19,13 @@ from webhook import documents
 from webhook.admission.containers import refused_names
 from webhook.admission.contents import Stray, mapping
 from webhook.admission.defaults import DEFAULT
-from webhook.admission.kinds import find
+from webhook.admission.kinds import METADATA, find
 from webhook.admission.notes import Note
 from webhook.admission.plan import UNANNOTATED, UNTOUCHED_NAMESPACES, Plan, outcome, plan
 from webhook.admission.pod import Container, Metadata, Pod, Spec, convert
 from webhook.admission.review import annotated, is_too_large, too_large
 from webhook.admission.shadow import is_tolerated
+from webhook.admission.stand_ins import StandIn, stand_ins
 from webhook.admission.workloads import Document, Subject, subjects
 from webhook.budget import Budget
 from webhook.errors import Denial, quote
@@ -142,14 +143,39 @@ def previews(subject: Subject, fleet: Fleet, namespace: str = DEFAULT_NAMESPACE)
         for stray in subject.strays
         if (bad := judge(stray, subject, fleet, namespace))
     ]
-    later = [_later(stray.value, stray.field) for stray in subject.strays if _is_argos(stray.value, subject)]
-    subject = replace(subject, advice=(*subject.advice, *later))
+    notes = [_later(stray.value, stray.field) for stray in subject.strays if _is_argos(stray.value, subject)]
+    if subject.strays and subject.pod is None:
+        standing = [each for each in stand_ins(subject) if each.asks]
+        notes += _shared(standing)
+        if not wrong:
+            wrong = [
+                bad for each in standing if (bad := _stands_in(each, subject, fleet, namespace)).denial is not None
+            ]
+    subject = replace(subject, advice=(*subject.advice, *notes))
     result = _preview(subject, fleet, namespace)
     if wrong and not subject.template and result.outcome in ("untouched", "unknown"):
         wrong[0] = replace(wrong[0], subject=subject)
     else:
         yield result
     yield from wrong
+
+
+def _stands_in(found: StandIn, subject: Subject, fleet: Fleet, namespace: str) -> Preview:
+    """The preview of a pod that stands for some of *subject*, with fields of that."""
+    result = _preview(found.subject, fleet, namespace)
+    if result.denial is not None:
+        result.denial.field = found.field(result.denial.field)
+    return replace(result, subject=replace(subject, advice=(), strays=()))
+
+
+def _shared(found: Sequence[StandIn]) -> Iterator[Note]:
+    """That the annotation of an object gives each of its parts a slice, also one that needs none."""
+    parts = [each for each in found if each.place == METADATA]
+    if len(parts) > 1:
+        paths = ", ".join(each.subject.template for each in parts)
+        text = f"'{ANNOTATION}' at {METADATA} gives a slice to the pods of each of {paths}"
+        one = f"{parts[0].subject.template}.{parts[0].part.annotations}"
+        yield Note("not-previewed", f"{text}. To give it to one alone, write it there, as in {one}", FIELD)
 
 
 def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
@@ -166,6 +192,8 @@ def _preview(subject: Subject, fleet: Fleet, namespace: str) -> Preview:
     except Denial as denial:
         if _is_partial(subject, denial):
             return _of_partial(value, subject, fleet, namespace)
+        if _PLACEHOLDER.search(f"{denial.problem} {denial.hint}"):
+            return Preview(subject, problem=f"{denial.field}: {denial.problem}; something is not filled in there yet")
         return Preview(
             subject,
             denial=denial,
@@ -232,7 +260,7 @@ def decide(subject: Subject, fleet: Fleet, namespace: str) -> Plan:
 
 def judge(stray: Stray, subject: Subject, fleet: Fleet, namespace: str, budget: Budget | None = None) -> Preview | None:
     """What is wrong with a value for which there is no pod; None if a pod could have it."""
-    if _is_argos(stray.value, subject):
+    if stray.beside or _is_argos(stray.value, subject):
         return None
     subject = replace(subject, pod=None, template="", advice=(), strays=())
     return _of_value(stray.value, stray.field, subject, fleet, namespace, budget)

@@ -27,7 +27,7 @@ MOST_LISTED = 8
 MOST_TRIED = 8
 """Offers that are tried as a suggestion."""
 
-UNKNOWN = "`gpu-slice profiles` lists what is offered"
+UNKNOWN = "`gpu-slice profiles --fleet FILE` lists what is offered"
 """The hint where finding one takes too many steps."""
 
 EXCLUDED = "is as large, but the pod's count, node selection or other containers exclude it"
@@ -74,28 +74,56 @@ def problem(choice: Choice, fleet: Fleet, budget: Budget) -> tuple[str, Reason]:
     return f"no slice{f' of {gpu}' if gpu else ''} in this cluster {known} {size}", "not-offered"
 
 
+_WRITE, _NOT_KNOWN, _EXCLUDED, _NOTHING = range(4)
+"""Kinds of hints, the most useful first."""
+
+
 def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
-    """What to write instead of the first choice of *wanted*: the nearest offer that is at least as large, and that the
-    pod gets; else what there is."""
-    choice = wanted.request.choices[0]
+    """What to write instead of *wanted*: for the first of its choices that has one, the nearest offer that is at least
+    as large, and that the pod gets; else what there is.  What is in shadow comes last."""
+    permitted = permitted_offers(demand, fleet)
+    groups = [[pair for pair in permitted if in_shadow(pair[0], demand) is shadow] for shadow in (False, True)]
+    hints = []
+    for offers in filter(None, groups) if permitted else [permitted]:
+        for choice in wanted.request.choices:
+            kind, text = _instead(choice, offers, wanted, demand, fleet, budget)
+            if kind == _WRITE:
+                return text
+            hints.append((kind, text))
+    return min(hints, key=lambda each: each[0])[1]
+
+
+def in_shadow(pool: Pool, demand: Demand) -> bool:
+    """Whether *pool* is of use only if no other is: it is in shadow, and the pod is not in shadow itself."""
+    return pool.entry.mode == "shadow" and demand.policy.mode == "enforce"
+
+
+def enforced(pools: Sequence[Pool], demand: Demand) -> Sequence[Pool]:
+    """Those of *pools* that are not in shadow; all of them if all are."""
+    return [pool for pool in pools if not in_shadow(pool, demand)] or pools
+
+
+def _instead(
+    choice: Choice, offers: Sequence[PoolOffer], wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget
+) -> tuple[int, str]:
+    """The kind and the text of the hint for one *choice* of *wanted*, from *offers*: all in shadow, or none."""
     if isinstance(choice.slice, MigProfile):
         choice = replace(choice, slice=choice.slice.gpu_instance)
     if not budget.afford(16 * len(fleet.offers) + 8 * len(fleet.catalogue.gpus)):
-        return UNKNOWN
-    permitted = permitted_offers(demand, fleet)
+        return _NOT_KNOWN, UNKNOWN
     gpu = _gpu(choice, fleet, budget)
-    named = {offer: pool for pool, offer in permitted if gpu is not None and offer.gpu.called(gpu)}
+    named = {offer: pool for pool, offer in offers if gpu is not None and offer.gpu.called(gpu)}
     unknown = choice.gpu is not None and choice.gpu not in fleet.catalogue.families() and gpu is None
     added = "; or the platform team adds the GPU to the fleet's catalogue" if unknown else ""
     end, share = added, next((offer for offer in named if isinstance(offer, SharedOffer)), None)
     if share is not None and choice.slice != SHARED:
         end = f"; 'shared@{gpu}' is one of {share.per_gpu} shares of a GPU, without a size of its own"
     least = _memory(choice.slice, gpu, fleet)
-    large = [pair for pair in permitted if _at_least(pair[1], choice.slice, *least)]
+    large = [pair for pair in offers if _at_least(pair[1], choice.slice, *least)]
     large.sort(key=lambda pair: (pair[1] not in named, *_distance(choice, pair[1])))
     tried: set[Choice] = set()
     try:
-        for _, offer in large:
+        for pool, offer in large:
             slice = offer.name if isinstance(offer, MigOffer) else SHARED
             candidate = Choice(slice, choice.count, gpu if offer in named else None)
             if candidate in tried or (choice.count > 1 and slice == SHARED):
@@ -103,22 +131,31 @@ def hint(wanted: Wanted, demand: Demand, fleet: Fleet, budget: Budget) -> str:
             if len(tried) == MOST_TRIED:
                 break
             tried.add(candidate)
-            if pool := _pool(candidate, wanted, demand, fleet, budget):
-                where = "that this namespace may use" if demand.policy.limited else "that is offered"
-                return f"Write '{candidate}', the nearest {where} (pool {pool.name}, {pool.gpu.name}){end}"
+            found = _pool(candidate, wanted, demand, fleet, budget)
+            if found is not None and in_shadow(found, demand) is in_shadow(pool, demand):
+                shadow = ", which is in shadow: the pod stays as it is" if in_shadow(found, demand) else ""
+                near = f"the nearest {_that(demand)} (pool {found.name}, {found.gpu.name}){shadow}"
+                return _WRITE, f"Write '{candidate}', {near}{end}"
     except OutOfSteps:
-        return UNKNOWN
+        return _NOT_KNOWN, UNKNOWN
     if large:
-        return f"{_where(large[0])} {EXCLUDED}"
+        return _EXCLUDED, f"{_where(large[0])} {EXCLUDED}"
     of_gpu: list[PoolOffer] = [(pool, offer) for offer, pool in named.items() if isinstance(offer, MigOffer)]
     if isinstance(choice.slice, MigProfile) and (engines := _ENGINES.get(choice.slice.attribute)):
         attribute = choice.slice.attribute
-        having = [pair for pair in permitted if isinstance(pair[1], MigOffer) and _has_engines(pair[1], attribute)]
+        having = [pair for pair in offers if isinstance(pair[1], MigOffer) and _has_engines(pair[1], attribute)]
         if not having:
-            return f"No slice with {engines} is offered: if the pod needs none, remove the '{attribute}'{added}"
+            to = " to this namespace" if demand.policy.limited else ""
+            text = f"No slice with {engines} is offered{to}: if the pod needs none, remove the '{attribute}'{added}"
+            return _NOTHING, text
         of_gpu = [pair for pair in having if pair[1] in named]
-        permitted = having
-    return _largest(choice, of_gpu or permitted) + added
+        offers = having
+    asked = f" as '{choice.slice}'" if len(wanted.request.choices) > 1 else ""
+    return _NOTHING, _largest(choice, of_gpu or offers, demand, asked) + added
+
+
+def _that(demand: Demand) -> str:
+    return "that this namespace may use" if demand.policy.limited else "that is offered"
 
 
 def _gpu(choice: Choice, fleet: Fleet, budget: Budget) -> str | None:
@@ -197,10 +234,10 @@ def _pool(candidate: Choice, wanted: Wanted, demand: Demand, fleet: Fleet, budge
             settle(part.container, part.choice, part.resource, part.count, visited=False)
     except Denial:
         return None
-    return resolution.pools[0]
+    return enforced(resolution.pools, demand)[0]
 
 
-def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:
+def _largest(choice: Choice, offers: Sequence[PoolOffer], demand: Demand, asked: str) -> str:
     """What there is, where nothing is as large as *choice*."""
     mig = [(pool, offer) for pool, offer in offers if isinstance(offer, MigOffer)]
     wanted = choice.slice
@@ -208,7 +245,8 @@ def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:
         kinds = list(dict.fromkeys(f"'{offer}@{offer.gpu.name}'" for _, offer in offers))
         if not kinds:
             return "Ask the platform team: nothing is offered to this namespace"
-        return f"There are only shares of GPUs, without a size of their own: {listed(kinds)}"
+        only = "This namespace may use only" if demand.policy.limited else "There are only"
+        return f"{only} shares of GPUs, without a size of their own: {listed(kinds)}"
     known = [pair for pair in mig if pair[1].profile.memory_mib is not None]
     of_known = ""
     if isinstance(wanted, Memory) and wanted.unit == "Gi" and len(known) < len(mig):
@@ -221,11 +259,11 @@ def _largest(choice: Choice, offers: Sequence[PoolOffer]) -> str:
             )
         if not known:
             return (
-                f"The largest that is offered is {_where(max(unknown, key=_by_name))}, whose real memory is not known"
+                f"The largest {_that(demand)} is {_where(max(unknown, key=_by_name))}, whose real memory is not known"
             )
         mig, of_known = known, " whose real memory is known"
     largest = max(mig, key=lambda pair: (_size(wanted, pair[1]), -pair[1].order))
-    return f"Nothing that is offered has as much: the largest{of_known} is {_where(largest)}"
+    return f"Nothing {_that(demand)} has as much{asked}: the largest{of_known} is {_where(largest)}"
 
 
 def _by_name(pair: tuple[object, MigOffer]) -> tuple[int, int]:
@@ -247,7 +285,8 @@ def _where(pair: PoolOffer) -> str:
         if isinstance(offer, MigOffer) and offer.profile.memory_mib
         else ""
     )
-    return f"'{offer}' (pool {pool.name}, {offer.gpu.name}{real})"
+    shadow = ", in shadow" if pool.entry.mode == "shadow" else ""
+    return f"'{offer}' (pool {pool.name}, {offer.gpu.name}{real}{shadow})"
 
 
 def exactly(word: str, at_gpu: str, fleet: Fleet, budget: Budget) -> list[tuple[str, str]]:

@@ -108,17 +108,18 @@ def about_request(
         if wanted.guessed:
             text = "{name}, the first container, gets the slice; name another: gpu-slice: 'NAME=…'"
             yield warning("first-container", text, wanted.place.name)
-    yield from about_replaced(replaced)
+    yield from about_replaced(replaced, resolution)
     yield from _about_labels(demand, resolution, budget)
     for wanted, assignment in zip(demand.wanted, resolution.assignments, strict=True):
         yield from _passed_over(wanted, assignment, demand, fleet, budget)
         yield from _about(assignment, demand, fleet, budget)
 
 
-def about_replaced(replaced: Iterable[Assignment]) -> Iterator[PodWarning]:
+def about_replaced(replaced: Iterable[Assignment], resolution: Resolution) -> Iterator[PodWarning]:
     """Warnings about whole GPUs that a slice replaces."""
+    was = "would be" if resolution.shadow else "was"
     for assignment in replaced:
-        text = f"{{name}}: {WHOLE_GPU}: 1 was replaced by {assignment.resource}: {assignment.count}"
+        text = f"{{name}}: {WHOLE_GPU}: 1 {was} replaced by {assignment.resource}: {assignment.count}"
         yield warning("whole-gpu-replaced", text, assignment.container.name)
 
 
@@ -256,7 +257,7 @@ def _about_label(key: str, known: Sequence[str]) -> PodWarning:
     """The keys that may be meant come first: Karpenter, too, compares what follows the slash."""
     end = f"/{key.rpartition('/')[2]}"
     alike = [other for other in known if other.endswith(end)]
-    text = "no new node has label {name}; these can match: "
+    text = "new nodes lack label {name}; select by what they have: "
     room = LONGEST - len(f"{_PREFIX}{text}{key}…") + len("{name}") - len("''")
     shown: list[str] = []
     for other in chain(alike, known):

@@ -23,7 +23,7 @@ from webhook.admission.contents import (
     word,
     write_path,
 )
-from webhook.admission.notes import MOST_TARGETS, Note, note_on
+from webhook.admission.notes import MOST_TARGETS, Note, note_on, with_article
 from webhook.errors import kind_of
 from webhook.slices.request import ANNOTATION
 
@@ -62,6 +62,10 @@ class Subject:
     """Whether that is known."""
     source: Any = None
     """The object that was looked at."""
+    items: tuple[int, ...] = ()
+    """Which item it is of its List, after the same of a List around that."""
+    annotations: Path = None
+    """Where the annotations of its pods stand in *source*; None if no pod is known."""
     readable: bool = True
     """Whether it was looked at."""
 
@@ -87,8 +91,9 @@ def subjects(document: Any, depth: int = 0, *, texts: bool = True) -> Iterator[S
                 word(kind), "", None, None, why=f"Lists inside more than {DEEPEST_LIST} Lists", readable=False
             )
             return
-        for item in document["items"] or ():
-            yield from subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts)
+        for index, item in enumerate(document["items"] or ()):
+            for subject in subjects(_typed(item, document, kind.removesuffix("List")), depth + 1, texts=texts):
+                yield replace(subject, items=(index, *subject.items))
         return
     yield from _subjects(search(document, texts=texts), document)
 
@@ -236,11 +241,19 @@ def _of(template: Template, root: Object) -> Subject:
             "spec": _stored(_spec(template)),
         }
         if template.path is around.path:
-            text = f"a preview does not know how a {kind} makes pods: this is the one that its spec describes"
+            text = (
+                f"a preview does not know how {with_article(kind)} makes pods: this is the one that its spec describes"
+            )
             advice = (Note("not-previewed", text),)
-    controller = None if kind == "Pod" else kind
     return Subject(
-        root.kind or NO_KIND, root.name, namespace, pod, write_path(template.path), advice, controller=controller
+        root.kind or NO_KIND,
+        root.name,
+        namespace,
+        pod,
+        write_path(template.path),
+        advice,
+        controller=None if kind == "Pod" else kind,
+        annotations=annotations_of(template),
     )
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from webhook.cli.terminal import PORT, CouldNotLook, echo
+from webhook.cli.cluster import CONTEXT, program
+from webhook.cli.terminal import PORT, CouldNotLook, Group, echo
+from webhook.cluster.cures import Here
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from certs.cluster import Cluster
 
 
-@click.group()
+@click.group(cls=Group)
 def certs() -> None:
     """Make certificates, and manage those of a cluster."""
 
@@ -127,8 +129,9 @@ def keep(
 @certs.command()
 @_SERVICE
 @_NAMESPACE
+@CONTEXT
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def status(service: str, namespace: str, output: str) -> None:
+def status(service: str, namespace: str, context: str | None, output: str) -> None:
     """Show the state of a cluster's certificates, and the next step.  Exit code 1: something is broken or late."""
     from certs.authority import service_names
     from certs.keeper import utc_now
@@ -137,7 +140,7 @@ def status(service: str, namespace: str, output: str) -> None:
     from certs.situation import Situation
     from certs.stored import made
 
-    cluster = _cluster(namespace)
+    cluster = _cluster(namespace, context)
     stored = _read(cluster).stored
     now, policy, names = utc_now(), RotationPolicy(), service_names(service, namespace)
     situation = Situation(stored, now, policy, names)
@@ -199,7 +202,7 @@ def _keeper(cluster: Cluster) -> dict[str, Any]:
     try:
         why = cluster.keeper()
     except Unreachable as error:
-        return {"runs": None, "state": f"not known. {error}"}
+        return {"runs": None, "state": f"not known. {_for_people(error)}"}
     return {"runs": not why, "state": f"does not run: {why}. Nothing renews the certificates" if why else "runs"}
 
 
@@ -209,8 +212,9 @@ def _day(text: str | None) -> str:
 
 @certs.command()
 @_NAMESPACE
+@CONTEXT
 @click.option("--compromised", is_flag=True, help="Use this if a key was stolen: end trust in all other CAs quickly.")
-def rotate(namespace: str, compromised: bool) -> None:
+def rotate(namespace: str, context: str | None, compromised: bool) -> None:
     """Make a new CA now.  The keeper publishes it, waits, and then issues the next certificate with it.
 
     With --compromised all other CAs lose their keys, and are removed from caBundle as soon as the replicas have a new
@@ -223,7 +227,7 @@ def rotate(namespace: str, compromised: bool) -> None:
     from certs.policy import RotationPolicy
     from certs.rotation import rotated
 
-    cluster, policy = _cluster(namespace), RotationPolicy()
+    cluster, policy = _cluster(namespace, context), RotationPolicy()
     for _ in range(5):
         snapshot = _read(cluster)
         after = rotated(snapshot.stored.authorities, utc_now(), policy, compromised=compromised)
@@ -233,9 +237,9 @@ def rotate(namespace: str, compromised: bool) -> None:
         except Conflict:
             continue
         except Unreachable as error:
-            raise CouldNotLook(str(error)) from None
+            raise CouldNotLook(_for_people(error)) from None
     else:
-        raise click.ClickException("another client keeps writing the same Secret. Try again")
+        raise CouldNotLook("another client keeps writing the same Secret. Try again")
     wait = _words(policy.urgent_wait if compromised else policy.wait)
     echo(f"CA {after[-1].id}: made. The keeper publishes it within a minute and issues with it {wait} later.")
     if compromised:
@@ -243,7 +247,8 @@ def rotate(namespace: str, compromised: bool) -> None:
         echo(
             f"The other CAs have lost their keys. They leave caBundle {handover} after the new certificate was issued."
         )
-    echo("To follow the rotation, run: gpu-slice certs status", err=True)
+    follow = Here(own=namespace, context=context or "", program=program()).told("gpu-slice certs status")
+    echo(f"To follow the rotation, run: {follow}", err=True)
 
 
 def _words(time: timedelta) -> str:
@@ -259,9 +264,9 @@ def _words(time: timedelta) -> str:
     return f"{minutes // 60} hours" if minutes >= 120 else f"{minutes} minutes"
 
 
-def _cluster(namespace: str) -> Cluster:
-    """The cluster of ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; without either, the one that this pod
-    runs in."""
+def _cluster(namespace: str, context: str | None = None) -> Cluster:
+    """The cluster of *context* in ``$KUBECONFIG`` (one file or several) or ``~/.kube/config``; without either and a
+    context, the one that this pod runs in."""
     from kubernetes import client, config
     from yaml import YAMLError
 
@@ -271,8 +276,8 @@ def _cluster(namespace: str) -> Cluster:
     settings.retries = 0  # The client would wait for each timeout four times; the caller retries instead.
     paths = os.environ.get("KUBECONFIG") or "~/.kube/config"
     try:
-        if os.environ.get("KUBECONFIG") or Path(paths).expanduser().exists():
-            config.load_kube_config(paths, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
+        if os.environ.get("KUBECONFIG") or Path(paths).expanduser().exists() or context is not None:
+            config.load_kube_config(paths, context, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
         else:
             config.load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
     except (config.ConfigException, YAMLError, OSError) as error:
@@ -287,5 +292,23 @@ def _read(cluster: Cluster) -> Any:
 
     try:
         return cluster.read()
-    except (Unreachable, BadRecords) as error:
+    except Unreachable as error:
+        raise CouldNotLook(_for_people(error)) from None
+    except BadRecords as error:
         raise CouldNotLook(str(error)) from None
+
+
+def _for_people(error: Exception) -> str:
+    """What *error* tells somebody at a terminal: its own words are for the account of the keeper."""
+    from certs.cluster import Refused
+
+    if isinstance(error, Refused) and error.status in _HINTS:
+        return f"{error.problem}. {_HINTS[error.status]}"
+    return str(error)
+
+
+_HINTS = {
+    401: "Log in again: the credential of the kubeconfig may have expired",
+    403: "You lack the right: ask whoever administers gpu-slice, because its Secrets hold keys. With fewer rights, "
+    "gpu-slice check says until when the certificate is valid",
+}

@@ -16,7 +16,7 @@ import click
 from certs.situation import names_of, vouching
 from certs.stored import certificates
 from webhook import documents
-from webhook.cli import cluster, files, render
+from webhook.cli import cluster, render
 from webhook.cli import shadow as of_shadow
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import check as checks
@@ -24,6 +24,7 @@ from webhook.cluster.check import Facts, Leaf, Status
 from webhook.cluster.check.facts import CannotLook
 from webhook.cluster.check.look import leaf_secret, look
 from webhook.cluster.check.registration import ENTRY, entries_of
+from webhook.cluster.cures import Here
 from webhook.cluster.objects import CONFIG_MAPS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.errors import BadFleet
@@ -53,7 +54,10 @@ class Duration(click.ParamType[timedelta]):
         number, unit = value[:-1], value[-1:]
         if not number.isdecimal() or unit not in self.UNITS:
             self.fail(f"'{value}' is no duration. Write a number and a unit, such as 90s, 5m or 1h", param, ctx)
-        return timedelta(seconds=int(number) * self.UNITS[unit])
+        try:
+            return timedelta(seconds=int(number) * self.UNITS[unit])
+        except (OverflowError, ValueError):
+            self.fail(f"'{value}' is too long. Write a shorter time, such as 1h", param, ctx)
 
 
 @click.command()
@@ -110,15 +114,15 @@ def check(
     if shadow:
         _shadow(context, webhook_namespace, output, sources, help_uri)
     reader = cluster.reader(context, namespace)
-    try:
-        fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
-    except cluster.BadServed:  # of which the checks tell more
-        if before:
-            raise
-        fleet = None
     end = time.monotonic() + (wait.total_seconds() if wait else 0)
     while True:
-        lines = _look(reader, fleet, webhook_namespace, patience, before, trusted)
+        try:
+            fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
+        except cluster.BadServed:  # of which the checks tell more
+            if before:
+                raise
+            fleet = None
+        lines = _look(reader, fleet, cluster.here(), patience, before, trusted)
         if verdict(lines)[0] != 1 or time.monotonic() + AGAIN > end:
             break
         time.sleep(AGAIN)
@@ -140,23 +144,23 @@ def _shadow(context: str | None, namespace: str, output: str, sources: Sequence[
     if output == "json":
         echo(of_shadow.as_json(found, messages))
     else:
-        for text in of_shadow.report(found, messages, namespace, short=output == "short"):
+        for text in of_shadow.report(found, messages, cluster.here(), short=output == "short"):
             echo(text)
     raise click.exceptions.Exit(of_shadow.verdict(found)[0])
 
 
 def _look(
-    reader: Reader, fleet: Fleet | None, namespace: str, patience: timedelta, before: bool, trusted: Iterable[str]
+    reader: Reader, fleet: Fleet | None, here: Here, patience: timedelta, before: bool, trusted: Iterable[str]
 ) -> Lines:
     printed = render.text(render.rendered(fleet, ())) if fleet is not None else ""
     documents_of = tuple(each.value for each in documents.read(printed, name="render"))
     try:
-        facts = look(reader, fleet, documents_of, namespace, patience, before=before, trusted=trusted)
+        facts = look(reader, fleet, documents_of, here.own, patience, before=before, trusted=trusted)
         if not before:
             facts = replace(facts, served=_served(facts), leaf=_leaf(reader, facts))
     except Unreachable as error:
         raise CouldNotLook(str(error)) from None
-    return tuple(checks.run(checks.CHECKS, facts, before=before))
+    return tuple(checks.run(checks.CHECKS, facts, before=before, here=here))
 
 
 def _served(facts: Facts) -> Fleet | str | None:
@@ -167,7 +171,7 @@ def _served(facts: Facts) -> Fleet | str | None:
     if found is None:
         return None
     try:
-        return files.load_fleet(((found.get("data") or {}).get(cluster.KEY) or "").encode())
+        return cluster.fleet_in(found)
     except BadFleet as error:
         return str(error)
 

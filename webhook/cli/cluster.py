@@ -10,9 +10,10 @@ import click
 
 from webhook.cli import files
 from webhook.cli.terminal import CouldNotLook
-from webhook.errors import BadFleet
+from webhook.errors import BadFleet, FleetProblem
 
 if TYPE_CHECKING:
+    from webhook.cluster.cures import Here
     from webhook.cluster.reader import Reader  # which loads a client that the server does without
     from webhook.fleet.fleet import Fleet
 
@@ -32,6 +33,8 @@ OUTPUT = click.option(
     help="A table for people, JSON for programs, or only what matters.",
 )  # fmt: skip
 
+CONTEXT = click.option("--context", metavar="NAME", help="Context of the kubeconfig.  Default: the current one.")
+
 TRUST = click.option(
     "--trust", "trusted", multiple=True, metavar="NAMESPACE",
     help="Karpenter or NVIDIA's programs are installed there, and only administrators write there.  May be repeated.",
@@ -47,10 +50,30 @@ def options(command: F) -> F:
                      help="Where gpu-slice is installed."),
         click.option("-n", "--namespace", metavar="NAME",
                      help="Namespace to look at.  Default: that of the kubeconfig's context."),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig.  Default: the current one."),
+        CONTEXT,
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def here() -> Here:
+    """How the command that runs was called, for its cures.  It is one with these `options`."""
+    from webhook.cluster.cures import Here
+
+    given = click.get_current_context().params
+    fleet = given["fleet_path"]
+    return Here(
+        own=given["webhook_namespace"],
+        fleet=str(fleet) if fleet is not None and str(fleet) != "-" else "",
+        context=given["context"] or "",
+        program=program(),
+    )
+
+
+def program() -> str:
+    """What was typed: ``gpu-slice``, or ``kubectl gpu-slice`` for the plugin."""
+    typed = click.get_current_context().find_root().info_name or ""
+    return typed if typed.startswith("kubectl ") else "gpu-slice"
 
 
 def reader(context: str | None, namespace: str | None) -> Reader:
@@ -84,8 +107,17 @@ def fleet_of(reader: Reader, path: Path | None, namespace: str) -> Fleet:
     if found is None:
         raise CouldNotLook(f"{where} does not exist. Name a file with --fleet, or a namespace with --webhook-namespace")
     try:
-        return files.load_fleet(((found.get("data") or {}).get(KEY) or "").encode(), where)
+        return fleet_in(found)
     except BadFleet as error:
         more = f" It is one of {len(error.problems)} problems." if len(error.problems) > 1 else ""
         told = f"{where}: {error.problems[0]}{more} Correct the file and apply it, or name another with --fleet"
         raise BadServed(told) from None
+
+
+def fleet_in(config_map: dict[str, Any]) -> Fleet:
+    """The fleet in the ConfigMap `FLEET`.  Raises `BadFleet`, also if it has no key `KEY`, which the webhook reads."""
+    data = config_map.get("data") or {}
+    if KEY not in data:
+        has = ", ".join(data) or "none"
+        raise BadFleet([FleetProblem(KEY, f"there is no such key (keys: {has})", "Give the file that name")])
+    return files.load_fleet(data[KEY].encode(), KEY)

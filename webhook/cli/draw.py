@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from webhook.cli import files
-from webhook.cli.terminal import echo
+from webhook.cli.terminal import Group, echo
 
 _FLEET = click.option(
     "--fleet",
@@ -17,7 +17,7 @@ _FLEET = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def draw() -> None:
     """Draw a pool's layout, a GPU's placements or the way of a request, as SVG."""
 

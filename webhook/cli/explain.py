@@ -22,7 +22,8 @@ def explain(
     """Say why a pod has no slice, or waits for one, and what to do.  The first sentence is the cause.
 
     Name a pod (NAME or pod/NAME), or a workload (deployment/NAME, job/NAME, sts/NAME and so on), of which the oldest
-    waiting pod is explained.  Of a FILE, the API server is asked what it would do; nothing is created.
+    waiting pod is explained.  Of a FILE, a pod that exists is explained; of others the API server is asked what it
+    would do, and nothing is created.
 
     Exit codes: 0, it has its slice, or would get it; 1, it has not; 2, called wrongly; 3, could not look.
     """
@@ -30,5 +31,5 @@ def explain(
 
     reader = cluster.reader(context, namespace)
     raise click.exceptions.Exit(
-        run(reader, target, output, fleet_path, webhook_namespace, is_file=is_file, trusted=trusted)
+        run(reader, target, output, fleet_path, cluster.here(), is_file=is_file, trusted=trusted)
     )

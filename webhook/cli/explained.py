@@ -5,17 +5,22 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from webhook.admission.preview import preview
+from webhook.admission.preview import Preview, previews
+from webhook.admission.review import annotated
+from webhook.admission.stand_ins import stand_ins
+from webhook.admission.workloads import subjects
 from webhook.cli import cluster, files, show
 from webhook.cli.terminal import CouldNotLook, Line, echo, line
 from webhook.cluster import target
 from webhook.cluster.causes import Cause
-from webhook.cluster.explain import Explanation, explain
+from webhook.cluster.cures import Here
+from webhook.cluster.explain import Around, Explanation, explain
 from webhook.cluster.objects import PODS
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.cluster.target import WORKLOADS, NotThere, Target
@@ -32,26 +37,43 @@ YES, NO, UNREAD = 0, 1, 3
 """Exit codes.  What could not be looked at may be wrong too, so `UNREAD` wins."""
 
 
+class Unexplained(NamedTuple):
+    """An object of a file about which nothing is known."""
+
+    title: str
+    why: str
+    asks: bool
+    """Whether the annotation stands in it, so that there would be something to know."""
+
+
 def run(
-    reader: Reader, name: str, output: str, fleet_path: Path | None, own: str, *, is_file: bool,
+    reader: Reader, name: str, output: str, fleet_path: Path | None, here: Here, *, is_file: bool,
     trusted: Sequence[str] = (),
 ) -> int:  # fmt: skip
-    """Print the explanations of *name*, and return the exit code.  *own*: the webhook's namespace.
+    """Print the explanations of *name*, and return the exit code.  *here*: how the command was called.
 
     *trusted*: more namespaces where only administrators write.
     """
+    explanations, code = [], YES
     try:
-        found = list(_targets(reader, name, is_file, fleet_path, (own, *trusted)))
+        for each in _targets(reader, name, is_file, fleet_path, (here.own, *trusted)):
+            if isinstance(each, Unexplained):
+                code = UNREAD if each.asks else code
+                echo(line(line("not explained", fg="yellow"), ": ", _text(f"{each.title}: {each.why}")), err=True)
+            else:
+                explanations.append(explain(each.title, each.asked, replace(each.around, here=here)))
     except (Unreachable, NotThere) as error:
         raise CouldNotLook(str(error)) from None
-    explanations = [explain(each.title, each.asked, each.around) for each in found]
+    if not explanations:
+        raise CouldNotLook(f"{name}: there is no pod and no workload in it that can be explained")
+    code = max(code, *map(exit_code, explanations))
     if output == "json":
         echo(json.dumps([as_json(each) for each in explanations], indent=2))
-        return max(map(exit_code, explanations))
-    for number, each in enumerate(explanations):
-        for text in (*([""] if number else []), *(short(each) if output == "short" else table(each))):
+        return code
+    for number, explanation in enumerate(explanations):
+        for text in (*([""] if number else []), *(short(explanation) if output == "short" else table(explanation))):
             echo(text)
-    return max(map(exit_code, explanations))
+    return code
 
 
 def exit_code(explanation: Explanation) -> int:
@@ -63,7 +85,7 @@ def exit_code(explanation: Explanation) -> int:
 
 def _targets(
     reader: Reader, name: str, is_file: bool, fleet_path: Path | None, trusted: Sequence[str]
-) -> Iterator[Target]:
+) -> Iterator[Target | Unexplained]:
     own = trusted[0]
     path = Path(name)
     kind_name, slash, of_kind = name.partition("/")
@@ -95,24 +117,50 @@ def _fleet(reader: Reader, path: Path | None, own: str) -> tuple[Fleet | None, l
 
 def _of_file(
     reader: Reader, path: Path, fleet: Fleet | None, trusted: Sequence[str], unread: Sequence[str]
-) -> Iterator[Target]:
+) -> Iterator[Target | Unexplained]:
     if fleet is None:
         raise CouldNotLook(unread[0])
-    found = False
+    found = _previews(path, fleet, reader.namespace)
+    asked = any(annotated(shown.subject.pod) for shown, _ in found if shown.subject.pod is not None)
+    around: dict[str, Around] = {}
+    for shown, stands_in in found:
+        subject = shown.subject
+        notes = {note.code for note in subject.advice}
+        known = shown.denial is not None or "misplaced-annotation" in notes
+        if subject.pod is not None:
+            known = annotated(subject.pod) or not subject.strays or "not-previewed" not in notes
+        if shown.misplaced and not notes:
+            continue  # its object is told that it stands where nobody reads it
+        if shown.problem or not known or subject.makes_no_pods:
+            if shown.problem or notes or not subject.makes_no_pods:
+                why = shown.problem or "; ".join(subject.advice) or subject.why
+                asks = bool(subject.strays) and not subject.makes_no_pods
+                yield Unexplained(subject.title or str(path), why, asks or bool(shown.problem))
+            continue
+        namespace = subject.namespace or reader.namespace
+        if namespace not in around:
+            around[namespace] = target.surroundings(reader, fleet, namespace, trusted, unread)
+        of_file = replace(around[namespace], beside=asked)
+        if subject.pod is None:
+            yield target.of_object(shown, of_file, namespace)
+        else:
+            yield target.of_document(reader, shown, of_file, namespace, stands_in=stands_in)
+
+
+def _previews(path: Path, fleet: Fleet, namespace: str) -> list[tuple[Preview, bool]]:
+    """What a file holds, each with whether its pod only stands for those of an object without a pod template."""
+    found: list[tuple[Preview, bool]] = []
     for _, document in files.read_all((path,)):
         if isinstance(document, BadDocument):
             raise CouldNotLook(f"{path}: {document}")
-        for shown in preview(document.value, fleet, reader.namespace):
-            if shown.subject.pod is None:
-                if shown.problem or shown.denial:
-                    raise CouldNotLook(f"{path}: {shown.problem or shown.denial}")
-                continue
-            found = True
-            namespace = shown.subject.namespace or reader.namespace
-            around = target.surroundings(reader, fleet, namespace, trusted, unread)
-            yield target.of_document(reader, shown, around, namespace)
-    if not found:
-        raise CouldNotLook(f"{path}: there is no pod and no workload in it")
+        for subject in subjects(document.value):
+            standing = [
+                each.subject if each.asks else replace(each.subject, advice=subject.advice)
+                for each in stand_ins(subject)
+            ]
+            for each in standing or [subject]:
+                found += [(shown, bool(standing)) for shown in previews(each, fleet, namespace)]
+    return found
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:

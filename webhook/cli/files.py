@@ -94,6 +94,8 @@ def read_all(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Document | BadDocu
 def _open(path: Path) -> AbstractContextManager[BinaryIO]:
     """Standard input, or a file, without blocking: opening a pipe without a writer would wait for ever."""
     if str(path) == "-":
+        if sys.stdin is None:
+            raise click.UsageError("-: standard input is closed")
         return nullcontext(sys.stdin.buffer)
     file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -63,10 +63,11 @@ def fit(
     FILE is what `gpu-slice preview` reads.  An object counts for all pods that it runs at once: the replicas of a
     Deployment, the parallelism of a Job.  The answer is for empty nodes, also with --cluster.  Only slices are
     counted, not CPUs and memory, and no rules that keep pods apart.  The answer is proved, or the gap is printed.
-    With a price for every instance type that the pods may use, dollars are saved, and not GPUs.
+    With a price for every instance type that serves the pods, dollars are saved, and not GPUs.  What is in shadow is
+    counted as if it enforced, and named.
 
-    Exit codes, the same for every output: 1, the limits of the pools do not suffice, or a pod is denied; 2, called
-    wrongly; 3, a document cannot be read.
+    Exit codes, the same for every output: 1, the limits of the pools or the fleet's quotas of namespaces do not
+    suffice, or a pod is denied; 2, called wrongly; 3, a document cannot be read.
     """
     if not paths and not needs and not live:
         raise click.UsageError("Missing argument 'FILE...', or an option '--need' or '--cluster'.")
@@ -74,6 +75,7 @@ def fit(
     from webhook.cli.progress import Progress
     from webhook.cli.wanted import Wanted
     from webhook.fit.fit import fit as fit_pods
+    from webhook.fit.quota import over_quota
     from webhook.fit.suggestion import suggest
 
     with Progress() as progress:
@@ -87,9 +89,12 @@ def fit(
         for text in needs:
             wanted.need(text)
         wanted.read(paths, progress)
-        costs = prices_for(wanted.instance_types(), fleet, prices)
-        found = fit_pods(wanted.demand(), fleet, costs, progress)
+        costs = prices_for(*wanted.instance_types(), fleet, prices)
+        namespaces = wanted.by_namespace()
+        found = fit_pods(wanted.demand(), fleet, costs, progress, over_quota(namespaces, fleet))
     wanted.say()
+    for text in fit_report.shadows(found, fleet, (namespace for namespace, _ in namespaces)):
+        echo(text, err=True)
     code = max(wanted.code, 0 if found.fits else 1)
     if output == "fleet":
         try:
@@ -101,7 +106,7 @@ def fit(
         remarks += wanted.differences(found.best, better, costs)
         if wanted.uncounted:
             remarks.append(fit_report.not_counted(wanted.uncounted))
-        for line in (*fit_report.savings(found), *remarks):
+        for line in (*fit_report.savings(found), *fit_report.kept_out(found, fleet), *remarks):
             echo(line, err=True)
         echo(fit_report.as_fleet(file), nl=False)
     else:

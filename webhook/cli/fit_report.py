@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from webhook import documents
+from webhook.admission.unoffered import listed
 from webhook.cli.show import table
+from webhook.fit.answer import Answer, Fit, Nodes
 from webhook.fit.demand import PodKind
-from webhook.fit.fit import Answer, Fit, Nodes
+from webhook.fit.quota import quota_of
 from webhook.fit.suggestion import key_of, names_of
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.shadow import modes, pools_in_shadow
 
 Names = Mapping[tuple[str, tuple[tuple[str, int], ...]], str]
 """The names of new pools: see `webhook.fit.suggestion`."""
@@ -34,20 +38,47 @@ def _lines(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -
         yield _proof(fit.current, "these layouts")
     for kind, count in fit.current.left.items():
         yield f"No room for {_count(count, 'pod')} with {_slices(kind)}, because {_why(kind, fleet)}."
-    if not all(_retired(kind, fleet) for kind in fit.current.left):
-        yield f"Without limits they would take {_amount(fit.unlimited)}."
+    yield from kept_out(fit, fleet)
+    limits = ["limits"] if not all(_retired(kind, fleet) for kind in fit.current.left) else []
+    if reasons := limits + ["quotas"] * bool(fit.over):
+        yield f"Without {' and '.join(reasons)} they would take {_amount(fit.unlimited)}."
     if not fit.current.pools:
         return
     yield ""
     if not fit.better:
-        yield f"Other layouts save nothing{'' if fit.best.exact else ', as far as is known'}."
+        yield _nothing(fit)
         yield from _ideal(fit)
         return
     yield "With better layouts:"
     yield from _rows(fit.best, names_of(fit.best, fleet), fleet)
-    yield _proof(fit.best, "any layouts")
+    yield _proof(fit.best, f"any {_compared(fit)}")
     yield from savings(fit)
     yield from _ideal(fit)
+
+
+def kept_out(fit: Fit, fleet: Fleet) -> Iterator[str]:
+    """The pods that quotas keep out, in a line each."""
+    for (namespace, kind), count in fit.over.items():
+        quota = ", ".join(f"{most} x {name}" for name, most in quota_of(namespace, kind, fleet).items())
+        why = f"of the quota of namespace {namespace}: {quota}"
+        yield f"No room for {_count(count, 'pod')} with {_slices(kind)}, because {why}."
+
+
+def in_shadow(fit: Fit, fleet: Fleet) -> dict[str, int]:
+    """The nodes that are counted in pools in shadow."""
+    nodes = Counter[str]()
+    for each in fit.current.pools:
+        nodes[each.pool] += each.nodes
+    return {name: nodes[name] for name in pools_in_shadow(fleet.file) if nodes[name]}
+
+
+def shadows(fit: Fit, fleet: Fleet, namespaces: Iterable[str]) -> Iterator[str]:
+    """What is counted and in shadow: pools, and those of *namespaces*."""
+    for name, nodes in in_shadow(fit, fleet).items():
+        yield f"pool {name} is in shadow: {_count(nodes, 'node')} of it counted as if it enforced"
+    others, named = modes(fleet.file)
+    for namespace in sorted({name for name in namespaces if named.get(name, others) == "shadow"}):
+        yield f"namespace {namespace} is in shadow: its pods are counted as if it enforced"
 
 
 def _ideal(fit: Fit) -> Iterator[str]:
@@ -61,7 +92,7 @@ def savings(fit: Fit) -> Iterator[str]:
     """What better layouts save, in a line or two."""
     old, new = fit.unlimited, fit.best
     if not fit.better:
-        yield "Other layouts save nothing."
+        yield _nothing(fit)
         return
     parts = [f"{_count(old.gpus - new.gpus, 'GPU')} and {_count(old.nodes - new.nodes, 'node')}"]
     if old.dollars is not None and new.dollars is not None:
@@ -69,8 +100,20 @@ def savings(fit: Fit) -> Iterator[str]:
     yield f"That saves {', '.join(parts)}."
 
 
+def _nothing(fit: Fit) -> str:
+    """That other layouts save nothing, and which."""
+    if not fit.compared:
+        return "No layout can be compared: there is no pool that a new one with room for these pods could be like."
+    return f"Other {_compared(fit)} save nothing{'' if fit.best.exact else ', as far as is known'}."
+
+
+def _compared(fit: Fit) -> str:
+    """Which layouts are compared."""
+    return f"layouts of these slices, in new pools like {listed(list(fit.compared))},"
+
+
 def _verdict(fit: Fit, denied: int, uncounted: Sequence[str]) -> str:
-    left = sum(fit.current.left.values())
+    left = sum(fit.current.left.values()) + sum(fit.over.values())
     if not fit.pods:
         verdict = "No pod is counted" if uncounted else "No pod asks for a slice"
     elif not left:
@@ -128,7 +171,6 @@ def as_short(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ())
 
 def as_json(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) -> str:
     """Everything, as JSON."""
-    left = fit.current.left.items()
     value = {
         "fits": fit.fits,
         "pods": fit.pods,
@@ -136,9 +178,13 @@ def as_json(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) 
         "notCounted": list(uncounted),
         **_answer(fit.current, {}),
         "left": [
-            {"pods": count, "slices": {s.name: n for s, n in kind.slices}, "pools": _pools(kind, fleet)}
-            for kind, count in left
+            *(_left(kind, count, fleet) for kind, count in fit.current.left.items()),
+            *(
+                _left(kind, count, fleet) | {"namespace": namespace, "quota": quota_of(namespace, kind, fleet)}
+                for (namespace, kind), count in fit.over.items()
+            ),
         ],
+        "inShadow": in_shadow(fit, fleet),
         "unlimited": _answer(fit.unlimited, {}),
         "best": _answer(fit.best, names_of(fit.best, fleet)),
         "saves": {
@@ -146,9 +192,14 @@ def as_json(fit: Fit, fleet: Fleet, denied: int, uncounted: Sequence[str] = ()) 
             "nodes": fit.unlimited.nodes - fit.best.nodes,
             "dollarsPerHour": _less(fit.unlimited.dollars, fit.best.dollars),
         },
+        "compared": list(fit.compared),
         "leastOfAll": fit.ideal,
     }
     return json.dumps(value, indent=2)
+
+
+def _left(kind: PodKind, count: int, fleet: Fleet) -> dict[str, Any]:
+    return {"pods": count, "slices": {s.name: n for s, n in kind.slices}, "pools": _pools(kind, fleet)}
 
 
 def _less(old: float | None, new: float | None) -> float | None:

@@ -15,11 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import click
-
 from certs import authority
 from certs.directory import write
-from webhook.cli.terminal import echo
+from webhook.cli.terminal import CouldNotLook, echo
 
 LOOPBACK = "127.0.0.1"
 
@@ -81,6 +79,6 @@ def server(tls: Path, fleet_path: Path | None) -> Iterator[int]:
                 if found.get("message") != "fleet taken":
                     echo(line.rstrip(), err=True)
             else:
-                raise click.ClickException("the server did not start")
+                raise CouldNotLook("the server did not start")
         finally:
             process.send_signal(signal.SIGINT)

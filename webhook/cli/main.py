@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,7 @@ from webhook import __version__
 from webhook.cli import files
 from webhook.cli.companions import render_fleet
 from webhook.cli.discover import discover
-from webhook.cli.terminal import PORT, Group, echo
+from webhook.cli.terminal import PORT, CouldNotLook, Group, echo
 from webhook.errors import BadDocument, BadFleet
 from webhook.server.settings import Settings
 
@@ -36,6 +38,18 @@ _FLEET = click.option(
 _PATH = click.Path(path_type=Path, allow_dash=True)
 
 
+def run(name: str = "gpu-slice") -> None:
+    """The program *name*.  It writes UTF-8 in every locale, and a fault of ours ends with 3: 1 would mean no."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")
+    try:
+        main(prog_name=name)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(CouldNotLook.exit_code)
+
+
 @click.group(
     cls=Group,
     lazy={
@@ -48,11 +62,12 @@ _PATH = click.Path(path_type=Path, allow_dash=True)
     },
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GPU_SLICE"},
 )
-@click.version_option(__version__, prog_name="gpu-slice")
+@click.version_option(__version__, prog_name="gpu-slice", allow_from_autoenv=False)
 def main() -> None:
     """Give a Kubernetes pod a slice of a GPU with one annotation.
 
-    Every option can also be set by an environment variable, such as GPU_SLICE_PREVIEW_FLEET.
+    Every option of a command can also be set by an environment variable of both names, such as
+    GPU_SLICE_PREVIEW_FLEET or GPU_SLICE_SERVE_OPS_PORT.  The values of a repeated option are separated by spaces.
     """
 
 
@@ -149,7 +164,7 @@ def _mib(value: int | None) -> str:
 main.add_command(render_fleet)
 
 
-@main.group()
+@main.group(cls=Group)
 def fleet() -> None:
     """Check a fleet file, make one from a cluster, or print its schema or the built-in one."""
 

@@ -10,7 +10,7 @@ import sys
 
 from click.shell_completion import ShellComplete
 
-from webhook.cli.main import main
+from webhook.cli.main import main, run
 from webhook.cli.terminal import Line, echo
 
 NAME = "kubectl gpu-slice"
@@ -20,7 +20,7 @@ FILES, NO_FILES = ":0", ":4"
 
 def plugin() -> None:
     """Run the command line as a plugin, with the name that the user has typed."""
-    main(prog_name=NAME)
+    run(NAME)
 
 
 def complete() -> None:

@@ -45,11 +45,19 @@ def prices_of(fleet: Fleet, given: Mapping[str, float]) -> dict[str, float]:
     return {**fleet.file.prices, **given}
 
 
-def prices_for(types: Iterable[str], fleet: Fleet, given: Mapping[str, float]) -> dict[str, float] | None:
-    """The prices of *fleet*, and over them those that were *given*; None if it lacks one of *types* and none was."""
+def prices_for(
+    types: Iterable[str], others: Iterable[str], fleet: Fleet, given: Mapping[str, float]
+) -> dict[str, float] | None:
+    """The prices of *fleet*, and over them those that were *given*; None if it lacks one of *types* and none was.
+
+    *others* may be of use with another layout.  Those without a price are named.
+    """
     prices = {name: price for name, price in prices_of(fleet, given).items() if LEAST <= price <= MOST}
     missing = next((name for name in types if name not in prices), None)
     if missing is None:
+        unknown = ", ".join(name for name in others if name not in prices)
+        if unknown and prices:
+            echo(f"no layout of {unknown} is compared: the fleet has no price of it", err=True)
         return prices or None
     if given:
         raise click.UsageError(f"the pods may use {missing}, too. Give its price: --price {missing}=DOLLARS")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -25,7 +26,7 @@ KUSTOMIZATION = "kustomization.yaml"
 def boot_files() -> BootFiles:
     """The boot script and its systemd unit, as shipped with the package."""
     folder = package_files("webhook.render")
-    return BootFiles((folder / "cut-gpus.sh").read_text(), (folder / "cut-gpus.service").read_text())
+    return BootFiles((folder / "cut-gpus.sh").read_text("utf-8"), (folder / "cut-gpus.service").read_text("utf-8"))
 
 
 Outputs = Sequence[tuple[Output, str]]
@@ -37,7 +38,7 @@ def rendered(fleet: Fleet, only: tuple[str, ...]) -> Outputs:
     try:
         return list(render(fleet, boot_files(), only))
     except BadFleet as error:
-        raise click.ClickException(str(error)) from None
+        raise click.UsageError("; ".join(map(str, error.problems))) from None
 
 
 def text(outputs: Outputs) -> str:
@@ -103,15 +104,25 @@ def save(outputs: Outputs, directory: Path) -> None:
             target.unlink(missing_ok=True)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content)
+            _replace(Path(os.path.realpath(target)), content.encode())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file, or leave what it was: a disk may have no room for the whole."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def differences(outputs: Outputs, directory: Path) -> Iterator[str]:
     """One line for each file that differs from *outputs*."""
     for path, content in tree(outputs, directory).items():
         target = directory / path
-        existing = target.read_text() if target.is_file() else None
-        if existing == content:
+        existing = target.read_bytes() if target.is_file() else None
+        if existing == (None if content is None else content.encode()):
             continue
         difference = "is missing" if existing is None else "is not needed" if content is None else "differs"
         yield f"{click.format_filename(target)}: {difference}"

@@ -11,13 +11,14 @@ from urllib.request import urlopen
 
 from webhook.cli.show import table
 from webhook.cli.terminal import CouldNotLook, Line, line
+from webhook.cluster.cures import Here
 from webhook.cluster.reader import Reader, Unreachable
 from webhook.cluster.shadow import BYTES, SECONDS, Replica, replicas, within_limits
 from webhook.codes import DENIALS
 
 _WHY = {str(code): text for code, text in DENIALS.items()}
 _CURE = (
-    "Run kubectl -n {} port-forward POD 8080 for each replica, and name what it serves: --metrics "
+    "Run kubectl -n gpu-slice port-forward POD 8080 for each replica, and name what it serves: --metrics "
     "http://127.0.0.1:8080/metrics"
 )
 
@@ -81,8 +82,8 @@ def _counts(found: Sequence[Replica]) -> tuple[Counter[tuple[str, str]], Counter
     return given, denied
 
 
-def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bool) -> Iterator[str | Line]:
-    """The report for people.  *messages*: where ``docs/messages.md`` is."""
+def report(found: Sequence[Replica], messages: str, here: Here, *, short: bool) -> Iterator[str | Line]:
+    """The report for people.  *messages*: where ``docs/messages.md`` is; *here*: see `Here`."""
     known = [each for each in found if not each.problem]
     if known and not short:
         rows = [("REPLICA", "SINCE", "FLEET", "IN SHADOW", "REVIEWS", "OF THEM IN SHADOW")]
@@ -104,7 +105,7 @@ def report(found: Sequence[Replica], messages: str, namespace: str, *, short: bo
         if each.problem:
             yield line(line("?", fg="cyan"), f" {each.name}: {each.problem}")
     if any(each.problem for each in found):
-        yield f"  {_CURE.format(namespace)}"
+        yield f"  {here.told(_CURE)}"
     if len({(each.fleet, each.in_shadow) for each in known}) > 1:
         yield "  Not all replicas serve the same fleet yet: a new one reaches all of them within some two minutes."
     code, told = verdict(found)

@@ -8,11 +8,12 @@ characters are printed except line breaks and the colours that `line` adds, and 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from importlib import import_module
-from signal import SIGPIPE
+from signal import SIGINT, SIGPIPE
 from typing import Any
 
 import click
@@ -25,6 +26,10 @@ PORT = click.IntRange(0, 65535)
 
 READER_GONE = 128 + SIGPIPE
 """The exit code when nobody reads the output any more, as after ``| head``: what a shell shows of other programs."""
+
+
+INTERRUPTED = 128 + SIGINT
+"""The exit code after Ctrl-C: likewise."""
 
 
 FULL = (ENOSPC, EDQUOT, EFBIG, EIO)
@@ -45,6 +50,8 @@ def line(*parts: str, **style: Any) -> Line:
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
     """Print *text*, which may have several lines unless it is a `Line`."""
+    if sys.stdout is None and not err:  # click would print nothing, and the command would end with 0
+        raise CouldNotLook("the output cannot be written: standard output is closed")
     safe = text if isinstance(text, Line) else "\n".join(map(_safe, text.split("\n")))
     click.echo(safe, err=err, nl=nl)
 
@@ -71,7 +78,12 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in self.lazy:
             self.add_command(getattr(import_module(f"webhook.cli.{args[0]}"), args[0]))
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        for option in command.params if command else ():
+            if isinstance(option, click.Option):
+                option.envvar = _variable(ctx, name, option)
+                option.allow_from_autoenv = False  # which goes by the name of the parameter
+        return name, command, rest
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         with _orderly():
@@ -88,21 +100,33 @@ class CouldNotLook(click.ClickException):
     exit_code = 3
 
 
+def _variable(context: click.Context, command: str | None, option: click.Option) -> str:
+    """The environment variable of an option, such as GPU_SLICE_CERTS_INIT_DIR."""
+    words = f"{context.auto_envvar_prefix}_{command}_{max(option.opts, key=len).lstrip('-')}"
+    return words.upper().replace("-", "_")
+
+
 @contextmanager
 def _orderly() -> Iterator[None]:
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # its message is the help, in lines of ours
     except click.ClickException as error:
         error.message = _safe(error.message)  # type: ignore[misc]
         raise
-    except BrokenPipeError:  # click would make it 1, which means no
+    except KeyboardInterrupt:  # click would make it 1, which means no
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # likewise
         _abandon(1, 2)
         raise click.exceptions.Exit(READER_GONE) from None
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno in FULL:
+            _abandon(1)
+            raise CouldNotLook(f"the output cannot be written: {error.strerror}") from error
+        if error.filename is None:
             raise
-        _abandon(1)
-        raise CouldNotLook(f"the output cannot be written: {error.strerror}") from error
+        raise CouldNotLook(_safe(f"{error.filename}: {error.strerror}")) from error
 
 
 def _abandon(*streams: int) -> None:

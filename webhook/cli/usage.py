@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +50,7 @@ def _svg(_: click.Context, __: click.Parameter, path: Path | None) -> Path | Non
     help="Draw the slices of each node: as blocks, or into a file as SVG.",
 )  # fmt: skip
 @click.option(
-    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1), metavar="[SECONDS]",
+    "--watch", is_flag=False, flag_value=10, type=click.IntRange(1, 86_400), metavar="[SECONDS]",
     help="Look again every 10 seconds, or as often as you say, until Ctrl-C.",
 )  # fmt: skip
 @PRICE
@@ -73,10 +72,9 @@ def usage(
     if drawing == Path("-") and output != "table":
         raise click.UsageError(f"-o {output} has no drawing. Write --draw FILE.svg, or leave -o out")
     reader = cluster.reader(context, namespace)
-    fleet = cluster.fleet_of(reader, fleet_path, webhook_namespace)
 
     def show() -> bool:
-        found = _look(reader, fleet, prices)
+        found = _look(reader, cluster.fleet_of(reader, fleet_path, webhook_namespace), prices)
         if watch is not None and sys.stdout.isatty():
             click.clear()
         for problem in found.problems:
@@ -116,7 +114,7 @@ def _look(reader: Reader, fleet: Fleet, prices: Mapping[str, float]) -> Usage:
         raise CouldNotLook(str(error)) from None
     if all(listing.problem and not listing.items and listing.namespace is None for listing in listings.values()):
         raise CouldNotLook("; ".join(listing.problem for listing in listings.values()))
-    return usage(Snapshot(datetime.now(UTC), listings=listings), fleet, prices_of(fleet, prices))
+    return usage(Snapshot(reader.now(), listings=listings), fleet, prices_of(fleet, prices))
 
 
 def _draw(found: Usage, path: Path) -> None:

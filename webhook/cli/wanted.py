@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from webhook.cluster.live_pods import LivePod
 from webhook.cluster.owners import Identity, Owners
 from webhook.cluster.snapshot import Listing
 from webhook.errors import BadDocument, Denial, quote
-from webhook.fit.demand import PodCounts, PodKind, by_hand, demand_of, key_of, kind_again
-from webhook.fit.fit import Answer, fit
+from webhook.fit.answer import Answer
+from webhook.fit.demand import PodCounts, PodKind, Shape, by_hand, demand_of, key_of, kind_again, namespace_of
+from webhook.fit.fit import fit
 from webhook.fit.parts import counted
 from webhook.fit.replicas import EACH_NODE
 from webhook.fleet.fleet import Fleet
@@ -54,16 +55,29 @@ class Wanted:
         """How many pods of each kind there are."""
         return demand_of((kind, self.counts[key]) for key, kind in self.kinds.items() if kind is not None)
 
+    def by_namespace(self) -> dict[tuple[str, PodKind], int]:
+        """How many pods of each kind there are in a namespace."""
+        counts: dict[tuple[str, PodKind], int] = defaultdict(int)
+        for key, kind in self.kinds.items():
+            if kind is not None and self.counts[key]:
+                counts[namespace_of(key) or self.namespace, kind] += self.counts[key]
+        return counts
+
     def pools(self) -> list[str]:
-        """The pools that the pods may use."""
-        indexes = {index for kind in self.demand() for index, _ in kind.served | kind.possible}
+        """The pools that serve the pods."""
+        indexes = {index for kind in self.demand() for index, _ in kind.served}
         return [self.fleet.pools[index].name for index in sorted(indexes)]
 
-    def instance_types(self) -> list[str]:
-        """The instance types that the pods may use, in the order of the fleet."""
-        shapes = {shape for kind in self.demand() for shape in kind.served | kind.possible}
-        found = (self.fleet.pools[index].shapes[number].instance_type.name for index, number in sorted(shapes))
-        return list(dict.fromkeys(found))
+    def instance_types(self) -> tuple[list[str], list[str]]:
+        """The instance types that serve the pods, and those that other layouts would let serve them, too."""
+        served = self._types(shape for kind in self.demand() for shape in kind.served)
+        possible = self._types(shape for kind in self.demand() for shape in kind.possible)
+        return served, [name for name in possible if name not in served]
+
+    def _types(self, shapes: Iterable[Shape]) -> list[str]:
+        pools = self.fleet.pools
+        names = (pools[index].shapes[number].instance_type.name for index, number in sorted(set(shapes)))
+        return list(dict.fromkeys(names))
 
     def need(self, text: str) -> None:
         """Add the pods of an option, such as ``1g.5gb=120``."""

@@ -3,29 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from webhook.admission.contents import mapping
 from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
-from webhook.admission.pod import is_gpu
+from webhook.admission.shadow import is_left_alone
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
 from webhook.cluster.objects import DEPLOYMENTS, WEBHOOKS, Document
 from webhook.cluster.selectors import unmatched
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.fleet import Fleet
+from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION
 
 CONFIGURATION = "gpu-slice"
-WEBHOOK = "pods.gpu-slice.io"
+WEBHOOK, DEFAULTS = "pods.gpu-slice.io", "defaults.gpu-slice.io"
+"""The entries of the configuration: for pods with the annotation, and for those that may get a namespace's default."""
 OPT_OUT = "gpu-slice/opt-out"
 
 _CERTIFICATE = re.compile(r"x509|certificate|tls:")
 
 
-def not_asked(asked: Asked, namespace: Document | None, snapshot: Snapshot, own: str) -> Iterator[Cause]:
-    """Why a pod with the annotation was not seen.  *namespace*: the object, None if it may not be read; *own*: ours."""
-    name, labels = asked.namespace, ((namespace or {}).get("metadata") or {}).get("labels") or {}
+_REFUSALS = (
+    (
+        "because it is being terminated",
+        "Use another namespace, or wait until this one is gone, and create both anew. If it stays, its conditions say "
+        "why: kubectl get namespace -o yaml.",
+    ),
+    (r'namespaces "[^"]*" not found', "Create the namespace, or name another one."),
+    (
+        "error looking up service account|no API token found for service account",
+        "Create the service account, or correct the pod's serviceAccountName. A new namespace gets its own within "
+        "seconds.",
+    ),
+    ("no PriorityClass with name", "Name one that is there: kubectl get priorityclasses."),
+    (
+        "violates PodSecurity",
+        "Write what the message names into the pod's securityContext, or ask who labels the namespace.",
+    ),
+)
+"""What to do about refusals of Kubernetes' own, by words of their message."""
+
+
+def not_asked(
+    asked: Asked, namespace: Document | None, snapshot: Snapshot, own: str, webhook: str = WEBHOOK
+) -> Iterator[Cause]:
+    """Why a pod was not seen, for which there is the entry *webhook*.
+
+    *namespace*: the object, None if it may not be read; *own*: ours.
+    """
+    name, labels = asked.namespace, labels_of(namespace)
     if name in UNTOUCHED_NAMESPACES or name == own:
         yield Cause(
             "namespace-excluded", f"gpu-slice never touches pods of namespace {name}, so this one has no slice."
@@ -45,17 +74,21 @@ def not_asked(asked: Asked, namespace: Document | None, snapshot: Snapshot, own:
             text = f"There is no MutatingWebhookConfiguration '{CONFIGURATION}'"
             yield Cause("webhook-missing", f"{text}, so gpu-slice was not asked and the pod has no slice.")
             return
-    else:
-        yield from _left_out(asked, labels, configuration)
+    elif namespace is not None or webhook == WEBHOOK:  # the other one selects namespaces by a label
+        yield from _left_out(asked, labels, configuration, webhook)
     text = f"The pod has the annotation '{ANNOTATION}', and gpu-slice has not answered it"
     yield Cause("not-visited", f"{text}: it was added after the pod was created, or nobody was asked then.")
 
 
-def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document) -> Iterator[Cause]:
+def labels_of(namespace: Document | None) -> Mapping[str, str]:
+    return mapping(mapping(namespace, "metadata"), "labels")
+
+
+def _left_out(asked: Asked, labels: Mapping[str, str], configuration: Document, name: str) -> Iterator[Cause]:
     webhooks = configuration.get("webhooks") or ()
-    webhook = next((each for each in webhooks if each["name"] == WEBHOOK), None)
+    webhook = next((each for each in webhooks if each["name"] == name), None)
     if webhook is None:
-        yield Cause("webhook-missing", f"MutatingWebhookConfiguration '{CONFIGURATION}' has no webhook {WEBHOOK}.")
+        yield Cause("webhook-missing", f"MutatingWebhookConfiguration '{CONFIGURATION}' has no webhook {name}.")
         return
     of_namespace = {"kubernetes.io/metadata.name": asked.namespace, **labels}
     of_pod = asked.document["metadata"].get("labels") or {}
@@ -89,15 +122,19 @@ def _any(rule: Mapping[str, Any], field: str) -> list[str]:
     return ["CREATE", "pods"] if "*" in given or "*/*" in given else given
 
 
-def without_annotation(asked: Asked, misplaced: Sequence[str], fleet: Fleet | None) -> Cause:
-    """What to say of a pod without the annotation.  *misplaced*: notes about one that stands elsewhere."""
-    if misplaced:
-        return Cause("annotation-misplaced", f"gpu-slice was not asked: {misplaced[0]}.", tuple(misplaced[1:]))
-    by_hand = [name for name in asked.slices if is_gpu(name) and (fleet is None or name in fleet.by_resource)]
-    if by_hand:
-        text = f"The pod asks for {by_hand[0]} by its resource and has no annotation '{ANNOTATION}'"
-        return Cause("by-hand", f"{text}, so it got neither the toleration nor the node selection of a pool.")
-    return Cause("no-annotation", f"The pod has no annotation '{ANNOTATION}', so it asks for no slice.")
+def left_alone(asked: Asked, fleet: Fleet | None) -> Cause | None:
+    """That a pod is in shadow, where it is."""
+    if fleet is None or not (would := is_left_alone(asked.view, fleet, asked.namespace)):
+        return None
+    text = f"gpu-slice is in shadow here ({in_shadow(fleet.file)}): it left the pod as it was written"
+    instead = _DENIED if would.startswith("denied: ") else ""
+    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.", instead=instead)
+
+
+_DENIED = (
+    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
+    "a pod is refused."
+)
 
 
 def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
@@ -131,7 +168,8 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
             return Cause("webhook-ignored", f"{text}, and the guard refuses the pod.", quotes)
         _, _, why = message.partition("denied request: ")
         return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
-    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", ())
+    cure = next((cure for pattern, cure in _REFUSALS if re.search(pattern, message)), "")
+    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", (), cure)
 
 
 def _other(webhook: str, message: str, snapshot: Snapshot) -> str:

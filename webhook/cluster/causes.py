@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from webhook.cluster.cures import KARPENTERS_LOG, REPLACE, WHEN_GONE, render
+
 PAGE = "docs/causes.md"
 _AGAIN = (
     "The platform team: apply the folder again that has your fleet and image, such as kubectl apply -k my-cluster "
@@ -113,6 +115,11 @@ CAUSES: dict[str, Entry] = {
         "The pod has a slice of an earlier fleet, which no pool has any more",
         "Delete the pod, so that it is created anew and asks for what is offered now.",
     ),
+    "default-not-given": Entry(
+        "The namespace has a default in the fleet file, and gpu-slice was not asked about the pod",
+        "The platform team: kubectl label namespace NAMESPACE gpu-slice/default= (docs/migrate.md). Then delete the "
+        "pod, so that it is created anew. Or write the annotation gpu-slice into its template.",
+    ),
     "by-hand": Entry(
         "The pod asks for a slice by its resource, so gpu-slice did nothing for it",
         "Write the annotation gpu-slice instead of the resource: it also gives the toleration and the node selection.",
@@ -123,15 +130,22 @@ CAUSES: dict[str, Entry] = {
     # The pod waits for something else.
     "scheduling-gates": Entry(
         "The pod may not be scheduled yet: it has scheduling gates",
-        "Whoever wrote the gate removes it. With Kueue: kubectl get workloads, and look at the queue's quota.",
+        "Whoever wrote the gate removes it. With Kueue: kubectl -n NAMESPACE get workloads, and see the queue's quota.",
     ),
     "other-scheduler": Entry(
         "The pod names another scheduler, which nothing is known of",
         "Remove spec.schedulerName, or see that this scheduler runs.",
     ),
-    "volume": Entry("The pod waits for a volume", "kubectl describe pvc: it says what the volume waits for."),
+    "volume": Entry(
+        "The pod waits for a volume", "kubectl -n NAMESPACE describe pvc: it says what the volume waits for."
+    ),
     "image": Entry("The node cannot pull an image", "Correct the image's name, or the credentials to pull it."),
-    "container": Entry("The pod has its slice, and a container does not run", "Read kubectl describe pod and its log."),
+    "container": Entry(
+        "The pod has its slice, and a container does not run", "Read kubectl describe pod POD, and kubectl logs POD."
+    ),
+    "not-started": Entry(
+        "The pod has its slice, and its kubelet cannot start it", "The platform team: correct what the message names."
+    ),
     "starting": Entry("The pod has its slice and is starting", "Wait: large images take minutes."),
     "node-lost": Entry(
         "The pod's node is not ready any more",
@@ -171,6 +185,7 @@ CAUSES: dict[str, Entry] = {
         "The node that has the slices lacks a label that its pool has",
         "The platform team: label the node as the fleet file says, or correct the fleet file.",
     ),
+    "preempting": Entry("The scheduler makes room for the pod", "Wait until the pods that it preempted have ended."),
     "node-full": Entry(
         "The node that has the slices lacks CPU, memory or room for pods", "Ask for less of it, or free some."
     ),
@@ -188,14 +203,10 @@ CAUSES: dict[str, Entry] = {
     ),
     "node-pool-missing": Entry(
         "The pool's NodePool is not in the cluster: the fleet file is newer than what was applied",
-        "The platform team: gpu-slice render | kubectl apply -f -.",
+        f"The platform team: {render()}.",
     ),
-    "node-pool-leaving": Entry(
-        "The pool's NodePool is being deleted", "The platform team: gpu-slice render | kubectl apply -f -."
-    ),
-    "node-class-missing": Entry(
-        "The pool's EC2NodeClass is not in the cluster", "The platform team: gpu-slice render | kubectl apply -f -."
-    ),
+    "node-pool-leaving": Entry("The pool's NodePool is being deleted", f"The platform team: {WHEN_GONE}"),
+    "node-class-missing": Entry("The pool's EC2NodeClass is not in the cluster", f"The platform team: {render()}."),
     "node-class-not-ready": Entry(
         "The pool's EC2NodeClass is not ready: Karpenter does not find something in AWS, or may not",
         "The platform team: docs/eks.md#6-nodes-for-a-cheap-first-pool has a table of what is missing.",
@@ -210,7 +221,7 @@ CAUSES: dict[str, Entry] = {
     ),
     "overlay-missing": Entry(
         "Karpenter does not know that new nodes will have the slices: the pool's NodeOverlay is not in the cluster",
-        "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
+        f"The platform team: {render('node-overlays')}.",
     ),
     "gate-off": Entry(
         "Karpenter does not read NodeOverlays: its feature gate is off, so it does not know that new nodes have slices",
@@ -219,27 +230,25 @@ CAUSES: dict[str, Entry] = {
     ),
     "overlay-unread": Entry(
         "Karpenter has not looked at the NodeOverlays, although its feature gate is on",
-        "The platform team: read Karpenter's log, and see that the rollout of its Deployment has ended: replicas from "
-        "before may run without the gate.",
+        f"The platform team: read Karpenter's log ({KARPENTERS_LOG}), and see that "
+        "the rollout of its Deployment has ended: replicas from before may run without the gate.",
     ),
     "overlay-refused": Entry(
         "Karpenter refuses the pool's NodeOverlay, so it does not know that new nodes will have the slices",
-        "The platform team: two overlays for one node need different weights. "
-        "gpu-slice render --only node-overlays | kubectl apply -f -.",
+        f"The platform team: two overlays for one node need different weights. {render('node-overlays')}.",
     ),
     "overlay-differs": Entry(
         "The pool's NodeOverlay does not promise the slices that the fleet file says",
-        "The platform team: gpu-slice render --only node-overlays | kubectl apply -f -.",
+        f"The platform team: {render('node-overlays')}.",
     ),
     "limit-reached": Entry(
         "The pool's limit is reached, so Karpenter launches no further node",
         "Wait until slices are free, or the platform team raises the pool's limit in the fleet file, and then: "
-        "gpu-slice render --only node-pools | kubectl apply -f -.",
+        f"{render('node-pools')}.",
     ),
     "node-pool-differs": Entry(
         "The pool's NodePool differs from the fleet file, so its nodes would not take the pod",
-        "The platform team: gpu-slice render --only node-pools | kubectl replace --save-config -f - "
-        "(kubectl apply leaves some of what others have added).",
+        f"The platform team: {render('node-pools', REPLACE)} (apply leaves some of what others have added).",
     ),
     "unknown-label": Entry(
         "The pod selects by a label that no new node will have",
@@ -253,7 +262,10 @@ CAUSES: dict[str, Entry] = {
         "AWS has no capacity for this instance type",
         "Wait: Karpenter tries again. The platform team may add zones, spot or a reservation to the pool.",
     ),
-    "launch-failed": Entry("AWS refuses to launch a node", "The platform team: correct what the message names."),
+    "launch-failed": Entry(
+        "AWS refuses to launch a node",
+        f"The platform team: Karpenter's log has all that AWS says ({KARPENTERS_LOG}); correct what it names.",
+    ),
     "slices-not-registered": Entry(
         "A node was launched for the pool and never got its slices",
         "The platform team: see that the device plugin runs on that node, and read its log.",
@@ -290,12 +302,13 @@ CAUSES: dict[str, Entry] = {
     # It is as it should be.
     "running": Entry("The pod runs and has its slice", "Nothing."),
     "served": Entry("The pod would be admitted, and a node has room for it", "Nothing: create it."),
+    "needs-none": Entry("The pod asks for no GPU, and others of its file have the annotation", "Nothing."),
     "launchable": Entry("The pod would be admitted, and Karpenter may launch a node for it", "Nothing: create it."),
 }
 RANK = {name: number for number, name in enumerate(CAUSES)}
-FINE = frozenset({"succeeded", "running", "served", "launchable"})
+FINE = frozenset({"succeeded", "running", "served", "needs-none", "launchable"})
 """Those with which nothing is wrong."""
-WAITS = frozenset({"launching", "starting", "soon"})
+WAITS = frozenset({"launching", "starting", "preempting", "soon"})
 """Those for which nobody has to do anything but wait."""
 
 

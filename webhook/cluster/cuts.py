@@ -68,12 +68,30 @@ def has_gpus(node: Node, catalogue: Catalogue) -> bool:
 
 def gpus_of(node: Node, catalogue: Catalogue) -> int:
     """How many GPUs *node* has; 0 if nothing tells."""
+    return _told_gpus(node, catalogue) or _filled_gpus(node, catalogue)
+
+
+def _told_gpus(node: Node, catalogue: Catalogue) -> int:
     known = catalogue.instance_types.get(instance_type(node))
     if known is not None:
         return known.gpus
     count = node.metadata.labels.get(COUNT, "")
     # Under `single` this label counts slices, and where shares are not renamed it still counts GPUs.
     return int(count) if count.isdecimal() and "-MIG-" not in node.metadata.labels.get(PRODUCT, "") else 0
+
+
+def _filled_gpus(node: Node, catalogue: Catalogue) -> int:
+    """How many GPUs have the slices of *node*, which are called GPUs, if each has as many as fit; 0 if none do."""
+    gpu, count = gpu_of(node, catalogue), gpu_resources(node, capacity=True).get(WHOLE_GPU, 0)
+    profile = MigProfile.read(node.metadata.labels.get(PRODUCT, "").rpartition("-MIG-")[2])
+    known = gpu.profile(profile) if gpu is not None and profile is not None else None
+    return count // known.most if known is not None and count % known.most == 0 else 0
+
+
+def machine(node: Node, catalogue: Catalogue) -> str:
+    """A name for the kind of machine that *node* is, where its cloud gives it none: ``8x-h100-80gb``."""
+    gpu, gpus = gpu_of(node, catalogue), gpus_of(node, catalogue)
+    return "my-server" if gpu is None else f"{gpus}x-{gpu.name}" if gpus else f"my-{gpu.name}"
 
 
 def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
@@ -84,13 +102,19 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
     if gpu is None and product:
         raise Unclear(f"carries a GPU that is not in the catalogue, '{product}'")
     if not instance_type(node):
-        label = f"kubectl label node NAME {INSTANCE_TYPE}=my-server"
-        raise Unclear(f"has no label {INSTANCE_TYPE}: give it one, as by '{label}', and look again")
+        label = f"kubectl label node NAME {INSTANCE_TYPE}={machine(node, catalogue)}"
+        raise Unclear(
+            f"has no label {INSTANCE_TYPE}: give it one, another for each kind of machine, as by '{label}', "
+            "and look again"
+        )
     if gpu is None:
         raise Unclear(f"is a {instance_type(node)}, which is not in the catalogue, and has no label {PRODUCT}")
     gpus = gpus_of(node, catalogue)
     if not gpus:
-        raise Unclear(f"is a {instance_type(node)}, of which it is not known how many GPUs it has")
+        raise Unclear(
+            f"is a {instance_type(node)}, of which it is not known how many GPUs it has: write its pool by "
+            "hand, and the machine under catalogue.instanceTypes"
+        )
     if not counts:
         state = labels.get(CONFIG_STATE, "success")
         why = "no device plugin runs there, or it failed" if state == "success" else f"{CONFIG_STATE} is '{state}'"
@@ -101,6 +125,8 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
         raise Unclear(f"offers {' and '.join(sorted(counts))}, and all GPUs of a pool are cut alike")
     architecture = labels.get(ARCHITECTURE, "amd64")
     guesses: list[str] = []
+    if not _told_gpus(node, catalogue):
+        guesses.append(f"Taken to be {gpus} GPUs, each with as many slices as fit: nothing says how many they are.")
     if SHARED_GPU in counts or (WHOLE_GPU in counts and "-MIG-" not in product):
         key = PARTITION if PARTITION in labels else CONFIG
         profile = _configured(node, gpu, strategy)

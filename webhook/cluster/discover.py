@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain, count
 from typing import Any
 
-from webhook.cluster.cuts import CONFIG, gpus_of, has_gpus
+from webhook.cluster.cuts import CONFIG, gpus_of, has_gpus, machine
 from webhook.cluster.groups import GROUPS, Group, alike_to, groups_of, largest_of, listed, named, required_types
 from webhook.cluster.made import fields_of, made, order
 from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, PRODUCT, instance_type
@@ -89,13 +89,32 @@ def discover(snapshot: Snapshot, catalogue: Catalogue, cluster: str = "") -> Dis
             )
         candidates[entry["name"]] = _Candidate(group, entry, told, types)
     head = {"apiVersion": API_VERSION, **({"cluster": name} if name else {})}
-    kept, refused = _accepted(head, [*candidates.values()], catalogue)
+    mixed = _mixed(candidates.values(), catalogue)
+    left += mixed.values()
+    kept, refused = _accepted(head, [each for name, each in candidates.items() if name not in mixed], catalogue)
     for candidate, problems in refused:
         left += [f"{named(candidate.group)}: in no pool, because of this:", *(f"  {problem}" for problem in problems)]
     notes: dict[tuple[int | str, ...], str] = {
         ("pools", index): "\n".join(map(printable, candidate.told)) for index, candidate in enumerate(kept)
     }
     return Discovered(_file(head, kept), notes, tuple(map(printable, left)), len(nodes))
+
+
+def _mixed(candidates: Iterable[_Candidate], catalogue: Catalogue) -> dict[str, str]:
+    """The pools of machines whose instance type, which is in no catalogue, was another kind's first; and what to do."""
+    first: dict[str, str] = {}
+    told = {}
+    for candidate in candidates:
+        for name in candidate.types:
+            nodes = [node for node in candidate.group.nodes if instance_type(node) == name]
+            kinds = sorted({machine(node, catalogue) for node in nodes})
+            if kinds != [first.setdefault(name, kinds[0])]:
+                told[candidate.entry["name"]] = (
+                    f"{named(candidate.group)}: in no pool, because several kinds of machine have the instance type "
+                    f"{name}. Give each a name of its own, as by 'kubectl label --overwrite node NAME {INSTANCE_TYPE}="
+                    f"{kinds[0]}'{f' and {listed(kinds[1:])}' if kinds[1:] else ''}, and look again."
+                )
+    return told
 
 
 def _accepted(

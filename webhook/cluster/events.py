@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +11,12 @@ from typing import Any
 from webhook.cluster.asked import moment
 from webhook.cluster.objects import Document
 
+_OTHERS = (
+    "nodes have a taint that the pod does not tolerate", "other nodes lack the labels that the pod selects",
+    "nodes are cordoned",
+)  # fmt: skip
+"""What is true of nodes that were never meant for the pod, so that it tells least."""
+ELSEWHERE = "its volume is in another zone than the nodes with the slices"
 _WORDS = (
     (r"exceeded quota", "the namespace's quota is used up"),
     (r"VcpuLimitExceeded|MaxSpotInstanceCountExceeded", "AWS refuses a node: the account's quota is too small"),
@@ -18,7 +24,7 @@ _WORDS = (
     (r"UnauthorizedOperation|AccessDenied", "AWS refuses a node: Karpenter's role lacks a right"),
     (r"failed to launch", "AWS refuses a node"),
     (r"reserved offering is full", "the pool's capacity reservation is full"),
-    (r"Pod should schedule on: nodeclaim/(\S+)", r"Karpenter is launching NodeClaim \1 for it"),
+    (r"Pod should schedule on: nodeclaim/([\w.-]+)", r"Karpenter is launching NodeClaim \1 for it"),
     (r"Pod should schedule on: node/(\S+)", r"Karpenter expects it on node \1"),
     (r"exceed limits|limits have been exhausted", "a NodePool is at its limit"),
     (r"label \"([^\"]+)\" does not have known values", r"the pod selects by \1, which no new node has"),
@@ -29,23 +35,34 @@ _WORDS = (
     (r"no instance type (met|which)", "no instance type of a NodePool fits the pod's other demands"),
     (r"incompatible requirements", "the pod's node selection excludes a NodePool"),
     (r"unbound immediate PersistentVolumeClaims|persistentvolumeclaim", "a volume is not there yet"),
-    (r"volume node affinity conflict", "its volume is in another zone than the nodes with the slices"),
+    (r"volume node affinity|PersistentVolume's node affinity|no available volume zone", ELSEWHERE),
+    (r"exceed max volume count", "nodes have as many volumes attached as they may"),
+    (r"find available persistent volumes to bind", "no volume is there for its claim on these nodes"),
+    (r"did not have enough free storage", "the storage has no room for its volume"),
+    (r"bound to non-existent p", "its volume does not exist any more"),
+    (r"no available disk|ReadWriteOncePod", "another pod uses its volume"),
     (r"pod topology spread constraints", "its topology spread leaves no node"),
     (r"anti-affinity|pod affinity rules", "its pod affinity or anti-affinity leaves no node"),
     (r"free ports", "a port that it wants on the node is taken"),
+    (r"required features", "no node's kubelet has a feature that the pod needs"),
+    (r"cannot allocate all claims|resourceclaim", "a resource claim of it is not allocated"),
+    (r"pods from a gang|pod group", "it waits for the other pods of its group"),
     (r"Insufficient (nvidia\.com/[\w.-]*\w)", r"no node has a free \1"),
-    (r"untolerated taint", "nodes have a taint that the pod does not tolerate"),
-    (r"didn't match Pod's node affinity/selector", "no node has the labels that the pod selects"),
-    (r"were unschedulable", "nodes are cordoned"),
+    (r"untolerated taint", _OTHERS[0]),
+    (r"didn't match Pod's node affinity/selector", _OTHERS[1]),
+    (r"were unschedulable", _OTHERS[2]),
     (r"Insufficient (?!nvidia\.com)([\w./-]*\w)", r"no node has enough \1"),
+    (r"Too many pods", "no node has room for one more pod"),
     (r"UnexpectedAdmissionError|Allocate failed", "the kubelet had no free slice"),
     (r"ErrImagePull|ImagePullBackOff|pull image", "the image cannot be pulled"),
-    (r"FailedMount|FailedAttachVolume|MountVolume", "a volume cannot be mounted"),
+    (r"FailedMount|FailedAttachVolume|FailedMapVolume|MountVolume", "a volume cannot be mounted"),
+    (r"FailedCreatePodSandBox|NetworkNotReady", "its network or sandbox cannot be set up"),
 )  # fmt: skip
 LONGEST_MESSAGE = 32_768
 """Characters of an event's message that are read.  An API server stores a MiB of whoever may write events."""
 
 _PATTERNS = [(re.compile(pattern), words) for pattern, words in _WORDS]
+_REASONS = re.compile(r"nodes are available: (.+?)(?:\. |\.?\s*$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +96,38 @@ class Said:
 def in_words(message: str) -> str:
     """The two things in *message* that tell most, in the fleet's words; empty if nothing is understood."""
     found = [match.expand(words) for pattern, words in _PATTERNS if (match := pattern.search(message))]
-    return "; ".join(dict.fromkeys(found[:2]))
+    parts = re.split(r", (?=\d+ )", reasons(message))  # each of some of the nodes
+    unknown = [part for part in parts if part and not any(pattern.search(part) for pattern, _ in _PATTERNS)]
+    if len(parts) == 1 and found == [_OTHERS[1]]:
+        return "no node has the labels that the pod selects"
+    told = [*unknown[:1], *found] if {*found[:1]} <= {*_OTHERS} else [*found[:1], *unknown[:1], *found[1:]]
+    return "; ".join(dict.fromkeys(told[:2]))
+
+
+def reasons(message: str) -> str:
+    """What the scheduler's *message* says of nodes, without what it says of preemption; empty if it is another."""
+    found = _REASONS.search(message)
+    return found[1] if found else ""
+
+
+def of_karpenter(said: Iterable[Said]) -> Iterator[Said]:
+    """What Karpenter said about the pod itself."""
+    return (each for each in said if "karpenter" in each.source and each.about.startswith("Pod/"))
 
 
 def gives_up(said: Iterable[Said]) -> Said | None:
     """The last that Karpenter said about the pod, if that is why it launches nothing.  *said*: the newest first."""
-    last = next((each for each in said if "karpenter" in each.source and each.about.startswith("Pod/")), None)
+    last = next(of_karpenter(said), None)
     return last if last is not None and last.reason == "FailedScheduling" else None
+
+
+def nominations(said: Iterable[Said]) -> dict[str, Said]:
+    """The NodeClaims on which Karpenter said that the pod should schedule, the newest first."""
+    found: dict[str, Said] = {}
+    for each in of_karpenter(said):
+        for claim in re.findall(r"nodeclaim/([\w.-]+)", each.message):
+            found.setdefault(claim, each)
+    return found
 
 
 def read(events: Iterable[Document]) -> list[Said]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import render
 from webhook.cluster.events import Said
 from webhook.cluster.karpenter import GATE, gate
 from webhook.cluster.made import OURS
@@ -17,6 +18,11 @@ from webhook.cluster.requests import ZERO
 from webhook.cluster.snapshot import Snapshot
 from webhook.fleet.pool import Pool
 
+_NO_CRD = (
+    "The platform team: install or upgrade the chart karpenter-crd (docs/eks.md#switch-nodeoverlay-on), and then: "
+    f"{render('node-overlays')}."
+)
+
 
 def obstacles(
     asked: Asked, pool: Pool, node_pool: Document, snapshot: Snapshot, said: Sequence[Said]
@@ -25,9 +31,8 @@ def obstacles(
     listing, name = snapshot.of(NODE_OVERLAYS), node_pool["metadata"]["name"]
     if not listing.installed:
         text = f"Karpenter does not know that new nodes of NodePool {name} will have slices"
-        yield Cause(
-            "overlay-missing", f"{text}: this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)."
-        )
+        why = "this cluster has no NodeOverlays (their CRD is in the chart karpenter-crd)"
+        yield Cause("overlay-missing", f"{text}: {why}.", (), _NO_CRD)
         return
     if listing.problem:
         return

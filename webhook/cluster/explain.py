@@ -6,27 +6,28 @@ It asks the webhook's own functions what the pod gets, so that it cannot disagre
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from webhook.admission.assigned import ARROW
 from webhook.admission.plan import Plan, plan
-from webhook.admission.shadow import is_left_alone
 from webhook.admission.why_not import reasons
 from webhook.cluster.asked import Asked
-from webhook.cluster.asking import not_asked, refusal, without_annotation
+from webhook.cluster.asking import left_alone, not_asked, refusal
+from webhook.cluster.bound import bound
 from webhook.cluster.causes import Cause, ranked
-from webhook.cluster.cures import OWN, installed_in
+from webhook.cluster.cures import USUAL, Here
 from webhook.cluster.events import Said
+from webhook.cluster.karpenter import namespace_of
 from webhook.cluster.launching import obstacles
 from webhook.cluster.objects import QUOTAS, WEBHOOKS, Document
 from webhook.cluster.scheduling import Candidate, candidates
 from webhook.cluster.snapshot import Snapshot
-from webhook.cluster.state import bound, ended, gated, unfounded
+from webhook.cluster.state import ended, gated, unfounded
+from webhook.cluster.unannotated import without_annotation
 from webhook.cluster.waiting import Launch, in_other_words, waiting
 from webhook.errors import Denial, quote
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import Pool
-from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION, ASSIGNED, POOLS
 
 
@@ -61,12 +62,11 @@ class Explanation:
     quotas: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     """What could not be looked at."""
-    own: str = OWN
-    """The webhook's namespace."""
+    here: Here = USUAL
 
     def cure(self, cause: Cause) -> str:
         """What to do about one of its causes in this cluster."""
-        return installed_in(self.own, cause.cure)
+        return self.here.told(cause.cure)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ class Around:
     fleet: Fleet | None
     """None if it may not be read."""
     snapshot: Snapshot
-    own: str = OWN
-    """The webhook's namespace."""
+    here: Here = USUAL
     namespace: Document | None = None
     """The pod's namespace; None if it may not be read."""
     said: Sequence[Said] = ()
@@ -91,6 +90,8 @@ class Around:
     """The webhook's, as a preview gives it."""
     wants_none: str = ""
     """Why a workload has no pods, though nobody refuses them."""
+    beside: bool = False
+    """Whether others of its file have the annotation, so that one that asks for no GPU needs none."""
     unread: tuple[str, ...] = ()
 
 
@@ -115,14 +116,14 @@ def explain(title: str, asked: Asked, around: Around) -> Explanation:
         given=_given(asked),
         cause=causes[0],
         also=tuple(causes[1:]),
-        changed=around.changed,
+        changed=around.changed if asked.visited and causes[0].id not in _UNASKED else (),
         pools=tuple(Served(pool.name, why or "", pool.entry.weight if _launched(pool) else 0) for pool, why in served),
         nodes=tuple(nodes),
         launches=tuple(launches),
         said=tuple(each for each in around.said if each.message)[:8],
         quotas=tuple(_quotas(around.snapshot)),
         unread=(*around.unread, *_unread(around.snapshot)),
-        own=around.own,
+        here=replace(around.here, karpenter=namespace_of(around.snapshot), pod=asked.name, namespace=asked.namespace),
     )
 
 
@@ -161,7 +162,7 @@ def _given(asked: Asked) -> str:
 def _causes(
     asked: Asked, around: Around, serving: Sequence[Pool], nodes: Sequence[Candidate], launches: Sequence[Launch]
 ) -> Iterator[Cause]:
-    refused = refusal(around.refused, around.snapshot, around.own) if around.refused else None
+    refused = refusal(around.refused, around.snapshot, around.here.own) if around.refused else None
     if around.denial is not None and (refused is None or refused.id == "denied"):
         denial = around.denial
         page = f"docs/messages.md#{denial.reason}"
@@ -176,18 +177,24 @@ def _causes(
     if around.wants_none:
         wanted = "" if "spec." in around.wants_none else _NONE_YET
         yield Cause("no-pods-wanted", f"The workload has no pods: {around.wants_none}.", instead=wanted)
-    found = list(ended(asked))
+    found = list(ended(asked, around.snapshot))
     yield from found
     if found:
         return
     if not asked.asks:
+        if around.beside and not asked.slices and not around.misplaced:
+            text = f"The pod asks for no GPU and has no annotation '{ANNOTATION}', and others of its file have it"
+            yield Cause("needs-none", f"{text}.")
+            return
         if not (asked.node and asked.slices):
-            yield without_annotation(asked, around.misplaced, around.fleet)
+            yield from without_annotation(
+                asked, around.misplaced, around.fleet, around.namespace, around.snapshot, around.here.own
+            )
             if not asked.slices:
                 return
     elif not asked.visited:
-        found = list(not_asked(asked, around.namespace, around.snapshot, around.own))
-        told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and _left_alone(asked, around)
+        found = list(not_asked(asked, around.namespace, around.snapshot, around.here.own))
+        told = {cause.id for cause in found} <= {"not-visited", "webhook-ignored"} and left_alone(asked, around.fleet)
         yield from [told] if told else found
         return
     elif wrong := unfounded(asked):
@@ -197,28 +204,13 @@ def _causes(
     else:
         yield from _stale(asked, around)
     if asked.node:
-        yield from bound(asked, around.snapshot, serving)
+        yield from bound(asked, around.snapshot, around.said, serving)
         return
     waits = list(gated(asked, around.said))
     yield from waits
     if waits:
         return
     yield from waiting(asked, around.snapshot, around.said, serving, nodes, launches)
-
-
-def _left_alone(asked: Asked, around: Around) -> Cause | None:
-    """That a pod is in shadow, where it is."""
-    if around.fleet is None or not (would := is_left_alone(asked.view, around.fleet, asked.namespace)):
-        return None
-    text = f"gpu-slice is in shadow here ({in_shadow(around.fleet.file)}): it left the pod as it was written"
-    instead = _DENIED if would.startswith("denied: ") else ""
-    return Cause("shadow", f"{text}. Otherwise: {would.rstrip('.')}.", instead=instead)
-
-
-_DENIED = (
-    "Correct the annotation as the last sentence says, and create the pod anew. Without shadow (docs/shadow.md), such "
-    "a pod is refused."
-)
 
 
 def _stale(asked: Asked, around: Around) -> Iterator[Cause]:
@@ -256,6 +248,8 @@ def _unread(snapshot: Snapshot) -> Iterator[str]:
             yield f"{listing.problem}: {_MISSED.get(kind.name, f'what {kind.plural} would say is not known')}"
 
 
+_UNASKED = ("webhook-missing", "webhook-unreachable", "webhook-ignored", "certificate", "other-webhook", "guard")
+"""Causes with which the webhook has not answered, so that it has changed nothing."""
 _NONE_YET = (
     "Wait a minute and ask again. If it stays so, the platform team: see that the controller of such workloads runs."
 )

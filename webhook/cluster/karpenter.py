@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
+from webhook.cluster.cures import KARPENTER
 from webhook.cluster.objects import DEPLOYMENTS, NODE_OVERLAYS, Document, conditions
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
@@ -39,6 +40,12 @@ def deployments(snapshot: Snapshot, *, trusted: bool = True) -> list[Document]:
         for each in snapshot.items(DEPLOYMENTS)
         if (each["metadata"].get("namespace") in snapshot.trusted) == trusted and container_of(each) is not None
     ]
+
+
+def namespace_of(snapshot: Snapshot) -> str:
+    """Karpenter's namespace, or where it usually is."""
+    found = deployments(snapshot) if DEPLOYMENTS in snapshot.listings else ()
+    return next((str(each["metadata"]["namespace"]) for each in found), KARPENTER)
 
 
 def karpenters(snapshot: Snapshot, *, trusted: bool = True) -> list[Document]:

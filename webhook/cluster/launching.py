@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Expression
 from webhook.cluster import expected
-from webhook.cluster.asked import Asked, moment
+from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
+from webhook.cluster.claims import awaited, concerning
+from webhook.cluster.cures import WHEN_GONE, render
 from webhook.cluster.events import Said, gives_up
-from webhook.cluster.karpenter import deployments, limits, missing_step
+from webhook.cluster.karpenter import deployments, limits
 from webhook.cluster.nodes import node_pools
 from webhook.cluster.objects import (
-    NODE_CLAIMS,
     NODE_CLASSES,
     NODE_POOLS,
     Document,
@@ -29,14 +29,13 @@ from webhook.cluster.objects import (
 from webhook.cluster.overlays import labels_of
 from webhook.cluster.requests import quantity
 from webhook.cluster.snapshot import Snapshot
-from webhook.fleet.labels import NODE_POOL, WELL_KNOWN
+from webhook.fleet.labels import WELL_KNOWN
 from webhook.fleet.pool import POOL_LABEL, Pool
 from webhook.fleet.pool import Taint as PoolTaint
 from webhook.render.node_pool import node_pool as rendered
 
-_STAYS = "kubectl apply leaves there what somebody has added"
-LATE = timedelta(minutes=10)
-"""After this long a launched node is not on its way any more.  Karpenter gives it 15 minutes to register."""
+_LEAVING = f"The platform team: {WHEN_GONE}"
+_STAYS = "apply leaves there what somebody has added"
 
 _CLASS_REASONS = {
     "SubnetsNotFound": "no subnet in AWS matches its selector",
@@ -48,18 +47,6 @@ _CLASS_REASONS = {
     "RunInstancesAuthCheckFailed": "Karpenter's role may not call ec2:RunInstances",
 }
 
-_DELETED = (
-    "The platform team: it goes when its last NodeClaim has (kubectl get nodeclaims). "
-    "Then: gpu-slice render | kubectl apply -f -."
-)
-
-_INITIALIZED = {
-    "ResourceNotRegistered": "its device plugin has registered no slices",
-    "StartupTaintsExist": "nobody removes its startup taint",
-    "KnownEphemeralTaintsExist": "it still has a taint of a node that starts",
-    "NodeNotReady": "its kubelet is not ready",
-}
-"""Why a node is not initialized.  Source: ``pkg/controllers/nodeclaim/lifecycle/initialization.go``."""
 
 _RENDERED = {"node-pool-missing", "node-pool-leaving", "node-class-missing", "limit-reached", "node-pool-differs"}
 _ELSEWHERE = (
@@ -107,18 +94,16 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
         return
     down = list(_karpenter(snapshot))
     yield from down
-    on_the_way = list(_claims(name, snapshot, said))
-    own = [each.message for each in said if each.of_namespace]
-    nominated = {claim for message in own for claim in re.findall(r"nodeclaim/([\w.-]+)", message)}
-    if not down and any(cause.id == "launching" and claim in nominated for claim, cause in on_the_way):
-        yield from (cause for _, cause in on_the_way)
+    on_the_way = concerning(name, snapshot, said)
+    if not down and on_the_way and awaited(snapshot, said):
+        yield from on_the_way
         return
     if node_pool is None or pool.entry.retired:
         yield Cause("pool-retired", f"Pool {pool.name} is retired, so no node of it is launched.")
         return
     seen = list(_seen(asked, pool, node_pool, snapshot, said))
     yield from seen
-    yield from (cause for _, cause in on_the_way)
+    yield from on_the_way
     if not seen and not down:
         yield from _hearsay(name, said)
 
@@ -168,7 +153,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
             return
         if since := node_class["metadata"].get("deletionTimestamp"):
             text = f"EC2NodeClass {reference['name']} is being deleted since {since}"
-            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), _DELETED)
+            yield Cause("node-class-not-ready", f"{text}, so Karpenter launches no node of {name}.", (), _LEAVING)
             return
         ready = conditions(node_class).get("Ready", {}).get("status")
         if ready != "True":
@@ -181,7 +166,7 @@ def _readiness(node_pool: Document, snapshot: Snapshot) -> Iterator[Cause]:
         if kind in ("ValidationSucceeded", "NodeClassReady") and condition["status"] != "True":
             id = "node-class-not-ready" if kind == "NodeClassReady" else "node-pool-not-ready"
             why = condition.get("reason", "")
-            cure = _DELETED if why == "NodeClassTerminating" else ""
+            cure = _LEAVING if why == "NodeClassTerminating" else ""
             yield Cause(id, f"NodePool {name} is not ready: {why}.", (condition.get("message", ""),), cure)
     if found.get("NodeRegistrationHealthy", {}).get("status") == "False":
         text = f"The last nodes of NodePool {name} were launched and never registered"
@@ -226,11 +211,14 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
             reached += ". The fleet file does not name this limit"
             path = resource.replace("~", "~0").replace("/", "~1")
             patch = f'[{{"op": "remove", "path": "/spec/limits/{path}"}}]'
-            cure = f"The platform team: kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
+            # Who may create pods in a namespace may often create events there too.
+            sure = "" if found.reached else "see in Karpenter's log that it is so. Then run "
+            cure = f"The platform team: {sure}kubectl patch nodepool {name} --type=json -p '{patch}' ({_STAYS})."
         elif of_fleet is not None and quantity(str(of_fleet[resource])) != limit:
             reached += f". The fleet file says {of_fleet[resource]}"
-            cure = "The platform team: gpu-slice render --only node-pools | kubectl apply -f -."
-        yield Cause("limit-reached", f"NodePool {name} is at its limit: {reached}.", (), cure)
+            cure = f"The platform team: {render('node-pools')}."
+        by_event = "" if found.reached else ", as an event says"
+        yield Cause("limit-reached", f"NodePool {name} is at its limit{by_event}: {reached}.", (), cure)
         return
 
 
@@ -296,37 +284,3 @@ def _failures(name: str, said: Sequence[Said]) -> Iterator[Cause]:
             if pattern.search(each.message):
                 yield Cause(id, f"Karpenter tried to launch a node of NodePool {name}, and {words}.", (each.message,))
                 return
-
-
-def _claims(name: str, snapshot: Snapshot, said: Sequence[Said]) -> Iterator[tuple[str, Cause]]:
-    """The NodeClaims of a NodePool that are not nodes with slices yet."""
-    for claim in snapshot.items(NODE_CLAIMS):
-        metadata, found = claim["metadata"], conditions(claim)
-        if (metadata.get("labels") or {}).get(NODE_POOL) != name or metadata.get("deletionTimestamp"):
-            continue
-        missing = missing_step(claim)
-        if missing is None:
-            continue
-        created = moment(metadata.get("creationTimestamp"))
-        age = snapshot.when - created if created else timedelta()
-        condition = found.get(missing, {})
-        quote = f"{condition.get('reason', '')}: {condition.get('message', '')}".strip(": ")
-        whose = f"NodeClaim {metadata['name']} of NodePool {name}, {_ago(age)} old,"
-        if missing == "Launched" and condition.get("reason") not in (None, "", "AwaitingReconciliation"):
-            cause = Cause("launch-failed", f"AWS refuses it: {whose} cannot be launched.", (quote,))
-        elif age > LATE and missing == "Initialized":
-            words = _INITIALIZED.get(condition.get("reason", ""), condition.get("reason", ""))
-            id = "slices-not-registered" if "slices" in words else "node-not-initialized"
-            cause = Cause(id, f"{whose} is a node that takes no pods yet: {words}.", (quote,))
-        elif age > LATE:
-            cause = Cause("node-not-registered", f"{whose} was launched and has not become a node.", (quote,))
-        else:
-            stage = {"Launched": "is being launched", "Registered": "is launched and boots"}
-            text = f"{whose} {stage.get(missing, 'has registered and waits for its slices')}"
-            cause = Cause("launching", f"Karpenter is launching a node: {text}.", (quote,) if quote else ())
-        yield metadata["name"], cause
-
-
-def _ago(age: timedelta) -> str:
-    seconds = max(int(age.total_seconds()), 0)
-    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min"

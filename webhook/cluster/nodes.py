@@ -15,12 +15,21 @@ PRODUCT = "nvidia.com/gpu.product"
 """Of GPU feature discovery: ``NVIDIA-A100-SXM4-40GB``; with ``-MIG-1g.5gb`` or ``-SHARED`` for what is called a GPU."""
 REPLICAS = "nvidia.com/gpu.replicas"
 """Of GPU feature discovery: pods that share a GPU."""
-INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+INSTANCE_TYPE, OLD_INSTANCE_TYPE = "node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"
 PASSING = (
     "node.kubernetes.io/", "node.cloudprovider.kubernetes.io/", "karpenter.sh/", "karpenter.k8s.aws/",
     "ToBeDeletedByClusterAutoscaler", "DeletionCandidateOfClusterAutoscaler", "aws-node-termination-handler/",
 )  # fmt: skip
 """Beginnings of taints that come and go with the life of a node."""
+
+LEAVING = {
+    "aws-node-termination-handler/": "AWS takes it back or maintains it, and then it is gone within minutes",
+    "ToBeDeletedByClusterAutoscaler": "the Cluster Autoscaler is removing it",
+}
+"""Those of nodes that are to go, by the beginning of their key, and what becomes of the node.
+
+Source: aws-node-termination-handler ``pkg/node/node.go``; the Cluster Autoscaler's ``utils/taints``.
+"""
 
 
 class Known(dict[str, str | None]):
@@ -50,7 +59,14 @@ def gpu_resources(node: Node, *, capacity: bool = False) -> dict[str, int]:
 
 def instance_type(node: Node) -> str:
     """The EC2 instance type; empty if the node does not say."""
-    return node.metadata.labels.get(INSTANCE_TYPE, "")
+    return node.metadata.labels.get(INSTANCE_TYPE) or node.metadata.labels.get(OLD_INSTANCE_TYPE, "")
+
+
+def leaving(node: Node) -> str:
+    """What is about to become of *node*, as a clause; empty if it stays, as far as its taints say."""
+    ours = NODE_POOL in node.metadata.labels  # of another node, Karpenter removes no taint
+    keys = [taint.key for taint in node.spec.taints if ours or not taint.key.startswith("karpenter.sh/")]
+    return next((words for start, words in LEAVING.items() if any(key.startswith(start) for key in keys)), "")
 
 
 def gpu_of(node: Node, catalogue: Catalogue) -> Gpu | None:

@@ -50,8 +50,8 @@ class Condition(View, frozen=True):
 
 
 class Resources(View, frozen=True):
-    limits: dict[str, str] = field(default_factory=dict)
-    requests: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, str | int | float] = field(default_factory=dict)  # numbers in files: an API server sends text
+    requests: dict[str, str | int | float] = field(default_factory=dict)
 
 
 class Container(View, frozen=True):

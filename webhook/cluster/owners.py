@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from webhook.fit.replicas import mapping
+from webhook.admission.contents import mapping
 
 _HASHES = {"pod-template-hash": ("apps", "Deployment"), "rollouts-pod-template-hash": ("argoproj.io", "Rollout")}
 """Labels with which the name of a ReplicaSet ends, and what makes such ReplicaSets."""

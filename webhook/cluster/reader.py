@@ -9,8 +9,9 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,6 +37,10 @@ TIMEOUT, FIRST = 10.0, 5.0
 PAGE = 500
 """Objects of one answer, as kubectl asks for them."""
 
+WHOLE = "application/json"
+METADATA = f"{WHOLE};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""How an answer is wanted."""
+
 
 class Unreachable(Exception):
     """The API server cannot be asked.  The message says why."""
@@ -54,6 +59,9 @@ class Refused(Exception):
 class Reader:
     """One API server, as one user sees it."""
 
+    _answered: datetime | None = None
+    """When the API server wrote its last answer, by its own clock."""
+
     def __init__(self, api: ApiClient, namespace: str) -> None:
         self.api = api
         self.namespace = namespace
@@ -64,11 +72,12 @@ class Reader:
 
     def read(self, kinds: Iterable[Kind[Any]]) -> Snapshot:
         """All objects of *kinds*.  Raises `Unreachable`."""
-        return Snapshot(
-            when=datetime.now(UTC),
-            version=self._version(),
-            listings={kind: self.list(kind) for kind in kinds},
-        )
+        version, listings = self._version(), {kind: self.list(kind) for kind in kinds}
+        return Snapshot(self.now(), version, listings)
+
+    def now(self) -> datetime:
+        """The time by the clock of the API server, which wrote the times of all objects; else by ours."""
+        return self._answered or datetime.now(UTC)
 
     def list(self, kind: Kind[T], namespace: str | None = None, **query: str) -> Listing[T]:
         """The objects of *kind*, in all namespaces if *namespace* is None, or in the one that the user may read."""
@@ -87,8 +96,11 @@ class Reader:
 
     def get(self, kind: Kind[Any], name: str, namespace: str | None = None) -> Document | None:
         """One object whole; None if there is none.  Raises `Refused` and `Unreachable`."""
+        return self._one(kind, name, namespace, WHOLE)
+
+    def _one(self, kind: Kind[Any], name: str, namespace: str | None, accept: str) -> Document | None:
         try:
-            document: Document = json.loads(self._ask("GET", kind.path(namespace, name)))
+            document: Document = json.loads(self._ask("GET", kind.path(namespace, name), accept=accept))
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -99,10 +111,13 @@ class Reader:
         """The first *most* bytes of what stands at *path* of the API server.  Raises `Refused` and `Unreachable`."""
         return self._ask("GET", path, most=most)
 
-    def find(self, kind: Kind[Any], name: str, namespace: str) -> Document | str | None:
-        """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`."""
+    def find(self, kind: Kind[Any], name: str, namespace: str, *, metadata: bool = False) -> Document | str | None:
+        """As `get`, but what is refused is a sentence's end that says so.  Raises `Unreachable`.
+
+        *metadata*: of the object nothing else is asked for.  Of a Secret that is nothing secret.
+        """
         try:
-            return self.get(kind, name, namespace)
+            return self._one(kind, name, namespace, METADATA) if metadata else self.get(kind, name, namespace)
         except Refused as refused:
             if refused.status == 403:
                 return f"you may not get {kind.name} {name} in namespace {namespace}"
@@ -151,13 +166,13 @@ class Reader:
 
     def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Document | None = None,
-        most: int | None = None,
+        most: int | None = None, accept: str = WHOLE,
     ) -> bytes:  # fmt: skip
         if self._silent:
             raise Unreachable(self._silent)
         request = self.api.param_serialize(
             method, path, query_params=list((query or {}).items()), body=body, auth_settings=["BearerToken"],
-            header_params={"Accept": "application/json", "Content-Type": "application/json"},
+            header_params={"Accept": accept, "Content-Type": "application/json"},
         )  # fmt: skip
         try:
             answer = self.api.call_api(*request, _request_timeout=self._patience)
@@ -173,6 +188,8 @@ class Reader:
                 raise Unreachable(told) from None
             raise Unreachable(f"{where}: {reason}") from None
         self._patience = TIMEOUT
+        with suppress(KeyError, ValueError):  # no such header, or none that can be read
+            self._answered = parsedate_to_datetime(answer.response.headers["Date"]).replace(tzinfo=UTC)
         if answer.status >= 300:
             raise self._refused(answer.status, answer.reason or "", answer.data or b"")
         return answer.data or b""

@@ -42,9 +42,9 @@ def quantity(text: str) -> Decimal:
     return number.quantize(NANO, ROUND_UP) if int(number.as_tuple().exponent) < -9 else number
 
 
-def amounts(written: Mapping[str, str]) -> Amounts:
+def amounts(written: Mapping[str, str | int | float]) -> Amounts:
     """The numbers of *written* quantities."""
-    return {name: quantity(text) for name, text in written.items()}
+    return {name: quantity(str(text)) for name, text in written.items()}
 
 
 def add(amounts: Amounts, more: Mapping[str, Decimal]) -> None:

@@ -14,8 +14,9 @@ from webhook.admission.node_affinity import expression_could_hold
 from webhook.admission.pod import Term
 from webhook.cluster.asked import Asked, held
 from webhook.cluster.causes import Cause, ranked
+from webhook.cluster.cures import REPLACE, render
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import instance_type, pool_of
+from webhook.cluster.nodes import LEAVING, instance_type, leaving, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Node, Pod
 from webhook.cluster.requests import ZERO, Amounts, add, left, quantity
 from webhook.cluster.snapshot import Snapshot
@@ -41,16 +42,16 @@ _BY_ITSELF = {
     "node.cloudprovider.kubernetes.io/shutdown": "start its instance again, or delete the node",
     "node.kubernetes.io/out-of-service": "the node was declared lost: start it again or delete it, then remove this",
     "karpenter.sh/": "Karpenter is replacing the node: kubectl get nodeclaims, and what it says in kubectl describe",
-    "ToBeDeletedByClusterAutoscaler": "the Cluster Autoscaler is removing the node",
 }
 """Taints that a program sets, by the beginning of their key, and what to do until it removes them."""
+_WAIT = "Wait for another node: {}."
 _AGENT = "-not-ready"
 """The end of taints that a node's agent removes once it runs: ``ebs.csi.aws.com/agent-not-ready``."""
 
 _NO_PLUGIN = (
     "The platform team: kubectl -n kube-system describe daemonsets -l app.kubernetes.io/component=device-plugin says "
     "why it has no pod there. What somebody has added to it, such as a nodeSelector, goes with: "
-    "gpu-slice render --only device-plugin | kubectl replace --save-config -f -."
+    f"{render('device-plugin', REPLACE)}."
 )
 
 MOST_HOLDERS = 5
@@ -139,10 +140,11 @@ def _mislabelled(node: Node, pool: FleetPool | None) -> Iterator[Cause]:
 
 
 def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[FleetPool]) -> Iterator[Cause]:
-    name = node.metadata.name
+    name, going = node.metadata.name, leaving(node)
     if node.spec.unschedulable and not asked.tolerates(PoolTaint(CORDONED, "", "NoSchedule")):
         text = f"Node {name} is cordoned (spec.unschedulable), so the scheduler skips it"
-        yield Cause("node-cordoned", f"{text}.", instead=f"Run 'kubectl uncordon {name}', or wait for another node.")
+        cure = f"Run 'kubectl uncordon {name}', or wait for another node."
+        yield Cause("node-cordoned", f"{text}.", instead=_WAIT.format(going) if going else cure)
     yield from _readiness(node)
     for taint in node.spec.taints:
         if taint.effect == "PreferNoSchedule" or taint.key == CORDONED or taint.key in NOT_READY:
@@ -150,6 +152,8 @@ def _filters(asked: Asked, node: Node, pool: FleetPool | None, pools: Sequence[F
         if not asked.tolerates(PoolTaint(taint.key, taint.value, taint.effect)):
             text = f"{taint.key}{'=' + taint.value if taint.value else ''}:{taint.effect}"
             cure = _untaint(f"kubectl taint node {name} {taint.key}:{taint.effect}-", taint.key)
+            if going and taint.key.startswith((*LEAVING,)):
+                cure = _WAIT.format(going)
             yield Cause("node-tainted", f"Node {name} has the taint {text}, which the pod does not tolerate.", (), cure)
     yield from _labels(asked, node, pool, pools)
 
@@ -241,9 +245,11 @@ def _resources(
                 yield Cause("two-plugins", f"{text}: another device plugin counts its GPUs, too.")
             else:
                 text = f"Node {name} advertises {has:f} of {resource}, and the fleet says {should:f}"
-                runs = not all_pods or any("device-plugin" in pod.metadata.name for pod in bound)
-                why = "its device plugin does not show all slices" if runs else "no device plugin runs on it"
-                yield Cause("slices-not-advertised", f"{text}: {why}.", (), "" if runs else _NO_PLUGIN)
+                why, cure = _of_plugin([pod for pod in bound if "device-plugin" in pod.metadata.name], all_pods)
+                yield Cause("slices-not-advertised", f"{text}: {why}.", (), cure)
+        elif ending := _making_room(asked, name, resource, need - (has - busy), bound):
+            text = f"The scheduler has chosen node {name} for the pod, and waits until {ending} ended"
+            yield Cause("preempting", f"{text}, which it preempted.")
         elif resource in asked.slices and (busy or has):
             free = left(has, busy)
             told = f"{free:f} of" if free else "None of"
@@ -257,6 +263,18 @@ def _resources(
             yield Cause("node-full", f"Node {name} has {room} free, and {asks}.")
 
 
+def _of_plugin(plugins: Sequence[Pod], all_pods: bool) -> tuple[str, str]:
+    """Why *plugins*, the pods of a node, show too few slices, and what to do."""
+    if not plugins and all_pods:
+        return "no device plugin runs on it", _NO_PLUGIN
+    for pod in plugins:
+        if pod.status.ready.status != "True":  # its image may be missing, so that there is no log
+            name, namespace = pod.metadata.name, pod.metadata.namespace
+            cure = f"The platform team: kubectl -n {namespace} describe pod {name} says why."
+            return f"its device plugin does not run (pod {name} is not ready)", cure
+    return "its device plugin does not show all slices", ""
+
+
 def shown(number: Decimal, resource: str) -> str:
     """A quantity as people write it."""
     if resource in ("memory", "ephemeral-storage"):
@@ -264,10 +282,26 @@ def shown(number: Decimal, resource: str) -> str:
     return f"{number.normalize():f}"
 
 
+def _ends(pod: Pod) -> bool:
+    return pod.metadata.deletion_timestamp is not None
+
+
+def _making_room(asked: Asked, node: str, resource: str, lacking: Decimal, bound: Sequence[Pod]) -> str:
+    """The pods of *node*, with a verb, that end and leave enough, if the scheduler has nominated it for the pod."""
+    if asked.status.get("nominatedNodeName") != node:
+        return ""
+    ending = [pod for pod in bound if _ends(pod) and held(pod).get(resource)]
+    if sum(held(pod)[resource] for pod in ending) < lacking:
+        return ""
+    names = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in ending[:MOST_HOLDERS]]
+    more = len(ending) - len(names)
+    return f"{', '.join(names)}{f' and {more} more' if more else ''} {'have' if len(ending) > 1 else 'has'}"
+
+
 def _holders(resource: str, bound: Sequence[Pod]) -> str:
     """The end of a sentence: who holds *resource*."""
     holding = [
-        f"{pod.metadata.namespace}/{pod.metadata.name} holds {number:f}"
+        f"{pod.metadata.namespace}/{pod.metadata.name} {'is being deleted and ' if _ends(pod) else ''}holds {number:f}"
         for pod in bound
         if (number := held(pod).get(resource))
     ]

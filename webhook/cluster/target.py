@@ -6,20 +6,25 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from webhook import documents
 from webhook.admission.preview import Preview, preview
 from webhook.cluster.asked import Asked
+from webhook.cluster.asking import refusal
+from webhook.cluster.cures import Here
 from webhook.cluster.events import Said, read
 from webhook.cluster.explain import Around
+from webhook.cluster.foreseen import as_previewed, asked_of, foreseen
 from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
     CONFIG_MAPS,
+    CRON_JOBS,
     DAEMON_SETS,
     DEPLOYMENTS,
     EVENTS,
+    JOBS,
     NAMESPACES,
     NODE_CLAIMS,
     NODE_CLASSES,
@@ -28,6 +33,7 @@ from webhook.cluster.objects import (
     NODES,
     PODS,
     QUOTAS,
+    STATEFUL_SETS,
     WEBHOOKS,
     Document,
     Kind,
@@ -36,13 +42,11 @@ from webhook.cluster.objects import (
 from webhook.cluster.reader import Reader, Refused
 from webhook.cluster.shapes import readable
 from webhook.cluster.snapshot import TRUSTED, Listing, Snapshot
-from webhook.errors import BadDocument, Denial
+from webhook.errors import BadDocument
 from webhook.fleet.fleet import Fleet
+from webhook.slices.request import ANNOTATION
 
 REPLICA_SETS: Kind[Document] = Kind("ReplicaSet", "replicasets", "apps/v1", dict, namespaced=True)
-STATEFUL_SETS: Kind[Document] = Kind("StatefulSet", "statefulsets", "apps/v1", dict, namespaced=True)
-JOBS: Kind[Document] = Kind("Job", "jobs", "batch/v1", dict, namespaced=True)
-CRON_JOBS: Kind[Document] = Kind("CronJob", "cronjobs", "batch/v1", dict, namespaced=True)
 WORKLOADS: dict[str, Kind[Any]] = {
     alias: kind
     for kind, aliases in (
@@ -105,9 +109,9 @@ def surroundings(
         of_namespace = reader.get(NAMESPACES, namespace)
     except Refused:
         missed.append(f"you may not read namespace {namespace}: whether it has opted out of gpu-slice is not known")
-    snapshot = Snapshot(datetime.now(UTC), listings=listings, trusted=frozenset(everywhere))
+    snapshot = Snapshot(reader.now(), listings=listings, trusted=frozenset(everywhere))
     snapshot = replace(snapshot, listings={**listings, CONFIG_MAPS: Listing(tuple(_settings(reader, snapshot)))})
-    return Around(fleet, snapshot, trusted[0], of_namespace, unread=tuple(missed))
+    return Around(fleet, snapshot, Here(trusted[0]), of_namespace, unread=tuple(missed))
 
 
 def _deployments(reader: Reader, namespaces: Iterable[str]) -> Listing[Document]:
@@ -163,28 +167,56 @@ def of_workload(reader: Reader, kind: Kind[Any], name: str, around: Around, name
         around = replace(around, refused=max(failed, key=lambda each: each.when).message)
     elif not pods and not listing.problem:
         around = replace(around, wants_none=_wants_none(document))
-    return Target(title, _of_template(document, around, namespace), around)
+    return Target(title, *_of_template(document, around, namespace))
 
 
-def of_document(reader: Reader, shown: Preview, around: Around, namespace: str) -> Target:
-    """What a document of a file would become: the API server is asked, and stores nothing."""
-    around = _as_previewed(around, shown)
-    pod: Document = shown.subject.pod or {}
-    namespace = shown.subject.namespace or namespace
+def of_document(reader: Reader, shown: Preview, around: Around, namespace: str, *, stands_in: bool = False) -> Target:
+    """What a document of a file would become: the API server is asked, and stores nothing.
+
+    A pod that is there already is explained itself.  *stands_in*: whether the pod only stands for those of the object,
+    so that what it lacks is not theirs.
+    """
+    subject = shown.subject
+    namespace, is_pod = subject.namespace or namespace, subject.kind == PODS.name
+    # The API server would refuse it: its name is taken, and by itself it may have used up a quota.
+    if is_pod and _NAME.fullmatch(subject.name) and isinstance(reader.find(PODS, subject.name, namespace), dict):
+        live = of_pod(reader, subject.name, around, namespace)
+        return replace(live, title=f"{live.title}, which exists already")
+    asked, around = foreseen(shown, around, namespace)
+    pod: Document = subject.pod or {}
     metadata = pod.get("metadata") or {}
     if isinstance(metadata, dict):  # else the API server says what is wrong
         pod["metadata"] = {"generateName": "pod-", **metadata, "namespace": namespace}
-    asked = _asked(shown.pod or pod)
+        if not is_pod:
+            pod["metadata"].pop("name", None)  # which controllers do not give
+    if stands_in:
+        containers = [{"image": "unknown", **each} for each in pod["spec"]["containers"]]
+        pod = {**pod, "spec": {**pod["spec"], "containers": containers}}
+        around = _also_unread(around, "it has no pod template: CPUs, memory and images of its pods are not known")
     try:
         created = reader.try_create(PODS, pod, namespace)
     except Refused as refused:
         if refused.no_pods:
             text = f"you may not create pods in namespace {namespace}: what the API server would say is not known"
-            around = replace(around, unread=(*around.unread, text))
+            around = _also_unread(around, text)
+        elif stands_in and refusal(str(refused), around.snapshot, around.here.own).id == "refused":
+            around = _also_unread(around, f"what the API server would say is not known: to a pod like them, {refused}")
         else:
             around = replace(around, refused=str(refused))
         return Target(shown.subject.title, asked, around)
-    return Target(shown.subject.title, _asked(created), replace(around, denial=None))
+    return Target(shown.subject.title, asked_of(created), replace(around, denial=None))
+
+
+def _also_unread(around: Around, text: str) -> Around:
+    return replace(around, unread=(*around.unread, text))
+
+
+def of_object(shown: Preview, around: Around, namespace: str) -> Target:
+    """An object whose annotation is wrong, or stands where nobody reads it, and of which no pod is known."""
+    texts = {} if shown.denial is None else {ANNOTATION: shown.value or ""}
+    asked = asked_of({"metadata": {"namespace": namespace, "annotations": texts}, "spec": {}})
+    around = as_previewed(around, shown)
+    return Target(shown.subject.title, asked, replace(around, denial=None) if shown.misplaced else around)
 
 
 def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document:
@@ -201,7 +233,7 @@ def _get(reader: Reader, kind: Kind[Any], name: str, namespace: str) -> Document
 def _existing(reader: Reader, document: Document, around: Around, title: str) -> Target:
     metadata = document["metadata"]
     said, missed = _said(reader, metadata["name"], metadata["namespace"], metadata["uid"])
-    asked = _asked(document, exists=True)
+    asked = asked_of(document, exists=True)
     of_claims = [each for each in read(around.snapshot.items(EVENTS)) if each.reason in _OF_CLAIMS]
     since = around.snapshot.when - _REMEMBERED
     said += [each for each in of_claims if each.when >= min(since, asked.created or since)]
@@ -215,17 +247,6 @@ def _said(reader: Reader, name: str, namespace: str, uid: str = "") -> tuple[lis
     listing = reader.list(EVENTS, namespace, fieldSelector=selector)
     missed = [f"{listing.problem}: what the scheduler and Karpenter say is not known"] if listing.problem else []
     return read(listing.items), missed
-
-
-def _asked(document: Document, *, exists: bool = False) -> Asked:
-    """The view of *document*; where that cannot be read, only of its annotations."""
-    document = readable(document)
-    try:
-        return Asked.of(document, exists=exists)
-    except (Denial, ValueError):
-        metadata = document.get("metadata") or {}
-        texts = {key: text for key, text in (metadata.get("annotations") or {}).items() if isinstance(text, str)}
-        return Asked.of({"metadata": {**metadata, "annotations": texts}, "spec": {}}, exists=exists)
 
 
 def _owner(pod: Pod) -> tuple[str, str] | None:
@@ -278,29 +299,21 @@ def _as_admitted(around: Around, document: Document, namespace: str) -> Around:
     if around.fleet is None:
         return around
     for shown in preview(document, around.fleet, namespace):
-        around = _as_previewed(around, shown)
+        around = as_previewed(around, shown)
         if document.get("kind") == PODS.name:
             return replace(around, denial=None)  # it was created, so it was not denied
         return around
     return around
 
 
-def _as_previewed(around: Around, shown: Preview) -> Around:
-    warnings = tuple(
-        warning.text.removeprefix("gpu-slice: ") for warning in (shown.plan.warnings if shown.plan else ())
-    )
-    notes = tuple(str(note) for note in shown.subject.advice if note.code == "misplaced-annotation")
-    return replace(around, changed=warnings, misplaced=notes, denial=None if shown.shadow else shown.denial)
-
-
-def _of_template(document: Document, around: Around, namespace: str) -> Asked:
+def _of_template(document: Document, around: Around, namespace: str) -> tuple[Asked, Around]:
     if around.fleet is not None:
         for shown in preview(document, around.fleet, namespace):
             if shown.subject.pod is not None:
-                pod = shown.pod or shown.subject.pod
-                return _asked({**pod, "metadata": {**pod["metadata"], "namespace": namespace}})
+                return foreseen(shown, around, namespace)
     template = document["spec"].get("template") or {"metadata": {}, "spec": {}}
-    return _asked({**template, "metadata": {**(template.get("metadata") or {}), "namespace": namespace}})
+    metadata = {**(template.get("metadata") or {}), "namespace": namespace}
+    return asked_of({**template, "metadata": metadata}), around
 
 
 def _wants(document: Document) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from webhook.cluster.asked import Asked
 from webhook.cluster.causes import Cause
+from webhook.cluster.claims import awaited
 from webhook.cluster.events import Said, gives_up, in_words
 from webhook.cluster.objects import NODE_POOLS, NODES
 from webhook.cluster.scheduling import Candidate
@@ -47,6 +48,10 @@ def waiting(
     if not asked.exists and launchable and looked:
         text = "It would be admitted, and nothing keeps Karpenter from launching a node"
         yield Cause("launchable", f"{text} of NodePool {launchable[0]}.")
+        return
+    if own := awaited(snapshot, said):  # then it does not matter what keeps it off other nodes
+        told = [cause for launch in launches for cause in launch.causes if cause.id in ("karpenter-down", "launching")]
+        yield from told or own.values()
         return
     passed = list(passed_over(asked)) if free else []
     yield from passed

@@ -17,6 +17,7 @@ from typing import Any
 from webhook.documents import json_reader
 from webhook.documents.bulk import stream
 from webhook.documents.document import DEEPEST, MOST_BYTES, MOST_COPIES, Document, KeyLines, Problem
+from webhook.documents.edit import Edit, edit, put
 from webhook.documents.lines import line_of
 from webhook.documents.text import read_text
 from webhook.documents.writer import write, write_commented
@@ -26,8 +27,11 @@ __all__ = [
     "MOST_BYTES",
     "MOST_COPIES",
     "Document",
+    "Edit",
     "KeyLines",
+    "edit",
     "line_of",
+    "put",
     "read",
     "read_json",
     "stream",

@@ -37,6 +37,8 @@ class Document:
     """The line on which it begins, from 1."""
     keys: KeyLines = field(default_factory=dict, repr=False, compare=False)
     """The lines of its keys, in YAML."""
+    reread: list[tuple[int, str, str]] = field(default_factory=list, repr=False, compare=False)
+    """The keys that YAML 1.1 reads as something else, such as ``no`` and ``0123``: line, as written, as read."""
     before: int = field(default=0, repr=False, compare=False)
     """How many lines of the text `keys` do not count."""
 

@@ -79,6 +79,7 @@ class _Builder:
         self._most_copies = copies
         self._copies = self._bytes = 0
         self._keys: KeyLines = {}
+        self._reread: list[tuple[int, str, str]] = []
         self._open: list[Any] = []
         """The lists and mappings that are still being read, the outermost first."""
 
@@ -88,10 +89,10 @@ class _Builder:
                 if event.version not in (None, (1, 1)):
                     raise Problem(_line(event), "Kubernetes reads only YAML 1.1", "Remove the line with %YAML")
                 self._anchors.clear()
-                self._keys = {}
+                self._keys, self._reread = {}, []
                 event = next(self._events)
                 if (value := _in_json(self._value(event), event)) is not None:
-                    yield Document(value, _line(event), self._keys)
+                    yield Document(value, _line(event), self._keys, self._reread)
 
     def _value(self, event: Any) -> Any:
         """The value that begins with *event*."""
@@ -125,6 +126,8 @@ class _Builder:
             if key in lines:
                 raise duplicate(_line(event), key, lines[key])
             lines[key] = _line(event)
+            if isinstance(event, yaml.ScalarEvent) and event.value != key:
+                self._reread.append((_line(event), event.value, key))
             item = next(self._events)
             mapping[key] = _in_json(self._value(item), item)
 

@@ -6,7 +6,7 @@ is what `webhook.admission.plan` decides.  So this cannot disagree with the webh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -19,11 +19,15 @@ from webhook.admission.containers import DEFAULT_CONTAINER
 from webhook.admission.node_affinity import DEFAULT_ARCHITECTURE, NodeRules, node_rules
 from webhook.admission.plan import MIRROR, plan
 from webhook.admission.pod import EMPTY_SPEC, Container, Metadata, Pod, convert, needed, places
+from webhook.admission.resolve import Resolution
 from webhook.budget import UNLIMITED, Budget
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.labels import NODE_POOL
-from webhook.fleet.pool import POOL_LABEL, MigOffer, Offer, Pool
-from webhook.slices.request import ANNOTATION, ASSIGNED
+from webhook.fleet.policy import Policy
+from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, MigOffer, Offer, Pool
+from webhook.slices.catalogue import GpuProfile
+from webhook.slices.profile import MigProfile
+from webhook.slices.request import ANNOTATION, ASSIGNED, SHARED
 
 Shape: TypeAlias = tuple[int, int]
 """A kind of node: a pool's position in the fleet, and a position among the shapes of this pool."""
@@ -94,6 +98,12 @@ def _bare(containers: list[Container] | None) -> list[Container]:
     return [Container(each.name, each.resources, None, each.restart_policy) for each in containers or ()]
 
 
+def namespace_of(key: bytes) -> str | None:
+    """The namespace of the pods with *key*."""
+    namespace, _ = msgspec.json.decode(key)
+    return namespace if isinstance(namespace, str) else None
+
+
 def kind_again(key: bytes, fleet: Fleet) -> PodKind | None:
     """The kind in *fleet* of the pods with *key*.  Raises `Denial`."""
     namespace, pod = msgspec.json.decode(key)
@@ -118,27 +128,45 @@ def kind_of(pod: Pod, fleet: Fleet, namespace: str | None) -> PodKind | None:
         for number, shape in enumerate(pool.shapes)
         if rules.allows(shape) and all(shape.capacity.get(name, 0) >= count for name, count in need.items())
     )
+    slices = tuple(sorted((by_resource[name], count) for name, count in need.items()))
     own, policy = node_rules(pod.spec or EMPTY_SPEC, budget), fleet.policy(namespace)
-    gpus = {offer.gpu.name for pool in resolution.pools for offer in pool.offers if isinstance(offer, MigOffer)}
-    if own.keys() & _NAMES:
-        gpus = set()  # a new pool would have another name
-    named = any(part.choice.gpu for part in resolution.assignments)
+    named = bool(own.keys() & _NAMES)  # a new pool would have another name
     possible = frozenset(
         (index, number)
-        for index, pool in enumerate(fleet.pools)
-        if not pool.entry.retired
-        and pool.gpu.name in gpus
-        and (policy.pools is None or pool.name in policy.pools)
-        and _runs(pool, own, named)
+        for index, pool in enumerate(() if named else fleet.pools)
+        if _could_serve(pool, [slice for slice, _ in slices], resolution, own, policy)
         for number, shape in enumerate(pool.shapes)
         if own.allows(shape)
     )
-    return PodKind(tuple(sorted((by_resource[name], count) for name, count in need.items())), served, possible)
+    return PodKind(slices, served, possible)
 
 
-def _runs(pool: Pool, rules: NodeRules, named: bool) -> bool:
-    """Whether the pool's architecture is the pod's.  *named*: whether the pod names the GPU."""
-    return named or pool.architecture == DEFAULT_ARCHITECTURE or pool.architecture in rules.architectures
+def _could_serve(
+    pool: Pool, slices: Sequence[SliceKind], resolution: Resolution, rules: NodeRules, policy: Policy
+) -> bool:
+    """Whether a pool like *pool*, cut into *slices*, would serve the pod just as those of *resolution* do."""
+    if pool.entry.retired or not (policy.pools is None or pool.name in policy.pools):
+        return False
+    offers = {}
+    for slice in slices:
+        profile = _profile(pool, slice)
+        if profile is None:
+            return False
+        name = MigProfile.parse(slice.name)
+        offers[slice.resource] = MigOffer(pool.gpu, slice.resource, 1, 0, name, profile, (0, 0, 0))
+    return all(
+        offers[part.resource].satisfies(part.choice)
+        and (part.choice.gpu or pool.architecture in (DEFAULT_ARCHITECTURE, *rules.architectures))
+        for part in resolution.assignments
+    )
+
+
+def _profile(pool: Pool, slice: SliceKind) -> GpuProfile | None:
+    """The profile of the pool's GPU that is *slice* there; None if it has none, or cannot be cut into it."""
+    if slice.name == str(SHARED) or (slice.resource == WHOLE_GPU) != (pool.entry.strategy == "single"):
+        return None
+    profile = pool.gpu.profile(MigProfile.parse(slice.name))
+    return profile if profile is not None and profile.starts else None
 
 
 def demand_of(pods: Iterable[tuple[PodKind, int]]) -> PodCounts:

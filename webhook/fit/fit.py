@@ -5,13 +5,15 @@ All GPUs of a node are cut alike, and all nodes of a pool.  So another layout is
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from webhook.fit.answer import Answer, Fit, Layout, Nodes
 from webhook.fit.demand import PodCounts, PodKind, Shape, SliceKind, slice_of
 from webhook.fit.packing import Packing, pack
 from webhook.fit.problem import Bin, Item
+from webhook.fit.quota import Over
 from webhook.fleet.check import check_pool
 from webhook.fleet.file import Partition
 from webhook.fleet.fleet import Fleet
@@ -23,84 +25,7 @@ from webhook.slices.profile import MigProfile
 CENTS = 10_000
 """Parts of a dollar in which prices are compared, so that all costs are whole numbers."""
 
-Layout = Mapping[str, int]
-"""Slices of one GPU by name."""
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Nodes:
-    """Nodes of one pool and instance type, as the fleet is or with another layout."""
-
-    pool: str
-    """Of the fleet.  With another layout, it is the one that the new pool is like."""
-    gpu: str
-    layout: Layout
-    new: bool
-    """Whether the fleet has no pool with this layout yet."""
-    instance_type: str
-    nodes: int
-    gpus: int
-    dollars: float | None
-    """An hour, if there are prices."""
-    exact: bool
-    """Whether it is proved that the pods of this pool, and those that could be there, do not fit on less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Where the pods fit."""
-
-    pools: tuple[Nodes, ...]
-    bound: float
-    """No way is better: GPUs, or dollars an hour if there are prices."""
-    exact: bool
-    """Whether `pools` meets the bound."""
-    left: Mapping[PodKind, int]
-    """Pods for which the limits of the pools that serve them leave no room: a retired pool may launch no node."""
-
-    @property
-    def nodes(self) -> int:
-        return sum(each.nodes for each in self.pools)
-
-    @property
-    def gpus(self) -> int:
-        return sum(each.gpus for each in self.pools)
-
-    @property
-    def dollars(self) -> float | None:
-        """An hour; None without prices."""
-        prices = [each.dollars for each in self.pools]
-        return round(sum(filter(None, prices)), 4) if prices and None not in prices else None
-
-    @property
-    def cost(self) -> float:
-        """What is as small as possible: dollars an hour, or GPUs without prices."""
-        return self.gpus if self.dollars is None else self.dollars
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """The answer for one demand."""
-
-    pods: int
-    current: Answer
-    """With the layouts and the limits of the fleet."""
-    unlimited: Answer
-    """With its layouts alone; the same if the limits suffice."""
-    best: Answer
-    """With the best layouts that are found, in whole nodes."""
-    ideal: float
-    """GPUs, or dollars an hour, if each GPU could be cut on its own and pods could span nodes: the least of all."""
-
-    @property
-    def fits(self) -> bool:
-        return not self.current.left
-
-    @property
-    def better(self) -> bool:
-        """Whether other layouts save anything."""
-        return self.best.cost < self.unlimited.cost - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,28 +45,44 @@ class _Choice:
 
 
 def fit(
-    demand: PodCounts, fleet: Fleet, prices: Mapping[str, float] | None = None, progress: Progress = lambda _: None
+    demand: PodCounts,
+    fleet: Fleet,
+    prices: Mapping[str, float] | None = None,
+    progress: Progress = lambda _: None,
+    over: Over | None = None,
 ) -> Fit:
-    """Where *demand* fits.  *prices*: dollars an hour by instance type; without them, GPUs are saved."""
-    kinds = list(demand)
-    problem = _Problem(kinds, [demand[kind] for kind in kinds], fleet, prices)
+    """Where *demand* fits.  *prices*: dollars an hour, of all instance types that serve it; else GPUs are saved.
+
+    *over*: those of its pods that quotas keep out.
+    """
+    problem = _Problem(demand, fleet, prices)
     progress("packing the pods as the fleet is cut")
     choices, places = problem.choices(new=False)
     unlimited = current = problem.answer(choices, places)
+    if over:
+        admitted = Counter(demand)
+        for (_, kind), count in over.items():
+            admitted[kind] -= count
+        within = _Problem(+admitted, fleet, prices)
+        choices, places = within.choices(new=False)
+        current = within.answer(choices, places)
+    else:
+        within = problem
     limits = {pool.name: most for pool in fleet.pools if (most := limit_of(pool)) is not None}
     used: dict[str, int] = defaultdict(int)
-    for each in unlimited.pools:
+    for each in current.pools:
         pool = next(pool for pool in fleet.pools if pool.name == each.pool)
         used[each.pool] += each.nodes * units(pool, each.gpus // each.nodes)
     if any(used[name] > most for name, most in limits.items()):
         progress("packing the pods within the limits of the pools")
-        current = problem.answer(choices, places, limits)
+        current = within.answer(choices, places, limits)
     progress("searching for better layouts")
     choices, places = problem.choices(new=True)
     best = problem.answer(choices, places)
     if best.cost >= unlimited.cost:
         best = replace(unlimited, bound=best.bound, exact=best.bound >= unlimited.cost)
-    return Fit(sum(demand.values()), current, unlimited, best, problem.ideal(choices, places))
+    ideal = problem.ideal(choices, places)
+    return Fit(sum(demand.values()), current, over or {}, unlimited, best, ideal, tuple(problem.compared()))
 
 
 def limit_of(pool: Pool) -> int | None:
@@ -160,10 +101,8 @@ def units(pool: Pool, gpus: int) -> int:
 class _Problem:
     """The kinds of pods, and what their nodes cost."""
 
-    def __init__(
-        self, kinds: Sequence[PodKind], counts: Sequence[int], fleet: Fleet, prices: Mapping[str, float] | None
-    ) -> None:
-        self.kinds, self.counts, self.fleet, self.prices = kinds, counts, fleet, prices
+    def __init__(self, demand: PodCounts, fleet: Fleet, prices: Mapping[str, float] | None) -> None:
+        self.kinds, self.counts, self.fleet, self.prices = list(demand), list(demand.values()), fleet, prices
 
     def cost(self, shape: NodeShape) -> int:
         """Of one node: GPUs, or parts of a dollar."""
@@ -182,7 +121,7 @@ class _Problem:
             existing.setdefault((*self._alike(each), pool), each)
         known = {key[:-1] for key in existing}
         other: dict[tuple[object, ...], _Choice] = {}
-        for pool, shape, pods in self._shapes(kind.possible for kind in self.kinds if new):
+        for pool, shape, pods in self._new_shapes() if new else ():
             place = places.setdefault(pods, len(places))
             wanted = {slice for k in pods for slice, _ in self.kinds[k].slices}
             for each in _with_other_layouts(pool, shape, place, wanted, self.fleet):
@@ -193,6 +132,16 @@ class _Problem:
             for k in pods:
                 of_kind[k].add(place)
         return [*existing.values(), *other.values()], [frozenset(each) for each in of_kind]
+
+    def compared(self) -> Iterable[str]:
+        """See `Fit.compared`."""
+        return dict.fromkeys(pool.name for pool, _, _ in self._new_shapes())
+
+    def _new_shapes(self) -> Iterator[tuple[Pool, NodeShape, frozenset[int]]]:
+        """The kinds of nodes with other layouts.  What has no price is not compared."""
+        for each in self._shapes(kind.possible for kind in self.kinds):
+            if self.prices is None or each[1].instance_type.name in self.prices:
+                yield each
 
     def _alike(self, choice: _Choice) -> tuple[object, ...]:
         """Equal for kinds of nodes of which it does not matter which is used."""

@@ -1,20 +1,17 @@
-"""Pods that stand for those of an object without a pod template, such as an InferenceService, and how many."""
+"""How many pods an object without a pod template runs at once, such as an InferenceService."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from webhook.admission.kinds import METADATA, Part, find, spark_key
+from webhook.admission.contents import mapping
+from webhook.admission.stand_ins import StandIn, stand_ins
 from webhook.admission.workloads import Subject, subjects
-from webhook.errors import Denial
-from webhook.fit.replicas import mapping, number, running, stopped
-from webhook.slices.request import ANNOTATION, parse
+from webhook.fit.replicas import number, running, stopped
 
-_CHOOSES = ("nodeSelector", "affinity", "tolerations", "schedulerName")
-"""Fields of a part that its pods have too."""
-_MORE = ("maxReplicas", "workerSpec")
+_MORE = ("maxReplicas", "workerSpec", "worker", "scaling", "multiNode")
+"""Fields of a part with which it may run more pods than the number says."""
 _ENDED = ("COMPLETED", "FAILED")
 """States of a SparkApplication."""
 
@@ -30,49 +27,23 @@ class Counted(NamedTuple):
 def counted(document: Any) -> Iterator[Counted]:
     """The subjects in *document*, and what stands for pods that have no template."""
     for subject in subjects(document):
-        found = list(_parts(subject)) if subject.strays else []
+        found = [result for each in stand_ins(subject) if each.asks and (result := _counted(each))]
         yield from found or [Counted(subject, *running(subject))]
 
 
-def _parts(subject: Subject) -> Iterator[Counted]:
-    """What stands for the pods of *subject*, which has none of its own; nothing where too little is known."""
-    source = subject.source if isinstance(subject.source, Mapping) else {}
-    kind = find(source.get("apiVersion"), source.get("kind")) if subject.pod is None else None
-    if kind is None or not kind.parts:
-        return
+def _counted(found: StandIn) -> Counted | None:
+    """How many pods *found* stands for; None if that is no number."""
+    source, inner, around = found.subject.source, found.inner, found.around
+    count = number(inner.get(found.part.number)) if found.part.number else 1
+    if count is None or count < 0:
+        return None
     ended = mapping(mapping(source, "status"), "applicationState").get("state") in _ENDED
-    none = ended or stopped(source) or stopped(mapping(source, "spec"))
-    own = mapping(mapping(source, "metadata"), "annotations") if METADATA in kind.passed_on else {}
-    for part in kind.parts:
-        *around, name = part.path.split(".")
-        outer: Mapping[str, Any] = source
-        for step in around:
-            outer = mapping(outer, step)
-        inner = mapping(outer, name)
-        conf = mapping(outer, "sparkConf").get(spark_key(name))
-        annotations = {**own, **({ANNOTATION: conf} if conf else {}), **mapping(inner, "annotations")}
-        count = number(inner.get(part.number)) if part.number else 1
-        if not inner or not isinstance(annotations.get(ANNOTATION), str) or count is None or count < 0:
-            continue
-        elastic = any(inner.get(field) for field in _MORE) or mapping(outer, "dynamicAllocation").get("enabled") is True
-        count = 0 if none else count
-        remark = f"it has no pod template: counted as {count}" + (", and it may run more" if elastic else "")
-        pod = _pod(part, inner, {ANNOTATION: annotations[ANNOTATION]})
-        yield Counted(
-            Subject(subject.kind, subject.name, subject.namespace, pod, part.path, controller=kind.name, source=source),
-            count,
-            remark,
-        )
-
-
-def _pod(part: Part, inner: Mapping[str, Any], annotations: dict[str, str]) -> dict[str, Any]:
-    names = {part.container: None}
-    with suppress(Denial):  # so is its preview
-        names = dict.fromkeys(each.container or part.container for each in parse(annotations[ANNOTATION]))
-    chosen = {field: inner[field] for field in _CHOOSES if field in inner}
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"annotations": annotations},
-        "spec": {**chosen, "containers": [{"name": name} for name in names]},
-    }
+    if ended or stopped(source) or stopped(mapping(source, "spec")) or around.get("enabled") is False:
+        count = 0
+    switches = (mapping(around, "dynamicAllocation"), mapping(around, "autoscalingConfig"), mapping(inner, "scale"))
+    elastic = any(inner.get(field) for field in _MORE) or any(each.get("enabled") is True for each in switches)
+    return Counted(
+        found.subject,
+        count,
+        f"it has no pod template: counted as {count}" + (", and it may run more" if elastic else ""),
+    )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from webhook.admission.contents import mapping
 from webhook.admission.kinds import find
 from webhook.admission.workloads import Subject
 
@@ -74,12 +75,6 @@ def stopped(each: Mapping[str, Any]) -> bool:
 
 def _metadata(each: Mapping[str, Any], field: str) -> Mapping[str, Any]:
     return mapping(mapping(each, "metadata"), field)
-
-
-def mapping(parent: Any, key: str) -> Mapping[str, Any]:
-    """The mapping at *key*; empty if there is none."""
-    value = parent.get(key) if isinstance(parent, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
 
 
 def _around(subject: Subject) -> Iterator[tuple[Mapping[str, Any], str]]:

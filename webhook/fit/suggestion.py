@@ -1,8 +1,8 @@
 """Suggestion: the fleet with better layouts, as a fleet file.
 
 A pool is never cut in another way under its name, because its nodes and pods live.  Each new layout is a new pool, like
-the old one in all else; an old pool that the pods could use and no longer need is left out.  A retired pool stays as it
-is.
+the old one in all else; an old one that serves the pods and that they need no longer is left out.  A retired pool stays
+as it is.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from webhook.errors import BadFleet
-from webhook.fit.fit import Answer, Nodes, limit_of, units
+from webhook.fit.answer import Answer, Nodes
+from webhook.fit.fit import limit_of, units
 from webhook.fleet import draft
 from webhook.fleet import fleet as fleets
 from webhook.fleet.fleet import Fleet
@@ -49,7 +50,7 @@ def key_of(nodes: Nodes) -> tuple[str, tuple[tuple[str, int], ...]]:
 def suggest(answer: Answer, fleet: Fleet, usable: Iterable[str], built_in: Catalogue) -> tuple[File, Fleet, list[str]]:
     """*fleet* with the pools of *answer*: as a file, checked, and with remarks.
 
-    *usable*: the pools that the pods could use.  Raises `BadFleet`.
+    *usable*: the pools that serve the pods.  Raises `BadFleet`.
     """
     used = {each.pool for each in answer.pools if not each.new}
     idle = {

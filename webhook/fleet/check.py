@@ -14,7 +14,7 @@ from webhook.fleet.draft import ALIKE, ONE_LAYOUT, WHOLE
 from webhook.fleet.file import DevicePlugin, FleetFile, PoolEntry, path
 from webhook.fleet.pool import Pool
 from webhook.slices.catalogue import Catalogue, Gpu, GpuProfile
-from webhook.slices.layout import engines_missing, fits
+from webhook.slices.layout import engines_missing, fits, has_room
 from webhook.slices.profile import BadProfile, MigProfile
 from webhook.slices.suggest import nearest
 
@@ -134,7 +134,7 @@ def _check_layout(where: str, entry: PoolEntry, gpu: Gpu) -> Iterator[FleetProbl
             f"it is not known where the slices of one {gpu.name} lie, so a layout cannot be checked",
             f"Copy {gpu.geometry} to catalogue.geometries, with the starts that `nvidia-smi mig -lgipp` prints",
         )
-    elif engines := engines_missing(gpu, layout):
+    elif has_room(gpu, layout) and (engines := engines_missing(gpu, layout)):
         yield FleetProblem(
             where,
             f"{_spell(layout)} does not fit on one {gpu.name}: it takes {engines}",

@@ -84,6 +84,13 @@ def load(text: str | bytes, catalogue: Catalogue, *, name: str = "fleet") -> Fle
         raise BadFleet([FleetProblem(name, "cannot be read", str(error).rstrip("."))]) from error
     if len(documents) != 1:
         raise BadFleet([FleetProblem(name, f"has {len(documents)} documents", "Write one document with one fleet")])
+    if reread := documents[0].reread:
+        raise BadFleet(
+            [
+                FleetProblem(f"line {line}", f"YAML reads the key {quote(key)} as {quote(read)}", "Put it in quotes")
+                for line, key, read in reread
+            ]
+        )
     return build(draft.read(documents[0].value), catalogue)
 
 

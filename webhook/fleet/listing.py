@@ -30,7 +30,7 @@ class Offered:
     per_node: dict[str, int]
     """Slices on a node, by instance type."""
     mode: Mode = "enforce"
-    """Of the pool, for namespaces that have none of their own."""
+    """Of the pool, for the namespace that was asked about, or for those that have none of their own."""
     permitted: bool = True
     """Whether the namespace that was asked about may use it."""
 
@@ -57,6 +57,7 @@ def offered(fleet: Fleet, namespace: str | None = None) -> Iterator[Offered]:
     """Everything that *fleet* offers, in fleet order; *namespace* is whose permission the rows tell."""
     policy = fleet.policy(namespace) if namespace else EVERYTHING
     for pool, offer in fleet.offers:
+        own = "shadow" in (pool.entry.mode, fleet.file.mode)
         yield Offered(
             slice=str(offer),
             resource=offer.resource,
@@ -66,7 +67,7 @@ def offered(fleet: Fleet, namespace: str | None = None) -> Iterator[Offered]:
             memory_mib=offer.profile.memory_mib if isinstance(offer, MigOffer) else None,
             per_gpu=offer.per_gpu,
             per_node={shape.instance_type.name: shape.capacity[offer.resource] for shape in pool.shapes},
-            mode="shadow" if "shadow" in (pool.entry.mode, fleet.file.mode) else "enforce",
+            mode="shadow" if (pool.name in policy.shadow if namespace else own) else "enforce",
             permitted=policy.permits(pool, offer),
         )
 

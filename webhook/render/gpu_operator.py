@@ -14,7 +14,7 @@ from webhook.render.manifest import Commented, KeyPath, Manifest, on_nodes_of
 
 _HEAD = """\
 For the chart gpu-operator, in the namespace gpu-operator.
-Apply the ConfigMap of `gpu-slice render --only mig-parted` first."""
+Apply the ConfigMap of `gpu-slice render --fleet FILE --only mig-parted` first."""
 
 
 def values(fleet: Fleet) -> Iterator[Commented]:

@@ -93,7 +93,7 @@ class GpuEntry(_Model):
     printed: list[str] | None = None
     """Names in `nvidia-smi -L`, and with dashes in the label nvidia.com/gpu.product."""
     device_ids: list[str] | None = None
-    """PCI device ids, by which mig-parted tells GPUs apart."""
+    """PCI device ids, by which mig-parted tells GPUs apart.  Nothing is decided by them."""
     aliases: dict[str, str] | None = None
     """Other spellings of profiles."""
     profiles: dict[str, ProfileEntry] | None = None

@@ -63,6 +63,13 @@ def _layouts(
         yield from _layouts(gpu, profiles, more)
 
 
+def has_room(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> bool:
+    """Whether *gpu* has as many compute and memory slices as *layout*, wherever they lie, and whatever its engines."""
+    compute = sum(profile.compute_slices * count for profile, count in layout.items())
+    memory = sum(profile.size * count for profile, count in layout.items())
+    return compute <= gpu.compute_slices and memory <= gpu.memory_slices
+
+
 def engines_missing(gpu: Gpu, layout: Mapping[GpuProfile, int]) -> str:
     """Which media engines *layout* takes more of than *gpu* has, in words; empty if there are enough of each."""
     for kind, words in _ENGINES.items():

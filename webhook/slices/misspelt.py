@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from webhook.codes import Reason
 from webhook.errors import Denial
 
 
 class Misspelt(Denial):
     """An annotation that cannot be read, where what it means is likely."""
 
-    def __init__(self, field: str, problem: str, position: int, slices: Sequence[tuple[str, str]]) -> None:
-        super().__init__(problem, field=field, hint="", reason="grammar", position=position)
+    def __init__(
+        self, field: str, problem: str, position: int, slices: Sequence[tuple[str, str]], reason: Reason = "grammar"
+    ) -> None:
+        super().__init__(problem, field=field, hint="", reason=reason, position=position)
         self.slices = slices
         """What may be meant, and what it is, the likeliest first."""
         self.word = self.before = self.gpu = self.after = ""
@@ -28,4 +31,4 @@ class Misspelt(Denial):
 
     def choice(self, slice: str) -> str:
         """*slice* of the GPU that is named."""
-        return slice if "@" in slice else slice + self.gpu
+        return slice if "@" in slice or self.gpu[1:] == slice.partition("=")[0] else slice + self.gpu

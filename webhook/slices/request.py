@@ -25,6 +25,7 @@ from webhook.errors import Denial, quote
 from webhook.slices.misspelt import Misspelt
 from webhook.slices.profile import MigProfile
 from webhook.slices.suggest import HOWTO, QUOTES, likely, spaced, wrong
+from webhook.slices.wording import reworded
 
 ANNOTATION = "gpu-slice"
 FIELD = f"metadata.annotations[{ANNOTATION}]"
@@ -122,7 +123,10 @@ def parse(value: str, budget: Budget | None = None) -> tuple[Request, ...]:
         return (Request((Choice(profile),)),)
     if len(value) > LONGEST_VALUE:
         raise bad(f"the value has {len(value)} characters, more than {LONGEST_VALUE}", 0, "Write a shorter one")
-    return _Parser(value, budget or Budget(UNLIMITED)).value()
+    try:
+        return _Parser(value, budget or Budget(UNLIMITED)).value()
+    except Denial as error:
+        raise reworded(error, value, _readable) from None
 
 
 def text(requests: Iterable[Request]) -> str:
@@ -237,12 +241,8 @@ class _Parser:
         of_gpu = _OF_GPU.match(self.text, self.position)
         gpu = of_gpu[1].strip(QUOTES) if of_gpu else ""
         likeliest, _, named = error.slices[0][0].partition("@")
-        if named and (other := gpu or self.text[self.position : start + len(words)].strip()):
-            if not _readable(other):
-                return bad(error.problem, start, f"Name the slice before the GPU, as in '{likeliest}@{named}'")
-            own = _COUNT.match(likeliest)  # the two are in the other order
-            error.slices = [(f"{own[0] if own else ''}{other}@{named}", "")]
-            self.position = max(self.position, start + len(words))
+        if named and (gpu or self.text[self.position : start + len(words)].strip()):
+            return bad(error.problem, start, f"Name the slice before the GPU, as in '{likeliest}@{named}'")
         after = self.text[of_gpu.end() if of_gpu else self.position :]
         return error.within(self.text[:start], word.strip(QUOTES), f"@{gpu}" if gpu else "", after)
 

@@ -21,12 +21,14 @@ _ALMOST_A_PROFILE = re.compile(
 )
 _ALMOST_A_COUNT = re.compile(r"([0-9]{1,20}) *[xX*×] *")
 _PREFIX = re.compile(r"(?:nvidia\.com/)?(?:mig[-_]?)?")
-_GPU = re.compile(
+GPU = re.compile(
     r"(?:(?:nvidia|tesla)[ _-]+[a-z]|rtx[ _-]pro[ _-][0-9]|[a-z]+[0-9])(?:[a-z0-9 _-]{0,60}[a-z0-9])?",
     re.IGNORECASE | re.ASCII,
 )
 QUOTES = "'\"`‘’“”"
 
+_WHOLE = ("full", "whole", "all", "true", "yes", "on", "enabled", "gpu", "1", "1.0", "1gpu", "100%", "1000m")
+_NONE = ("false", "no", "off", "none", "null", "disabled", "0", "0.0", "0%")
 _SHARED = ("shared", "share", "timesliced", "timeslice", "timeslicing", "mps", "gpushared", "sharedgpu")
 
 LONGEST_WORD = 64
@@ -65,8 +67,10 @@ def likely(word: str, readable: Callable[[str], bool]) -> tuple[list[tuple[str, 
     if re.sub("[-_.]", "", lower) in _SHARED:
         return [("shared", " for one share of a time-sliced GPU")], ""
     share = _share(word)
-    if lower in ("full", "whole", "all", "true", "yes", "gpu", "1", "1gpu") or share > 1 or word == "1000m":
+    if lower in _WHOLE or share > 1:
         return [], f"For a whole GPU remove the annotation and ask for nvidia.com/gpu; for a slice write {EXAMPLES}"
+    if lower in _NONE:
+        return [], f"For no slice remove the annotation; for one write {EXAMPLES}"
     if share:
         # The smallest fraction of up to eight parts that is not less.
         share = min(Rational(ceil(share * parts), parts) for parts in range(1, 9))
@@ -83,7 +87,7 @@ def likely(word: str, readable: Callable[[str], bool]) -> tuple[list[tuple[str, 
         ], ""
     if memory:
         return memory, ""
-    if _GPU.fullmatch(word) and len(word) < LONGEST_WORD:
+    if GPU.fullmatch(word) and len(word) < LONGEST_WORD:
         gpu = "-".join(word.lower().split())
         return [(f"1/7@{gpu}", " for a slice of this GPU"), (f"shared@{gpu}", " for a share of it")], ""
     return [], ""
@@ -91,7 +95,7 @@ def likely(word: str, readable: Callable[[str], bool]) -> tuple[list[tuple[str, 
 
 def spaced(words: str, readable: Callable[[str], bool]) -> list[tuple[str, str]]:
     """Like `likely`, for *words* with spaces between them."""
-    if len(words) > LONGEST_WORD or _GPU.fullmatch(words):
+    if len(words) > LONGEST_WORD or GPU.fullmatch(words):
         return likely(words, readable)[0]
     word = "".join(words.split())
     if re.search(r"[0-9]\s+[0-9]", words):

@@ -14,6 +14,7 @@ KEEPERS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("secrets", "webhook-ca", ("get", "update")),
     ("secrets", "webhook-tls", ("get", "update")),
     ("mutatingwebhookconfigurations", "gpu-slice", ("get", "patch")),
+    ("validatingwebhookconfigurations", "gpu-slice-advice", ("get", "patch")),
 )
 """Resource, name and verbs.  A test holds them to ``manifests/keeper/rbac.yaml``."""
 
@@ -38,7 +39,9 @@ def _keeper(facts: Facts) -> Iterator[Found]:
 def _readers(facts: Facts) -> Iterator[Found]:
     everybody = [{"kind": "Group", "name": "system:authenticated"}]
     for refused in _refused(facts, everybody, READERS):
-        yield Problem(f"users may not {refused}: check and explain then need --fleet", warning=True)
+        yield Problem(
+            f"users may not {refused}: check, explain, usage and fit --cluster then need --fleet", warning=True
+        )
 
 
 def _refused(facts: Facts, subjects: list[dict[str, str]], *wanted: tuple[str, str, tuple[str, ...]]) -> Iterator[str]:

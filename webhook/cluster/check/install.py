@@ -9,7 +9,17 @@ from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import BUDGETS, CONFIG_MAPS, DEPLOYMENTS, PODS, WEBHOOKS, Document, Pod, conditions
+from webhook.cluster.objects import (
+    BUDGETS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    PODS,
+    SECRETS,
+    WEBHOOKS,
+    Document,
+    Pod,
+    conditions,
+)
 from webhook.cluster.selectors import unmatched
 from webhook.fleet.fleet import Fleet
 
@@ -17,6 +27,11 @@ OLDEST = (1, 30)
 """The first Kubernetes whose `matchConditions` and `ValidatingAdmissionPolicy` are stable."""
 
 KEEPER, WEBHOOK = "keeper", "webhook"
+KEPT = ("webhook-ca", "webhook-tls")
+"""The Secrets that the keeper fills."""
+LOST = (
+    "The keeper fills it, and may not create it.  Apply this file alone: kubectl apply -f manifests/keeper/secrets.yaml"
+)
 AGAIN = (
     "Apply your own folder again (docs/eks.md step 7), or run helm upgrade.  Not manifests itself: it has neither your"
     " fleet nor your image."
@@ -152,15 +167,34 @@ def _budget(facts: Facts) -> Iterator[Found]:
     ]
     if not chosen:
         yield Problem("no PodDisruptionBudget selects the replicas: a drain may end all of them at once")
+    if len(chosen) > 1:
+        names = " and ".join(budget["metadata"]["name"] for budget in chosen)
+        yield Problem(f"PodDisruptionBudgets {names} select the same replicas: Kubernetes then evicts none of them")
+        return
+    wanted = _counts(live)[0] if live else 0
     for budget in chosen:
-        if str(budget["spec"].get("maxUnavailable")) in ("0", "0%"):
-            name = budget["metadata"]["name"]
+        name, going = budget["metadata"]["name"], _may_go(budget["spec"], wanted)
+        if going <= 0:
             yield Problem(f"PodDisruptionBudget {name} lets no replica go: no node that has one can be drained")
-        elif str(budget["spec"].get("maxUnavailable")) == "100%" or str(budget["spec"].get("minAvailable")) in (
-            "0",
-            "0%",
-        ):
-            yield Problem(f"PodDisruptionBudget {budget['metadata']['name']} lets all replicas go at once")
+        elif going >= wanted:
+            yield Problem(f"PodDisruptionBudget {name} lets all replicas go at once")
+
+
+def _may_go(budget: Document, replicas: int) -> int:
+    """How many of *replicas* may be evicted at once.
+
+    Source: Kubernetes ``pkg/controller/disruption/disruption.go``, which rounds percentages up, and lets none go where
+    neither field is set.
+    """
+    most, least = budget.get("maxUnavailable"), budget.get("minAvailable")
+    if most is not None:
+        return _share(most, replicas)
+    return replicas - _share(least, replicas) if least is not None else 0
+
+
+def _share(value: int | str, replicas: int) -> int:
+    text = str(value)
+    return -(-int(text[:-1]) * replicas // 100) if text.endswith("%") else int(text)
 
 
 def _keeper(facts: Facts) -> Iterator[Found]:
@@ -180,6 +214,16 @@ def _keeper(facts: Facts) -> Iterator[Found]:
         yield Problem(told + _why(facts, live))
     else:
         yield from _rollout(facts, live)
+    for name in KEPT:
+        if is_lost(facts, name):
+            yield Problem(f"there is no Secret {name} in namespace {facts.namespace}", LOST)
+        elif isinstance(found := facts.single.get((SECRETS.name, facts.namespace, name)), str):
+            yield Note(found)
+
+
+def is_lost(facts: Facts, name: str) -> bool:
+    """Whether a Secret of ours is not there, as far as somebody could look."""
+    return facts.single.get((SECRETS.name, facts.namespace, name), "") is None
 
 
 CHECKS = (
@@ -210,7 +254,7 @@ CHECKS = (
     ),
     Check(
         "disruption-budget", "Webhook", "a drain leaves replicas that answer",
-        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml lets one replica at a time go.",
+        "Apply this file alone: kubectl apply -f manifests/webhook/pdb.yaml.  It lets one replica at a time go.",
         _budget, after=("replicas",),
     ),
     Check(

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from webhook.cluster.check.facts import NO_FLEET, Address, CannotLook, Facts, Probe
-from webhook.cluster.check.install import KEEPER, WEBHOOK
+from webhook.cluster.check.install import KEEPER, KEPT, WEBHOOK
 from webhook.cluster.check.registration import SHIPPED, entries_of
 from webhook.cluster.karpenter import settings
 from webhook.cluster.objects import (
@@ -102,6 +102,7 @@ def look(
     if before:
         refused = tuple(_refused(reader))
         return Facts(snapshot, fleet, rendered, namespace, single, refused=refused, patience=patience)
+    single |= {(SECRETS.name, namespace, name): reader.find(SECRETS, name, namespace, metadata=True) for name in KEPT}
     probe = _try(reader, fleet) if _is_registered(facts) else None
     return Facts(snapshot, fleet, rendered, namespace, single, probe=probe, patience=patience)
 
@@ -120,7 +121,7 @@ def _refused(reader: Reader) -> Iterator[str]:
 
 
 def leaf_secret(reader: Reader, namespace: str) -> Document | str | None:
-    """The Secret with the certificate that is served, or why it cannot be read.  That of the CAs is never read."""
+    """The Secret with the certificate that is served, or why it cannot be read."""
     return reader.find(SECRETS, "webhook-tls", namespace)
 
 

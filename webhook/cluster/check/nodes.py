@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.leaving import check_leaving
 from webhook.cluster.check.placement import HARD
 from webhook.cluster.check.plugin import NAMESPACE
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.cures import KARPENTERS_LOG
 from webhook.cluster.karpenter import missing_step
-from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, node_pools, pool_of
+from webhook.cluster.nodes import INSTANCE_TYPE, PASSING, instance_type, leaving, node_pools, pool_of
 from webhook.cluster.objects import NODE_CLAIMS, NODES, PODS, Document, Node, Pod, conditions
 from webhook.fleet.labels import NODE_POOL, for_operator
 from webhook.fleet.pool import POOL_LABEL, WHOLE_GPU, NodeShape, Pool
@@ -57,7 +58,7 @@ def _moved(node: Node, pools: Sequence[Pool]) -> Pool | None:
 def _is_cut_for(node: Node, pool: Pool) -> bool:
     given = node.status.allocatable
     return any(
-        shape.instance_type.name == node.metadata.labels.get(INSTANCE_TYPE)
+        shape.instance_type.name == instance_type(node)
         and all(given.get(resource) == str(count) for resource, count in shape.capacity.items())
         for shape in pool.shapes
     )
@@ -115,8 +116,10 @@ def _usable(facts: Facts) -> Iterator[Found]:
     for node, pool in _of_pools(facts):
         name = node.metadata.name
         ready = node.status.ready
+        wait = f"Wait for another node: {going}." if (going := leaving(node)) else ""
         if node.spec.unschedulable:
-            yield Problem(f"{name} of {pool.name} is cordoned", f"When it may take pods again: kubectl uncordon {name}")
+            cure = wait or f"When it may take pods again: kubectl uncordon {name}"
+            yield Problem(f"{name} of {pool.name} is cordoned", cure)
         if ready.status != "True":
             why = f": {ready.message or ready.reason}" if ready.message or ready.reason else ""
             yield Problem(f"{name} of {pool.name} is not ready{why}")
@@ -133,7 +136,7 @@ def _usable(facts: Facts) -> Iterator[Found]:
             if key in starting or key.startswith(PASSING):
                 yield Problem(
                     f"{name} of {pool.name} has the taint {key}:{taint.effect}, so no pod gets there",
-                    CURES.get(word, "").format(name=name, key=key),
+                    CURES.get(word, wait).format(name=name, key=key),
                     warning=key == DISRUPTED and NODE_POOL in node.metadata.labels,
                 )
 
@@ -147,20 +150,18 @@ def _boots(node: Node) -> bool:
 def _joined(facts: Facts) -> Iterator[tuple[Node, Pool, NodeShape | None]]:
     """The nodes that Karpenter no longer waits for, with what is known of their type."""
     for node, pool in _of_pools(facts):
-        labels = node.metadata.labels
         if _boots(node):
             continue  # its NodeClaim says what is missing
-        type = labels.get(INSTANCE_TYPE) or labels.get("beta.kubernetes.io/instance-type")
+        type = instance_type(node)
         yield node, pool, next((shape for shape in pool.shapes if shape.instance_type.name == type), None)
 
 
 def _slices(facts: Facts) -> Iterator[Found]:
     for node, pool, shape in _joined(facts):
-        name, labels = node.metadata.name, node.metadata.labels
+        name, type = node.metadata.name, instance_type(node)
         if shape is None:
-            yield Problem(
-                f"{name} of {pool.name} is a {labels.get(INSTANCE_TYPE)}, which is not among its instanceTypes"
-            )
+            told = f"is a {type}, which is not among its instanceTypes" if type else f"lacks the label {INSTANCE_TYPE}"
+            yield Problem(f"{name} of {pool.name} {told}")
             continue
         for resource, promised in shape.capacity.items():
             there = node.status.allocatable.get(resource, "0")
@@ -213,13 +214,15 @@ def _join(facts: Facts) -> Iterator[Found]:
             continue
         stuck = {**stated.get(step, {}), "type": step}
         since = datetime.fromisoformat(metadata["creationTimestamp"])
-        age, node = facts.now - since, (claim.get("status") or {}).get("nodeName", "")
+        age, node = max(facts.now - since, timedelta()), (claim.get("status") or {}).get("nodeName", "")
         told = f"{metadata['name']} of {pool.name} is not {stuck['type']} after {int(age.total_seconds())} s"
         if why := stuck.get("message") or stuck.get("reason"):
             told += f": {why}"
         # A plugin that runs registers within seconds, so what it has not registered by then it will not.
         waits = age < facts.patience and not (node in nodes and _lacks(stuck, facts, nodes[node]))
-        yield Problem(told, warning=waits)
+        # Its events say nothing, and its condition not always what AWS said.
+        cure = f"Karpenter's log has all that AWS says: {KARPENTERS_LOG}" if step == "Launched" else ""
+        yield Problem(told, cure, warning=waits)
 
 
 def _lacks(stuck: Document, facts: Facts, node: Node) -> bool:

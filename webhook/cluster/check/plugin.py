@@ -11,6 +11,7 @@ from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.install import version
 from webhook.cluster.check.placement import would_run
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.cures import REPLACE, render
 from webhook.cluster.objects import CLUSTER_POLICIES, CONFIG_MAPS, DAEMON_SETS, NODES, Document, Node
 from webhook.errors import BadDocument
 from webhook.fleet.pool import POOL_LABEL, Pool, Taint
@@ -77,7 +78,7 @@ def _present(facts: Facts) -> Iterator[Found]:
         wanted, live = (_compared(each) for each in (document, found[name]))
         for different in differences(wanted, live, "spec.template.spec"):
             foreign = different.endswith(("gives nothing", "gives no such thing"))
-            yield Problem(f"{name}: {different}", REPLACE if foreign else "")
+            yield Problem(f"{name}: {different}", _REPLACE if foreign else "")
 
 
 def _compared(daemon_set: Document) -> Document:
@@ -215,8 +216,8 @@ def _operator(facts: Facts) -> Iterator[Found]:
                 yield Problem(f"that of ClusterPolicy {name} would run on the nodes of {pool.name}{beside}")
 
 
-_APPLY = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl apply -f -."
-REPLACE = "Run gpu-slice render --fleet FILE --only device-plugin | kubectl replace -f -: apply leaves what was added."
+_APPLY = f"Run {render('device-plugin')}."
+_REPLACE = f"Run {render('device-plugin', REPLACE)}: apply leaves what was added."
 
 CHECKS = (
     Check("plugin", "Device plugin", "the device plugin is as the fleet gives it", _APPLY, _present,

@@ -15,6 +15,7 @@ from webhook.admission.workloads import subjects
 from webhook.cluster.asking import CONFIGURATION, OPT_OUT
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Problem
+from webhook.cluster.cures import render
 from webhook.cluster.objects import (
     CRON_JOBS,
     DAEMON_SETS,
@@ -210,7 +211,7 @@ def _quotas(facts: Facts) -> Iterator[Found]:
             told = f"nothing keeps {namespace} from {resource}, which the fleet denies it"
             if count != "0":
                 told = f"nothing keeps {namespace} to {count} {resource}, as the fleet says"
-            yield Problem(told, "Run gpu-slice render --fleet FILE --only quota | kubectl apply -f -.", warning=True)
+            yield Problem(told, f"Run {render('quota')}.", warning=True)
 
 
 def _limits(quota: Document, namespace: str, hard: Document) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from webhook.admission.plan import OWN_NAMESPACE
 from webhook.cluster.check.facts import Facts
 from webhook.cluster.check.result import Check, Found, Note, Problem
+from webhook.cluster.cures import render
 from webhook.cluster.objects import BINDINGS, POLICIES
 from webhook.errors import BadFleet
 from webhook.render.admission_policy import NAME, variables_of
@@ -18,8 +18,7 @@ def _policy(facts: Facts) -> Iterator[Found]:
         yield Note("there is none")
         return
     standby = bool(live["spec"].get("paramKind"))
-    own = "" if facts.namespace == OWN_NAMESPACE else f" --webhook-namespace {facts.namespace}"
-    cure = _APPLY.format(("admission-policy" if standby else "policy-alone") + own)
+    cure = f"Run {render('admission-policy' if standby else 'policy-alone')}."
     try:
         rendered = variables_of(facts.fleet)
     except BadFleet as error:
@@ -41,7 +40,6 @@ def _policy(facts: Facts) -> Iterator[Found]:
         yield Note("a standby, which acts while no replica is ready")
 
 
-_APPLY = "Run gpu-slice render --fleet FILE --only {} | kubectl apply -f -."
 _REMOVE = (
     "Remove it: kubectl delete mutatingadmissionpolicybinding,mutatingadmissionpolicy,"
     "validatingadmissionpolicybinding,validatingadmissionpolicy gpu-slice-policy."
@@ -52,7 +50,7 @@ CHECKS = (
         "policy",
         "Admission",
         "a policy in the API server decides by this fleet, if there is one",
-        _APPLY.format("admission-policy"),
+        f"Run {render('admission-policy')}.",
         _policy,
     ),
 )

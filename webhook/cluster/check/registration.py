@@ -13,9 +13,9 @@ from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.cluster.asking import CONFIGURATION
 from webhook.cluster.check.comparison import Comparison
 from webhook.cluster.check.facts import CannotLook, Facts, Leaf
-from webhook.cluster.check.install import AGAIN, IN_SHADOW
+from webhook.cluster.check.install import AGAIN, IN_SHADOW, KEEPER, LOST, is_lost
 from webhook.cluster.check.result import Check, Found, Note, Problem
-from webhook.cluster.objects import CONFIG_MAPS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
+from webhook.cluster.objects import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, VALIDATORS, WEBHOOKS, Document
 from webhook.errors import BadDocument
 from webhook.fleet.shadow import in_shadow
 from webhook.slices.request import ANNOTATION
@@ -198,6 +198,12 @@ def _bundle(facts: Facts) -> Iterator[Found]:
 def _leaf(facts: Facts) -> Iterator[Found]:
     if isinstance(facts.leaf, str):
         raise CannotLook(facts.leaf)
+    if is_lost(facts, "webhook-tls"):
+        told = (
+            f"there is no Secret webhook-tls in namespace {facts.namespace}: a replica that restarts has no certificate"
+        )
+        yield Problem(told, LOST if facts.one(DEPLOYMENTS, KEEPER) else _NOT_KEPT)
+        return
     if facts.leaf is None or facts.leaf.until is None:
         yield Problem("Secret webhook-tls has no certificate")
         return
@@ -278,6 +284,11 @@ def _shipped(facts: Facts, file: str, otherwise: Document) -> Document | None:
         return otherwise
     return manifest
 
+
+_NOT_KEPT = (
+    "If cert-manager makes it, it says why not: kubectl -n gpu-slice describe certificates.  Otherwise, make it again"
+    " with gpu-slice certs init."
+)
 
 CHECKS = (
     Check("webhook-registered", "Webhook", "the webhook is registered", AGAIN, _registered),

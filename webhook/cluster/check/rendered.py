@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 
+from webhook.cluster.asked import moment
 from webhook.cluster.check.comparison import added, differences
 from webhook.cluster.check.facts import CannotLook, Facts
 from webhook.cluster.check.result import Check, Found, Problem
-from webhook.cluster.karpenter import limits
-from webhook.cluster.nodes import node_pools
-from webhook.cluster.objects import NODE_CLASSES, NODE_OVERLAYS, NODE_POOLS, PODS, Document, Kind, Pod, conditions
+from webhook.cluster.cures import WHEN_GONE, render
+from webhook.cluster.karpenter import Limit, limits, missing_step
+from webhook.cluster.nodes import INSTANCE_TYPE, node_pools
+from webhook.cluster.objects import (
+    NODE_CLAIMS,
+    NODE_CLASSES,
+    NODE_OVERLAYS,
+    NODE_POOLS,
+    PODS,
+    Document,
+    Kind,
+    Pod,
+    conditions,
+)
+from webhook.cluster.requests import Amounts, add, requests_of
+from webhook.fleet.labels import NODE_POOL
 from webhook.fleet.pool import Pool
 from webhook.slices.request import ANNOTATION, POOLS
 
@@ -26,7 +41,7 @@ def _equal(kind: Kind[Document]) -> Callable[[Facts], Iterator[Found]]:
             if live is None:
                 yield Problem(f"there is no {kind.name} {name}")
             elif "deletionTimestamp" in live["metadata"]:
-                yield Problem(f"{kind.name} {name} is being deleted")
+                yield Problem(f"{kind.name} {name} is being deleted", f"Wait: {WHEN_GONE}")
             elif changed := list(differences(document["spec"], live["spec"], "spec")):
                 more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
                 patch = added({"spec": document["spec"]}, {"spec": live["spec"]})
@@ -46,7 +61,7 @@ def _cure(kind: Kind[Document], name: str, patch: Document, differences: int) ->
     """What takes away the fields of *patch*, of all *differences*; empty if there are none."""
     if not patch:
         return ""
-    told = "kubectl apply leaves what was added by hand"
+    told = "apply leaves what was added by hand"
     then = f"  Then: {_APPLY}" if differences > _leaves(patch) else ""
     return f"Run kubectl patch {kind.name.lower()} {name} --type=merge -p '{json.dumps(patch)}': {told}.{then}"
 
@@ -82,35 +97,72 @@ def _limits(facts: Facts) -> Iterator[Found]:
         pods: tuple[Pod, ...] = facts.all(PODS)
     except CannotLook:
         pods = facts.snapshot.items(PODS)
-    for pool in facts.karpenter_pools:
-        for name in node_pools(pool) if not pool.entry.retired else ():
-            live = facts.named(NODE_POOLS, name)
-            reached = next((each for each in limits(live, pool) if each.reached), None) if live is not None else None
-            if reached:
-                waiting = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in pods if _waits_for(pod, pool)]
-                used, limit = (f"{amount.normalize():f}" for amount in (reached.launched, reached.limit))
-                told = f"{name}: its limit of {limit} {reached.resource} is reached ({used} in use)"
-                told += ", so no node is launched"
-                if waiting:
-                    told += (
-                        f", and {len(waiting)} pod{'s wait' if len(waiting) > 1 else ' waits'}, such as {waiting[0]}"
-                    )
-                yield Problem(told, warning=not waiting)
+    pools = {pool.name: pool for pool in facts.karpenter_pools if not pool.entry.retired}
+    full: dict[str, list[tuple[str, Limit]]] = {name: [] for name in pools}
+    free = set(pools)  # of which another node may be launched
+    for pool in pools.values():
+        lives = [live for name in node_pools(pool) if (live := facts.named(NODE_POOLS, name)) is not None]
+        for live in lives:
+            full[pool.name] += [(live["metadata"]["name"], each) for each in limits(live, pool) if each.reached][:1]
+        if len(full[pool.name]) == len(lives):
+            free.remove(pool.name)
+    waiting = _waiting(pods, pools, free, facts)
+    for pool_name, reached in full.items():
+        names = [name for name, serving in waiting if pool_name in serving]
+        for name, each in reached:
+            used, limit = (f"{amount.normalize():f}" for amount in (each.launched, each.limit))
+            told = f"{name}: its limit of {limit} {each.resource} is reached ({used} in use)"
+            told += ", so no further node is launched"
+            if names:
+                told += f", and {len(names)} pod{'s wait' if len(names) > 1 else ' waits'}, such as {names[0]}"
+            yield Problem(told, warning=not names)
 
 
-def _waits_for(pod: Pod, pool: Pool) -> bool:
-    """Whether *pod* waits for a node of *pool*.  Anybody may write the annotations, so its limits count too."""
+def _waiting(
+    pods: Iterable[Pod], pools: Mapping[str, Pool], free: set[str], facts: Facts
+) -> list[tuple[str, set[str]]]:
+    """The pods for which there is no node, none is launched and none will be, each with the pools that it may use."""
+    coming = {name: _coming(pool, facts) for name, pool in pools.items()}
+    found = []
+    for pod in sorted(pods, key=lambda pod: str(pod.metadata.creation_timestamp)):
+        serving = {name: needs for name, pool in pools.items() if (needs := _needs(pod, pool))}
+        if not serving or not free.isdisjoint(serving):
+            continue
+        for name, needs in serving.items():
+            if all(coming[name].get(resource, 0) >= count for resource, count in needs.items()):
+                add(coming[name], {resource: -count for resource, count in needs.items()})
+                break
+        else:
+            found.append((f"{pod.metadata.namespace}/{pod.metadata.name}", set(serving)))
+    return found
+
+
+def _coming(pool: Pool, facts: Facts) -> Amounts:
+    """The slices of the nodes of *pool* that Karpenter is launching."""
+    found: Amounts = {}
+    names = node_pools(pool)
+    for claim in facts.snapshot.items(NODE_CLAIMS):
+        metadata = claim["metadata"]
+        labels, created = metadata.get("labels") or {}, moment(metadata.get("creationTimestamp"))
+        young = created is not None and facts.now - created < facts.patience
+        if labels.get(NODE_POOL) in names and young and "deletionTimestamp" not in metadata and missing_step(claim):
+            of_type = [shape for shape in pool.shapes if shape.instance_type.name == labels.get(INSTANCE_TYPE)]
+            shape = min(of_type or pool.shapes, key=lambda shape: shape.instance_type.gpus)
+            add(found, {resource: Decimal(count) for resource, count in shape.capacity.items()})
+    return found
+
+
+def _needs(pod: Pod, pool: Pool) -> Amounts:
+    """The slices of *pool* for which *pod* waits.  Anybody may write the annotations, so its limits count too."""
     named = [name.strip() for name in pod.metadata.annotations.get(POOLS, "").split(",")]
-    if pod.ended or pod.spec.node_name or ANNOTATION not in pod.metadata.annotations or pool.name not in named:
-        return False
-    return any(
-        offer.resource in container.resources.limits
-        for container in (*pod.spec.containers, *pod.spec.init_containers)
-        for offer in pool.offers
-    )
+    bound = pod.ended or pod.spec.node_name or pod.metadata.deletion_timestamp is not None
+    if bound or ANNOTATION not in pod.metadata.annotations or pool.name not in named:
+        return {}
+    offered = {offer.resource for offer in pool.offers}
+    return {resource: count for resource, count in requests_of(pod).items() if resource in offered and count}
 
 
-_APPLY = "Run gpu-slice render --fleet FILE | kubectl apply -f -, or change the fleet file to what you want."
+_APPLY = f"Run {render()}, or change the fleet file to what you want."
 _DESCRIBE = "Run kubectl describe on it: its conditions and events say what Karpenter misses (docs/eks.md)."
 
 CHECKS = (

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 from webhook.cluster.check.facts import NO_FLEET, CannotLook, Facts
-from webhook.cluster.cures import OWN, installed_in
+from webhook.cluster.cures import USUAL, Here
+from webhook.cluster.karpenter import namespace_of
 from webhook.cluster.objects import Kind
 
 MOST = 1_000
@@ -85,17 +86,20 @@ class Line:
     """Why nothing is known."""
     total: int = 0
     """Of the problems, of which `MOST` are kept."""
-    own: str = OWN
-    """The webhook's namespace."""
+    here: Here = USUAL
 
     def cure(self, problem: Problem) -> str:
         """What to do about one of `problems` in this cluster."""
-        return installed_in(self.own, problem.cure or self.check.cure)
+        return self.here.told(problem.cure or self.check.cure)
 
 
-def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Iterator[Line]:
-    """Do those of *checks* that are about this fleet and this moment, in order."""
+def run(checks: Sequence[Check], facts: Facts, *, before: bool = False, here: Here = USUAL) -> Iterator[Line]:
+    """Do those of *checks* that are about this fleet and this moment, in order.
+
+    *here*: how the command was called.
+    """
     failed: set[str] = set()
+    here = replace(here, own=facts.namespace, karpenter=namespace_of(facts.snapshot))
     for check in checks:
         wanted = check.before if before else not check.only_before
         if not wanted or (check.karpenter and facts.given is not None and not facts.karpenter_pools):
@@ -104,7 +108,7 @@ def run(checks: Sequence[Check], facts: Facts, *, before: bool = False) -> Itera
         if first is not None:
             line = Line(check, Status.UNKNOWN, unknown=f"not looked at, because '{first}' comes first")
         else:
-            line = replace(_done(check, facts), own=facts.namespace)
+            line = replace(_done(check, facts), here=here)
         if first is not None or line.status is Status.FAILED:
             failed.add(check.id)
         yield line

@@ -25,7 +25,8 @@ from webhook.documents import Document, line_of
 from webhook.errors import BadDocument, Denial
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.pool import MigOffer
-from webhook.server.api.marks import Span, span
+from webhook.server.api.edits import EditView, annotation, instead, is_writable
+from webhook.server.api.marks import Span, span, units
 from webhook.server.api.views import PreviewView, view, weight
 from webhook.slices.request import ANNOTATION, FIELD
 
@@ -47,6 +48,7 @@ class Entry(_View):
     title: str
     template: str
     outcome: str
+    shadow: bool
     line: int
 
 
@@ -98,8 +100,6 @@ class Detail(PreviewView):
     """The annotation that is denied."""
     correction: str
     """The annotation with which it would not be; empty where none is known."""
-    place: Span | None
-    """Where the annotation's value stands in the text."""
     diff: list[str]
     yaml: str
     """The pod as it becomes."""
@@ -117,6 +117,10 @@ class DryRun(_View):
     index: int
     """Which of the entries is shown."""
     shown: Detail | None
+    edit: EditView | None
+    """How the entry comes to ask for what is to be written; None if nothing is, or it cannot be."""
+    instead: str
+    """Why it cannot be written, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,52 +128,80 @@ class _Found:
     preview: Preview
     document: Document | None
     line: int
+    begins: int
+    """The line from which on the cursor means it."""
 
 
-def dry_run(text: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, most: int, check: Check) -> DryRun:
+def dry_run(
+    text: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, write: str, most: int, check: Check
+) -> DryRun:
     """The dry run of *text*.
 
-    What is shown is entry *index*, or where that is None the last that begins at *line* or before.  At most *most*
-    pods are looked at.
+    What is shown is entry *index*, or where that is None the last that begins at *line* or before.  *write*: the
+    annotation that it is to get; empty if none.  At most *most* pods are looked at.
     """
-    lines = text.decode(errors="replace").split("\n")
+    written = text.decode(errors="replace")
+    lines = written.split("\n")
     found = list(islice(_found(text, fleet, namespace, check), most + 1))
     more, found = len(found) > most, found[:most]
     marks = [mark for number, each in enumerate(found) for mark in _marks(each, number, lines, check)]
     if index is None:
-        before = [number for number, each in enumerate(found) if each.line <= line]
+        before = [number for number, each in enumerate(found) if each.begins <= line]
         index = before[-1] if before else 0
     index = min(index, len(found) - 1)
+    chosen = found[index] if found else None
+    edit = _edit(written, chosen, fleet, namespace, write, check) if chosen and write else None
     return DryRun(
         entries=[
             Entry(
                 title=each.preview.subject.title,
                 template=each.preview.subject.template,
                 outcome=each.preview.outcome,
-                line=each.line,
+                shadow=each.preview.shadow,
+                line=each.begins,
             )
             for each in found
         ],
         more=more,
         marks=marks,
         index=max(index, 0),
-        shown=_detail(found[index], fleet, namespace, lines, check) if found else None,
+        shown=_detail(chosen, fleet, namespace) if chosen else None,
+        edit=edit,
+        instead=instead(chosen.preview.subject, chosen.document, write) if chosen and write and edit is None else "",
     )
+
+
+def _edit(text: str, found: _Found, fleet: Fleet, namespace: str, value: str, check: Check) -> EditView | None:
+    """How the annotation of *found* becomes *value*, and nothing else changes."""
+    document, path = found.document, annotation(found.preview.subject)
+    edit = documents.edit(text, document, path, value) if document is not None and path else None
+    if document is None or edit is None:
+        return None
+    entries = enumerate(_found(edit.applied(text).encode(), fleet, namespace, check))
+    index = next(
+        number
+        for number, each in entries
+        if each.document and (each.document.line, annotation(each.preview.subject)) == (document.line, path)
+    )
+    return EditView(start=units(text[: edit.start]), end=units(text[: edit.end]), insert=edit.insert, index=index)
 
 
 def _found(text: bytes, fleet: Fleet, namespace: str, check: Check) -> Iterator[_Found]:
     held = 0
-    for document in documents.stream(text.splitlines(keepends=True), name="text"):
+    lines = text.splitlines(keepends=True)
+    for document in documents.stream(lines, name="text"):
         check()
         if isinstance(document, BadDocument):
-            yield _Found(unread(str(document)), None, document.line)
+            begun = (number for number in range(document.line, 0, -1) if lines[number - 1].startswith(b"---"))
+            yield _Found(unread(str(document)), None, document.line, next(begun, document.line))
             continue
-        for each in preview(document.value, fleet, namespace):
+        for number, each in enumerate(preview(document.value, fleet, namespace)):
             held += weight(each.subject)
             check(2 * held)  # a short text may stand for much, by its aliases
             template = each.subject.template
             line = line_of(document, each.subject.source, (template,) if template else ("",))
-            yield _Found(each, document, line or document.line)
+            line = line or document.line
+            yield _Found(each, document, line, line if number else document.line)
 
 
 def _marks(found: _Found, number: int, lines: list[str], check: Check) -> Iterator[Mark]:
@@ -190,7 +222,7 @@ def _marks(found: _Found, number: int, lines: list[str], check: Check) -> Iterat
         )
 
 
-def _detail(found: _Found, fleet: Fleet, namespace: str, lines: list[str], check: Check) -> Detail:
+def _detail(found: _Found, fleet: Fleet, namespace: str) -> Detail:
     each = found.preview
     subject, where = each.subject, each.subject.namespace or namespace
     resolution = each.plan.resolution if each.plan else None
@@ -199,8 +231,7 @@ def _detail(found: _Found, fleet: Fleet, namespace: str, lines: list[str], check
         **dict(view(each)),
         sentence=_sentence(each),
         value=each.value,
-        correction=correction(each, fleet, namespace),
-        place=_place(found, lines),
+        correction=correction(each, fleet, namespace) if is_writable(subject, found.document) else "",
         diff=list(difference(before, after, subject.title)) if each.outcome == "sliced" else [],
         yaml=documents.write(after) if after else "",
         pools=_pools(each, fleet, where),
@@ -225,17 +256,6 @@ def _sentence(each: Preview) -> str:
     if each.outcome == "sliced" and each.plan is not None:
         return f"{shadow}{each.plan.given}"
     return each.why
-
-
-def _place(found: _Found, lines: list[str]) -> Span | None:
-    """Where the value of the annotation stands, if it is denied there."""
-    each = found.preview
-    if each.value is None or each.denial is None or found.document is None:
-        return None
-    inside = f"{each.subject.template}.{FIELD}" if each.subject.pod and each.subject.template else each.denial.field
-    line = line_of(found.document, each.subject.source, (inside, FIELD)) or found.line
-    at = _span(found, lines, line, each.value, None)
-    return at if at.exact else None
 
 
 def _span(found: _Found, lines: list[str], line: int, value: str | None, position: int | None) -> Span:

@@ -20,8 +20,6 @@ class Span(BaseModel):
     """From 1."""
     start: int
     end: int
-    exact: bool
-    """Whether it is the annotation's value, or a part of it, and not the whole line."""
 
 
 def span(lines: Sequence[str], line: int, value: str | None, position: int | None) -> Span:
@@ -35,12 +33,12 @@ def span(lines: Sequence[str], line: int, value: str | None, position: int | Non
                 start = key.end() + (position or 0)
                 word = _WORD.match(value, position) if position is not None else None
                 end = key.end() + (word.end() if word else len(value) if position is None else position + 1)
-                return Span(line=line, start=_units(written[:start]), end=_units(written[:end]), exact=True)
+                return Span(line=line, start=units(written[:start]), end=units(written[:end]))
     content = written.rstrip()
     start = len(content) - len(content.lstrip())
-    return Span(line=line, start=_units(content[:start]), end=_units(content), exact=False)
+    return Span(line=line, start=units(content[:start]), end=units(content))
 
 
-def _units(text: str) -> int:
+def units(text: str) -> int:
     """The length of *text* in JavaScript, which counts UTF-16."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2

@@ -46,9 +46,9 @@ class Previews:
         too many."""
         return await self._in_turn(body, lambda body: self._previews(body, fleet, namespace))
 
-    async def page(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None) -> bytes:
+    async def page(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, write: str) -> bytes:
         """The dry run of the text in *body*, as JSON: see `dry_run`."""
-        return await self._in_turn(body, lambda body: self._dry_run(body, fleet, namespace, line, index))
+        return await self._in_turn(body, lambda body: self._dry_run(body, fleet, namespace, line, index, write))
 
     async def _in_turn(self, body: bytes, make: Callable[[bytes], bytes]) -> bytes:
         if self.ended or self.waiting >= settings.MOST_PREVIEWS:
@@ -83,7 +83,7 @@ class Previews:
         while not self.ended:
             self.tasks.get()()
 
-    def _dry_run(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None) -> bytes:
+    def _dry_run(self, body: bytes, fleet: Fleet, namespace: str, line: int, index: int | None, write: str) -> bytes:
         if sum(map(body.count, _BEGIN_VALUES)) > settings.MOST_PREVIEW_VALUES:
             raise HTTPException(413, "the text has too many values. gpu-slice preview takes any number")
         end = monotonic() + settings.PREVIEW
@@ -92,7 +92,8 @@ class Previews:
             _fit(size)
             self._end_by(end)
 
-        answer = dry_run(body, fleet, namespace, line, index, settings.MOST_PREVIEWED, check).model_dump_json().encode()
+        result = dry_run(body, fleet, namespace, line, index, write, settings.MOST_PREVIEWED, check)
+        answer = result.model_dump_json().encode()
         _fit(len(answer))
         return answer
 

@@ -55,6 +55,9 @@ OF_DRAWINGS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe
 LONGEST_NAME = 253
 """Characters of a pool's name or of a resource: more than either has."""
 
+LONGEST_WRITTEN = 4_000
+"""Characters of an annotation that the page writes.  The headers of a request have room for them."""
+
 _PARAGRAPH = re.compile(r"^### `([^`]+)`\n.*?^Why: (.*?)\n\nWhat to do: (.*?)(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
@@ -82,8 +85,9 @@ def open_page(app: FastAPI, fleet: Callable[[], Fleet], previews: Previews) -> N
         namespace: Annotated[str, Query(pattern=DNS_LABEL)] = DEFAULT_NAMESPACE,
         line: Annotated[int, Query(ge=1, le=10_000_000)] = 1,
         index: Annotated[int | None, Query(ge=0, le=10_000_000)] = None,
+        write: Annotated[str, Query(max_length=LONGEST_WRITTEN)] = "",
     ) -> Response:
-        answer = await previews.page(await request.body(), fleet(), namespace, line, index)
+        answer = await previews.page(await request.body(), fleet(), namespace, line, index, write)
         return Response(answer, media_type="application/json", headers=HEADERS | {"Cache-Control": "no-store"})
 
 

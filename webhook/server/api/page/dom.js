@@ -31,4 +31,6 @@ export function prose(text) {
     .map((part, number) => (number % 2 ? h("code", {}, part) : part));
 }
 
-export const gib = (mib) => `${(mib / 1024).toFixed(2)} GiB`;
+// Rounded as in the drawings.
+const two = new Intl.NumberFormat("en", { minimumFractionDigits: 2, maximumFractionDigits: 2, roundingMode: "halfEven", useGrouping: false });
+export const gib = (mib) => `${two.format(mib / 1024)} GiB`;

@@ -9,7 +9,7 @@ export function menu(rows, namespace, ask) {
     h(
       "tr",
       row.permitted ? {} : { class: "quiet" },
-      h("th", { scope: "row" }, row.permitted ? button(row, ask) : [h("code", {}, row.slice), h("p", {}, `not for namespace ${namespace}`)]),
+      h("th", { scope: "row" }, row.permitted ? button(row, ask) : [h("code", {}, row.slice), h("p", {}, `not for namespace ${namespace}`)], row.mode === "shadow" && h("p", {}, "in shadow")),
       h("td", {}, row.gpu),
       h("td", {}, row.memory_mib ? gib(row.memory_mib) : "–"),
       h("td", { class: "number" }, String(row.per_gpu)),
@@ -31,6 +31,7 @@ export function where(shown, rows) {
   const pools = shown?.pools || [];
   $("gpu").hidden = !pools.length;
   if (!pools.length) return;
+  $("gpu-title").textContent = shown.shadow ? "Where it would run" : "Where it runs";
   const serving = pools.filter((pool) => pool.serves);
   if (!serving.some((pool) => pool.name === chosen)) chosen = serving[0]?.name || "";
   draw(shown, serving, rows);

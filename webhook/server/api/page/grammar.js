@@ -2,7 +2,7 @@
 
 import { gib } from "./dom.js";
 
-export const KEY = /(["']?)gpu-slice\1[ \t]*:[ \t]*(["']?)/;
+const KEY = /(["']?)gpu-slice\1[ \t]*:[ \t]*(["']?)/;
 
 // The annotations that ask for `rows` of the menu: with the GPU where a slice of that name is on several.
 export function annotationOf(row, rows) {
@@ -46,7 +46,7 @@ function slices(rows) {
     type: "constant",
     boost: 1,
     detail: [...new Set(having.map((row) => row.gpu))].join(", "),
-    info: having.map((row) => `${row.pool}: ${row.per_gpu} on a GPU${row.memory_mib ? `, ${gib(row.memory_mib)}` : ""}`).join("\n"),
+    info: having.map((row) => `${row.pool}: ${row.per_gpu} on a GPU${row.memory_mib ? `, ${gib(row.memory_mib)}` : ""}${row.mode === "shadow" ? ", in shadow" : ""}`).join("\n"),
   }));
 }
 
@@ -75,36 +75,3 @@ function underAnnotations(before, above) {
 }
 
 export const containers = (text) => [...new Set([...text.matchAll(/^\s*-\s+name:\s*["']?([a-z0-9-]+)/gm)].map((match) => match[1]))];
-
-// `text` with `value` as its annotation, in the lines from `first` to before `last`: {from, to, insert}; null where no
-// place for it is found.
-export function place(text, first, last, template, value) {
-  const lines = text.split("\n");
-  const starts = [0];
-  for (const line of lines) starts.push(starts.at(-1) + line.length + 1);
-  const range = [];
-  for (let number = first - 1; number < Math.min(last - 1, lines.length); number += 1) range.push(number);
-  for (const number of range) {
-    const key = KEY.exec(lines[number]);
-    if (!key) continue;
-    const from = key.index + key[0].length;
-    const rest = lines[number].slice(from);
-    const end = key[2] ? rest.indexOf(key[2]) : /\s+#|\s*$|[}\]]/.exec(rest).index;
-    return { from: starts[number] + from, to: starts[number] + from + Math.max(end, 0), insert: value };
-  }
-  const indentOf = (number) => /^[\s-]*/.exec(lines[number])[0].length;
-  const top = template ? indentOf(first - 1) : -1;
-  const metadata = range.find((number) => /^\s*metadata:\s*$/.test(lines[number]) && indentOf(number) > top);
-  const at = (number, added) => ({ from: starts[number + 1], to: starts[number + 1], insert: `${added}\n` });
-  if (metadata !== undefined && metadata + 1 < lines.length) {
-    const inner = " ".repeat(indentOf(metadata) + 2);
-    const annotations = range.find((number) => number > metadata && lines[number] === `${inner}annotations:`);
-    if (annotations !== undefined) return at(annotations, `${inner}  gpu-slice: ${value}`);
-    return at(metadata, `${inner}annotations:\n${inner}  gpu-slice: ${value}`);
-  }
-  if (template && first < lines.length) {
-    const inner = " ".repeat(top + 2);
-    return at(first - 1, `${inner}metadata:\n${inner}  annotations:\n${inner}    gpu-slice: ${value}`);
-  }
-  return null;
-}

@@ -3,7 +3,7 @@
 import { $, h, sentence } from "./dom.js";
 import { examples } from "./examples.js";
 import { menu, where } from "./fleet.js";
-import { annotationOf, complete, containers, place } from "./grammar.js";
+import { annotationOf, complete, containers } from "./grammar.js";
 import * as link from "./link.js";
 import { problem, show } from "./result.js";
 
@@ -51,7 +51,8 @@ function busy(is) {
 
 // Shows what the fleet offers, and examples of it that the namespace may use.
 function offer() {
-  list = examples(usable());
+  const live = usable().filter((row) => row.mode !== "shadow");
+  list = examples(live.length ? live : usable());
   $("example").replaceChildren(h("option", { value: "" }, "choose one"), ...list.map(([name], number) => h("option", { value: number }, name)));
   menu(rows, asker, order);
 }
@@ -92,27 +93,30 @@ function moved(line) {
   ask();
 }
 
-// Asks for the answer to the text as it is.  A newer question ends an older one, so no old answer is shown.
-async function ask() {
+// Asks for the answer to the text as it is; with `write`, also where to write that annotation.  A newer question ends an
+// older one, so no old answer is shown.
+async function ask(write) {
   busy(true);
+  clearTimeout(waiting);
   asking?.abort();
   const mine = (asking = new AbortController());
   const text = editor.text();
   const query = new URLSearchParams({ namespace: namespace(), line: editor.line() });
   if (index !== null) query.set("index", index);
+  if (write) query.set("write", write);
   try {
     const response = await fetch(`/dry-run?${query}`, { method: "POST", headers: { "Content-Type": "application/yaml" }, body: text, signal: mine.signal });
     const [body] = await Promise.all([response.text(), fleet]);
-    if (mine.signal.aborted) return;
+    if (mine.signal.aborted || editor.text() !== text) return; // a text that has changed since is asked about again
     $("namespace").setAttribute("aria-invalid", String(response.status === 422));
-    if (response.ok) take(text, JSON.parse(body));
+    if (response.ok) take(text, JSON.parse(body), write);
     else refuse(sentence(body));
   } catch (error) {
     if (error.name !== "AbortError") refuse("The server does not answer. Is it still running?");
   }
 }
 
-function take(text, found) {
+function take(text, found, write) {
   [answer, answered] = [found, text];
   if (text) cut = "";
   const denied = found.entries.findIndex((entry) => entry.outcome === "denied");
@@ -120,7 +124,8 @@ function take(text, found) {
   landing = false;
   render();
   busy(false);
-  if (elsewhere) choose(denied);
+  if (write) put(found, write);
+  else if (elsewhere) choose(denied);
 }
 
 function render() {
@@ -159,26 +164,23 @@ function choose(number) {
   ask();
 }
 
-function offset(line, column) {
-  const before = editor.text().split("\n").slice(0, line - 1);
-  return before.reduce((sum, text) => sum + text.length + 1, column);
-}
-
-function correct() {
-  const { place: at, correction } = answer.shown;
-  editor.replace(offset(at.line, at.start), offset(at.line, at.end), correction);
+function correct(value) {
+  ask(value);
   editor.focus();
 }
 
-// Writes the annotation that asks for a row of the menu into the pod that is shown.
+// Asks for a row of the menu, in the entry that is shown.
 function order(row) {
-  const value = annotationOf(row, rows);
-  const entry = answer?.entries[answer.index];
-  const next = answer?.entries[answer.index + 1]?.line;
-  const found = entry && answered === editor.text() && place(editor.text(), entry.line, next > entry.line ? next : Infinity, entry.template, value);
-  if (found) editor.replace(found.from, found.to, found.insert);
-  else if (!editor.text().trim()) editor.write(examples([row])[0][1]);
-  else return tell(`No place for the annotation was found. Write gpu-slice: ${value}`);
+  if (editor.text().trim()) ask(annotationOf(row, rows));
+  else editor.write(examples([row])[0][1]);
+}
+
+// Writes what the server found for the annotation `value`, which may be nothing.
+function put({ edit, instead }, value) {
+  if (!edit) return tell(instead);
+  editor.replace(edit.start, edit.end, edit.insert);
+  index = edit.index;
+  ask();
   tell(`The pod asks for ${value}`);
 }
 
@@ -186,7 +188,7 @@ function tell(text) {
   const told = h("div", { class: "told", role: "status" }, text);
   document.querySelector(".told")?.remove();
   document.body.append(told);
-  setTimeout(() => told.remove(), 4000);
+  setTimeout(() => told.remove(), Math.max(4000, 60 * text.length));
 }
 
 let remembering = 0;

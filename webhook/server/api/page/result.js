@@ -10,16 +10,22 @@ const OUTCOMES = {
   unknown: ["?", "calm", "Not known"],
   unread: ["!", "bad", "Cannot be read"],
 };
+const SHADOW = {
+  sliced: ["◐", "calm", "Not changed, in shadow"],
+  denied: ["◐", "calm", "Not denied, in shadow"],
+};
 const COUNTED = {
   denied: ["denied"],
   "cannot be read": ["unread"],
   admitted: ["sliced", "unchanged"],
+  "in shadow": ["shadow"],
   "without a slice": ["untouched"],
   "not known": ["unknown"],
 };
 const LEVELS = { error: ["✕", "bad"], warning: ["▲", "warn"], note: ["●", "note"] };
 
 const badge = (sign, kind) => h("span", { class: `badge ${kind}`, "aria-hidden": "true" }, sign);
+const told = ({ outcome, shadow }) => (shadow && SHADOW[outcome]) || OUTCOMES[outcome];
 const title = (entry) => entry.title + (entry.template && !entry.title.endsWith(entry.template) ? `, ${entry.template}` : "");
 
 // What a screen reader is told while one types: the outcome and the sentence, once for each that is new.
@@ -33,7 +39,7 @@ export function problem(text) {
   say(text);
 }
 
-// Shows `answer`.  `paragraphs`: why and what to do, by code.  `go(line, column)` and `correct()` act in the editor.
+// Shows `answer`.  `paragraphs`: why and what to do, by code.  `go(line, column)` and `correct(value)` act in the editor.
 // `cut`: what is wrong with the link that was followed.
 export function show(answer, paragraphs, { go, correct, choose }, cut) {
   const { entries, shown } = answer;
@@ -52,15 +58,15 @@ export function show(answer, paragraphs, { go, correct, choose }, cut) {
   fill($("verdict"), JSON.stringify([shown, known]), () => [verdict(shown, marks, paragraphs, go, correct, entries[answer.index])]);
   fill($("notes"), JSON.stringify([shown.warnings, shown.advice, known, marks]), () => remarks(shown, marks, paragraphs, go));
   fill($("views"), JSON.stringify([shown.outcome, shown.diff, shown.patch, shown.yaml]), () => views(shown));
-  say(`${OUTCOMES[shown.outcome][2]}. ${shown.sentence}`);
+  say(`${told(shown)[2]}. ${shown.sentence}`);
 }
 
 function verdict(shown, marks, paragraphs, go, correct, entry) {
-  const [sign, kind, headline] = OUTCOMES[shown.outcome];
+  const [sign, kind, headline] = told(shown);
   const head = h("h3", {}, badge(sign, kind), headline, shown.denial && code(shown.denial.code));
-  const subject = h("p", { class: "subject" }, title(entry), shown.shadow && " – in shadow: the webhook says this, and leaves the pod as it is");
+  const subject = h("p", { class: "subject" }, title(entry), shown.shadow && ": the webhook says what follows, and leaves the pod as it is");
   if (!shown.denial) {
-    const given = shown.outcome === "sliced" ? shown.given.map(gets) : [];
+    const given = shown.outcome === "sliced" ? shown.given.map((each) => gets(each, shown.shadow ? "would get" : "gets")) : [];
     const pools = shown.pools.filter((pool) => pool.serves).map((pool) => pool.name);
     const where = given.length ? `In ${pools.length === 1 ? "pool" : "one of the pools"} ${pools.join(", ")}.` : sentence(shown.sentence);
     const mark = shown.outcome === "unread" && marks[0];
@@ -71,12 +77,12 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
   const mark = marks.find((each) => each.level === "error");
   return h(
     "div",
-    { class: "verdict bad" },
+    { class: `verdict ${kind}` },
     head,
     subject,
     h("p", { class: "sentence" }, sentence(problem)),
     position !== null && shown.value !== null && caret(shown.value, position),
-    h("div", { class: "instead" }, h("h4", {}, "What to write"), h("p", {}, sentence(hint)), shown.correction && shown.place && h("button", { type: "button", class: "primary", onclick: correct }, "Replace it with ", h("code", {}, shown.correction))),
+    h("div", { class: "instead" }, h("h4", {}, hint.startsWith("Write ") ? "What to write" : "What to do"), h("p", {}, sentence(hint)), shown.correction && h("button", { type: "button", class: "primary", onclick: () => correct(shown.correction) }, "Replace it with ", h("code", {}, shown.correction))),
     mark ? at(mark, h("code", {}, field), go) : h("p", { class: "where" }, "At ", h("code", {}, field)),
     paragraph(shown.denial.code, paragraphs),
   );
@@ -85,8 +91,8 @@ function verdict(shown, marks, paragraphs, go, correct, entry) {
 const at = (mark, name, go) =>
   h("p", { class: "where" }, "At ", h("button", { type: "button", class: "link", onclick: () => go(mark.line, mark.start) }, name));
 
-const gets = ({ container, slice, count, resource }) =>
-  h("p", { class: "gets" }, h("b", {}, container), " gets ", h("b", {}, `${count} × ${slice}`), " as ", h("code", {}, resource));
+const gets = ({ container, slice, count, resource }, verb) =>
+  h("p", { class: "gets" }, h("b", {}, container), ` ${verb} `, h("b", {}, `${count} × ${slice}`), " as ", h("code", {}, resource));
 
 const code = (name) => h("span", { class: "code", title: "The code of this message" }, name);
 
@@ -94,10 +100,10 @@ const code = (name) => h("span", { class: "code", title: "The code of this messa
 function caret(value, position) {
   const characters = [...value].map((character) => (/\p{C}/u.test(character) ? "␦" : character));
   const before = characters.slice(0, position).join("");
-  const told = `gpu-slice: ${value}. The mistake is at character ${position + 1}.`;
+  const label = `gpu-slice: ${value}. The mistake is at character ${position + 1}.`;
   return h(
     "pre",
-    { class: "caret", tabindex: "0", role: "img", "aria-label": told },
+    { class: "caret", tabindex: "0", role: "img", "aria-label": label },
     `gpu-slice: ${before}`,
     h("mark", {}, characters[position] || " "),
     `${characters.slice(position + 1).join("")}\n${" ".repeat("gpu-slice: ".length + position)}^`,
@@ -132,12 +138,12 @@ function entriesOf(answer, choose) {
   nav.hidden = entries.length < 2;
   fill(nav, JSON.stringify([entries, answer.more]), () => {
     const many = Object.entries(COUNTED)
-      .map(([told, outcomes]) => [entries.filter((entry) => outcomes.includes(entry.outcome)).length, told])
+      .map(([name, outcomes]) => [entries.filter((entry) => outcomes.includes(entry.shadow ? "shadow" : entry.outcome)).length, name])
       .filter(([count]) => count);
-    const counts = many.map(([count, told]) => `${count} ${told}`).join(", ");
+    const counts = many.map(([count, name]) => `${count} ${name}`).join(", ");
     const head = `${answer.more ? `The first ${entries.length}` : entries.length} pods and objects: ${counts}${answer.more ? ". The text has more" : ""}.`;
     const buttons = entries.map((entry, index) => {
-      const [sign, kind, headline] = OUTCOMES[entry.outcome];
+      const [sign, kind, headline] = told(entry);
       const name = entry.title || "a document";
       return h("li", {}, h("button", { type: "button", onclick: () => choose(index) }, badge(sign, kind), h("span", { class: "name" }, name), h("span", { class: "outcome" }, headline.split(",")[0])));
     });
