@@ -22,7 +22,7 @@ from certs.authority import BACKDATE, KeyPair
 RECORDS = "authorities.json"
 """The only key in the Secret of the authorities: with one key, a reader never sees half of a change."""
 
-_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_PEM = re.compile(rb"-----BEGIN CERTIFICATE-----[^-]++-----END CERTIFICATE-----")
 
 
 class BadRecords(Exception):

@@ -83,10 +83,10 @@ class Running:
         """A GET on the second port."""
         return self.send(urllib.request.Request(f"http://{LOOPBACK}:{self.ops_port}{path}"))
 
-    def post(self, path: str, body: bytes) -> tuple[int, str]:
-        """A POST of JSON on the second port."""
+    def post(self, path: str, body: bytes, kind: str = "application/json") -> tuple[int, str]:
+        """A POST on the second port."""
         url = f"http://{LOOPBACK}:{self.ops_port}{path}"
-        return self.send(urllib.request.Request(url, body, {"Content-Type": "application/json"}))
+        return self.send(urllib.request.Request(url, body, {"Content-Type": kind}))
 
     @staticmethod
     def send(request: urllib.request.Request) -> tuple[int, str]:

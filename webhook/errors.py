@@ -23,10 +23,13 @@ LONGEST_QUOTE = 80
 LONGEST_PART = 330
 """Characters of each part of a message.  An event shows 1,024 in all (k8s.io/api ``events/v1``)."""
 
-COMMAND = re.compile(r"^[^!-~\n]*+:(?=[^ -~\n]*+:)|#[^ -~\n]*+#[^ -~\n]*+\[", re.MULTILINE)
-"""What makes a line a command to the runner of GitHub Actions: ``::`` at its beginning, or ``##[``.  The runner, which
-is written in C#, compares as people do, and so without some characters that nobody sees (actions/runner,
-``src/Runner.Common/ActionCommand.cs``)."""
+COMMAND = re.compile(r"^[^!-~\n]*+:(?=[^ -~\n]*+:)|#[^ -~\n]*+#[^!-,./:-@\[-`{-~ \n]*+\[", re.MULTILINE)
+"""What makes a line a command to a CI system that reads it: ``::`` at its beginning, or ``##[``, for GitHub Actions;
+``##vso[`` for Azure Pipelines, ``##teamcity[`` for TeamCity, and so ``##``, any word, and ``[``.
+
+The runner of GitHub Actions, which is written in C#, compares as people do, and so without some characters that nobody
+sees (actions/runner, ``src/Runner.Common/ActionCommand.cs``); Azure's agent has the same ancestor.  What GitLab, Travis
+CI, Jenkins and Buildkite act on beyond a heading has a control character, which `printable` escapes."""
 
 
 class GpuSliceError(Exception):
@@ -117,7 +120,7 @@ def printable(text: str) -> str:
 
 
 def inert(text: str) -> str:
-    """*text* without a command to the runner of GitHub Actions.  In YAML's and JSON's double quotes it stays the same.
+    """*text* without a command to a CI system.  In YAML's and JSON's double quotes it stays the same.
 
     >>> inert("::error::a")
     '\\\\u003a:error::a'

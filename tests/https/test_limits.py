@@ -529,6 +529,11 @@ def test_a_body_of_millions_of_values_is_not_even_decoded(server, tls: Path, val
         (b"timeout=s", 100, False),
         (b"timeout=2", 100, False),
         (b"timeout=99999999999999999999s", 100, False),
+        ("x=\u00b2&timeout=1s".encode(), 100, True),
+        (b"x=%C2%B2&timeout=%C2%B2s", 100, False),
+        ("timeout=\u00b2s".encode(), 100, False),
+        (bytes(range(128, 256)), 100, False),
+        (b"\xff=\xff&&=&timeout=\xffs", 100, False),
     ],
 )
 def test_who_has_given_up_is_known_by_the_timeout_in_the_query(query: bytes, passed: float, given_up: bool) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.linear import ending
 from tests.unit.explain_world import NOW, World, limit
-from webhook.cluster.events import Said
+from webhook.cluster.events import LONGEST_MESSAGE, Said, read
 
 MESSAGES = [
     ("VcpuLimitExceeded: You have requested more vCPU", "aws-quota"),
@@ -65,3 +66,20 @@ def test_a_node_that_is_launched_is_told_beside_it() -> None:
     world.claim("2026-11-25T11:59:00Z", Launched=("True", "", ""))
     heard(world, MESSAGES[1][0])
     assert [cause.id for cause in world.explain().launches[0].causes] == ["no-capacity", "launching"]
+
+
+@pytest.mark.parametrize("text", ["limits", "limits (NodePool=", "NodePool=a", 'label "', "NodeClaim a", "; ", " "])
+def test_a_message_of_a_mebibyte_is_read_in_little_time(text: str) -> None:
+    world = World()
+    world.full()
+    event = {
+        "metadata": {},
+        "involvedObject": {"kind": "Pod", "name": "notebook"},
+        "source": {"component": "karpenter"},
+    }
+    event |= {"reason": "FailedScheduling", "message": text * (1_000_000 // len(text))}
+    with ending():
+        world.said = read([event])
+        assert len(world.said[0].message) <= LONGEST_MESSAGE
+        world.said.append(Said("karpenter", "Pod/notebook", "FailedScheduling", event["message"], NOW))
+        world.explain()

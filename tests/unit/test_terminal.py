@@ -175,22 +175,32 @@ def test_nothing_is_printed_but_through_echo() -> None:
 
 @st.composite
 def commands(draw: st.DrawFn) -> str:
-    """A text that GitHub's runner would take for a command of ours."""
+    """A text that a CI system would take for a command of ours."""
     unseen = st.text("\u00ad\u034f\u200b\ufe0f \t", max_size=2)
-    start = draw(st.sampled_from(["::error::x", ":{}:error::x", "##[group]x", "#{}#{}[error]x", ":::", "a ##[##[y]"]))
+    start = draw(
+        st.sampled_from(
+            [
+                "::error::x", ":{}:error::x", "##[group]x", "#{}#{}[error]x", ":::", "a ##[##[y]",
+                "##vso[task.setvariable variable=PATH]/tmp",
+                "a #{}#{}v{}so{}[artifact.upload artifactname=x]/etc/passwd",
+                "##VSO[a]b", "###vso[a]", "##teamcity[buildStop comment='x']", "##team{}city[a]##teamcity[b]",
+            ]
+        )
+    )  # fmt: skip
     return draw(st.sampled_from(["", "a\n", "\n\n"])) + draw(unseen) + start.replace("{}", draw(unseen))
 
 
 def taken_for_commands(text: str) -> list[str]:
-    """The lines that the runner would take for commands, as it compares."""
+    """The lines that one would take for commands, as GitHub's runner compares."""
     lines = [re.sub("[\u00ad\u034f\u200b\ufe0f]", "", each) for each in text.splitlines()]
-    return [each for each in lines if each.lstrip().startswith("::") or "##[" in each]
+    lines = [re.sub("^::(?:error|warning|notice) [^:]*::", "ours: ", each) for each in lines]  # of our own, on purpose
+    return [each for each in lines if each.lstrip().startswith("::") or re.search(r"##[A-Za-z]*\[", each)]
 
 
-@pytest.mark.parametrize("output", ["diff", "patch", "yaml", "json", "sarif"])
+@pytest.mark.parametrize("output", ["diff", "patch", "yaml", "json", "sarif", "github"])
 @given(words=st.lists(commands(), min_size=10, max_size=10), kind=commands(), sliced=st.booleans())
 @settings(max_examples=25)
-def test_no_object_gives_a_command_to_github(output: str, words: list[str], kind: str, sliced: bool) -> None:
+def test_no_object_gives_a_command_to_a_ci_system(output: str, words: list[str], kind: str, sliced: bool) -> None:
     if sliced:
         words = [*words[:7], "1g.5gb", *words[8:]]
         words[1] = "default"
@@ -208,7 +218,7 @@ def test_no_object_gives_a_command_to_github(output: str, words: list[str], kind
 
 @given(word=commands())
 @settings(max_examples=25)
-def test_no_file_and_no_argument_gives_a_command_to_github(word: str) -> None:
+def test_no_file_and_no_argument_gives_a_command_to_a_ci_system(word: str) -> None:
     name = word.replace("/", "").replace("\0", "")
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         Path(f"{name}.yaml").symlink_to("/nowhere")

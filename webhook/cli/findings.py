@@ -12,6 +12,7 @@ from urllib.parse import quote
 from webhook import __version__
 from webhook.admission.findings import LEVELS, Finding
 from webhook.codes import DENIALS, NOTES, WARNINGS
+from webhook.errors import inert
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
@@ -99,7 +100,7 @@ def github(found: Found) -> Iterator[str]:
 
 
 def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return inert(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _property(text: str) -> str:

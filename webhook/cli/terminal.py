@@ -2,7 +2,7 @@
 
 Names, values and messages come from files, objects and clusters that others wrote.  On a terminal an escape sequence
 or a bidirectional character in them could move the cursor, set the clipboard, or forge a result.  So no unprintable
-characters are printed except line breaks and the colours that `line` adds, and no commands to GitHub's runner.
+characters are printed except line breaks and the colours that `line` adds, and no commands to a CI system.
 """
 
 from __future__ import annotations

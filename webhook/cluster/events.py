@@ -58,6 +58,9 @@ _WORDS = (
     (r"FailedMount|FailedAttachVolume|FailedMapVolume|MountVolume", "a volume cannot be mounted"),
     (r"FailedCreatePodSandBox|NetworkNotReady", "its network or sandbox cannot be set up"),
 )  # fmt: skip
+LONGEST_MESSAGE = 32_768
+"""Characters of an event's message that are read.  An API server stores a MiB of whoever may write events."""
+
 _PATTERNS = [(re.compile(pattern), words) for pattern, words in _WORDS]
 _REASONS = re.compile(r"nodes are available: (.+?)(?:\. |\.?\s*$)", re.DOTALL)
 
@@ -145,7 +148,7 @@ def _said(event: dict[str, Any]) -> Said:
         source.get("component") or event.get("reportingComponent") or "",
         f"{about.get('kind', '')}/{about.get('name', '')}",
         event.get("reason") or "",
-        (event.get("message") or "").strip(),
+        (event.get("message") or "")[:LONGEST_MESSAGE].strip(),
         next((when for when in map(moment, times) if when is not None), datetime.min.replace(tzinfo=UTC)),
         series.get("count") or event.get("count") or 1,
     )

@@ -199,7 +199,9 @@ def _limits(pool: Pool, node_pool: Document, said: Sequence[Said]) -> Iterator[C
         resource, launched, limit, each = found
         unsaid = of_fleet is not None and resource not in of_fleet
         last = gives_up(said) if unsaid else None
-        exceeds = last is not None and re.search(rf"limits[^;]*\(NodePool={re.escape(name)}\)", last.message)
+        exceeds = last is not None and any(
+            "limits" in part.rpartition(f"(NodePool={name})")[0] for part in last.message.split(";")
+        )
         if not found.reached and not exceeds:
             continue
         a_node = f", and a node has {each:f}" if each and resource != "nodes" else ""

@@ -55,28 +55,40 @@ def each_json(text: bytes) -> Iterator[Document | Problem]:
     characters = text.decode(errors="replace")
     if not characters.lstrip(_SPACE).startswith(("{", "[")):
         return
-    start = 0
+    start = before = 0
     for end in _ends(characters):
-        before = line_of(characters, start) - 1
+        piece = characters[start:end]
         try:
-            for document in read_json(characters[start:end]):
+            for document in read_json(piece):
                 yield document.after(before)
         except Problem as problem:
             yield problem.after(before)
         except (msgspec.DecodeError, RecursionError) as error:
-            begin = end - len(characters[start:end].lstrip(_SPACE))
-            yield Problem(line_of(characters, begin), f"not JSON: {error}", "Correct it")
-        start = end
+            begin = len(piece) - len(piece.lstrip(_SPACE))
+            yield Problem(line_of(piece, begin) + before, f"not JSON: {error}", "Correct it")
+        start, before = end, before + piece.count("\n")
 
 
 def _ends(text: str) -> Iterator[int]:
-    """Where documents end if this is JSON: after an outermost bracket, or at the end of the text."""
-    end = depth = 0
+    """Where documents end if this is JSON: after an outermost bracket, or at the end of the text.
+
+    Closing brackets that nothing has opened are one piece, however many.
+    """
+    end = stray = depth = 0
     for token in _TOKEN.finditer(text):
-        if not token["string"]:
-            depth += 1 if token["open"] else -1
-            if depth <= 0:
-                yield (end := token.end())
+        if token["open"]:
+            if stray > end:
+                yield (end := stray)
+            depth += 1
+        elif token["string"]:
+            continue
+        elif depth > 1:
+            depth -= 1
+        elif depth:
+            depth = 0
+            yield (end := token.end())
+        else:
+            stray = token.end()
     if text[end:].strip(_SPACE):
         yield len(text)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from webhook.documents.document import Document, KeyLines
 
-_STEP = re.compile(r"\[([^]]*)\]|([^.\[\]]+)")
+_STEP = re.compile(r"\[([^]]*+)(?:\]|\Z)|([^.\[\]]+)")
 
 
 def line_of(document: Document, source: Any, fields: tuple[str, ...]) -> int | None:

@@ -13,7 +13,7 @@ from webhook.admission.workloads import Subject
 ENDED = ("Succeeded", "Failed")
 """Phases of pods that hold no slice any more."""
 
-_STEP = re.compile(r"\[(?P<bracket>[^\]]*)\]|(?P<name>[^.\[]+)")
+_STEP = re.compile(r"\[(?P<bracket>[^\]]*+)(?:\]|\Z)|(?P<name>[^.\[]+)")
 _SCALED = {"ScaledJob", "Workflow", "Configuration"}
 """Kinds whose objects do not say how many pods there are."""
 _TEMPLATES = ("Template", "TrainingRuntime")

@@ -22,7 +22,7 @@ Labels: TypeAlias = Mapping[str, str | None]
 ZONE = "topology.kubernetes.io/zone"
 
 _AWS = "karpenter.k8s.aws/"
-_TYPE = re.compile(r"([a-z]+)(?:-[0-9]+tb)?([0-9]+).*\.")
+_TYPE = re.compile(r"([a-z]+)(?:-[0-9]+tb)?([0-9]++).*\.")
 _REGION = re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+")
 _ALIASES = {
     ZONE: ("failure-domain.beta.kubernetes.io/zone", "topology.ebs.csi.aws.com/zone"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from urllib.parse import parse_qsl
 
 from webhook.errors import BadReview
 from webhook.server.decide import Decide, NoFleet
@@ -66,7 +65,8 @@ class Webhook:
 
 def late(query: bytes, waited: float) -> bool:
     """Whether the caller, who says ``timeout=2s``, has given up after *waited* seconds."""
-    for name, value in parse_qsl(query):
+    for field in query.split(b"&"):
+        name, _, value = field.partition(b"=")
         if name == b"timeout" and value[-1:] == b"s" and value[:-1].isdigit():
             return waited >= int(value[:-1][:9])
     return False

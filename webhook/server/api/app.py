@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -19,7 +19,7 @@ from webhook.admission.preview import DEFAULT_NAMESPACE
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.listing import Known, known, offered
-from webhook.server.api.posts import posted_as
+from webhook.server.api.posts import known_host, posted_as
 from webhook.server.api.previews import Previews
 from webhook.server.api.site import open_page
 from webhook.server.api.views import FleetView, PreviewView
@@ -76,6 +76,7 @@ def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previe
     """Add previews, the catalogue, the fleet and the page to *app*."""
     app.openapi_url = "/openapi.json"
     app.setup()
+    app.router.dependencies.append(Depends(known_host))  # of all that is added from here on
 
     def current() -> Fleet:
         result = fleet()

@@ -1,10 +1,27 @@
-"""Who may post to the second port: programs and our own page, and no other site through somebody's browser."""
+"""Who may ask on the second port: programs and our own page, and no other site through somebody's browser."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, HTTPException, Request
+
+_OWN = (".svc", ".svc.cluster.local", ".localhost")
+"""How names end that no other site can own."""
+
+
+async def known_host(request: Request) -> None:
+    """Refuse names that another site may own, let mean this address, and then be of the same origin."""
+    try:
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+        if "." in name and not name.endswith(_OWN):
+            ip_address(name)
+    except ValueError:
+        raise HTTPException(
+            403, "this Host is not known. Ask for an IP address, localhost, or SERVICE.NAMESPACE.svc"
+        ) from None
 
 
 def posted_as(kind: str) -> Any:
