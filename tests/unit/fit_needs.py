@@ -64,7 +64,7 @@ class Cluster(Reader):
     def __init__(self, objects: dict[str, Any], forbidden: tuple[str, ...] = ()) -> None:
         self.objects, self.forbidden, self.namespace = objects, forbidden, "team-a"
 
-    def _ask(self, method: str, path: str, query: Any = None, body: Any = None) -> bytes:
+    def _ask(self, method: str, path: str, query: Any = None, body: Any = None, **more: Any) -> bytes:
         if path in self.forbidden:
             raise Refused(403, "forbidden")
         return json.dumps(self.objects.get(path) or {"items": [], "metadata": {}}).encode()
