@@ -62,7 +62,7 @@ LONGEST_MESSAGE = 32_768
 """Characters of an event's message that are read.  An API server stores a MiB of whoever may write events."""
 
 _PATTERNS = [(re.compile(pattern), words) for pattern, words in _WORDS]
-_REASONS = re.compile(r"nodes are available: (.+?)(?:\. |\.?\s*$)", re.DOTALL)
+_REASONS = re.compile(r"nodes are available: (.+?)(?:\. |\.?(?<!\s)\s*+$)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

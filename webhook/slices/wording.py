@@ -24,7 +24,7 @@ _REWRITTEN = (
 )
 """Patterns, and what is read instead.  They see no more than `LONGEST_WORD` characters."""
 _WORD = re.compile(r"(?:[1-9][0-9]{0,3}[x*×])?[1-9][0-9]{0,3}/[1-9][0-9]{0,3}(?![\w./])|[^\s:;/=@()\[\]{}<>\"'`]+")
-_OR = re.compile(r"\s+or\s+", re.IGNORECASE)
+_OR = re.compile(r"(?<!\s)\s++or\s+", re.IGNORECASE)
 _NAME = re.compile(r"\W*([a-z0-9][-a-z0-9]*)\W*:")
 _MEMORY = re.compile(r"[0-9.]+[gm]i?b?", re.IGNORECASE)
 _IGNORED = re.compile(r"an?|o[fn]|the|each|(?:gpu|slice)s?|mig|profile|nvidia(?:\.com)?|memory|mem|v?ram|[x*×]")
