@@ -169,8 +169,8 @@ def test_a_fleet_that_is_too_large_is_refused(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(admission_policy, "LONGEST", 1_000)
     for options in ((), ("--output-dir", str(tmp_path / "out"))):
         result = CliRunner().invoke(main, ["render", "--only", "admission-policy", *options])
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert re.search(r"^Error: pools and namespaces: make \w+ of the policy \d+ characters long", result.stderr)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert re.search(r"\nError: pools and namespaces: make \w+ of the policy \d+ characters long", result.stderr)
 
 
 @pytest.mark.parametrize("where", ["", "namespaces: {team-a: {mode: shadow}}", "pools[0]"])
