@@ -6,8 +6,14 @@ import asyncio
 
 import pytest
 
+from tests.pods import fleet_of
 from tests.unit.test_previews import door
+from webhook.server import settings
+from webhook.server.api.app import application, open_doors
+from webhook.server.api.asgi import Asgi
+from webhook.server.api.previews import Previews
 from webhook.server.http import Request, Response
+from webhook.server.metrics import Metrics
 
 OWN = [
     "127.0.0.1:8080", "10.1.2.3:8080", "[::1]:8080", "[fd00::1]", "localhost", "localhost:8080", "webhook",
@@ -42,6 +48,24 @@ def test_addresses_and_names_of_a_cluster_are_answered(host: str) -> None:
     assert ask(b"/fleet", host).status == 200
     for path, kind in POSTED:
         assert ask(path, host, kind).status == 200
+
+
+def test_a_name_that_was_given_is_answered_and_no_other() -> None:
+    app = application(lambda: "", Metrics())
+    open_doors(app, lambda: fleet_of("built-in"), Previews(), ["Gpus.example.com"])
+    known = Asgi(app, settings.MOST_PREVIEW_BODY)
+    found = {}
+    for host in (
+        "gpus.example.com",
+        "GPUS.example.com:443",
+        "evil.com",
+        "a.gpus.example.com",
+        "gpus.example.com.evil.com",
+    ):
+        request = Request(0)
+        request.method, request.path, request.headers = b"GET", b"/fleet", [(b"Host", host.encode())]
+        found[host] = asyncio.run(known.answer(request)).status
+    assert list(found.values()) == [200, 200, 403, 403, 403]
 
 
 @pytest.mark.parametrize("path", [b"/healthz", b"/readyz", b"/metrics"])

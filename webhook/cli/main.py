@@ -260,6 +260,10 @@ def default() -> None:
     "ops port.",
 )
 @click.option(
+    "--preview-host", "preview_hosts", multiple=True,
+    help="Also answer there under this host name, as that of an Ingress in front.  Repeatable.",
+)  # fmt: skip
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default=Settings.log_level,
@@ -285,6 +289,7 @@ def serve(
     port: int,
     ops_port: int,
     doors: bool,
+    preview_hosts: tuple[str, ...],
     log_level: str,
     names: tuple[str, ...],
     poll: float,
@@ -299,7 +304,7 @@ def serve(
     from webhook.server.tls import BadCertificate
 
     logger = logs.configure(sys.stderr, log_level)
-    settings = Settings(tls_dir, fleet_path, host, port, ops_port, doors, log_level, names, poll, settle)
+    settings = Settings(tls_dir, fleet_path, host, port, ops_port, doors, preview_hosts, log_level, names, poll, settle)
     try:
         run.run(settings, files.load_fleet, files.load_fleet(files.default_fleet_text()))
     except (BadCertificate, OSError) as error:

@@ -88,7 +88,7 @@ async def _serve(
     port = Port(Webhook(Decide(fleet, metrics), unready), limits, metrics, certificate.context)
     app, previews = application(unready, metrics), Previews()
     if chosen.preview:
-        open_doors(app, fleet, previews)
+        open_doors(app, fleet, previews, chosen.preview_hosts)
     second = SecondPort(Asgi(app, settings.MOST_PREVIEW_BODY), metrics)
     drain = Drain(port, metrics, chosen.settle)
     metrics.connections.set_function(lambda: len(port.connections))

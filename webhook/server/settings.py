@@ -24,6 +24,8 @@ class Settings:
     """Plain HTTP: health, metrics, and previews where asked for."""
     preview: bool = False
     """Previews, catalogue and fleet on the second port: for people, so not where nobody asked for them."""
+    preview_hosts: tuple[str, ...] = ()
+    """Names of that port beside those that no other site can own."""
     log_level: str = "info"
     names: tuple[str, ...] = ()
     """Host names for which a certificate must be good to be served; the API server asks for SERVICE.NAMESPACE.svc."""

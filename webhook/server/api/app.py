@@ -6,10 +6,10 @@ are not needed to serve: `serve --preview` opens those doors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
@@ -19,7 +19,7 @@ from webhook.admission.preview import DEFAULT_NAMESPACE
 from webhook.fleet.file import DNS_LABEL
 from webhook.fleet.fleet import Fleet
 from webhook.fleet.listing import Known, known, offered
-from webhook.server.api.posts import known_host, posted_as
+from webhook.server.api.posts import asked_as, posted_as
 from webhook.server.api.previews import Previews
 from webhook.server.api.site import open_page
 from webhook.server.api.views import FleetView, PreviewView
@@ -72,11 +72,13 @@ def application(unready: Callable[[], str], metrics: Metrics) -> FastAPI:
     return app
 
 
-def open_doors(app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previews) -> None:
-    """Add previews, the catalogue, the fleet and the page to *app*."""
+def open_doors(
+    app: FastAPI, fleet: Callable[[], Fleet | None], previews: Previews, hosts: Collection[str] = ()
+) -> None:
+    """Add previews, the catalogue, the fleet and the page to *app*, which is also called by the names *hosts*."""
     app.openapi_url = "/openapi.json"
     app.setup()
-    app.router.dependencies.append(Depends(known_host))  # of all that is added from here on
+    app.router.dependencies.append(asked_as(hosts))  # of all that is added from here on
 
     def current() -> Fleet:
         result = fleet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,16 +13,23 @@ _OWN = (".svc", ".svc.cluster.local", ".localhost")
 """How names end that no other site can own."""
 
 
-async def known_host(request: Request) -> None:
-    """Refuse names that another site may own, let mean this address, and then be of the same origin."""
-    try:
-        name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-        if "." in name and not name.endswith(_OWN):
-            ip_address(name)
-    except ValueError:
-        raise HTTPException(
-            403, "this Host is not known. Ask for an IP address, localhost, or SERVICE.NAMESPACE.svc"
-        ) from None
+def asked_as(hosts: Collection[str]) -> Any:
+    """What refuses names that another site may own, let mean this address, and be of one origin with; not *hosts*."""
+    known = {host.lower() for host in hosts}
+
+    async def check(request: Request) -> None:
+        try:
+            name = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+            if "." in name and name not in known and not name.endswith(_OWN):
+                ip_address(name)
+        except ValueError:
+            raise HTTPException(
+                403,
+                "this Host is not known. Ask for an IP address, localhost, or SERVICE.NAMESPACE.svc, or serve with"
+                " --preview-host",
+            ) from None
+
+    return Depends(check)
 
 
 def posted_as(kind: str) -> Any:
