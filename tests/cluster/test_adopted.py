@@ -143,9 +143,10 @@ def load(cluster: Cluster, asked: str, users: int = 4) -> Iterator[Counter[str]]
             each.join()
 
 
-def created(cluster: Cluster, name: str, asked: str, **how: bool) -> str:
-    """The slice that a pod gets, ``nothing``, or why it is refused."""
-    metadata = {"name": name, "namespace": "default", "annotations": {"gpu-slice": asked}}
+def created(cluster: Cluster, name: str, asked: str, *, marked: bool = False, **how: bool) -> str:
+    """The slice that a pod gets, ``nothing``, or why it is refused; of one that is *marked* the guard alone decides."""
+    annotations = {"gpu-slice": asked} | ({"gpu-slice/decided-by": "policy"} if marked else {})
+    metadata = {"name": name, "namespace": "default", "annotations": annotations}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -232,6 +233,11 @@ def test_a_release_is_installed_changed_and_taken_away_and_pods_notice_only_what
         # In shadow and back, as docs/shadow.md says; nobody is refused meanwhile.
         with load(cluster, "1g.5gb") as outcomes:
             release.done("upgrade", *adopted.values(fleet={**NEW, "mode": "shadow"}))
+            # A kubelet takes longer than this, and here the replicas take the fleet at once.
+            wait_for(
+                "the API server has the guard that only audits",
+                lambda: created(cluster, "probe", "1g.5gb", marked=True, dry_run=True) == "nothing",
+            )
             adopted.take()
             wait_for("nothing is denied", lambda: created(cluster, "wrong", "9g.9gb", dry_run=True) == "nothing")
             assert created(cluster, "shadowed", "1g.5gb") == "nothing"
