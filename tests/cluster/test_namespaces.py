@@ -102,9 +102,8 @@ def test_a_namespace_gets_what_it_may_use(namespace, asked, resource, pools, clu
         pytest.param(
             "team-a",
             "3g.20gb|shared",
-            "namespace 'team-a' may not use '3g.20gb|shared'. "
-            "It may use nothing as large, only '1g.5gb' (pools small and several) and "
-            "'2g.10gb' (pool several).",
+            "namespace 'team-a' may not use '3g.20gb|shared'. Write '1g.5gb', the nearest that this namespace may use "
+            "(pool small, a100-40gb).",
             id="no alternative",
         ),
         pytest.param(
