@@ -130,7 +130,7 @@ def test_a_pod_in_shadow_stays_as_it_is_written_and_its_author_is_told(tried: Tr
     assert stored is not None
 
 
-def test_a_node_that_the_scheduler_chose_is_not_told_as_its_authors_choice(tried: Tried, namespace: str) -> None:
+def test_explain_says_what_a_pod_in_shadow_would_get_and_not_that_it_was_changed(tried: Tried, namespace: str) -> None:
     written = pod("placed")
     written["spec"] |= {"nodeName": "nowhere", "tolerations": [{"operator": "Exists"}]}
     for each in (pod("bound"), written):
@@ -141,12 +141,14 @@ def test_a_node_that_the_scheduler_chose_is_not_told_as_its_authors_choice(tried
 
     wait_for("the pod is bound", lambda: node("bound"))
     assert node("placed") == "nowhere"
-    for name, told in (("bound", False), ("placed", True)):
+    for name in ("bound", "placed"):
         environment = {"KUBECONFIG": str(tried.cluster.plane.kubeconfig)}
         command = ["explain", name, "-n", namespace, "--fleet", str(tried.file)]
         result = CliRunner().invoke(main, command, env=environment, prog_name="gpu-slice")
         assert "in shadow here" in result.stdout, result.output
-        assert ("spec.nodeName bypasses the scheduler" in result.stdout) is told, result.stdout
+        assert "Otherwise: main gets 1 nvidia.com/mig-1g.5gb (pool a100)." in result.stdout, result.stdout
+        assert "Changed" not in result.stdout, result.stdout
+        assert "spec.nodeName bypasses the scheduler" not in result.stdout, result.stdout
 
 
 def test_it_enforces_without_a_restart_and_goes_back(tried: Tried, namespace: str) -> None:
