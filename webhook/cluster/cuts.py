@@ -91,8 +91,6 @@ def _filled_gpus(node: Node, catalogue: Catalogue) -> int:
 def machine(node: Node, catalogue: Catalogue) -> str:
     """A name for the kind of machine that *node* is, where its cloud gives it none: ``8x-h100-80gb``."""
     gpu, gpus = gpu_of(node, catalogue), gpus_of(node, catalogue)
-    if instance_type(node):  # by the old label
-        return instance_type(node)
     return "my-server" if gpu is None else f"{gpus}x-{gpu.name}" if gpus else f"my-{gpu.name}"
 
 
@@ -104,7 +102,8 @@ def cut_of(node: Node, catalogue: Catalogue, strategy: str = "") -> Cut:
     if gpu is None and product:
         raise Unclear(f"carries a GPU that is not in the catalogue, '{product}'")
     if not labels.get(INSTANCE_TYPE):
-        label = f"kubectl label node NAME {INSTANCE_TYPE}={machine(node, catalogue)}"
+        kind = instance_type(node) or machine(node, catalogue)
+        label = f"kubectl label node NAME {INSTANCE_TYPE}={kind}"
         raise Unclear(
             f"has no label {INSTANCE_TYPE}: give it one, another for each kind of machine, as by '{label}', "
             "and look again"
