@@ -11,6 +11,7 @@ from webhook.admission.plan import MIRROR, UNTOUCHED_NAMESPACES
 from webhook.admission.shadow import is_left_alone
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import by_words
 from webhook.cluster.objects import DEPLOYMENTS, WEBHOOKS, Document
 from webhook.cluster.selectors import unmatched
 from webhook.cluster.snapshot import Snapshot
@@ -28,19 +29,19 @@ _CERTIFICATE = re.compile(r"x509|certificate|tls:")
 
 _REFUSALS = (
     (
-        "because it is being terminated",
+        re.compile("because it is being terminated"),
         "Use another namespace, or wait until this one is gone, and create both anew. If it stays, its conditions say "
         "why: kubectl get namespace -o yaml.",
     ),
-    (r'namespaces "[^"]*" not found', "Create the namespace, or name another one."),
+    (re.compile(r'namespaces "[^"]*" not found'), "Create the namespace, or name another one."),
     (
-        "error looking up service account|no API token found for service account",
+        re.compile("error looking up service account|no API token found for service account"),
         "Create the service account, or correct the pod's serviceAccountName. A new namespace gets its own within "
         "seconds.",
     ),
-    ("no PriorityClass with name", "Name one that is there: kubectl get priorityclasses."),
+    (re.compile("no PriorityClass with name"), "Name one that is there: kubectl get priorityclasses."),
     (
-        "violates PodSecurity",
+        re.compile("violates PodSecurity"),
         "Write what the message names into the pod's securityContext, or ask who labels the namespace.",
     ),
 )
@@ -168,8 +169,8 @@ def refusal(message: str, snapshot: Snapshot, own: str) -> Cause:
             return Cause("webhook-ignored", f"{text}, and the guard refuses the pod.", quotes)
         _, _, why = message.partition("denied request: ")
         return Cause("guard", f"The guard of gpu-slice refuses the pod: {(why or message).rstrip('.')}.", quotes)
-    cure = next((cure for pattern, cure in _REFUSALS if re.search(pattern, message)), "")
-    return Cause("refused", f"The API server refuses the pod: {message.rstrip('.')}.", (), cure)
+    text = f"The API server refuses the pod: {message.rstrip('.')}."
+    return Cause("refused", text, (), by_words(_REFUSALS, message))
 
 
 def _other(webhook: str, message: str, snapshot: Snapshot) -> str:

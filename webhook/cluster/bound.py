@@ -13,6 +13,7 @@ from typing import Any
 
 from webhook.cluster.asked import Asked, moment
 from webhook.cluster.causes import Cause
+from webhook.cluster.cures import by_words
 from webhook.cluster.events import Said
 from webhook.cluster.nodes import leaving
 from webhook.cluster.objects import NODES, Node
@@ -45,25 +46,27 @@ _USUAL = timedelta(minutes=1)
 """For so long such a trouble is usual on a node that has just started."""
 _CURES = (
     (
-        "registered CSI drivers",
+        re.compile("registered CSI drivers"),
         "The platform team: see that the DaemonSet of the CSI driver that the message names runs on the node. It needs "
         "a toleration of the pool's taint (docs/eks.md#10-daemonsets-of-your-own).",
     ),
     (
-        r'(?:configmap|secret|persistentvolumeclaim|serviceaccount)s? "[^"]+" not found|references non-existent',
+        re.compile(
+            r'(?:configmap|secret|persistentvolumeclaim|serviceaccount)s? "[^"]+" not found|references non-existent'
+        ),
         "Create what the message names in the pod's namespace, or correct its name in the pod.",
     ),
     (
-        "Multi-Attach",
+        re.compile("Multi-Attach"),
         "Wait until the pod on the other node has ended, or delete it. If that node is lost, delete the node.",
     ),
     (
-        "assign an IP address|InsufficientFreeAddresses",
+        re.compile("assign an IP address|InsufficientFreeAddresses"),
         "The platform team: the node or its subnet has no free IP address. Read the log of aws-node on the node, and "
         "see how many addresses the subnet has left.",
     ),
     (
-        "no runtime for|RuntimeHandler",
+        re.compile("no runtime for|RuntimeHandler"),
         "Remove runtimeClassName from the pod, or let the node's container runtime have that one.",
     ),
 )
@@ -105,7 +108,7 @@ def bound(asked: Asked, snapshot: Snapshot, said: Sequence[Said], serving: Seque
         return
     words, message = _TROUBLES[trouble.reason], trouble.message
     since = moment(asked.condition("PodScheduled").get("lastTransitionTime"))
-    cure = _cure(message)
+    cure = by_words(_CURES, message)
     if since is not None and snapshot.when - since < _USUAL:
         yield Cause("starting", f"{starts}, and its kubelet says so far that {words}.{leaves}", (message,), cure)
         return
@@ -136,11 +139,7 @@ def _trouble(asked: Asked, said: Sequence[Said]) -> Said | None:
         return any(each.reason in later and each.when >= trouble.when for each in own)
 
     found = [each for each in own if each.reason in _TROUBLES and not over(each)]
-    return next((each for each in found if _cure(each.message)), found[0] if found else None)
-
-
-def _cure(message: str) -> str:
-    return next((cure for pattern, cure in _CURES if re.search(pattern, message)), "")
+    return next((each for each in found if by_words(_CURES, each.message)), found[0] if found else None)
 
 
 def _containers(asked: Asked, where: str) -> Iterator[Cause]:
@@ -158,11 +157,13 @@ def _containers(asked: Asked, where: str) -> Iterator[Cause]:
             text = f"The pod has its slice on {where}, and container {status['name']} does not run: {reason}"
             text += f", after it has ended with {before}" if before else ""
             if reason == "CrashLoopBackOff":  # whose message only says how long it waits
-                message = _message(status, "lastState") or message
-            yield Cause("container", f"{text}.", tuple(filter(None, [message])), _of_memory(before) or _cure(message))
+                message = last_words(status, "lastState") or message
+            yield Cause(
+                "container", f"{text}.", tuple(filter(None, [message])), _of_memory(before) or by_words(_CURES, message)
+            )
         elif ending := terminated(status, "state"):
             text = f"The pod has its slice on {where}, and container {status['name']} has ended with {ending}"
-            yield Cause("container", f"{text}.", tuple(filter(None, [_message(status, "state")])), _of_memory(ending))
+            yield Cause("container", f"{text}.", tuple(filter(None, [last_words(status, "state")])), _of_memory(ending))
 
 
 def terminated(status: Mapping[str, Any], state: str) -> str:
@@ -171,7 +172,8 @@ def terminated(status: Mapping[str, Any], state: str) -> str:
     return f"{ended.get('reason') or 'Error'} (exit code {ended['exitCode']})" if ended.get("exitCode") else ""
 
 
-def _message(status: Mapping[str, Any], state: str) -> str:
+def last_words(status: Mapping[str, Any], state: str) -> str:
+    """What it said when it ended; empty if that is not known."""
     return ((status.get(state) or {}).get("terminated") or {}).get("message") or ""
 
 

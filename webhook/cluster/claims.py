@@ -6,7 +6,7 @@ Source: Karpenter v1.15.0 ``pkg/controllers/nodeclaim/lifecycle``, and ``provisi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from datetime import timedelta
 
 from webhook.cluster.asked import moment
@@ -55,9 +55,8 @@ def _expects(claim: str, message: str) -> str:
     return f"Karpenter is launching a node: it nominated the pod for NodeClaim {claim}"
 
 
-def concerning(name: str, snapshot: Snapshot, said: Sequence[Said]) -> list[Cause]:
-    """What the NodeClaims of a NodePool that are on their way, or stuck, mean for the pod."""
-    own = awaited(snapshot, said)
+def concerning(name: str, snapshot: Snapshot, said: Sequence[Said], own: Container[str]) -> list[Cause]:
+    """What the NodeClaims of a NodePool that are on their way, or stuck, mean for the pod.  *own*: see `awaited`."""
     return [
         cause
         for claim, cause in _coming(snapshot, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 OWN, PROGRAM, KARPENTER = "gpu-slice", "gpu-slice", "kube-system"
@@ -37,6 +38,11 @@ def render(only: str = "", how: str = APPLY) -> str:
 
 WHEN_GONE = f"it goes when its last NodeClaim has (kubectl get nodeclaims), and then: {render()}."
 """What to do about an object of Karpenter that is being deleted: until then, nothing can be put in its place."""
+
+
+def by_words(cures: Iterable[tuple[re.Pattern[str], str]], message: str) -> str:
+    """That of *cures* whose pattern is the first that *message* has; empty if it has none."""
+    return next((cure for pattern, cure in cures if pattern.search(message)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ _OTHERS = (
     "nodes are cordoned",
 )  # fmt: skip
 """What is true of nodes that were never meant for the pod, so that it tells least."""
-ELSEWHERE = "its volume is in another zone than the nodes with the slices"
+OTHER_ZONE = "volume node affinity|PersistentVolume's node affinity|no available volume zone"
+MOST_VOLUMES, VOLUME_TAKEN = "exceed max volume count", "no available disk|ReadWriteOncePod"
+"""What the scheduler says of volumes, as patterns."""
 _WORDS = (
     (r"exceeded quota", "the namespace's quota is used up"),
     (r"VcpuLimitExceeded|MaxSpotInstanceCountExceeded", "AWS refuses a node: the account's quota is too small"),
@@ -35,12 +37,12 @@ _WORDS = (
     (r"no instance type (met|which)", "no instance type of a NodePool fits the pod's other demands"),
     (r"incompatible requirements", "the pod's node selection excludes a NodePool"),
     (r"unbound immediate PersistentVolumeClaims|persistentvolumeclaim", "a volume is not there yet"),
-    (r"volume node affinity|PersistentVolume's node affinity|no available volume zone", ELSEWHERE),
-    (r"exceed max volume count", "nodes have as many volumes attached as they may"),
+    (OTHER_ZONE, "its volume is in another zone than the nodes with the slices"),
+    (MOST_VOLUMES, "nodes have as many volumes attached as they may"),
     (r"find available persistent volumes to bind", "no volume is there for its claim on these nodes"),
     (r"did not have enough free storage", "the storage has no room for its volume"),
     (r"bound to non-existent p", "its volume does not exist any more"),
-    (r"no available disk|ReadWriteOncePod", "another pod uses its volume"),
+    (VOLUME_TAKEN, "another pod uses its volume"),
     (r"pod topology spread constraints", "its topology spread leaves no node"),
     (r"anti-affinity|pod affinity rules", "its pod affinity or anti-affinity leaves no node"),
     (r"free ports", "a port that it wants on the node is taken"),

@@ -94,8 +94,9 @@ def _of(asked: Asked, pool: Pool, name: str, snapshot: Snapshot, said: Sequence[
         return
     down = list(_karpenter(snapshot))
     yield from down
-    on_the_way = concerning(name, snapshot, said)
-    if not down and on_the_way and awaited(snapshot, said):
+    own = awaited(snapshot, said)
+    on_the_way = concerning(name, snapshot, said, own)
+    if not down and on_the_way and own:
         yield from on_the_way
         return
     if node_pool is None or pool.entry.retired:

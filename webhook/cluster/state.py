@@ -10,9 +10,9 @@ from webhook.admission import assigned
 from webhook.admission.pod import places
 from webhook.budget import Budget
 from webhook.cluster.asked import Asked, moment
-from webhook.cluster.bound import OF_MEMORY, terminated
+from webhook.cluster.bound import OF_MEMORY, last_words, terminated
 from webhook.cluster.causes import Cause
-from webhook.cluster.events import Said, reasons
+from webhook.cluster.events import MOST_VOLUMES, OTHER_ZONE, VOLUME_TAKEN, Said, reasons
 from webhook.cluster.objects import NODES
 from webhook.cluster.snapshot import Snapshot
 from webhook.errors import Denial, quote
@@ -37,22 +37,22 @@ _FAILED = {
 """What to do about a pod that has failed, by the beginning of the reason."""
 _VOLUMES = (
     (
-        "volume node affinity|PersistentVolume's node affinity|no available volume zone",
+        re.compile(OTHER_ZONE),
         "The pod's volume is in another zone than the nodes that have room for it",
         "Let the pool have nodes in the volume's zone (kubectl get pv -o yaml says which), or make the volume anew.",
     ),
     (
-        "exceed max volume count",
+        re.compile(MOST_VOLUMES),
         "The nodes that have room for the pod have as many volumes attached as they may",
         "Wait until pods with volumes have ended there, use fewer volumes, or let the pool have larger nodes.",
     ),
     (
-        "no available disk|ReadWriteOncePod",
+        re.compile(VOLUME_TAKEN),
         "Another pod uses the pod's volume",
         "Wait until that pod has ended, or give each a volume of its own.",
     ),
     (
-        "available persistent volumes to bind|enough free storage|bound to non-existent p",
+        re.compile("available persistent volumes to bind|enough free storage|bound to non-existent p"),
         "There is no volume for the pod on the nodes that have room for it",
         "",
     ),
@@ -155,8 +155,7 @@ def _ending(asked: Asked) -> tuple[str, str]:
     """How the first container that failed has ended, and what it said."""
     for status in (*asked.status.get("initContainerStatuses", ()), *asked.status.get("containerStatuses", ())):
         if how := terminated(status, "state"):
-            said = ((status.get("state") or {}).get("terminated") or {}).get("message") or ""
-            return f"container {status['name']} has ended with {how}", said
+            return f"container {status['name']} has ended with {how}", last_words(status, "state")
     return "", ""
 
 
@@ -183,7 +182,7 @@ def gated(asked: Asked, said: Sequence[Said]) -> Iterator[Cause]:
 def passed_over(asked: Asked) -> Iterator[Cause]:
     """Why the scheduler passes over a node on which nothing else keeps the pod off."""
     message = asked.condition("PodScheduled").get("message", "")
-    if about := next((each for each in _VOLUMES if re.search(each[0], message)), None):
+    if about := next((each for each in _VOLUMES if each[0].search(message)), None):
         yield Cause("volume", f"{about[1]}.", (message,), about[2])
     elif "topology spread" in message or "affinity rules" in message:
         what = "topology spread" if "topology spread" in message else "affinity or anti-affinity to other pods"
